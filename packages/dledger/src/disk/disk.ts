@@ -1,0 +1,44 @@
+/**
+ * The disk as a dependency. Two kinds of operations:
+ *
+ *   - synchronous ones, for opening, recovery and truncation, which are rare and must be simple;
+ *   - `write`, `read` and `sync` of an open file, whose callbacks run later, never from within the call.
+ *
+ * Nothing is durable before `sync` (a file's bytes) or `syncDirectory` (creations, removals, renames) has completed.
+ * After a failed write or sync a file is poisoned: all that follows on it fails with the first error.
+ */
+export type DiskCallback = (error: Error | null) => void
+
+export interface DiskFile {
+  readonly path: string
+  /** Writes all of `buffers` one after another from byte `at` on. */
+  write(buffers: readonly Buffer[], at: number, callback: DiskCallback): void
+  /** Reads up to target.length bytes; fewer only at the end of the file. */
+  read(target: Buffer, at: number, callback: (error: Error | null, bytesRead: number) => void): void
+  /** fdatasync. */
+  sync(callback: DiskCallback): void
+  writeSync(bytes: Buffer, at: number): void
+  readSync(target: Buffer, at: number): number
+  syncSync(): void
+  sizeSync(): number
+  /** Grows sparsely or cuts. */
+  truncateSync(size: number): void
+  closeSync(): void
+}
+
+export interface Disk {
+  /** `create` makes a missing file; without it a missing file throws. */
+  openSync(path: string, options: { readonly create: boolean; readonly readOnly?: boolean }): DiskFile
+  existsSync(path: string): boolean
+  /** Names in a directory, sorted; [] when it does not exist. */
+  listSync(directory: string): string[]
+  makeDirectorySync(directory: string): void
+  removeSync(path: string): void
+  renameSync(from: string, to: string): void
+  syncDirectorySync(directory: string): void
+  /**
+   * Makes `path` with `content` only if nothing has that name (O_EXCL); the directory lock.
+   * @returns null when made, else the present content.
+   */
+  createExclusiveSync(path: string, content: string): string | null
+}

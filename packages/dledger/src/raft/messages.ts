@@ -1,0 +1,89 @@
+/**
+ * What members say to each other. Plain data: no payload bytes here, the driver attaches those to AppendEntries.
+ *
+ * Indexes count entries from 0; -1 means none yet. Every message names the sender's store identity, so a wiped disk is
+ * recognised under its old name. Source: Ongaro's dissertation, §3 and §9.6 (PreVote), §3.10 (TimeoutNow).
+ */
+export type MemberId = string
+
+export interface MessageBase {
+  readonly from: MemberId
+  readonly to: MemberId
+  /** UUID made with the sender's store. */
+  readonly storeId: string
+  /** The sender's term. In PreVote and its answer: see there. */
+  readonly term: number
+}
+
+/** Would you vote for me in `term` (one above the asker's own)? Changes nothing on either side. */
+export interface PreVote extends MessageBase {
+  readonly type: 'PreVote'
+  readonly lastIndex: number
+  readonly lastTerm: number
+  /** The present leader asked for this election (TimeoutNow): stickiness does not apply. */
+  readonly leaderAgrees: boolean
+}
+/** `term` is the asked term when granted, the answerer's own when refused. */
+export interface PreVoteResponse extends MessageBase {
+  readonly type: 'PreVoteResponse'
+  readonly granted: boolean
+}
+export interface RequestVote extends MessageBase {
+  readonly type: 'RequestVote'
+  readonly lastIndex: number
+  readonly lastTerm: number
+  readonly leaderAgrees: boolean
+}
+export interface RequestVoteResponse extends MessageBase {
+  readonly type: 'RequestVoteResponse'
+  readonly granted: boolean
+}
+/** Entries `prevIndex + 1 … prevIndex + count`, all of one term; `count` 0 probes. */
+export interface AppendEntries extends MessageBase {
+  readonly type: 'AppendEntries'
+  readonly prevIndex: number
+  readonly prevTerm: number
+  readonly count: number
+  /** Term of all entries carried; 0 when `count` is 0. */
+  readonly entriesTerm: number
+  /** Sum of the entries' bytes (headers included), for windows. */
+  readonly bytes: number
+  readonly commitIndex: number
+}
+export interface AppendEntriesResponse extends MessageBase {
+  readonly type: 'AppendEntriesResponse'
+  readonly success: boolean
+  /** success: durable up to here and equal to the leader's log. Refused: -1. */
+  readonly matchIndex: number
+  /** Echo of the request, so duplicates and late answers are judged on their own. */
+  readonly prevIndex: number
+  /** Refused: the follower's last index, and the term run that holds min(prevIndex, lastIndex): its term and first index. */
+  readonly lastIndex: number
+  readonly conflictTerm: number
+  readonly conflictFirstIndex: number
+}
+/** Keeps the lease of attention; carries min(commitIndex, what this follower is known to match). */
+export interface Heartbeat extends MessageBase {
+  readonly type: 'Heartbeat'
+  readonly commitIndex: number
+  readonly round: number
+}
+export interface HeartbeatResponse extends MessageBase {
+  readonly type: 'HeartbeatResponse'
+  readonly round: number
+}
+/** The leader hands over: the target starts a pre-vote at once, with `leaderAgrees`. */
+export interface TimeoutNow extends MessageBase {
+  readonly type: 'TimeoutNow'
+}
+
+export type Message =
+  | PreVote
+  | PreVoteResponse
+  | RequestVote
+  | RequestVoteResponse
+  | AppendEntries
+  | AppendEntriesResponse
+  | Heartbeat
+  | HeartbeatResponse
+  | TimeoutNow

@@ -1,0 +1,88 @@
+/**
+ * What the core wants done, collected until `takeOutput`. The driver handles one output completely, in this order:
+ *
+ *   1. `hardState`: start making it durable; tell `hardStatePersisted()` when it is.
+ *   2. `truncateFrom`, then `append`: hand to the log; tell `persisted(persistSeq)` when all of it is durable.
+ *   3. `send`: at once. `sendAfterHardState`: after the newest hard state handed out is durable, in order.
+ *   4. `coldReads`, `commitIndex`, `role`.
+ */
+import type { Configuration } from './configuration.ts'
+import type { MemberId, Message } from './messages.ts'
+
+export type Role = 'FOLLOWER' | 'PRE_CANDIDATE' | 'CANDIDATE' | 'LEADER'
+
+export interface HardTermAndVote {
+  readonly term: number
+  readonly votedFor: MemberId | null
+}
+export interface RoleState {
+  readonly role: Role
+  readonly term: number
+  readonly leader: MemberId | null
+  /** A leader whose no-op is applied: it takes writes. Always false for others. */
+  readonly ready: boolean
+}
+export interface AppendRange {
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly term: number
+}
+/** Entries that are no longer hot: the driver reads them and answers with `coldRead(peer, firstIndex, count, bytes)`. */
+export interface ColdRead {
+  readonly peer: MemberId
+  readonly firstIndex: number
+  /** Not beyond this index: the run of one term ends there. */
+  readonly lastIndex: number
+  readonly bytesMax: number
+}
+export interface Output {
+  readonly hardState: HardTermAndVote | null
+  /** Remove this entry and all after it, before `append`. Always above commitIndex. */
+  readonly truncateFrom: number | null
+  readonly append: AppendRange | null
+  /** Greater than 0 where `truncateFrom` or `append` is set; grows by each. */
+  readonly persistSeq: number
+  readonly send: readonly Message[]
+  readonly sendAfterHardState: readonly Message[]
+  readonly coldReads: readonly ColdRead[]
+  readonly commitIndex: number
+  /** Set when role, term, leader or ready changed. */
+  readonly role: RoleState | null
+}
+
+export type ProposalKind = 'data' | 'noop' | 'configuration'
+export type Refusal = 'NOT_LEADER' | 'TRANSFERRING' | 'BUSY' | 'NOT_READY'
+export interface LogShape {
+  /** Index of the first entry kept; firstIndex - 1 === lastIndex for an empty log. */
+  readonly firstIndex: number
+  readonly lastIndex: number
+  /** Term of the entry before firstIndex; 0 when there never was one. */
+  readonly prevTerm: number
+  /** Ascending: from `firstIndex` of a run on, entries have `term`. */
+  readonly termRuns: readonly { readonly firstIndex: number; readonly term: number }[]
+  /** Configuration entries in the log, ascending. */
+  readonly configurations: readonly { readonly index: number; readonly configuration: Configuration }[]
+}
+export interface RaftOptions {
+  readonly self: MemberId
+  readonly selfStoreId: string
+  /** Voters while the log holds no configuration entry. */
+  readonly bootstrapVoters: readonly MemberId[]
+  readonly heartbeatTicks: number
+  /** The least election timeout; the timeout is drawn from [electionTicks, 2 * electionTicks] by `random`. */
+  readonly electionTicks: number
+  readonly random: { below(bound: number): number }
+  /** Bytes in flight to one peer at most (one append always goes). */
+  readonly inflightBytesMax: number
+  /** Bytes of one AppendEntries at most (one entry always goes). */
+  readonly appendBytesMax: number
+  /** Proposals beyond this many uncommitted bytes are refused with BUSY. */
+  readonly uncommittedBytesMax: number
+  /** Bytes of newest entries whose sizes the core keeps (and whose bytes the driver keeps); older ones are read cold. */
+  readonly hotBytesMax: number
+  /** Restored from disk. */
+  readonly hardState: HardTermAndVote
+  readonly log: LogShape
+  /** Known committed and applied already (from a checkpoint), or -1. */
+  readonly appliedIndex: number
+}
