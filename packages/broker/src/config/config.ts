@@ -1,0 +1,254 @@
+/**
+ * The broker's configuration: read once, checked as a whole, frozen, passed down.
+ *
+ * Input is the plain text of a properties file, already split into keys and values. A bad value is an error that names the
+ * key, the value and what is allowed; an unknown key is a warning with the nearest known one. Nothing here touches the
+ * machine: what the machine gives (home directory, host name, address) is an argument.
+ */
+import { CodedError } from '@dledger-ts/base'
+import { CONFIG_KEYS, type ConfigKey, type ConfigValues, IGNORED_KEYS, type KeyDeclaration } from './keys.ts'
+import { memberNumber, parsePeers, type Peer } from './peers.ts'
+
+/** What the machine gives where a key is absent. */
+export interface ConfigEnvironment {
+  readonly homeDirectory: string
+  readonly hostName: string
+  /** First address that is not loopback, or 127.0.0.1. */
+  readonly address: string
+}
+
+export interface BrokerConfig extends ConfigValues {
+  /** The members that found the group, this one included; empty for a group of one. */
+  readonly peers: readonly Peer[]
+  readonly selfId: string
+  readonly group: string
+  /** Broker id of this member while it does not lead. */
+  readonly slaveId: number
+  readonly namesrvAddresses: readonly string[]
+}
+
+export type ConfigErrorDetail = { readonly code: 'INVALID_CONFIG'; readonly key: string; readonly value: string }
+export class ConfigError extends CodedError<ConfigErrorDetail> {}
+
+export interface ParsedConfig {
+  readonly config: BrokerConfig
+  /** Lines for people: unknown keys, keys without effect. */
+  readonly warnings: readonly string[]
+}
+
+/** Bytes that a record needs at most beyond its body: fixed fields, topic, properties, and the log's header and end mark. */
+const RECORD_OVERHEAD_BYTES = 91 + 24 + 255 + 32_767 + 48 + 8
+
+/** @throws ConfigError that names the first bad key, its value, and what is allowed. */
+export function parseConfig(input: Readonly<Record<string, string>>, environment: ConfigEnvironment): ParsedConfig {
+  const values: Record<string, string | number | boolean> = {}
+  for (const [key, declaration] of declarations()) {
+    const given = input[key]
+    values[key] = given === undefined ? declaration.default : parseValue(key, given.trim(), declaration)
+  }
+  // Each value was parsed by the declaration from which its type is derived.
+  const config = complete(values as unknown as ConfigValues, environment)
+  checkWhole(config)
+  return { config: Object.freeze(config), warnings: warningsFor(input) }
+}
+
+/** The effective configuration as `key=value` lines, in the order of the table. */
+export function printConfig(config: BrokerConfig): string {
+  let out = ''
+  for (const [key] of declarations()) out += `${key}=${String(config[key])}\n`
+  return out
+}
+
+/** The documentation of every key: one line each. */
+export function describeKeys(): string {
+  let out = ''
+  for (const [key, declaration] of declarations()) {
+    out += `${key} (${allowed(declaration)}; default ${JSON.stringify(declaration.default)}): ${declaration.what}\n`
+  }
+  return out
+}
+
+function declarations(): [ConfigKey, KeyDeclaration<string | number | boolean>][] {
+  // Object.entries forgets the key type; the table has no other keys.
+  return Object.entries(CONFIG_KEYS) as [ConfigKey, KeyDeclaration<string | number | boolean>][]
+}
+
+function parseValue(
+  key: string,
+  value: string,
+  declaration: KeyDeclaration<string | number | boolean>,
+): string | number | boolean {
+  switch (declaration.type) {
+    case 'text':
+      return value
+    case 'boolean': {
+      const lower = value.toLowerCase()
+      if (lower !== 'true' && lower !== 'false') throw invalid(key, value, allowed(declaration))
+      return lower === 'true'
+    }
+    case 'choice':
+      if (declaration.choices?.includes(value) !== true) throw invalid(key, value, allowed(declaration))
+      return value
+    case 'int': {
+      const number = /^-?\d{1,15}$/.test(value) ? Number(value) : Number.NaN
+      if (!(number >= (declaration.min ?? -Infinity) && number <= (declaration.max ?? Infinity))) {
+        throw invalid(key, value, allowed(declaration))
+      }
+      return number
+    }
+  }
+}
+
+function allowed(declaration: KeyDeclaration<string | number | boolean>): string {
+  switch (declaration.type) {
+    case 'text':
+      return 'text'
+    case 'boolean':
+      return 'true or false'
+    case 'choice':
+      return (declaration.choices ?? []).join(', ')
+    case 'int': {
+      const unit = declaration.unit === undefined ? '' : ` ${declaration.unit}`
+      return `a whole number from ${declaration.min ?? 0} to ${declaration.max ?? 0}${unit}`
+    }
+  }
+}
+
+function invalid(key: string, value: string, what: string): ConfigError {
+  return new ConfigError(`${key}=${value}: allowed is ${what}`, { code: 'INVALID_CONFIG', key, value })
+}
+
+function complete(values: ConfigValues, environment: ConfigEnvironment): BrokerConfig {
+  const storePathRootDir = withHome(values.storePathRootDir || '~/store', environment)
+  const brokerName = values.brokerName || environment.hostName
+  const peers = values.enableDLegerCommitLog ? parsePeers(values.dLegerPeers) : []
+  if (typeof peers === 'string') throw invalid('dLegerPeers', values.dLegerPeers, `ID-HOST:PORT;…, but ${peers}`)
+  const selfId = values.dLegerSelfId || 'n0'
+  return {
+    ...values,
+    brokerName,
+    brokerIP1: values.brokerIP1 || environment.address,
+    storePathRootDir,
+    storePathCommitLog: withHome(values.storePathCommitLog || `${storePathRootDir}/commitlog`, environment),
+    dLegerGroup: values.dLegerGroup || brokerName,
+    dLegerSelfId: selfId,
+    peers,
+    selfId,
+    group: values.dLegerGroup || brokerName,
+    slaveId: memberNumber(selfId) + 1,
+    namesrvAddresses: parseAddresses(values.namesrvAddr),
+  }
+}
+
+function withHome(path: string, environment: ConfigEnvironment): string {
+  return path === '~' || path.startsWith('~/') ? environment.homeDirectory + path.slice(1) : path
+}
+
+function parseAddresses(text: string): string[] {
+  const addresses: string[] = []
+  for (const part of text.split(/[;,]/)) {
+    const address = part.trim()
+    if (address === '') continue
+    const port = address.slice(address.lastIndexOf(':') + 1)
+    if (!/^.+:\d{1,5}$/.test(address) || Number(port) < 1 || Number(port) > 65535) {
+      throw invalid('namesrvAddr', text, `host:port;host:port, but '${address}' is not`)
+    }
+    if (!addresses.includes(address)) addresses.push(address)
+  }
+  return addresses
+}
+
+/** What no single key shows. */
+function checkWhole(config: BrokerConfig): void {
+  if (memberNumber(config.selfId) < 0) throw invalid('dLegerSelfId', config.selfId, 'letters and a number, like n0')
+  if (config.peers.length > 0 && !config.peers.some((peer) => peer.id === config.selfId)) {
+    throw invalid(
+      'dLegerSelfId',
+      config.selfId,
+      `one of dLegerPeers: ${config.peers.map((peer) => peer.id).join(', ')}`,
+    )
+  }
+  if (config.peers.length === 0 && config.brokerRole === 'SLAVE') {
+    throw invalid('brokerRole', config.brokerRole, 'ASYNC_MASTER or SYNC_MASTER; replicas are members of dLegerPeers')
+  }
+  if (config.listenPort === 1 || config.listenPort === 2) {
+    throw invalid('listenPort', String(config.listenPort), '0, or 3 to 65535: listenPort - 2 is opened too')
+  }
+  const ownRaftPort = config.peers.find((peer) => peer.id === config.selfId)?.port
+  if (ownRaftPort !== undefined && (ownRaftPort === config.listenPort || ownRaftPort === config.listenPort - 2)) {
+    throw invalid(
+      'listenPort',
+      String(config.listenPort),
+      `a port that differs from that of ${config.selfId} in dLegerPeers`,
+    )
+  }
+  if (config.raftHeartbeatMs < config.raftTickMs) {
+    throw invalid('raftHeartbeatMs', String(config.raftHeartbeatMs), `at least raftTickMs (${config.raftTickMs} ms)`)
+  }
+  if (config.raftElectionTimeoutMs < 3 * config.raftHeartbeatMs) {
+    const what = `at least 3 x raftHeartbeatMs (${3 * config.raftHeartbeatMs} ms)`
+    throw invalid('raftElectionTimeoutMs', String(config.raftElectionTimeoutMs), what)
+  }
+  const least = config.maxMessageSize + RECORD_OVERHEAD_BYTES
+  if (config.mappedFileSizeCommitLog < least) {
+    const what = `at least ${least} bytes, so that one file can hold a message of maxMessageSize (${config.maxMessageSize})`
+    throw invalid('mappedFileSizeCommitLog', String(config.mappedFileSizeCommitLog), what)
+  }
+  if (config.mappedFileSizeConsumeQueue % 20 !== 0) {
+    throw invalid('mappedFileSizeConsumeQueue', String(config.mappedFileSizeConsumeQueue), 'a multiple of 20')
+  }
+  if (/[,:\s]/.test(config.brokerIP1)) {
+    throw invalid(
+      'brokerIP1',
+      config.brokerIP1,
+      'an IPv4 address or a host name: clients cut routes at commas and colons',
+    )
+  }
+  for (const key of ['brokerName', 'brokerClusterName', 'dLegerGroup'] as const) {
+    if (!/^[A-Za-z0-9._%|-]{1,127}$/.test(config[key])) {
+      throw invalid(key, config[key], 'letters, digits and . _ - % |, at most 127')
+    }
+  }
+}
+
+function warningsFor(input: Readonly<Record<string, string>>): string[] {
+  const known = new Set<string>(Object.keys(CONFIG_KEYS))
+  const ignored = new Set(IGNORED_KEYS)
+  const warnings: string[] = []
+  for (const [key, value] of Object.entries(input)) {
+    if (known.has(key)) continue
+    if (ignored.has(key)) {
+      warnings.push(`${key}=${value} is a key of Apache's broker that changes nothing here`)
+      continue
+    }
+    warnings.push(`${key}=${value} is not a known key; the nearest is ${nearest(key, [...known, ...ignored])}`)
+  }
+  return warnings
+}
+
+function nearest(key: string, candidates: readonly string[]): string {
+  let best = ''
+  let bestDistance = Infinity
+  for (const candidate of candidates) {
+    const distance = editDistance(key.toLowerCase(), candidate.toLowerCase())
+    if (distance < bestDistance) {
+      bestDistance = distance
+      best = candidate
+    }
+  }
+  return best
+}
+
+/** Levenshtein's distance. */
+function editDistance(left: string, right: string): number {
+  let previous = Array.from({ length: right.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= left.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= right.length; j++) {
+      const replaced = (previous[j - 1] ?? 0) + (left[i - 1] === right[j - 1] ? 0 : 1)
+      row.push(Math.min(replaced, (previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1))
+    }
+    previous = row
+  }
+  return previous[right.length] ?? 0
+}

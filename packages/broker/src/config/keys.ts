@@ -1,0 +1,237 @@
+/**
+ * Every configuration key of the broker, declared once: name, type, unit, default, limits, one sentence.
+ *
+ * The parser, the effective print-out, the nearest-name hint and the checks all come from this table. Names are Apache's
+ * where Apache has the key; defaults too, but for those marked "ours". Keys that Apache knows and that change nothing here are
+ * listed in `IGNORED_KEYS`, so a file written for Apache's broker is read without being called wrong.
+ */
+export type KeyType = 'int' | 'boolean' | 'text' | 'choice'
+
+export interface KeyDeclaration<Value> {
+  readonly type: KeyType
+  readonly default: Value
+  /** Unit of an int, for people: `ms`, `bytes`, `hours`, … */
+  readonly unit?: string
+  readonly min?: number
+  readonly max?: number
+  readonly choices?: readonly string[]
+  readonly what: string
+}
+
+interface IntLimits {
+  readonly min: number
+  readonly max: number
+  readonly unit?: string
+}
+
+const INT32_MAX = 0x7fffffff
+
+const int = (value: number, limits: IntLimits, what: string): KeyDeclaration<number> => ({
+  type: 'int',
+  default: value,
+  ...limits,
+  what,
+})
+const ms = (value: number, min: number, max: number, what: string) => int(value, { min, max, unit: 'ms' }, what)
+const bytes = (value: number, min: number, max: number, what: string) => int(value, { min, max, unit: 'bytes' }, what)
+const boolean = (value: boolean, what: string): KeyDeclaration<boolean> => ({ type: 'boolean', default: value, what })
+const text = (value: string, what: string): KeyDeclaration<string> => ({ type: 'text', default: value, what })
+const choice = <const Choice extends string>(
+  value: NoInfer<Choice>,
+  choices: readonly Choice[],
+  what: string,
+): KeyDeclaration<Choice> => ({
+  type: 'choice',
+  default: value,
+  choices,
+  what,
+})
+
+/** An empty default of `brokerName`, `brokerIP1` and the paths stands for what the machine gives; see `config.ts`. */
+export const CONFIG_KEYS = {
+  brokerClusterName: text('DefaultCluster', 'The cluster this broker belongs to; also a system topic of that name.'),
+  brokerName: text('', 'The name shared by all members of one group; the host name when absent.'),
+  listenPort: int(
+    10911,
+    { min: 0, max: 65535 },
+    'Port for clients; listenPort - 2 is opened too. 0 lets the system choose.',
+  ),
+  bindAddress: text('0.0.0.0', 'Address to listen on (ours).'),
+  brokerIP1: text('', 'Address that clients are told; the first address that is not loopback when absent.'),
+  namesrvAddr: text('', 'Name servers, host:port separated by semicolons; the broker registers with all of them.'),
+  brokerPermission: int(6, { min: 0, max: 7 }, 'What clients may do with this broker: 4 read, 2 write.'),
+  defaultTopicQueueNums: int(8, { min: 1, max: 1024 }, 'Queues of TBW102, the most an automatic topic gets.'),
+  autoCreateTopicEnable: boolean(true, 'A send to an unknown topic creates it.'),
+  autoCreateSubscriptionGroup: boolean(true, 'An unknown consumer group is created when it first appears.'),
+  clusterTopicEnable: boolean(true, 'The topic named after the cluster may be used by clients.'),
+  brokerTopicEnable: boolean(true, 'The topic named after the broker may be used by clients.'),
+  traceTopicEnable: boolean(false, 'The trace topic is created at start.'),
+  msgTraceTopicName: text('RMQ_SYS_TRACE_TOPIC', 'Name of the trace topic.'),
+  regionId: text('DefaultRegion', 'MSG_REGION of stored messages.'),
+  traceOn: boolean(true, 'TRACE_ON of stored messages: clients may trace them.'),
+  registerNameServerPeriod: ms(30_000, 10_000, 60_000, 'Time between registrations with the name servers.'),
+  registerBrokerTimeoutMills: ms(24_000, 100, 60_000, 'A registration without an answer for so long has failed.'),
+  channelExpiredTimeout: ms(120_000, 1_000, INT32_MAX, 'A client silent for so long is forgotten.'),
+  validateSystemTopicWhenUpdateTopic: boolean(true, 'Creating a topic with the name of a system topic is refused.'),
+
+  rejectTransactionMessage: boolean(false, 'Half messages are refused.'),
+  longPollingEnable: boolean(true, 'A pull that finds nothing is held for as long as the client asked.'),
+  shortPollingTimeMills: ms(1_000, 1, 60_000, 'How long a pull is held when longPollingEnable is false.'),
+  notifyConsumerIdsChangedEnable: boolean(true, 'Consumers are told at once when their group changes.'),
+  slaveReadEnable: boolean(true, 'Followers serve pulls, and a busy leader may send consumers there (Apache: false).'),
+  litePullMessageEnable: boolean(true, 'Request 361 is served.'),
+  enablePropertyFilter: boolean(true, 'Consumers may filter by SQL92 (Apache: false).'),
+  filterSupportRetry: boolean(false, 'Filters look through %RETRY% at the properties of the original topic.'),
+  rejectPullConsumerEnable: boolean(false, 'Consumers that pull by themselves are refused.'),
+  serverLoadBalancerEnable: boolean(true, 'Request 400 assigns queues; false returns all of them.'),
+
+  storePathRootDir: text('', 'Directory of all that is stored; ~/store when absent.'),
+  storePathCommitLog: text('', 'Directory of the log; commitlog under storePathRootDir when absent.'),
+  mappedFileSizeCommitLog: bytes(
+    1_073_741_824,
+    65_536,
+    1_073_741_824,
+    'Size of one log file, fixed when the group is created.',
+  ),
+  mappedFileSizeConsumeQueue: bytes(6_000_000, 20, 1_073_741_820, 'Size of one ConsumeQueue file, a multiple of 20.'),
+  flushDiskType: choice(
+    'SYNC_FLUSH',
+    ['SYNC_FLUSH', 'ASYNC_FLUSH'],
+    'When a write counts: synced, or in the page cache (Apache: ASYNC_FLUSH).',
+  ),
+  flushIntervalCommitLog: ms(500, 1, 60_000, 'Time between syncs under ASYNC_FLUSH.'),
+  brokerRole: choice(
+    'ASYNC_MASTER',
+    ['ASYNC_MASTER', 'SYNC_MASTER', 'SLAVE'],
+    'Classic replication; without meaning in a group of members.',
+  ),
+  fileReservedTime: int(72, { min: 1, max: 876_000, unit: 'hours' }, 'How long messages are kept.'),
+  deleteWhen: text('04', 'Hours of the day at which old files are deleted, separated by semicolons.'),
+  diskMaxUsedSpaceRatio: int(75, { min: 10, max: 95, unit: '%' }, 'Above this, old files are deleted at any hour.'),
+  maxMessageSize: bytes(4_194_304, 1_024, 16_000_000, 'Largest body of a message or a batch.'),
+  maxTransferBytesOnMessageInMemory: bytes(
+    262_144,
+    1_024,
+    16_000_000,
+    'Most bytes in one answer to a pull of recent messages.',
+  ),
+  maxTransferCountOnMessageInMemory: int(
+    32,
+    { min: 1, max: 1_024, unit: 'messages' },
+    'Most messages in one answer to a pull of recent messages.',
+  ),
+  maxTransferBytesOnMessageInDisk: bytes(65_536, 1_024, 16_000_000, 'The same for messages that are read from disk.'),
+  maxTransferCountOnMessageInDisk: int(
+    8,
+    { min: 1, max: 1_024, unit: 'messages' },
+    'The same for messages that are read from disk.',
+  ),
+  accessMessageInMemoryMaxRatio: int(
+    40,
+    { min: 1, max: 95, unit: '%' },
+    'Share of memory whose worth of newest messages counts as recent.',
+  ),
+  maxFilterMessageSize: bytes(16_000, 20, 1_000_000, 'Bytes of a ConsumeQueue looked through for one pull.'),
+  messageIndexEnable: boolean(true, 'Messages can be found by key.'),
+  defaultQueryMaxNum: int(
+    32,
+    { min: 1, max: 1_024, unit: 'messages' },
+    'Messages of one answer to a query by unique key.',
+  ),
+  messageDelayLevel: text(
+    '1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h',
+    'The delay of each level, from level 1 on.',
+  ),
+  timerWheelEnable: boolean(true, 'Messages may be delayed by any time.'),
+  timerMaxDelaySec: int(259_200, { min: 1, max: 31_536_000, unit: 's' }, 'The longest delay by any time.'),
+  timerPrecisionMs: ms(100, 10, 1_000, 'Due times are rounded down to this (Apache: 1000).'),
+
+  enableDLegerCommitLog: boolean(false, 'This broker is a member of a replicated group (Apache spells it so).'),
+  dLegerGroup: text('', 'Name of the group; brokerName when absent.'),
+  dLegerPeers: text('', 'The members that found the group: ID-HOST:PORT separated by semicolons.'),
+  dLegerSelfId: text('', 'Which of dLegerPeers this broker is; n0 for a group of one.'),
+  raftTickMs: ms(50, 1, 1_000, 'One step of the clock of Raft (ours).'),
+  raftHeartbeatMs: ms(100, 1, 10_000, 'Time between heartbeats of the leader (ours).'),
+  raftElectionTimeoutMs: ms(
+    500,
+    10,
+    60_000,
+    'Least silence of a leader that starts an election; at most twice this (ours).',
+  ),
+  shutdownLingerMs: ms(3_000, 0, 60_000, 'How long a broker that stops goes on forwarding to the new leader (ours).'),
+  metricsPromExporterPort: int(5557, { min: 0, max: 65535 }, 'Port of /metrics, /health and /status.'),
+  metricsPromExporterHost: text('127.0.0.1', 'Address of /metrics, /health and /status.'),
+} as const
+
+/** Keys of Apache's broker that are accepted and change nothing here. */
+export const IGNORED_KEYS: readonly string[] = [
+  'brokerId',
+  'brokerIP2',
+  'haListenPort',
+  'haSendHeartbeatInterval',
+  'haHousekeepingInterval',
+  'forceRegister',
+  'compressedRegister',
+  'brokerHeartbeatInterval',
+  'transactionTimeOut',
+  'transactionCheckMax',
+  'transactionCheckInterval',
+  'transactionOpMsgMaxSize',
+  'transactionOpBatchInterval',
+  'flushConsumerOffsetInterval',
+  'enableCalcFilterBitMap',
+  'useServerSideResetOffset',
+  'storeReplyMessageEnable',
+  'enableBroadcastOffsetStore',
+  'brokerFastFailureEnable',
+  'waitTimeMillsInSendQueue',
+  'waitTimeMillsInPullQueue',
+  'waitTimeMillsInHeartbeatQueue',
+  'waitTimeMillsInTransactionQueue',
+  'sendThreadPoolQueueCapacity',
+  'pullThreadPoolQueueCapacity',
+  'sendMessageThreadPoolNums',
+  'pullMessageThreadPoolNums',
+  'reviveQueueNum',
+  'popPollingSize',
+  'maxPopPollingSize',
+  'enableRetryTopicV2',
+  'popFromRetryProbability',
+  'defaultMessageRequestMode',
+  'defaultPopShareQueueNum',
+  'recallMessageEnable',
+  'enableMixedMessageType',
+  'flushIntervalConsumeQueue',
+  'syncFlushTimeout',
+  'putMessageTimeout',
+  'slaveTimeout',
+  'diskSpaceCleanForciblyRatio',
+  'diskSpaceWarningLevelRatio',
+  'cleanFileForciblyEnable',
+  'maxHashSlotNum',
+  'maxIndexNum',
+  'maxMsgsNumBatch',
+  'flushDelayOffsetInterval',
+  'osPageCacheBusyTimeOutMills',
+  'transientStorePoolEnable',
+  'checkCRCOnRecover',
+  'duplicationEnable',
+  'offsetCheckInSlave',
+  'enableConsumeQueueExt',
+  'enableLmq',
+  'enableMultiDispatch',
+  'inSyncReplicas',
+  'totalReplicas',
+  'preferredLeaderId',
+  'enableBatchPush',
+  'aclEnable',
+  'authenticationEnabled',
+  'authorizationEnabled',
+  'rocketmqHome',
+  'metricsExporterType',
+]
+
+export type ConfigKey = keyof typeof CONFIG_KEYS
+type ValueOf<Declaration> = Declaration extends KeyDeclaration<infer Value> ? Value : never
+/** The value of every key, as read. */
+export type ConfigValues = { readonly [Key in ConfigKey]: ValueOf<(typeof CONFIG_KEYS)[Key]> }
