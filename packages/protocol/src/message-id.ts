@@ -1,0 +1,79 @@
+/**
+ * The two ids of a message.
+ *
+ *   offsetMsgId  hex of  | address: 4 or 16 | port: 4 | physicalOffset: 8 |          where it is stored; made by the broker
+ *   UNIQ_KEY     hex of  | address: 4 or 16 | pid: 2 | instance: 4 | ms since the start of the month: 4 | counter: 2 |
+ *
+ * Both are upper case, 32 or 56 characters. A client takes the commit-log offset of a transaction out of the first; the
+ * second is opaque to everyone but tools that print its time.
+ */
+import { type Clock, readInt64, writeInt64 } from '@dledger-ts/base'
+import { ProtocolError } from './errors.ts'
+import { type HostAddress, hostBytes, readHost, writeHost } from './host-address.ts'
+
+const IPV4_ID_CHARS = 32
+const IPV6_ID_CHARS = 56
+const COUNTER_MASK = 0xffff
+
+/** @param host the address that the broker stores in the record; `physicalOffset` is the record's own. */
+export function offsetMsgId(host: HostAddress, physicalOffset: number): string {
+  const bytes = Buffer.allocUnsafe(hostBytes(host) + 8)
+  writeInt64(bytes, physicalOffset, writeHost(bytes, host, 0))
+  return bytes.toString('hex').toUpperCase()
+}
+
+/** @throws ProtocolError `BAD_TEXT` when it is not 32 or 56 hex digits or its offset is beyond 2^53. */
+export function parseOffsetMsgId(text: string): { host: HostAddress; physicalOffset: number } {
+  const isIpv6 = text.length === IPV6_ID_CHARS
+  if ((!isIpv6 && text.length !== IPV4_ID_CHARS) || !/^[0-9a-fA-F]+$/.test(text)) throw badId(text)
+  const bytes = Buffer.from(text, 'hex')
+  const physicalOffset = readInt64(bytes, bytes.length - 8)
+  if (Number.isNaN(physicalOffset)) throw badId(text)
+  return { host: readHost(bytes, 0, isIpv6), physicalOffset }
+}
+
+/** Makes UNIQ_KEYs that no other process of this month makes, as long as (address, pid, instance) differ. */
+export class UniqKeyGenerator {
+  readonly #clock: Clock
+  readonly #prefix: string
+  #monthStartMs = 0
+  #nextMonthMs = 0
+  #counter = 0
+
+  /** @param instance any 32-bit number that tells two generators of one process apart; Java takes a class loader's hash. */
+  constructor(options: { address: Buffer; pid: number; instance: number; clock: Clock }) {
+    this.#clock = options.clock
+    const prefix = Buffer.alloc(options.address.length + 6)
+    options.address.copy(prefix)
+    prefix.writeUInt16BE(options.pid & 0xffff, options.address.length)
+    prefix.writeUInt32BE(options.instance >>> 0, options.address.length + 2)
+    this.#prefix = prefix.toString('hex').toUpperCase()
+  }
+
+  /** Hot. */
+  next(): string {
+    const nowMs = this.#clock.nowMs()
+    if (nowMs >= this.#nextMonthMs || nowMs < this.#monthStartMs) this.#enterMonth(nowMs)
+    this.#counter = (this.#counter + 1) & COUNTER_MASK
+    return this.#prefix + hex(nowMs - this.#monthStartMs, 8) + hex(this.#counter, 4)
+  }
+
+  /** Java counts from the first of the month in local time. */
+  #enterMonth(nowMs: number): void {
+    const now = new Date(nowMs)
+    this.#monthStartMs = new Date(now.getFullYear(), now.getMonth(), 1).getTime()
+    this.#nextMonthMs = new Date(now.getFullYear(), now.getMonth() + 1, 1).getTime()
+  }
+}
+
+function hex(value: number, digits: number): string {
+  return (value >>> 0).toString(16).toUpperCase().padStart(digits, '0')
+}
+
+function badId(text: string): ProtocolError {
+  return new ProtocolError(`not an offset message id: ${text.slice(0, 64)}`, {
+    code: 'BAD_TEXT',
+    what: 'offset message id',
+    text,
+  })
+}

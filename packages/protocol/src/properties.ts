@@ -1,0 +1,118 @@
+/**
+ * The property block of a message: `key \x01 value \x02` repeated.
+ *
+ * Reading rules (Java's): split at \x02, then at the first \x01; a piece shorter than three characters, without separator,
+ * with an empty key or an empty value is dropped; the last of equal keys wins. The block a client sent is kept as text and
+ * searched in place: on the hot path nobody needs a map of it.
+ *
+ * Source: org.apache.rocketmq.common.message.MessageDecoder.string2messageProperties.
+ */
+import { ProtocolError } from './errors.ts'
+
+const NAME_END = '\x01'
+const VALUE_END = '\x02'
+const NAME_END_CODE = 1
+const VALUE_END_CODE = 2
+/** The property block's length is an int16. */
+export const PROPERTIES_BYTES_MAX = 32_767
+
+/** @returns the properties by name, in the order of their first appearance. */
+export function decodeProperties(text: string): Map<string, string> {
+  const properties = new Map<string, string>()
+  let from = 0
+  while (from < text.length) {
+    const valueEnd = text.indexOf(VALUE_END, from)
+    const to = valueEnd < 0 ? text.length : valueEnd
+    const nameEnd = text.indexOf(NAME_END, from)
+    if (nameEnd > from && nameEnd < to - 1) properties.set(text.slice(from, nameEnd), text.slice(nameEnd + 1, to))
+    from = to + 1
+  }
+  return properties
+}
+
+/**
+ * Writes each pair as `name \x01 value \x02`; pairs without a value are left out.
+ *
+ * @throws ProtocolError `BAD_TEXT` when a name or value holds a separator that would change how it is read.
+ */
+export function encodeProperties(properties: Iterable<readonly [string, string | null | undefined]>): string {
+  let text = ''
+  for (const [name, value] of properties) {
+    if (value === null || value === undefined) continue
+    text += property(name, value)
+  }
+  return text
+}
+
+/** @returns the value of `name`, or undefined when the block has none by the reading rules. Hot. */
+export function getProperty(text: string, name: string): string | undefined {
+  let before = text.length
+  while (before >= name.length) {
+    const at = findName(text, name, before)
+    if (at < 0) return undefined
+    const from = at + name.length + 1
+    const valueEnd = text.indexOf(VALUE_END, from)
+    const to = valueEnd < 0 ? text.length : valueEnd
+    if (to > from) return text.slice(from, to)
+    before = at
+  }
+  return undefined
+}
+
+/** Whether the block has a value for `name`. Hot. */
+export function hasProperty(text: string, name: string): boolean {
+  return getProperty(text, name) !== undefined
+}
+
+/** @returns the block without any piece named `name`; the same string when there is none. */
+export function removeProperty(text: string, name: string): string {
+  let rest = text
+  for (;;) {
+    const at = findName(rest, name, rest.length)
+    if (at < 0) return rest
+    const valueEnd = rest.indexOf(VALUE_END, at)
+    rest = valueEnd < 0 ? rest.slice(0, at) : rest.slice(0, at) + rest.slice(valueEnd + 1)
+  }
+}
+
+/** @returns the block with exactly this value for `name`, put at the end. @throws ProtocolError `BAD_TEXT` as `encodeProperties`. */
+export function setProperty(text: string, name: string, value: string): string {
+  return appendProperties(removeProperty(text, name), property(name, value))
+}
+
+/** @returns the block itself when it has a value for `name`, else with this one added. */
+export function addPropertyIfAbsent(text: string, name: string, value: string): string {
+  return hasProperty(text, name) ? text : setProperty(text, name, value)
+}
+
+/** Joins two blocks, closing the first one with \x02 when its writer did not. */
+export function appendProperties(text: string, more: string): string {
+  if (text.length === 0) return more
+  if (more.length === 0 || text.charCodeAt(text.length - 1) === VALUE_END_CODE) return text + more
+  return text + VALUE_END + more
+}
+
+/** @returns one piece, `name \x01 value \x02`. */
+function property(name: string, value: string): string {
+  if (name.length === 0 || name.includes(NAME_END) || name.includes(VALUE_END) || value.includes(VALUE_END)) {
+    throw new ProtocolError(`property ${JSON.stringify(name)} is empty or holds a separator`, {
+      code: 'BAD_TEXT',
+      what: 'property',
+      text: name,
+    })
+  }
+  return name + NAME_END + value + VALUE_END
+}
+
+/** @returns where the last piece named `name` that begins before `before` begins, or -1. */
+function findName(text: string, name: string, before: number): number {
+  let from = before - 1
+  while (from >= 0) {
+    const at = text.lastIndexOf(name, from)
+    if (at < 0) return -1
+    const startsPiece = at === 0 || text.charCodeAt(at - 1) === VALUE_END_CODE
+    if (startsPiece && text.charCodeAt(at + name.length) === NAME_END_CODE) return at
+    from = at - 1
+  }
+  return -1
+}
