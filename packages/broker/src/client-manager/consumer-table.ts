@@ -1,0 +1,171 @@
+/**
+ * Who consumes: groups, their connections, and what each group subscribes to. In memory, from heartbeats, on every member.
+ *
+ * Keeps:
+ *   - a group exists here exactly while it has a connection;
+ *   - a change of the member list is told once, after the table shows it;
+ *   - of two subscriptions to one topic the one with the newer version stays.
+ * Pure but for the clock values it is given. Source: ConsumerManager, ConsumerGroupInfo.
+ */
+import type { ConsumerData, MessageModel } from './heartbeat-data.ts'
+import type { Subscription } from './subscription.ts'
+
+export interface ClientInfo {
+  readonly clientId: string
+  readonly language: string
+  readonly version: number
+}
+
+export interface Member<Channel> extends ClientInfo {
+  readonly channel: Channel
+  lastSeenMs: number
+}
+
+/** Consumers of one group. */
+export class ConsumerGroup<Channel> {
+  readonly name: string
+  readonly members = new Map<Channel, Member<Channel>>()
+  readonly subscriptions = new Map<string, Subscription>()
+  consumeType = ''
+  messageModel: MessageModel = 'CLUSTERING'
+  consumeFromWhere = ''
+  /** Fingerprint of the last heartbeat; null before the first. */
+  fingerprint: number | null = null
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  /** Ids of the members, each once, though a client that reconnects has two connections for a while. */
+  clientIds(): string[] {
+    const ids = new Set<string>()
+    for (const member of this.members.values()) ids.add(member.clientId)
+    return [...ids]
+  }
+
+  find(clientId: string): Member<Channel> | undefined {
+    let found: Member<Channel> | undefined
+    for (const member of this.members.values()) if (member.clientId === clientId) found = member
+    return found
+  }
+}
+
+/** Told after the members or the topics of a group changed. */
+export type GroupChanged<Channel> = (group: ConsumerGroup<Channel>) => void
+
+export class ConsumerTable<Channel> {
+  readonly #groups = new Map<string, ConsumerGroup<Channel>>()
+  readonly #groupsOf = new Map<Channel, Set<ConsumerGroup<Channel>>>()
+  readonly #changed: GroupChanged<Channel>
+
+  constructor(changed: GroupChanged<Channel>) {
+    this.#changed = changed
+  }
+
+  get size(): number {
+    return this.#groups.size
+  }
+
+  groups(): IterableIterator<ConsumerGroup<Channel>> {
+    return this.#groups.values()
+  }
+
+  group(name: string): ConsumerGroup<Channel> | undefined {
+    return this.#groups.get(name)
+  }
+
+  /**
+   * A heartbeat came.
+   *
+   * @param fingerprint 0 for the first version of heartbeats.
+   * @param keepSubscriptions the heartbeat carried none on purpose.
+   * @returns whether the client should send its subscriptions in full: they are not those of its last heartbeat.
+   */
+  register(
+    channel: Channel,
+    client: ClientInfo,
+    data: ConsumerData,
+    { nowMs, fingerprint, keepSubscriptions }: { nowMs: number; fingerprint: number; keepSubscriptions: boolean },
+  ): boolean {
+    const group = this.#groups.get(data.group) ?? this.#create(data.group)
+    const sameFingerprint = group.fingerprint === fingerprint
+    group.fingerprint = fingerprint
+    group.consumeType = data.consumeType
+    group.messageModel = data.messageModel
+    group.consumeFromWhere = data.consumeFromWhere
+    const joined = this.#join(group, channel, client, nowMs)
+    const resubscribed = !keepSubscriptions && updateSubscriptions(group.subscriptions, data.subscriptions)
+    if (joined || resubscribed) this.#changed(group)
+    return !sameFingerprint
+  }
+
+  unregister(channel: Channel, groupName: string): void {
+    const group = this.#groups.get(groupName)
+    if (group !== undefined) this.#leave(group, channel)
+  }
+
+  /** The connection is gone. */
+  closed(channel: Channel): void {
+    for (const group of [...(this.#groupsOf.get(channel) ?? [])]) this.#leave(group, channel)
+  }
+
+  /** Connections whose last heartbeat is older than `timeoutMs`, for closing; they are forgotten here. */
+  expire(nowMs: number, timeoutMs: number): Channel[] {
+    const expired: Channel[] = []
+    for (const group of [...this.#groups.values()]) {
+      for (const member of [...group.members.values()]) {
+        if (nowMs - member.lastSeenMs <= timeoutMs) continue
+        expired.push(member.channel)
+        this.#leave(group, member.channel)
+      }
+    }
+    return expired
+  }
+
+  #create(name: string): ConsumerGroup<Channel> {
+    const group = new ConsumerGroup<Channel>(name)
+    this.#groups.set(name, group)
+    return group
+  }
+
+  #join(group: ConsumerGroup<Channel>, channel: Channel, client: ClientInfo, nowMs: number): boolean {
+    const present = group.members.get(channel)
+    if (present !== undefined && present.clientId === client.clientId) {
+      present.lastSeenMs = nowMs
+      return false
+    }
+    group.members.set(channel, { ...client, channel, lastSeenMs: nowMs })
+    const groups = this.#groupsOf.get(channel)
+    if (groups === undefined) this.#groupsOf.set(channel, new Set([group]))
+    else groups.add(group)
+    return true
+  }
+
+  #leave(group: ConsumerGroup<Channel>, channel: Channel): void {
+    if (!group.members.delete(channel)) return
+    const groups = this.#groupsOf.get(channel)
+    groups?.delete(group)
+    if (groups?.size === 0) this.#groupsOf.delete(channel)
+    if (group.members.size === 0) this.#groups.delete(group.name)
+    this.#changed(group)
+  }
+}
+
+/** @returns whether a topic was added or removed; a newer expression for a known topic changes no assignment. */
+function updateSubscriptions(table: Map<string, Subscription>, given: readonly Subscription[]): boolean {
+  let changed = false
+  const topics = new Set<string>()
+  for (const subscription of given) {
+    topics.add(subscription.topic)
+    const present = table.get(subscription.topic)
+    if (present === undefined) changed = true
+    if (present === undefined || subscription.subVersion > present.subVersion)
+      table.set(subscription.topic, subscription)
+  }
+  for (const topic of [...table.keys()]) {
+    if (topics.has(topic)) continue
+    table.delete(topic)
+    changed = true
+  }
+  return changed
+}

@@ -1,0 +1,51 @@
+/**
+ * Who produces: connections by producer group, from heartbeats. Needed to ask a producer something later.
+ *
+ * Keeps: a group exists here exactly while it has a connection.
+ */
+import type { ClientInfo, Member } from './consumer-table.ts'
+
+export class ProducerTable<Channel> {
+  readonly #groups = new Map<string, Map<Channel, Member<Channel>>>()
+
+  get size(): number {
+    return this.#groups.size
+  }
+
+  members(group: string): ReadonlyMap<Channel, Member<Channel>> | undefined {
+    return this.#groups.get(group)
+  }
+
+  register(channel: Channel, client: ClientInfo, group: string, nowMs: number): void {
+    let members = this.#groups.get(group)
+    if (members === undefined) {
+      members = new Map()
+      this.#groups.set(group, members)
+    }
+    const present = members.get(channel)
+    if (present !== undefined && present.clientId === client.clientId) present.lastSeenMs = nowMs
+    else members.set(channel, { ...client, channel, lastSeenMs: nowMs })
+  }
+
+  unregister(channel: Channel, group: string): void {
+    const members = this.#groups.get(group)
+    if (members?.delete(channel) === true && members.size === 0) this.#groups.delete(group)
+  }
+
+  closed(channel: Channel): void {
+    for (const group of [...this.#groups.keys()]) this.unregister(channel, group)
+  }
+
+  /** Connections whose last heartbeat is older than `timeoutMs`, for closing; they are forgotten here. */
+  expire(nowMs: number, timeoutMs: number): Channel[] {
+    const expired: Channel[] = []
+    for (const [group, members] of [...this.#groups]) {
+      for (const member of [...members.values()]) {
+        if (nowMs - member.lastSeenMs <= timeoutMs) continue
+        expired.push(member.channel)
+        this.unregister(member.channel, group)
+      }
+    }
+    return expired
+  }
+}

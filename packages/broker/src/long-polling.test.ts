@@ -1,0 +1,118 @@
+/** Held pulls: woken by what they wait for, at the deadline exactly, once, and never after their connection closed. */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { HeldPull, LongPolling } from './long-polling.ts'
+import { ManualClock } from './testing/manual-clock.ts'
+
+function setup() {
+  const clock = new ManualClock()
+  const resumed: string[] = []
+  const polling = new LongPolling<string>(clock, (pull) => resumed.push(pull))
+  const channel = {}
+  const hold = (name: string, queueId: number, delayMs: number, tags: number[] | null = null, on: object = channel) =>
+    polling.hold(new HeldPull('T', queueId, tags === null ? null : new Set(tags), on, name), delayMs)
+  return { clock, resumed, polling, channel, hold }
+}
+
+describe('a held pull', () => {
+  test('is answered at its deadline, not a millisecond before', () => {
+    const { clock, resumed, hold } = setup()
+    hold('a', 0, 15_000)
+    clock.advance(14_999)
+    expect(resumed).toEqual([])
+    clock.advance(1)
+    expect(resumed).toEqual(['a'])
+    expect(clock.pending).toBe(0)
+  })
+
+  test('is woken once by a batch, when the whole batch is visible', () => {
+    const { clock, resumed, polling, hold } = setup()
+    hold('a', 0, 15_000)
+    polling.arrived('T', 0, 7)
+    polling.arrived('T', 0, 8)
+    expect(resumed).toEqual([])
+    clock.runDeferred()
+    expect(resumed).toEqual(['a'])
+    clock.advance(20_000)
+    expect(resumed).toEqual(['a'])
+  })
+
+  test('waits on while other queues, other topics and other tags arrive', () => {
+    const { clock, resumed, polling, hold } = setup()
+    hold('tag 7', 0, 15_000, [7])
+    hold('any of queue 1', 1, 15_000)
+    polling.arrived('T', 0, 8)
+    polling.arrived('U', 0, 7)
+    polling.arrived('T', 2, 7)
+    clock.runDeferred()
+    expect(resumed).toEqual([])
+    polling.arrived('T', 0, 7)
+    clock.runDeferred()
+    expect(resumed).toEqual(['tag 7'])
+    expect(polling.size).toBe(1)
+  })
+
+  test('is dropped with its connection', () => {
+    const { clock, resumed, polling, channel, hold } = setup()
+    const other = {}
+    hold('a', 0, 10)
+    hold('b', 1, 10)
+    hold('c', 0, 10, null, other)
+    polling.closed(channel)
+    expect(polling.size).toBe(1)
+    clock.advance(10)
+    expect(resumed).toEqual(['c'])
+  })
+
+  test('is answered when the broker lets all go', () => {
+    const { clock, resumed, polling, hold } = setup()
+    hold('a', 0, 10)
+    hold('b', 3, 10)
+    polling.resumeAll()
+    expect(resumed).toEqual(['a', 'b'])
+    expect([polling.size, clock.pending]).toEqual([0, 0])
+  })
+})
+
+test('whatever happens in whatever order, each pull is resumed or dropped exactly once', () => {
+  const step = fc.oneof(
+    fc.record({
+      kind: fc.constant('hold' as const),
+      queueId: fc.nat(2),
+      delay: fc.nat(50),
+      channel: fc.nat(2),
+      tag: fc.option(fc.nat(2)),
+    }),
+    fc.record({ kind: fc.constant('arrive' as const), queueId: fc.nat(2), tag: fc.nat(2) }),
+    fc.record({ kind: fc.constant('close' as const), channel: fc.nat(2) }),
+    fc.record({ kind: fc.constant('advance' as const), ms: fc.nat(30) }),
+    fc.record({ kind: fc.constant('end pass' as const) }),
+  )
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const { clock, resumed, polling, hold } = setup()
+      const channels = [{}, {}, {}]
+      const owed = new Set<string>()
+      const ownersOf = new Map<number, Set<string>>()
+      let held = 0
+      for (const s of steps) {
+        if (s.kind === 'hold') {
+          const name = String(held++)
+          owed.add(name)
+          ownersOf.set(s.channel, (ownersOf.get(s.channel) ?? new Set()).add(name))
+          hold(name, s.queueId, s.delay, s.tag === null ? null : [s.tag], channels[s.channel] as object)
+        } else if (s.kind === 'arrive') polling.arrived('T', s.queueId, s.tag)
+        else if (s.kind === 'close') {
+          polling.closed(channels[s.channel] as object)
+          for (const name of ownersOf.get(s.channel) ?? []) owed.delete(name)
+        } else if (s.kind === 'advance') clock.advance(s.ms)
+        else clock.runDeferred()
+      }
+      clock.advance(100)
+      expect(new Set(resumed).size).toBe(resumed.length)
+      for (const name of owed) expect(resumed).toContain(name)
+      expect(polling.size).toBe(0)
+      expect(clock.pending).toBe(0)
+    }),
+  )
+})
