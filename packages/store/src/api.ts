@@ -1,0 +1,125 @@
+/**
+ * What the store takes and gives: the types that other packages see. The methods are those of `MessageStore`.
+ *
+ * Visible means applied: every read here answers from entries that are committed and applied on this member.
+ */
+import type { RecordFields } from '@dledger-ts/protocol'
+import type { StoreError } from './errors.ts'
+
+/** A message to store: a record without its place. `topic` and `queueId` are the real ones, also for delayed messages. */
+export type NewMessage = RecordFields
+
+/** Where a message was stored; all members hold it at this place. */
+export interface PutResult {
+  /** Topic and queue of the record: for a delayed message those of its delay level. */
+  readonly topic: string
+  readonly queueId: number
+  /** Where the bare record starts in the log; the offset in message ids. */
+  readonly physicalOffset: number
+  /** The place in the queue; 0 for prepared and rolled back messages, which have none. */
+  readonly queueOffset: number
+  readonly storeTimestamp: number
+  readonly recordBytes: number
+}
+
+/** Told the outcome of a put exactly once, never from within the call to `put`. */
+export interface PutListener {
+  /** Committed and applied here: consumers see it. */
+  stored(result: PutResult): void
+  /** `error.code` says whether the outcome is known: TIMEOUT means it may be stored. */
+  putFailed(error: StoreError): void
+}
+
+export interface PutBatchListener {
+  /** One result for each message, in order. */
+  stored(results: readonly PutResult[]): void
+  /** The first failure, after all outcomes are known. A batch of which some messages are stored fails with TIMEOUT. */
+  putFailed(error: StoreError): void
+}
+
+export type GetStatus =
+  | 'FOUND'
+  | 'NO_MATCHED_MESSAGE'
+  | 'MESSAGE_WAS_REMOVING'
+  | 'NO_MATCHED_LOGIC_QUEUE'
+  | 'NO_MESSAGE_IN_QUEUE'
+  | 'OFFSET_OVERFLOW_ONE'
+  | 'OFFSET_OVERFLOW_BADLY'
+  | 'OFFSET_TOO_SMALL'
+  | 'OFFSET_FOUND_NULL'
+
+export interface GetRequest {
+  readonly topic: string
+  readonly queueId: number
+  /** The first message wanted; counts messages of this queue. */
+  readonly queueOffset: number
+  readonly maxCount: number
+  /** Stop before the sum of record sizes passes this; the first message is returned even if it alone is larger. */
+  readonly maxBytes: number
+  /** Tag codes (int32) that are wanted; null for every message. An entry without a tag matches any filter. */
+  readonly tagFilter: ReadonlySet<number> | null
+}
+
+export interface GetResult {
+  readonly status: GetStatus
+  /** Where to go on. */
+  readonly nextBeginOffset: number
+  readonly minOffset: number
+  /** One after the newest visible message. */
+  readonly maxOffset: number
+  /** Whole records, oldest first, as slices of long-lived buffers: one after another they are the body of a pull answer. */
+  readonly records: readonly Buffer[]
+  /** Sum of the record sizes. */
+  readonly recordBytes: number
+}
+
+export type GetCallback = (error: StoreError | null, result: GetResult | null) => void
+
+/** Messages that became visible; called once for each, after the whole batch they came in is visible. */
+export interface MessageArrivalListener {
+  /** Hot. `tagsCode` as in the ConsumeQueue entry: a tag's hash, 0 without one. */
+  messageArrived(topic: string, queueId: number, tagsCode: number, queueOffset: number): void
+}
+
+/** LOWER: the first message not older than the time. UPPER: the last message not newer. */
+export type OffsetBoundary = 'LOWER' | 'UPPER'
+
+/** RocketMQ's DataVersion. Compared as a whole; grows with every change and with every new leader. */
+export interface DataVersion {
+  /** Changes since the group was founded. */
+  readonly counter: number
+  /** The Raft term of the newest applied entry. */
+  readonly stateVersion: number
+  /** When the newest change was made, by its leader's clock. */
+  readonly timestamp: number
+}
+
+export interface QueueKey {
+  readonly topic: string
+  readonly queueId: number
+}
+
+export interface StoreStatus {
+  readonly role: 'FOLLOWER' | 'PRE_CANDIDATE' | 'CANDIDATE' | 'LEADER'
+  readonly term: number
+  readonly self: string
+  readonly group: string
+  readonly leader: string | null
+  /** What the leader advertised: the address on which its broker serves clients. */
+  readonly leaderAddress: string | null
+  /** A leader whose no-op is applied: it takes writes. */
+  readonly ready: boolean
+  readonly storeId: string
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  /** One after the last byte of the newest applied record. */
+  readonly maxPhysicalOffset: number
+  readonly peers: readonly { readonly id: string; readonly connected: boolean; readonly advertised: string | null }[]
+}
+
+export interface RoleChangeListener {
+  /** After every change of role, term, leader or readiness. */
+  roleChanged(status: StoreStatus): void
+}
