@@ -34,6 +34,8 @@ export interface CommittedEntry extends EntryPlace {
 export interface StateMachine {
   /** Entries up to here are in the state already (from its own checkpoint); -1 for none. Read once, at open. */
   readonly appliedIndex: number
+  /** At open, when `appliedIndex` is beyond the end of the log: forget everything; `appliedIndex` is -1 afterwards. */
+  discard(): void
   /** Applies committed entries, oldest first. Synchronous and deterministic: nothing but the entry and the state. */
   apply(entries: readonly CommittedEntry[]): void
   /** After every change of role, term, leader or readiness. On losing the leadership, drop what depends on pending proposals. */

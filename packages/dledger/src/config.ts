@@ -1,0 +1,96 @@
+/**
+ * The settings of one member, their defaults and what is allowed. Checked as a whole before anything is touched.
+ */
+import { DLedgerError } from './errors.ts'
+import { ENTRY_HEADER_BYTES } from './log/entry-batch.ts'
+
+/**
+ * What an acknowledgement means. SYNC_FLUSH: synced (fdatasync) on a majority. ASYNC_FLUSH: in the page cache of a majority,
+ * synced every `asyncFlushIntervalMs`; it survives killed processes, not a power cut of a majority.
+ */
+export type FlushDiskType = 'SYNC_FLUSH' | 'ASYNC_FLUSH'
+
+export interface NodeSettings {
+  readonly flushDiskType: FlushDiskType
+  /** Unit of the core's time. */
+  readonly tickMs: number
+  readonly heartbeatMs: number
+  /** The least election timeout; each is drawn from this up to twice this. */
+  readonly electionTimeoutMs: number
+  /** A proposal that is not committed after this is answered TIMEOUT: its outcome is unknown. */
+  readonly proposalTimeoutMs: number
+  readonly asyncFlushIntervalMs: number
+  /** Size of a data file; fixed when the group is created. */
+  readonly fileBytes: number
+  /** Size of an index file; a multiple of 32. */
+  readonly indexFileBytes: number
+  /** How far the active data file is filled with zeros ahead of its end, so a sync need not change metadata. 0: not. */
+  readonly zeroFillBytes: number
+  /** Newest entries kept in memory. */
+  readonly hotBytesMax: number
+  readonly appendBytesMax: number
+  readonly inflightBytesMax: number
+  readonly uncommittedBytesMax: number
+}
+
+export const DEFAULT_SETTINGS: NodeSettings = {
+  flushDiskType: 'SYNC_FLUSH',
+  tickMs: 50,
+  heartbeatMs: 100,
+  electionTimeoutMs: 500,
+  proposalTimeoutMs: 2_500,
+  asyncFlushIntervalMs: 500,
+  fileBytes: 1024 * 1024 * 1024,
+  indexFileBytes: 32 * 5_242_880,
+  zeroFillBytes: 16 * 1024 * 1024,
+  hotBytesMax: 32 * 1024 * 1024,
+  appendBytesMax: 1024 * 1024,
+  inflightBytesMax: 8 * 1024 * 1024,
+  uncommittedBytesMax: 64 * 1024 * 1024,
+}
+
+/** The largest body an entry may have: header, body and the 8 bytes of a blank must fit in one file. */
+export function entryBodyBytesMax(settings: NodeSettings): number {
+  return settings.fileBytes - ENTRY_HEADER_BYTES - 8
+}
+
+/** @throws DLedgerError INVALID that names the setting, its value and what is allowed. */
+export function checkSettings(settings: NodeSettings): void {
+  const rows: readonly [name: keyof NodeSettings, min: number, max: number][] = [
+    ['tickMs', 1, 60_000],
+    ['heartbeatMs', 1, 600_000],
+    ['electionTimeoutMs', 1, 3_600_000],
+    ['proposalTimeoutMs', 1, 3_600_000],
+    ['asyncFlushIntervalMs', 1, 3_600_000],
+    ['fileBytes', 1024, 2 ** 40],
+    ['indexFileBytes', 32, 2 ** 40],
+    ['zeroFillBytes', 0, 2 ** 30],
+    ['hotBytesMax', 0, 2 ** 34],
+    ['appendBytesMax', 1, 2 ** 30],
+    ['inflightBytesMax', 1, 2 ** 34],
+    ['uncommittedBytesMax', 1, 2 ** 34],
+  ]
+  for (const [name, min, max] of rows) {
+    const value = settings[name] as number
+    if (!Number.isSafeInteger(value) || value < min || value > max) {
+      throw invalid(`${name} is ${value}; a whole number from ${min} to ${max} is allowed`)
+    }
+  }
+  if (settings.flushDiskType !== 'SYNC_FLUSH' && settings.flushDiskType !== 'ASYNC_FLUSH') {
+    throw invalid(`flushDiskType is ${String(settings.flushDiskType)}; SYNC_FLUSH or ASYNC_FLUSH is allowed`)
+  }
+  if (settings.indexFileBytes % 32 !== 0)
+    throw invalid(`indexFileBytes is ${settings.indexFileBytes}; it must be a multiple of 32`)
+  if (settings.heartbeatMs < settings.tickMs) {
+    throw invalid(`heartbeatMs (${settings.heartbeatMs}) must be at least tickMs (${settings.tickMs})`)
+  }
+  if (settings.electionTimeoutMs < 2 * settings.heartbeatMs) {
+    throw invalid(
+      `electionTimeoutMs (${settings.electionTimeoutMs}) must be at least twice heartbeatMs (${settings.heartbeatMs})`,
+    )
+  }
+}
+
+export function invalid(what: string): DLedgerError {
+  return new DLedgerError(what, { code: 'INVALID', what })
+}

@@ -1,0 +1,299 @@
+/**
+ * The embedding API: a replicated, durable log in a directory that the caller names. One member and no network by default.
+ *
+ *   const log = await DLedger.open({ directory: './data' })
+ *   const { index } = await log.append(Buffer.from('hello'))
+ *   for await (const entry of log.entries({ from: 0 })) …
+ *   await log.close()
+ *
+ * Every accepted append completes exactly once: with its place once it is committed, or with TIMEOUT, outcome unknown.
+ */
+import { randomUUID } from 'node:crypto'
+import { type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
+import { bareEnvelope } from './batch-builder.ts'
+import { DEFAULT_SETTINGS, type NodeSettings } from './config.ts'
+import type { Disk } from './disk/disk.ts'
+import { nodeDisk } from './disk/node-disk.ts'
+import { DLedgerError } from './errors.ts'
+import { offsetIn } from './hot-tail.ts'
+import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './log/entry-batch.ts'
+import { LogNode, type NodeStatus } from './node.ts'
+import { processOwner } from './process-owner.ts'
+import type { ControlEnvelope, EntryPlace, Proposal, StateMachine } from './state-machine.ts'
+import { LoneTransport } from './transport/lone.ts'
+import type { Transport } from './transport/transport.ts'
+
+/** Bytes that `entries()` reads at once. */
+const ITERATE_BYTES = 256 * 1024
+
+export interface DLedgerOptions extends Partial<NodeSettings> {
+  /** Holds this member's files alone; made when missing. */
+  readonly directory: string
+  /** Name of the group; members of another group are refused. Default `default`. */
+  readonly group?: string
+  /** This member's id within the group. Default `n0`. */
+  readonly self?: string
+  /** All members' ids, own included, for the first start of an empty group. Default: only `self`. */
+  readonly members?: readonly string[]
+  /** How the others are reached. Default: not at all, for a group of one. */
+  readonly transport?: Transport
+  readonly stateMachine?: StateMachine
+  readonly controlEnvelope?: ControlEnvelope
+  /** Free text for the peers, e.g. the address on which this member serves clients. */
+  readonly advertised?: string
+  readonly logger?: Logger
+  readonly clock?: Clock
+  readonly random?: Random
+  readonly disk?: Disk
+  /** After a storage failure or a broken invariant the member takes no further part; close it. Default: only logged. */
+  readonly onFatal?: (error: Error) => void
+}
+
+export interface LogEntry extends EntryPlace {
+  readonly body: Buffer
+}
+
+export interface IterateOptions {
+  /** First index wanted. Default: the first there is. */
+  readonly from?: number
+  /** Wait for entries yet to be committed instead of ending. Default false. */
+  readonly follow?: boolean
+  readonly signal?: AbortSignal
+}
+
+export class DLedger {
+  readonly #node: LogNode
+  #closing: Promise<void> | null = null
+  #waiters: (() => void)[] = []
+
+  private constructor(node: LogNode) {
+    this.#node = node
+  }
+
+  /**
+   * Opens or makes the directory, recovers it and joins the group. Resolves as soon as the member runs; a group of one leads
+   * and takes appends by then, others elect first (see `status`).
+   *
+   * @throws DLedgerError INVALID (a setting, a directory in use or of another group), CORRUPT, STORAGE_FAILED.
+   */
+  static async open(options: DLedgerOptions): Promise<DLedger> {
+    const self = options.self ?? 'n0'
+    const clock = options.clock ?? systemClock
+    let opened: DLedger | null = null
+    const node = new LogNode({
+      clock,
+      random: options.random ?? systemRandom,
+      disk: options.disk ?? nodeDisk,
+      transport: options.transport ?? new LoneTransport(clock),
+      logger: options.logger ?? silentLogger,
+      directory: options.directory,
+      group: options.group ?? 'default',
+      self,
+      bootstrapVoters: options.members ?? [self],
+      settings: settingsOf(options),
+      stateMachine: options.stateMachine ?? null,
+      onProgress: () => {
+        if (opened !== null) opened.#wake()
+      },
+      controlEnvelope: options.controlEnvelope ?? bareEnvelope,
+      advertised: options.advertised ?? '',
+      owner: processOwner(),
+      newStoreId: randomUUID,
+      onFatal: options.onFatal ?? (() => {}),
+    })
+    await new Promise<void>((resolve, reject) => {
+      node.start((error) => (error === null ? resolve() : reject(error)))
+    })
+    opened = new DLedger(node)
+    if (node.status.peers.length === 0) await opened.#until(() => node.role.ready)
+    return opened
+  }
+
+  /**
+   * Appends one or several bodies; resolves with their places once all are committed (and applied here).
+   *
+   * @throws DLedgerError NOT_LEADER, BUSY, TOO_LARGE, DISK_FULL, CLOSED: nothing was stored. TIMEOUT: it may have been, also
+   * after an abort, which ends the wait and not the append.
+   */
+  append(body: Buffer, options?: { signal?: AbortSignal }): Promise<EntryPlace>
+  append(bodies: readonly Buffer[], options?: { signal?: AbortSignal }): Promise<EntryPlace[]>
+  async append(
+    bodies: Buffer | readonly Buffer[],
+    options: { signal?: AbortSignal } = {},
+  ): Promise<EntryPlace | EntryPlace[]> {
+    options.signal?.throwIfAborted()
+    const many = Buffer.isBuffer(bodies) ? [bodies] : bodies
+    const places = await withAbort(Promise.all(many.map((body) => this.#appendOne(body))), options.signal)
+    return Buffer.isBuffer(bodies) ? (places[0] as EntryPlace) : places
+  }
+
+  /** Proposes without a promise: for embedders with many appends in flight. Hot. */
+  propose(proposal: Proposal): void {
+    this.#node.propose(proposal)
+  }
+
+  /** @returns the committed entry at `index`, or null for a control entry. @throws DLedgerError TRIMMED or INVALID. */
+  async read(index: number): Promise<LogEntry | null> {
+    if (index > this.commitIndex) {
+      const what = `index ${index} is not committed; the last committed one is ${this.commitIndex}`
+      throw new DLedgerError(what, { code: 'INVALID', what })
+    }
+    const batch = await this.#readBatch(index, index, 1)
+    return dataEntry(batch, index, offsetIn(batch, index))
+  }
+
+  /** Iterates over the committed data entries, oldest first; control entries are left out. */
+  async *entries(options: IterateOptions = {}): AsyncGenerator<LogEntry, void, undefined> {
+    let index = options.from ?? this.firstIndex
+    for (;;) {
+      options.signal?.throwIfAborted()
+      if (index > this.commitIndex) {
+        if (options.follow !== true) return
+        const wanted = index
+        await withAbort(
+          this.#until(() => this.commitIndex >= wanted),
+          options.signal,
+        )
+        continue
+      }
+      const last = this.commitIndex
+      const batch = await this.#readBatch(index, last, ITERATE_BYTES)
+      const end = Math.min(last, batch.firstIndex + batch.count - 1)
+      let at = offsetIn(batch, index)
+      for (; index <= end; index++) {
+        const entry = dataEntry(batch, index, at)
+        at += batch.sizes[index - batch.firstIndex] as number
+        if (entry !== null) yield entry
+      }
+    }
+  }
+
+  /** Reads raw bytes of the log at a position, e.g. a body at `pos + 48`. */
+  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
+    this.#node.readBytes(pos, size, callback)
+  }
+
+  get firstIndex(): number {
+    return this.#node.status.firstIndex
+  }
+
+  get lastIndex(): number {
+    return this.#node.status.lastIndex
+  }
+
+  get commitIndex(): number {
+    return this.#node.commitIndex
+  }
+
+  get appliedIndex(): number {
+    return this.#node.appliedIndex
+  }
+
+  status(): NodeStatus {
+    return this.#node.status
+  }
+
+  /** What a member said of itself when it last connected; null when it has not. */
+  advertisedOf(member: string): string | null {
+    return this.#node.advertisedOf(member)
+  }
+
+  /** Asks a follower (the best one by default) to take over. @returns false when this member does not lead. */
+  transferLeadership(target: string | null = null): boolean {
+    return this.#node.transferLeadership(target)
+  }
+
+  /** Hands over, syncs, closes. Idempotent. @throws when the final sync failed. */
+  close(): Promise<void> {
+    this.#closing ??= new Promise<void>((resolve, reject) => {
+      this.#node.close((error) => (error === null ? resolve() : reject(error)))
+    }).finally(() => this.#wake())
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #appendOne(body: Buffer): Promise<EntryPlace> {
+    return new Promise((resolve, reject) => {
+      this.#node.propose({
+        bodyBytes: body.length,
+        encodeBody: (target, at) => {
+          body.copy(target, at)
+        },
+        committed: resolve,
+        failed: reject,
+      })
+    })
+  }
+
+  #readBatch(firstIndex: number, lastIndex: number, bytesMax: number): Promise<EntryBatch> {
+    return new Promise((resolve, reject) => {
+      if (firstIndex < this.firstIndex) {
+        reject(
+          new DLedgerError(`entry ${firstIndex} is gone; the first one kept is ${this.firstIndex}`, {
+            code: 'TRIMMED',
+            firstIndex: this.firstIndex,
+          }),
+        )
+        return
+      }
+      this.#node.read(firstIndex, lastIndex, bytesMax, (error, batch) => {
+        if (error !== null) reject(error)
+        else if (batch === null) reject(new DLedgerError(`entry ${firstIndex} cannot be read`, { code: 'CLOSED' }))
+        else resolve(batch)
+      })
+    })
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      if (this.#closing !== null) throw new DLedgerError('the log is closed', { code: 'CLOSED' })
+      await new Promise<void>((resolve) => {
+        this.#waiters.push(resolve)
+      })
+    }
+  }
+
+  #wake(): void {
+    if (this.#waiters.length === 0) return
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const waiter of waiters) waiter()
+  }
+}
+
+function settingsOf(options: DLedgerOptions): NodeSettings {
+  const chosen: Record<string, unknown> = { ...DEFAULT_SETTINGS }
+  for (const name of Object.keys(DEFAULT_SETTINGS)) {
+    const value = options[name as keyof NodeSettings]
+    if (value !== undefined) chosen[name] = value
+  }
+  return chosen as unknown as NodeSettings
+}
+
+function dataEntry(batch: EntryBatch, index: number, at: number): LogEntry | null {
+  if (batch.bytes.readInt32BE(at + 32) !== EntryChannel.DATA) return null
+  const i = index - batch.firstIndex
+  return {
+    index,
+    term: batch.term,
+    pos: batch.positions[i] as number,
+    body: batch.bytes.subarray(at + ENTRY_HEADER_BYTES, at + (batch.sizes[i] as number)),
+  }
+}
+
+async function withAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  let onAbort: (() => void) | undefined
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason as Error)
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
+  }
+}

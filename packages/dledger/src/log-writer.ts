@@ -1,0 +1,194 @@
+/**
+ * Brings entries into the log's files and tells when they are durable.
+ *
+ * Keeps:
+ *   W1  Operations reach the log in the order in which they are submitted; a truncation waits until no write and no sync is
+ *       under way, and everything submitted later waits behind it.
+ *   W2  One fdatasync is under way at most; all that was written while it ran shares the next one (group commit).
+ *   W3  `durable` is told in order. SYNC_FLUSH: after the sync that covers it. ASYNC_FLUSH: when it is in the page cache.
+ *   W4  The durable hint on disk never points beyond what is synced, nor beyond a truncation that has begun.
+ *   W5  The first failure is final: nothing is retried, nothing more is told durable.
+ */
+import { assert, type Clock } from '@dledger-ts/base'
+import type { EntryBatch } from './log/entry-batch.ts'
+import type { SegmentedLog } from './log/segmented-log.ts'
+import type { PlantedDriverFault } from './planted-driver-faults.ts'
+
+/** The end of the log after some entry: what a durable hint says. */
+export interface LogMark {
+  readonly index: number
+  readonly endPos: number
+  readonly chain: number
+}
+
+interface Operation {
+  readonly seq: number
+  readonly truncateFrom: number | null
+  readonly batches: readonly EntryBatch[]
+}
+
+interface WrittenMark extends LogMark {
+  readonly seq: number
+}
+
+export interface LogWriterOptions {
+  readonly log: SegmentedLog
+  readonly syncBeforeDurable: boolean
+  readonly asyncFlushIntervalMs: number
+  readonly clock: Clock
+  readonly faults: ReadonlySet<PlantedDriverFault>
+  /** Everything up to this operation keeps the promise of the flush mode. */
+  readonly onDurable: (seq: number) => void
+  /** Everything up to this mark is synced. */
+  readonly onSynced: (mark: LogMark) => void
+  /** Lowers the durable hint below `index` and calls back when that is durable. */
+  readonly beforeTruncate: (index: number, callback: () => void) => void
+  readonly onIdle: () => void
+  readonly onFailed: (error: Error) => void
+}
+
+export class LogWriter {
+  readonly #options: LogWriterOptions
+  readonly #waiting: Operation[] = []
+  #writesUnderWay = 0
+  #truncating = false
+  #syncing = false
+  #written: WrittenMark | null = null
+  #syncedSeq = 0
+  #cancelAsyncFlush: (() => void) | null = null
+  #failed = false
+  #closed = false
+
+  constructor(options: LogWriterOptions) {
+    this.#options = options
+  }
+
+  /** False while an operation waits: the end of the log is not final and nothing can be placed after it. */
+  get placeable(): boolean {
+    return this.#waiting.length === 0 && !this.#truncating
+  }
+
+  submit(seq: number, truncateFrom: number | null, batches: readonly EntryBatch[]): void {
+    if (this.#failed) return
+    this.#waiting.push({ seq, truncateFrom, batches })
+    this.#next()
+  }
+
+  /** Syncs everything written, whatever the mode; for a clean stop. */
+  flush(callback: (error: Error | null, mark: LogMark | null) => void): void {
+    assert(this.placeable && this.#writesUnderWay === 0, 'a final flush comes after the last write')
+    this.#closed = true
+    this.#cancelAsyncFlush?.()
+    const mark = this.#written
+    this.#options.log.sync((error) => callback(error, mark))
+  }
+
+  get quiet(): boolean {
+    return this.placeable && this.#writesUnderWay === 0 && !this.#syncing
+  }
+
+  #next(): void {
+    while (this.#waiting.length > 0 && !this.#truncating && !this.#failed) {
+      const operation = this.#waiting[0] as Operation
+      if (operation.truncateFrom !== null) {
+        if (this.#writesUnderWay > 0 || this.#syncing) return
+        this.#truncating = true
+        const from = operation.truncateFrom
+        this.#options.beforeTruncate(from, () => {
+          if (this.#failed) return
+          this.#truncating = false
+          this.#guarded(() => this.#options.log.truncateFrom(from))
+          this.#waiting.shift()
+          this.#append(operation)
+          this.#next()
+          this.#afterProgress()
+        })
+        return
+      }
+      this.#waiting.shift()
+      this.#append(operation)
+    }
+  }
+
+  #append(operation: Operation): void {
+    const { log } = this.#options
+    if (operation.batches.length === 0) {
+      // A truncation is synced when it returns.
+      this.#written = { seq: operation.seq, index: log.lastIndex, endPos: log.endPos, chain: log.lastChain }
+      this.#syncedSeq = operation.seq
+      if (!this.#failed) this.#options.onDurable(operation.seq)
+      return
+    }
+    const last = operation.batches.length - 1
+    operation.batches.forEach((batch, i) => {
+      this.#writesUnderWay++
+      let mark: WrittenMark | null = null
+      const written = (error: Error | null): void => {
+        this.#writesUnderWay--
+        if (error !== null) return this.#fail(error)
+        if (mark !== null) this.#onWritten(mark)
+        this.#next()
+        this.#afterProgress()
+      }
+      this.#guarded(() => log.append(batch, written))
+      if (i === last) mark = { seq: operation.seq, index: log.lastIndex, endPos: log.endPos, chain: log.lastChain }
+    })
+  }
+
+  #onWritten(mark: WrittenMark): void {
+    if (this.#failed) return
+    this.#written = mark
+    if (this.#options.syncBeforeDurable) {
+      if (this.#options.faults.has('durable-before-sync')) this.#options.onDurable(mark.seq)
+      this.#sync()
+      return
+    }
+    this.#options.onDurable(mark.seq)
+    if (this.#cancelAsyncFlush === null && !this.#closed) {
+      this.#cancelAsyncFlush = this.#options.clock.after(this.#options.asyncFlushIntervalMs, () => {
+        this.#cancelAsyncFlush = null
+        this.#sync()
+      })
+    }
+  }
+
+  #sync(): void {
+    const mark = this.#written
+    if (this.#syncing || this.#truncating || this.#failed || this.#closed) return
+    if (mark === null || mark.seq <= this.#syncedSeq) return
+    // A truncation at the head of the line goes first; it syncs what it leaves.
+    if (this.#waiting.length > 0) return
+    this.#syncing = true
+    this.#options.log.sync((error) => {
+      this.#syncing = false
+      if (error !== null && !this.#options.faults.has('sync-error-ignored')) return this.#fail(error)
+      if (this.#failed) return
+      this.#syncedSeq = mark.seq
+      this.#options.onSynced(mark)
+      if (this.#options.syncBeforeDurable) this.#options.onDurable(mark.seq)
+      this.#next()
+      if (this.#options.syncBeforeDurable) this.#sync()
+      this.#afterProgress()
+    })
+  }
+
+  #afterProgress(): void {
+    if (!this.#failed && this.placeable) this.#options.onIdle()
+  }
+
+  #guarded(work: () => void): void {
+    if (this.#failed) return
+    try {
+      work()
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#failed) return
+    this.#failed = true
+    this.#cancelAsyncFlush?.()
+    this.#options.onFailed(error)
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Opens a member's directory: owner, hard state, log. Synchronous; either all of it is open or nothing was changed.
+ *
+ * Keeps:
+ *   O1  A directory has one owner at a time.
+ *   O2  A log without readable hard state does not start: it could vote twice.
+ *   O3  Group, member, file size and format are those the directory was made with.
+ *   O4  A member that may have lost acknowledged entries to a power cut (asynchronous flush, unclean stop, another boot) does
+ *       not start as a voter.
+ */
+import { join } from 'node:path'
+import { decodeConfiguration } from './configuration-codec.ts'
+import { invalid } from './config.ts'
+import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
+import { DLedgerError } from './errors.ts'
+import type { DiskCallback } from './disk/disk.ts'
+import { type HardState, HardStateFile } from './hard-state/hard-state-file.ts'
+import { SegmentedLog } from './log/segmented-log.ts'
+import type { LogNodeOptions } from './node.ts'
+import type { Configuration } from './raft/configuration.ts'
+import type { LogShape } from './raft/output.ts'
+
+export interface OpenedMember {
+  readonly hardState: HardState
+  readonly log: SegmentedLog
+  readonly shape: LogShape
+  /** Changes some fields and makes the whole durable; calls in order. */
+  writeHardState(change: Partial<HardState>, callback: DiskCallback): void
+  /** Closes the files and gives the directory free. Idempotent. */
+  release(): void
+}
+
+/** @throws DLedgerError INVALID or CORRUPT with a line that names what and where. */
+export function openMember(options: LogNodeOptions): OpenedMember {
+  const { disk, directory, settings, owner } = options
+  const hardStatePath = join(directory, 'hard-state')
+  disk.makeDirectorySync(directory)
+  const lock = lockDirectory(disk, directory, owner)
+  let file: HardStateFile | null = null
+  let log: SegmentedLog | null = null
+  const closeAll = (): void => {
+    log?.close()
+    file?.closeSync()
+    lock.release()
+  }
+  try {
+    file = HardStateFile.openSync(disk, hardStatePath)
+    if (file === null) {
+      refuseForeignFiles(options)
+      file = HardStateFile.createSync(disk, hardStatePath, firstHardState(options))
+    } else {
+      compare(file.state, options)
+      refuseRecovering(file.state, options)
+    }
+    const known = file.state
+    log = SegmentedLog.open({
+      disk,
+      directory,
+      fileBytes: settings.fileBytes,
+      indexFileBytes: settings.indexFileBytes,
+      zeroFillBytes: settings.zeroFillBytes,
+      durableHint: known.durableHint,
+      checksummedFrom: known.checksummedFrom,
+      beforeFirst: known.beforeFirst,
+      logger: options.logger,
+    })
+    const shape: LogShape = {
+      firstIndex: log.firstIndex,
+      lastIndex: log.lastIndex,
+      prevTerm: log.prevTerm,
+      termRuns: log.termRuns(),
+      configurations: configurationsOf(log, options),
+    }
+    refuseImpossibleTerm(known, log, options)
+    refuseOtherIdentity(known, shape, options)
+    file.writeSync({
+      ...known,
+      bootId: owner.bootId,
+      cleanStop: false,
+      asyncAcks: known.asyncAcks || settings.flushDiskType === 'ASYNC_FLUSH',
+    })
+    return new Member(file, log, shape, lock)
+  } catch (error) {
+    closeAll()
+    throw error
+  }
+}
+
+class Member implements OpenedMember {
+  readonly log: SegmentedLog
+  readonly shape: LogShape
+  hardState: HardState
+  readonly #file: HardStateFile
+  readonly #lock: DirectoryLock
+  #released = false
+
+  constructor(file: HardStateFile, log: SegmentedLog, shape: LogShape, lock: DirectoryLock) {
+    this.#file = file
+    this.#lock = lock
+    this.log = log
+    this.shape = shape
+    this.hardState = file.state
+  }
+
+  writeHardState(change: Partial<HardState>, callback: DiskCallback): void {
+    this.hardState = { ...this.hardState, ...change }
+    this.#file.write(this.hardState, callback)
+  }
+
+  release(): void {
+    if (this.#released) return
+    this.#released = true
+    this.log.close()
+    this.#file.closeSync()
+    this.#lock.release()
+  }
+}
+
+function firstHardState(options: LogNodeOptions): HardState {
+  return {
+    group: options.group,
+    member: options.self,
+    storeId: options.newStoreId(),
+    term: 0,
+    votedFor: null,
+    fileBytes: options.settings.fileBytes,
+    checksummedFrom: 0,
+    bootId: options.owner.bootId,
+    asyncAcks: false,
+    cleanStop: true,
+    durableHint: null,
+    beforeFirst: null,
+  }
+}
+
+function refuseForeignFiles({ disk, directory }: LogNodeOptions): void {
+  const data = disk.listSync(join(directory, 'data'))
+  if (data.length === 0) return
+  throw new DLedgerError(
+    `${directory}: holds log files (data/${data[0]}) but no hard state: term, vote and identity are unknown, so it may not vote`,
+    { code: 'CORRUPT', file: join(directory, 'hard-state'), at: 0 },
+  )
+}
+
+function compare(known: HardState, { directory, group, self, settings }: LogNodeOptions): void {
+  if (known.group !== group) throw invalid(`${directory}: belongs to group ${known.group}, not ${group}`)
+  if (known.member !== self) throw invalid(`${directory}: belongs to member ${known.member}, not ${self}`)
+  if (known.fileBytes !== settings.fileBytes) {
+    throw invalid(
+      `${directory}: was made with log files of ${known.fileBytes} bytes, the configuration says ${settings.fileBytes}; ` +
+        'the size is fixed when the group is created',
+    )
+  }
+}
+
+function refuseRecovering(known: HardState, { directory, owner }: LogNodeOptions): void {
+  if (!known.asyncAcks || known.cleanStop || known.bootId === owner.bootId) return
+  throw invalid(
+    `${directory}: acknowledged entries under ASYNC_FLUSH, was not stopped cleanly and the machine was started anew since: ` +
+      'its newest entries may be lost, so it may not vote. Remove the directory and let the group bring it back',
+  )
+}
+
+function refuseImpossibleTerm(known: HardState, log: SegmentedLog, { directory }: LogNodeOptions): void {
+  if (log.lastTerm <= known.term) return
+  throw new DLedgerError(
+    `${directory}: the log holds term ${log.lastTerm}, the hard state only ${known.term}: one of them is not this member's`,
+    { code: 'CORRUPT', file: join(directory, 'hard-state'), at: 0 },
+  )
+}
+
+function refuseOtherIdentity(known: HardState, shape: LogShape, { directory, group, self }: LogNodeOptions): void {
+  const newest = shape.configurations.at(-1)?.configuration
+  const bound = newest?.voters.find((voter) => voter.id === self)?.storeId ?? null
+  if (bound === null || bound === known.storeId) return
+  throw invalid(`${directory}: the group ${group} knows ${self} by store ${bound}, but this store is ${known.storeId}`)
+}
+
+function configurationsOf(
+  log: SegmentedLog,
+  { controlEnvelope }: LogNodeOptions,
+): { index: number; configuration: Configuration }[] {
+  return log.configurationEntries().map(({ index, body }) => ({
+    index,
+    configuration: decodeConfiguration(controlEnvelope.unwrap(body)),
+  }))
+}

@@ -1,0 +1,12 @@
+/** Faults of the driver that the simulator plants, one at a time, to show that it would find them. Never set in production. */
+export type PlantedDriverFault =
+  /** Votes and other messages leave before the term and vote behind them are durable. */
+  | 'reply-before-hard-state'
+  /** What is only written counts as durable although SYNC_FLUSH promises a sync. */
+  | 'durable-before-sync'
+  /** A failed sync is taken for a good one. */
+  | 'sync-error-ignored'
+  /** A proposal is acknowledged when it is in the leader's log, not when it is committed. */
+  | 'acknowledged-before-commit'
+  /** What a truncation took away stays among the hot entries. */
+  | 'hot-tail-not-truncated'

@@ -1,0 +1,39 @@
+/** Identifies this process and this boot of the machine, for the directory lock and for recovery. Linux; elsewhere by pid alone. */
+import { readFileSync } from 'node:fs'
+import type { DirectoryOwner } from './node.ts'
+
+const UNKNOWN = 'unknown'
+
+export function processOwner(): DirectoryOwner {
+  return { pid: process.pid, processStart: startOf(process.pid), bootId: bootId(), isAlive }
+}
+
+function isAlive(pid: number, processStart: string, boot: string): boolean {
+  if (boot !== bootId()) return false
+  try {
+    process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+  return startOf(pid) === processStart
+}
+
+/** Start time in clock ticks since boot (field 22 of /proc/PID/stat), which tells a process from a later one of the same id. */
+function startOf(pid: number): string {
+  const stat = readText(`/proc/${pid}/stat`)
+  // The command name, in parentheses, may hold spaces; the fields that follow it do not.
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? UNKNOWN
+}
+
+function bootId(): string {
+  return readText('/proc/sys/kernel/random/boot_id').trim() || UNKNOWN
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    // Not Linux, or the process is gone: the caller treats the empty text as unknown.
+    return ''
+  }
+}

@@ -1,0 +1,226 @@
+/** `scripts/fast-try.sh`: a namesrv and a three-node broker group on one machine. */
+import { Argument, Command, Option } from 'commander'
+import CliTable from 'cli-table3'
+import { fail } from '../server/program.ts'
+import { roundTrip } from './demo.ts'
+import {
+  type Flush,
+  killProcess,
+  lastOutput,
+  namesrvDirectory,
+  pause,
+  pidIn,
+  removeAll,
+  startBroker,
+  startNamesrv,
+  stopProcess,
+} from './processes.ts'
+import { type BrokerSettings, namesrvAddress, type Settings, settingsFrom } from './settings.ts'
+import { type GroupStatus, groupStatus } from './status.ts'
+
+const LOOK_EVERY_MS = 50
+const LEADER_WITHIN_MS = 60_000
+const DEMO_MESSAGES = 5
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+async function start(settings: Settings, flags: { flush?: Flush; fresh?: boolean }): Promise<void> {
+  if (flags.fresh === true) {
+    await stop(settings, {})
+    removeAll(settings)
+  }
+  const begun = Date.now()
+  const running = namesrvDirectory(settings)
+  if (pidIn(running) === null) say(`namesrv  ${namesrvAddress(settings)}  pid ${startNamesrv(settings)}`)
+  for (const broker of settings.brokers) {
+    if (pidIn(broker.directory) !== null) continue
+    say(`${broker.id}       127.0.0.1:${broker.port}  pid ${startBroker(settings, broker, flags.flush ?? null)}`)
+  }
+  const status = await leaderServes(settings)
+  say(`leader   ${status.leader} in term ${status.term}, after ${((Date.now() - begun) / 1000).toFixed(1)} s`)
+  await demo(settings)
+  printTable(await groupStatus(settings))
+  say(`
+Point a RocketMQ client at ${namesrvAddress(settings)}. What to try next:
+  scripts/fast-try.sh status            who leads, how far each log is
+  scripts/fast-try.sh kill-leader       kill -9; another member takes over
+  scripts/fast-try.sh restart n0        bring a member back
+  npx quickstart-producer -n ${namesrvAddress(settings)}
+  npx quickstart-consumer -n ${namesrvAddress(settings)}
+  scripts/fast-try.sh stop --clean      stop everything and remove the data
+Data, logs and configuration: ${settings.directory}`)
+}
+
+/** Waits until a leader serves. @throws Error with the last output of a server that died meanwhile. */
+async function leaderServes(settings: Settings): Promise<GroupStatus> {
+  const deadline = Date.now() + LEADER_WITHIN_MS
+  const directories = [namesrvDirectory(settings), ...settings.brokers.map((broker) => broker.directory)]
+  for (;;) {
+    const status = await groupStatus(settings)
+    const leader = status.brokers.find((broker) => broker.id === status.leader)
+    if (leader !== undefined) return status
+    for (const directory of directories) {
+      if (pidIn(directory) === null) throw new Error(`a server has ended: ${directory}\n${lastOutput(directory)}`)
+    }
+    if (Date.now() > deadline) {
+      throw new Error(
+        `no leader after ${LEADER_WITHIN_MS / 1000} s; logs: ${settings.directory}/n*/store/logs/broker.log`,
+      )
+    }
+    await pause(LOOK_EVERY_MS)
+  }
+}
+
+async function demo(settings: Settings): Promise<void> {
+  const result = await roundTrip(namesrvAddress(settings), DEMO_MESSAGES)
+  for (const line of result.lines) say(line)
+  say(`${result.received} of ${result.sent} messages made the round trip`)
+  if (result.received !== result.sent) throw new Error('not every message came back')
+}
+
+async function status(settings: Settings, flags: { json?: boolean }): Promise<void> {
+  const found = await groupStatus(settings)
+  if (flags.json === true) say(JSON.stringify(found))
+  else printTable(found)
+  if (found.leader === null) process.exitCode = 1
+}
+
+function printTable(found: GroupStatus): void {
+  const table = new CliTable({
+    head: ['id', 'pid', 'address', 'broker id', 'role', 'term', 'last', 'committed', 'applied'],
+  })
+  for (const broker of found.brokers) {
+    table.push(
+      [
+        broker.id,
+        broker.pid,
+        broker.addr,
+        broker.brokerId,
+        broker.up ? (broker.role ?? 'no answer') : 'down',
+        broker.term,
+        broker.lastIndex,
+        broker.commitIndex,
+        broker.appliedIndex,
+      ].map((value) => String(value ?? '')),
+    )
+  }
+  say(`namesrv ${found.namesrv}, cluster ${found.cluster}, broker name ${found.brokerName}`)
+  say(table.toString())
+  say(found.leader === null ? 'no leader serves' : `${found.leader} leads`)
+}
+
+async function killLeader(settings: Settings): Promise<void> {
+  const { leader } = await groupStatus(settings)
+  const broker = settings.brokers.find(({ id }) => id === leader)
+  const pid = broker === undefined ? null : pidIn(broker.directory)
+  if (broker === undefined || pid === null) {
+    process.stderr.write('fast-try: no leader serves\n')
+    process.exitCode = 1
+    return
+  }
+  await killProcess(pid)
+  say(broker.id)
+}
+
+async function signalBroker(settings: Settings, id: string, signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+  process.kill(pidOf(settings, id), signal)
+  say(id)
+}
+
+async function restart(settings: Settings, id: string): Promise<void> {
+  const broker = brokerOf(settings, id)
+  const pid = pidIn(broker.directory)
+  if (pid !== null) await stopProcess(pid)
+  startBroker(settings, broker, null)
+  const deadline = Date.now() + LEADER_WITHIN_MS
+  for (;;) {
+    const found = (await groupStatus(settings)).brokers.find((one) => one.id === id)
+    if (found?.role !== null && found?.role !== undefined) break
+    if (pidIn(broker.directory) === null) throw new Error(`${id} has ended: ${lastOutput(broker.directory)}`)
+    if (Date.now() > deadline) throw new Error(`${id} does not answer after ${LEADER_WITHIN_MS / 1000} s`)
+    await pause(LOOK_EVERY_MS)
+  }
+  say(id)
+}
+
+async function stop(settings: Settings, flags: { clean?: boolean }): Promise<void> {
+  const brokers = settings.brokers.flatMap((broker) => pidIn(broker.directory) ?? [])
+  await Promise.all(brokers.map(stopProcess))
+  const namesrv = pidIn(namesrvDirectory(settings))
+  if (namesrv !== null) await stopProcess(namesrv)
+  if (flags.clean === true) removeAll(settings)
+}
+
+function brokerOf(settings: Settings, id: string): BrokerSettings {
+  const broker = settings.brokers.find((one) => one.id === id)
+  if (broker === undefined)
+    throw new Error(`no broker ${id}; known are ${settings.brokers.map((one) => one.id).join(', ')}`)
+  return broker
+}
+
+function pidOf(settings: Settings, id: string): number {
+  const pid = pidIn(brokerOf(settings, id).directory)
+  if (pid === null) throw new Error(`${id} does not run`)
+  return pid
+}
+
+function run(work: (settings: Settings) => Promise<void>): void {
+  Promise.resolve()
+    .then(() => work(settingsFrom(process.env)))
+    .catch((error: unknown) => fail('fast-try', error))
+}
+
+const program = new Command('fast-try.sh').description('A namesrv and a three-node broker group on this machine.')
+const idArgument = new Argument('<ID>', 'a broker: n0, n1 or n2')
+program
+  .command('start')
+  .description('start what is not running, wait for a leader, send and consume a few messages')
+  .addOption(new Option('--flush <MODE>', 'what an acknowledgement means').choices(['ASYNC_FLUSH', 'SYNC_FLUSH']))
+  .option('--fresh', 'empty the data first')
+  .action((flags: { flush?: Flush; fresh?: boolean }) => run((settings) => start(settings, flags)))
+program
+  .command('status')
+  .description('a table of the group; exit status 1 where no leader serves')
+  .option('--json', 'one JSON object')
+  .action((flags: { json?: boolean }) => run((settings) => status(settings, flags)))
+program
+  .command('kill-leader')
+  .description('kill -9 of the leader; prints its id')
+  .action(() => run(killLeader))
+program
+  .command('kill')
+  .description('kill -9 of a broker')
+  .addArgument(idArgument)
+  .action((id: string) =>
+    run(async (settings) => {
+      await killProcess(pidOf(settings, id))
+      say(id)
+    }),
+  )
+program
+  .command('pause')
+  .description('SIGSTOP')
+  .addArgument(idArgument)
+  .action((id: string) => run((settings) => signalBroker(settings, id, 'SIGSTOP')))
+program
+  .command('resume')
+  .description('SIGCONT')
+  .addArgument(idArgument)
+  .action((id: string) => run((settings) => signalBroker(settings, id, 'SIGCONT')))
+program
+  .command('restart')
+  .description('stop a broker if it runs, and start it again')
+  .addArgument(idArgument)
+  .action((id: string) => run((settings) => restart(settings, id)))
+program
+  .command('demo')
+  .description('send a few messages and consume them')
+  .action(() => run(demo))
+program
+  .command('stop')
+  .description('stop everything that was started')
+  .option('--clean', 'remove the data')
+  .action((flags: { clean?: boolean }) => run((settings) => stop(settings, flags)))
+program.parse()

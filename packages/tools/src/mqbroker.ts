@@ -1,0 +1,71 @@
+/** `mqbroker`: one member of a broker group. */
+import { homedir, hostname } from 'node:os'
+import { systemClock, systemRandom } from '@dledger-ts/base'
+import { Broker, parseConfig, printConfig } from '@dledger-ts/broker'
+import { Command } from 'commander'
+import { brokerMetrics } from './server/broker-metrics.ts'
+import { writePidFile } from './server/pid-files.ts'
+import { closeOnSignal, createLogger, fail, ownAddress, VERSION } from './server/program.ts'
+import { readPropertiesFile } from './server/properties-file.ts'
+import { StatusServer } from './server/status-server.ts'
+
+const PROGRAM = 'mqbroker'
+
+interface Flags {
+  readonly namesrvAddr?: string
+  readonly configFile?: string
+  readonly printConfigItem?: boolean
+}
+
+async function main(flags: Flags): Promise<void> {
+  const file = flags.configFile === undefined ? null : readPropertiesFile(flags.configFile)
+  const values: Record<string, string> = { ...file?.values }
+  const namesrvAddr = flags.namesrvAddr ?? values['namesrvAddr'] ?? process.env['NAMESRV_ADDR']
+  if (namesrvAddr !== undefined) values['namesrvAddr'] = namesrvAddr
+  const parsed = parseConfig(values, { homeDirectory: homedir(), hostName: hostname(), address: ownAddress() })
+  for (const warning of [...(file?.warnings ?? []), ...parsed.warnings]) {
+    process.stderr.write(`${PROGRAM}: warning: ${warning}\n`)
+  }
+  const { config } = parsed
+  if (flags.printConfigItem === true) {
+    process.stdout.write(printConfig(config))
+    return
+  }
+
+  const logger = createLogger(PROGRAM)
+  const broker = new Broker(config, {
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    onFatal: (error) => fail(PROGRAM, error),
+  })
+  await broker.start()
+  const http = await StatusServer.start({
+    host: config.metricsBindAddress,
+    port: config.metricsPromExporterPort,
+    healthy: () => broker.healthy(),
+    status: () => broker.status(),
+    metrics: brokerMetrics(broker),
+    onError: (error) => logger.warn({ err: error }, 'the status server had an error'),
+  })
+  const removePidFile = writePidFile('broker')
+  process.on('exit', removePidFile)
+  closeOnSignal(
+    async () => {
+      logger.info({}, 'closing')
+      await broker.close()
+      await http.close()
+    },
+    (error) => logger.error({ err: error }, 'the broker did not close cleanly'),
+  )
+  logger.info({ ...broker.status() }, `the broker runs at ${config.brokerIP1}:${config.listenPort}`)
+}
+
+new Command(PROGRAM)
+  .description('Runs a message broker: a group of one, or one member of a replicated group (dLegerPeers).')
+  .option('-n, --namesrvAddr <ADDR;ADDR>', 'namesrv addresses (default: the file, then $NAMESRV_ADDR)')
+  .option('-c, --configFile <FILE>', 'broker.conf: a properties file with the keys of Apache RocketMQ')
+  .option('-p, --printConfigItem', 'print the effective configuration and exit')
+  .version(VERSION)
+  .action((flags: Flags) => main(flags).catch((error: unknown) => fail(PROGRAM, error)))
+  .parse()

@@ -1,0 +1,78 @@
+/** `mqnamesrv`: one namesrv. It writes nothing; several of them know nothing of each other. */
+import { systemClock } from '@dledger-ts/base'
+import { nearestKey } from '@dledger-ts/broker'
+import { Namesrv } from '@dledger-ts/namesrv'
+import { Command } from 'commander'
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import { NAMESRV_KEYS, parseNamesrvConfig } from './namesrv-config.ts'
+import { writePidFile } from './server/pid-files.ts'
+import { closeOnSignal, createLogger, fail, VERSION } from './server/program.ts'
+import { readPropertiesFile } from './server/properties-file.ts'
+import { StatusServer } from './server/status-server.ts'
+
+const PROGRAM = 'mqnamesrv'
+
+interface Flags {
+  readonly port?: string
+  readonly configFile?: string
+  readonly printConfigItem?: boolean
+}
+
+function warn(line: string): void {
+  process.stderr.write(`${PROGRAM}: warning: ${line}\n`)
+}
+
+async function main(flags: Flags): Promise<void> {
+  const file = flags.configFile === undefined ? null : readPropertiesFile(flags.configFile)
+  const values: Record<string, string> = { ...file?.values }
+  if (flags.port !== undefined) values['listenPort'] = flags.port
+  const { config, unknown, withoutEffect } = parseNamesrvConfig(values)
+  for (const line of file?.warnings ?? []) warn(line)
+  for (const key of unknown) {
+    warn(`${key}=${values[key] ?? ''} is not a known key; the nearest is ${nearestKey(key, NAMESRV_KEYS)}`)
+  }
+  for (const key of withoutEffect)
+    warn(`${key}=${values[key] ?? ''} is a key of Apache's namesrv that changes nothing here`)
+  if (flags.printConfigItem === true) {
+    for (const [key, value] of Object.entries(config)) process.stdout.write(`${key}=${String(value)}\n`)
+    return
+  }
+
+  const logger = createLogger(PROGRAM)
+  const namesrv = new Namesrv({
+    host: config.bindAddress,
+    port: config.listenPort,
+    scanIntervalMs: config.scanNotActiveBrokerInterval,
+    clock: systemClock,
+    logger,
+  })
+  await namesrv.start()
+  const metrics = new Registry()
+  collectDefaultMetrics({ register: metrics })
+  const http = await StatusServer.start({
+    host: config.metricsBindAddress,
+    port: config.metricsPromExporterPort,
+    healthy: () => true,
+    status: () => ({ pid: process.pid, addr: namesrv.address(), up: true }),
+    metrics,
+    onError: (error) => logger.warn({ err: error }, 'the status server had an error'),
+  })
+  process.on('exit', writePidFile('namesrv'))
+  closeOnSignal(
+    async () => {
+      await namesrv.close()
+      await http.close()
+    },
+    (error) => logger.error({ err: error }, 'the namesrv did not close cleanly'),
+  )
+  logger.info({ address: namesrv.address() }, 'the namesrv runs')
+}
+
+new Command(PROGRAM)
+  .description('Runs a namesrv: brokers register with it, clients ask it for routes.')
+  .option('--port <PORT>', 'port for brokers and clients (default: listenPort of the file, 9876)')
+  .option('-c, --configFile <FILE>', 'a properties file with the keys of Apache RocketMQ')
+  .option('-p, --printConfigItem', 'print the effective configuration and exit')
+  .version(VERSION)
+  .action((flags: Flags) => main(flags).catch((error: unknown) => fail(PROGRAM, error)))
+  .parse()

@@ -1,0 +1,52 @@
+/** The namesrv's configuration: Apache's key names, read once, checked, frozen. */
+import { z } from 'zod'
+
+const port = z.coerce.number().int().min(0).max(65535)
+const flag = z.enum(['true', 'false'], { error: 'true or false' }).transform((text) => text === 'true')
+
+const schema = z.object({
+  listenPort: port.default(9876),
+  bindAddress: z.string().min(1).default('0.0.0.0'),
+  scanNotActiveBrokerInterval: z.coerce.number().int().min(100).max(3_600_000).default(10_000),
+  orderMessageEnable: flag.default(false),
+  returnOrderTopicConfigToBroker: flag.default(true),
+  metricsPromExporterPort: port.default(5556),
+  metricsBindAddress: z.string().min(1).default('127.0.0.1'),
+})
+
+export type NamesrvConfig = Readonly<z.infer<typeof schema>>
+
+/** Keys of Apache's namesrv that change nothing here. */
+const WITHOUT_EFFECT = new Set([
+  'rocketmqHome',
+  'kvConfigPath',
+  'configStorePath',
+  'productEnvName',
+  'clusterTest',
+  'serverWorkerThreads',
+  'serverCallbackExecutorThreads',
+  'serverSelectorThreads',
+])
+
+export const NAMESRV_KEYS: readonly string[] = Object.keys(schema.shape)
+
+/** @throws Error that names the key, its value and what is allowed. */
+export function parseNamesrvConfig(values: Readonly<Record<string, string>>): {
+  config: NamesrvConfig
+  /** Keys that mean nothing here. */
+  unknown: readonly string[]
+  withoutEffect: readonly string[]
+} {
+  const parsed = schema.safeParse(values)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0] as z.core.$ZodIssue
+    const key = String(issue.path[0])
+    throw new Error(`${key}=${values[key] ?? ''}: ${issue.message}`)
+  }
+  const others = Object.keys(values).filter((key) => !NAMESRV_KEYS.includes(key))
+  return {
+    config: Object.freeze(parsed.data),
+    unknown: others.filter((key) => !WITHOUT_EFFECT.has(key)),
+    withoutEffect: others.filter((key) => WITHOUT_EFFECT.has(key)),
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Process id files under `$DLEDGER_HOME` (default `~/.dledger-ts`), by which `mqshutdown` finds the servers of this user and
+ * this installation. One file per server, named by kind and pid; it holds where the server was installed.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export type ServerKind = 'broker' | 'namesrv'
+
+const INSTALLATION = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+
+function directory(): string {
+  return join(process.env['DLEDGER_HOME'] ?? join(homedir(), '.dledger-ts'), 'run')
+}
+
+/** Writes this process's file. @returns a function that removes it. */
+export function writePidFile(kind: ServerKind): () => void {
+  mkdirSync(directory(), { recursive: true })
+  const path = join(directory(), `${kind}-${process.pid}.json`)
+  writeFileSync(path, JSON.stringify({ pid: process.pid, kind, installation: INSTALLATION }))
+  return () => rmSync(path, { force: true })
+}
+
+/** @returns the ids of the live servers of a kind; files of dead ones are removed. */
+export function runningServers(kind: ServerKind): number[] {
+  const found: number[] = []
+  let names: string[]
+  try {
+    names = readdirSync(directory())
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+  for (const name of names) {
+    if (!name.startsWith(`${kind}-`) || !name.endsWith('.json')) continue
+    const path = join(directory(), name)
+    const { pid, installation } = JSON.parse(readFileSync(path, 'utf8')) as { pid: number; installation: string }
+    if (installation !== INSTALLATION) continue
+    if (isServer(pid)) found.push(pid)
+    else rmSync(path, { force: true })
+  }
+  return found
+}
+
+/** Whether a process lives. On Linux a zombie does not. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) !== 'Z'
+  } catch {
+    // No /proc here: the signal said that it lives.
+    return true
+  }
+}
+
+/** A process id may have been given to another program since: a server is a node process. */
+function isServer(pid: number): boolean {
+  if (!isAlive(pid)) return false
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('node')
+  } catch {
+    return true
+  }
+}
