@@ -1,0 +1,120 @@
+/**
+ * The first words on a connection between members, and the rules by which both sides judge each other.
+ *
+ *   the side that dialed: Hello (who I am, whom I mean, for what)  ──►
+ *                                         ◄──  Welcome (who I am)  or  Refused (why not), after which it closes
+ *
+ * The form of the refusal and the place of the wire version in Hello never change, so members of any two versions can
+ * still tell each other why they do not fit.
+ */
+import type { MemberId } from '../raft/messages.ts'
+import type { Scalar } from './control-part.ts'
+import { FrameError } from './frame-codec.ts'
+import type { Hello } from './transport.ts'
+
+export const WIRE_VERSION = 1
+
+const HELLO = 101
+const WELCOME = 102
+const REFUSED = 103
+
+/** Log bytes and nothing else go on `data`; all that is small and urgent goes on `control`. */
+export type Channel = 'control' | 'data'
+
+const TEXT_CHARACTERS_MAX = 1_024
+
+export interface Introduction {
+  readonly hello: Hello
+  /** The member that the dialing side expects at this address. */
+  readonly to: MemberId
+  readonly channel: Channel
+}
+
+export type Answer =
+  { readonly welcome: true; readonly hello: Hello } | { readonly welcome: false; readonly why: string }
+
+export function introductionValues(introduction: Introduction): Scalar[] {
+  const { hello, to, channel } = introduction
+  return [HELLO, ...helloValues(hello), to, channel]
+}
+
+/** @throws FrameError when the values are no introduction. */
+export function introductionOf(values: readonly unknown[]): Introduction {
+  if (values[0] !== HELLO) fail('the first frame of a connection is a hello')
+  // Another version may say more or other things: it only has to be recognisable, so that it can be refused with a reason.
+  const hello = helloOf(values)
+  if (hello.wireVersion !== WIRE_VERSION) return { hello, to: '', channel: 'control' }
+  if (values.length !== 9) fail('a hello has nine values')
+  const channel = values[8]
+  if (channel !== 'control' && channel !== 'data') return fail('a connection is for control or for data')
+  return { hello, to: text(values[7], 'to'), channel }
+}
+
+export function answerValues(answer: Answer): Scalar[] {
+  return answer.welcome ? [WELCOME, ...helloValues(answer.hello)] : [REFUSED, answer.why]
+}
+
+/** @throws FrameError when the values are no answer to a hello. */
+export function answerOf(values: readonly unknown[]): Answer {
+  if (values[0] === REFUSED) return { welcome: false, why: text(values[1], 'why') }
+  if (values[0] !== WELCOME) fail('a hello is answered by a welcome or a refusal')
+  return { welcome: true, hello: helloOf(values) }
+}
+
+/**
+ * Judges the other side's hello by one's own.
+ *
+ * @param peers the members that this one counts as its peers.
+ * @returns null when it fits, else one line that names both values and reads the same on both sides.
+ */
+export function whyUnfit(own: Hello, other: Hello, peers: Iterable<MemberId>): string | null {
+  if (other.wireVersion !== own.wireVersion) {
+    return `the wire version differs: ${own.member} speaks ${own.wireVersion}, ${other.member} speaks ${other.wireVersion}`
+  }
+  if (other.group !== own.group) {
+    return `the group differs: ${own.member} is of "${own.group}", ${other.member} is of "${other.group}"`
+  }
+  const known = [...peers]
+  if (!known.includes(other.member)) {
+    return `"${other.member}" is not a peer of ${own.member}, whose peers are ${known.join(', ') || 'none'}`
+  }
+  if (other.fileBytes !== own.fileBytes) {
+    return `the file size differs: ${own.member} has files of ${own.fileBytes} bytes, ${other.member} of ${other.fileBytes}`
+  }
+  return null
+}
+
+/** @returns the line for a dialer that reached another member than it meant, else null. */
+export function whyMisdirected(own: Hello, introduction: Introduction): string | null {
+  if (introduction.to === own.member) return null
+  return `${introduction.hello.member} dialed "${introduction.to}" and reached ${own.member}: an address is wrong`
+}
+
+function helloValues(hello: Hello): Scalar[] {
+  return [hello.wireVersion, hello.group, hello.member, hello.storeId, hello.fileBytes, hello.advertised]
+}
+
+function helloOf(values: readonly unknown[]): Hello {
+  const [, wireVersion, group, member, storeId, fileBytes, advertised] = values
+  return {
+    wireVersion: whole(wireVersion, 'wireVersion'),
+    group: text(group, 'group'),
+    member: text(member, 'member'),
+    storeId: text(storeId, 'storeId'),
+    fileBytes: whole(fileBytes, 'fileBytes'),
+    advertised: text(advertised, 'advertised'),
+  }
+}
+
+function fail(why: string): never {
+  throw new FrameError(why, { code: 'CONTENT' })
+}
+
+function text(value: unknown, name: string): string {
+  if (typeof value === 'string' && value.length <= TEXT_CHARACTERS_MAX) return value
+  return fail(`${name} is a text of at most ${TEXT_CHARACTERS_MAX} characters`)
+}
+
+function whole(value: unknown, name: string): number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : fail(`${name} is a whole number`)
+}

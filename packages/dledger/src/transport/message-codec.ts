@@ -1,0 +1,166 @@
+/**
+ * A message of the core as the values of a control part: its code, its term, then its own fields in order.
+ *
+ * Sender, receiver and the sender's store identity are those of the connection (its hello), so they are not repeated.
+ * What is handed up is checked field by field: known code, right count, safe integers in range, true booleans.
+ */
+import { unreachable } from '@dledger-ts/base'
+import type { MemberId, Message } from '../raft/messages.ts'
+import type { Scalar } from './control-part.ts'
+import { FrameError } from './frame-codec.ts'
+
+const PRE_VOTE = 1
+const PRE_VOTE_RESPONSE = 2
+const REQUEST_VOTE = 3
+const REQUEST_VOTE_RESPONSE = 4
+const APPEND_ENTRIES = 5
+const APPEND_ENTRIES_RESPONSE = 6
+const HEARTBEAT = 7
+const HEARTBEAT_RESPONSE = 8
+const TIMEOUT_NOW = 9
+
+/** Whose words the frames of a connection are. */
+export interface Correspondents {
+  readonly from: MemberId
+  readonly to: MemberId
+  readonly storeId: string
+}
+
+export function messageValues(m: Message): Scalar[] {
+  switch (m.type) {
+    case 'PreVote':
+      return [PRE_VOTE, m.term, m.lastIndex, m.lastTerm, m.leaderAgrees]
+    case 'PreVoteResponse':
+      return [PRE_VOTE_RESPONSE, m.term, m.granted]
+    case 'RequestVote':
+      return [REQUEST_VOTE, m.term, m.lastIndex, m.lastTerm, m.leaderAgrees]
+    case 'RequestVoteResponse':
+      return [REQUEST_VOTE_RESPONSE, m.term, m.granted]
+    case 'AppendEntries':
+      return [APPEND_ENTRIES, m.term, m.prevIndex, m.prevTerm, m.count, m.entriesTerm, m.bytes, m.commitIndex]
+    case 'AppendEntriesResponse':
+      return [
+        APPEND_ENTRIES_RESPONSE,
+        m.term,
+        m.success,
+        m.matchIndex,
+        m.prevIndex,
+        m.lastIndex,
+        m.conflictTerm,
+        m.conflictFirstIndex,
+      ]
+    case 'Heartbeat':
+      return [HEARTBEAT, m.term, m.commitIndex, m.round]
+    case 'HeartbeatResponse':
+      return [HEARTBEAT_RESPONSE, m.term, m.round]
+    case 'TimeoutNow':
+      return [TIMEOUT_NOW, m.term]
+    default:
+      return unreachable(m, 'every message type has a code')
+  }
+}
+
+/** @throws FrameError when the values are no message, or one that does not announce this many payload bytes. */
+export function messageOf(values: readonly unknown[], between: Correspondents, payloadBytes: number): Message {
+  const { from, to, storeId } = between
+  const term = natural(values[1], 'term')
+  if (payloadBytes > 0 && values[0] !== APPEND_ENTRIES) fail('only AppendEntries carries a payload')
+  switch (values[0]) {
+    case PRE_VOTE:
+    case REQUEST_VOTE:
+      count(values, 5)
+      return {
+        type: values[0] === PRE_VOTE ? 'PreVote' : 'RequestVote',
+        from,
+        to,
+        storeId,
+        term,
+        lastIndex: index(values[2], 'lastIndex'),
+        lastTerm: natural(values[3], 'lastTerm'),
+        leaderAgrees: flag(values[4], 'leaderAgrees'),
+      }
+    case PRE_VOTE_RESPONSE:
+    case REQUEST_VOTE_RESPONSE:
+      count(values, 3)
+      return {
+        type: values[0] === PRE_VOTE_RESPONSE ? 'PreVoteResponse' : 'RequestVoteResponse',
+        from,
+        to,
+        storeId,
+        term,
+        granted: flag(values[2], 'granted'),
+      }
+    case APPEND_ENTRIES:
+      count(values, 8)
+      if (values[6] !== payloadBytes) fail('AppendEntries names the size of its payload')
+      if ((values[4] === 0) !== (payloadBytes === 0)) fail('AppendEntries has bytes exactly when it has entries')
+      return {
+        type: 'AppendEntries',
+        from,
+        to,
+        storeId,
+        term,
+        prevIndex: index(values[2], 'prevIndex'),
+        prevTerm: natural(values[3], 'prevTerm'),
+        count: natural(values[4], 'count'),
+        entriesTerm: natural(values[5], 'entriesTerm'),
+        bytes: payloadBytes,
+        commitIndex: index(values[7], 'commitIndex'),
+      }
+    case APPEND_ENTRIES_RESPONSE:
+      count(values, 8)
+      return {
+        type: 'AppendEntriesResponse',
+        from,
+        to,
+        storeId,
+        term,
+        success: flag(values[2], 'success'),
+        matchIndex: index(values[3], 'matchIndex'),
+        prevIndex: index(values[4], 'prevIndex'),
+        lastIndex: index(values[5], 'lastIndex'),
+        conflictTerm: index(values[6], 'conflictTerm'),
+        conflictFirstIndex: index(values[7], 'conflictFirstIndex'),
+      }
+    case HEARTBEAT:
+      count(values, 4)
+      return {
+        type: 'Heartbeat',
+        from,
+        to,
+        storeId,
+        term,
+        commitIndex: index(values[2], 'commitIndex'),
+        round: natural(values[3], 'round'),
+      }
+    case HEARTBEAT_RESPONSE:
+      count(values, 3)
+      return { type: 'HeartbeatResponse', from, to, storeId, term, round: natural(values[2], 'round') }
+    case TIMEOUT_NOW:
+      count(values, 2)
+      return { type: 'TimeoutNow', from, to, storeId, term }
+    default:
+      return fail(`no message has the code ${String(values[0])}`)
+  }
+}
+
+function fail(why: string): never {
+  throw new FrameError(why, { code: 'CONTENT' })
+}
+
+function count(values: readonly unknown[], expected: number): void {
+  if (values.length !== expected) fail(`a message of code ${String(values[0])} has ${expected} values`)
+}
+
+function natural(value: unknown, name: string): number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : fail(`${name} is a whole number`)
+}
+
+/** An index, or -1 for none. */
+function index(value: unknown, name: string): number {
+  return Number.isSafeInteger(value) && (value as number) >= -1 ? (value as number) : fail(`${name} is an index or -1`)
+}
+
+function flag(value: unknown, name: string): boolean {
+  return typeof value === 'boolean' ? value : fail(`${name} is true or false`)
+}

@@ -1,0 +1,126 @@
+/**
+ * One connection that a peer dialed, with the messages it sends to this member on one channel.
+ *
+ * Until its hello has been accepted it is a stranger's: it may send one small frame, within a time limit, and no payload.
+ */
+import type { Socket } from 'node:net'
+import type { Clock } from '@dledger-ts/base'
+import type { Message } from '../raft/messages.ts'
+import { decodeControl, encodeControl } from './control-part.ts'
+import { encodeFrame, FrameError, FrameReader } from './frame-codec.ts'
+import { answerValues, type Channel, type Introduction, introductionOf } from './greeting.ts'
+import type { TransportLimits } from './limits.ts'
+import { type Correspondents, messageOf } from './message-codec.ts'
+import type { Hello } from './transport.ts'
+
+export interface IncomingOwner {
+  /** @returns why the stranger is refused, or null: then the connection is its, and messages follow. */
+  introduced(incoming: Incoming, introduction: Introduction): string | null
+  received(incoming: Incoming, message: Message, payload: Buffer | null): void
+  badFrame(incoming: Incoming, error: FrameError): void
+  closed(incoming: Incoming): void
+}
+
+export interface IncomingOptions {
+  readonly socket: Socket
+  readonly own: Hello
+  readonly clock: Clock
+  readonly limits: TransportLimits
+  readonly owner: IncomingOwner
+}
+
+export class Incoming {
+  readonly remote: string
+  readonly #socket: Socket
+  readonly #own: Hello
+  readonly #owner: IncomingOwner
+  readonly #reader: FrameReader
+  readonly #cancelTimer: () => void
+  /** Set once the hello is accepted. */
+  #between: Correspondents | null = null
+  #channel: Channel = 'control'
+  #message: Message | null = null
+  #closed = false
+
+  constructor(options: IncomingOptions) {
+    const { socket, clock, limits } = options
+    this.remote = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`
+    this.#socket = socket
+    this.#own = options.own
+    this.#owner = options.owner
+    this.#reader = new FrameReader(limits, this)
+    this.#cancelTimer = clock.after(limits.helloTimeoutMs, () => this.close())
+    socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    // Its 'close' follows and says all that matters.
+    socket.on('error', () => {})
+    socket.on('end', () => this.close())
+    socket.on('close', () => this.close())
+  }
+
+  /** The member that speaks here; null for a stranger. */
+  get member(): string | null {
+    return this.#between?.from ?? null
+  }
+
+  get channel(): Channel {
+    return this.#channel
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#cancelTimer()
+    this.#reader.stop()
+    this.#socket.destroySoon()
+    this.#owner.closed(this)
+  }
+
+  destroy(): void {
+    this.close()
+    this.#socket.destroy()
+  }
+
+  #read(chunk: Buffer): void {
+    try {
+      this.#reader.push(chunk)
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error
+      this.#owner.badFrame(this, error)
+      this.destroy()
+    }
+  }
+
+  /** Called by the reader: a control part is whole. */
+  controlRead(control: Buffer, payloadBytes: number): void {
+    const values = decodeControl(control)
+    if (this.#between !== null) {
+      this.#message = messageOf(values, this.#between, payloadBytes)
+      return
+    }
+    if (payloadBytes > 0) throw new FrameError('a hello carries no payload', { code: 'CONTENT' })
+    this.#introduce(introductionOf(values))
+  }
+
+  /** Called by the reader: the frame is whole. */
+  frameRead(payload: Buffer | null): void {
+    const message = this.#message
+    if (message === null) return
+    this.#message = null
+    this.#owner.received(this, message, payload)
+  }
+
+  #introduce(introduction: Introduction): void {
+    const { hello, channel } = introduction
+    this.#channel = channel
+    this.#cancelTimer()
+    this.#between = { from: hello.member, to: this.#own.member, storeId: hello.storeId }
+    const why = this.#owner.introduced(this, introduction)
+    this.#socket.write(
+      encodeFrame(
+        encodeControl(answerValues(why === null ? { welcome: true, hello: this.#own } : { welcome: false, why })),
+        0,
+      ),
+    )
+    if (why !== null) this.close()
+  }
+}

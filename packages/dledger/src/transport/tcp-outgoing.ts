@@ -1,0 +1,229 @@
+/**
+ * One connection that this member dials, for the messages it sends to one peer on one channel.
+ *
+ *   WAITING ──dial──► CONNECTING ──hello──► GREETING ──welcome──► READY        any of them ──closed──► WAITING
+ *
+ * Nothing comes back on it after the welcome. The host name is looked up at every dial.
+ */
+import { connect, type Socket } from 'node:net'
+import type { Clock, Random } from '@dledger-ts/base'
+import { decodeControl, encodeControl } from './control-part.ts'
+import { encodeFrame, FrameError, FrameReader } from './frame-codec.ts'
+import { answerOf, type Channel, introductionValues } from './greeting.ts'
+import type { TransportLimits } from './limits.ts'
+import type { TcpPeer } from './tcp.ts'
+import type { Hello } from './transport.ts'
+
+export interface OutgoingOwner {
+  /** Ready. @returns why the peer does not fit after all, or null. */
+  welcomed(outgoing: Outgoing, hello: Hello): string | null
+  /** Reset or refused by the network or by the end of the peer's process; not by a time limit of ours. */
+  lost(outgoing: Outgoing): void
+  refused(outgoing: Outgoing, why: string): void
+  badFrame(outgoing: Outgoing, error: FrameError): void
+}
+
+export interface OutgoingOptions {
+  readonly peer: TcpPeer
+  readonly channel: Channel
+  readonly own: Hello
+  readonly clock: Clock
+  readonly random: Random
+  readonly limits: TransportLimits
+  readonly owner: OutgoingOwner
+}
+
+type State = 'WAITING' | 'CONNECTING' | 'GREETING' | 'READY' | 'CLOSED'
+
+const KEEP_ALIVE_DELAY_MS = 10_000
+/** Failures of a dial that say that nobody listens there, or that the process behind a connection is gone. */
+const LOSSES: readonly (string | undefined)[] = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE']
+
+export class Outgoing {
+  readonly peer: TcpPeer
+  readonly channel: Channel
+  readonly #options: OutgoingOptions
+  readonly limits: TransportLimits
+  #state: State = 'WAITING'
+  #socket: Socket | null = null
+  #cancelTimer: () => void = () => {}
+  /** Dials since a connection last held. */
+  #attempts = 0
+  #readySinceMs = 0
+
+  constructor(options: OutgoingOptions) {
+    this.#options = options
+    this.limits = options.limits
+    this.peer = options.peer
+    this.channel = options.channel
+  }
+
+  get ready(): boolean {
+    return this.#state === 'READY'
+  }
+
+  get queuedBytes(): number {
+    return this.#socket?.writableLength ?? 0
+  }
+
+  /** Hot: hands the frame to the socket by reference, as one vectored write. Only when `ready`. */
+  send(head: Buffer, payload: readonly Buffer[] | null): void {
+    const socket = this.#socket as Socket
+    if (payload === null) {
+      socket.write(head)
+      return
+    }
+    socket.cork()
+    socket.write(head)
+    for (const part of payload) socket.write(part)
+    socket.uncork()
+  }
+
+  dial(): void {
+    if (this.#state !== 'WAITING') return
+    this.#cancelTimer()
+    this.#state = 'CONNECTING'
+    this.#attempts++
+    const { host, port } = this.peer
+    const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS })
+    this.#socket = socket
+    const dialed = new Dialed(this, socket)
+    socket.on('connect', () => this.#connected(dialed))
+    socket.on('data', (chunk: Buffer) => this.#read(dialed, chunk))
+    socket.on('error', (error: NodeJS.ErrnoException) => (dialed.failure = error))
+    socket.on('end', () => this.#closed(dialed))
+    socket.on('close', () => this.#closed(dialed))
+    this.#limitTime(dialed, this.limits.connectTimeoutMs)
+  }
+
+  /** Something says that the peer is there: does not wait for the next dial. */
+  hurry(): void {
+    this.#attempts = 0
+    this.dial()
+  }
+
+  /** Gives up a connection that says nothing and dials anew, without calling it lost. */
+  renew(): void {
+    if (this.#state !== 'READY') return
+    this.#leave()
+    this.#state = 'WAITING'
+    this.hurry()
+  }
+
+  /** Final. What is queued may still leave, until `destroy`. @param closed called once the socket is. */
+  close(closed: () => void = () => {}): void {
+    this.#cancelTimer()
+    this.#state = 'CLOSED'
+    const socket = this.#socket
+    if (socket === null || socket.closed) {
+      closed()
+      return
+    }
+    socket.once('close', closed)
+    socket.destroySoon()
+  }
+
+  destroy(): void {
+    this.close()
+    this.#socket?.destroy()
+  }
+
+  #connected(dialed: Dialed): void {
+    if (dialed.socket !== this.#socket || this.#state !== 'CONNECTING') return
+    this.#state = 'GREETING'
+    const { own, channel } = this.#options
+    dialed.socket.write(encodeFrame(encodeControl(introductionValues({ hello: own, to: this.peer.id, channel })), 0))
+    this.#limitTime(dialed, this.limits.helloTimeoutMs)
+  }
+
+  #limitTime(dialed: Dialed, limitMs: number): void {
+    this.#cancelTimer()
+    this.#cancelTimer = this.#options.clock.after(limitMs, () => {
+      dialed.tooLate = true
+      dialed.socket.destroy()
+    })
+  }
+
+  #read(dialed: Dialed, chunk: Buffer): void {
+    if (dialed.socket !== this.#socket) return
+    try {
+      dialed.reader.push(chunk)
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error
+      this.#options.owner.badFrame(this, error)
+      dialed.socket.destroy()
+    }
+  }
+
+  /** The answer to the hello; called by the reader of the present connection. */
+  answered(dialed: Dialed, control: Buffer): void {
+    if (this.#state !== 'GREETING') {
+      throw new FrameError('nothing follows the answer to a hello', { code: 'CONTENT' })
+    }
+    const answer = answerOf(decodeControl(control))
+    this.#cancelTimer()
+    if (!answer.welcome) {
+      this.#refuse(dialed, answer.why)
+      return
+    }
+    this.#state = 'READY'
+    this.#readySinceMs = this.#options.clock.monotonicMs()
+    const why = this.#options.owner.welcomed(this, answer.hello)
+    if (why !== null) this.#refuse(dialed, why)
+  }
+
+  #refuse(dialed: Dialed, why: string): void {
+    dialed.refused = true
+    // Not ready (any more), until the socket has closed.
+    this.#state = 'GREETING'
+    dialed.socket.destroy()
+    this.#options.owner.refused(this, why)
+  }
+
+  #closed(dialed: Dialed): void {
+    if (dialed.socket !== this.#socket) return
+    const before = this.#state
+    this.#leave()
+    if (before === 'CLOSED') return
+    this.#state = 'WAITING'
+    const held =
+      before === 'READY' && this.#options.clock.monotonicMs() - this.#readySinceMs > this.limits.reconnectMaxMs
+    if (held) this.#attempts = 0
+    this.#waitAndDial(dialed.refused)
+    if (dialed.refused || dialed.tooLate) return
+    // Closed in the middle of the greeting without a word: the process behind it ended.
+    if (before !== 'CONNECTING' || LOSSES.includes(dialed.failure?.code)) this.#options.owner.lost(this)
+  }
+
+  #leave(): void {
+    this.#cancelTimer()
+    const socket = this.#socket
+    this.#socket = null
+    socket?.destroy()
+  }
+
+  #waitAndDial(refused: boolean): void {
+    const { reconnectMinMs, reconnectMaxMs } = this.limits
+    // A peer that refused will hardly have changed its mind in a few milliseconds.
+    const most = refused ? reconnectMaxMs : Math.min(reconnectMaxMs, reconnectMinMs * 2 ** Math.min(this.#attempts, 16))
+    const waitMs = most - this.#options.random.below(Math.ceil(most / 2))
+    this.#cancelTimer = this.#options.clock.after(waitMs, () => this.dial())
+  }
+}
+
+/** One dial: its socket, its reader and what became of it. */
+class Dialed {
+  readonly socket: Socket
+  readonly reader: FrameReader
+  failure: NodeJS.ErrnoException | null = null
+  refused = false
+  tooLate = false
+
+  constructor(owner: Outgoing, socket: Socket) {
+    this.socket = socket
+    this.reader = new FrameReader(owner.limits, {
+      controlRead: (control) => owner.answered(this, control),
+      frameRead: () => {},
+    })
+  }
+}

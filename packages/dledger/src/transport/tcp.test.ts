@@ -1,0 +1,371 @@
+/** What only the TCP transport has to keep: sockets, limits, strangers, and a peer whose process ends or says nonsense. */
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { silentLogger, systemClock } from '@dledger-ts/base'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { AppendEntries, Heartbeat, Message } from '../raft/messages.ts'
+import { decodeControl, encodeControl } from './control-part.ts'
+import { encodeFrame, FrameReader } from './frame-codec.ts'
+import { answerOf, answerValues, type Channel, introductionOf, introductionValues, WIRE_VERSION } from './greeting.ts'
+import { DEFAULT_TRANSPORT_LIMITS, type TransportLimits } from './limits.ts'
+import { messageOf, messageValues } from './message-codec.ts'
+import { TcpTransport } from './tcp.ts'
+import type { Hello, TransportHandler } from './transport.ts'
+
+const HELLO: Hello = {
+  wireVersion: WIRE_VERSION,
+  group: 'g',
+  member: 'n0',
+  storeId: 'store of n0',
+  fileBytes: 1_024,
+  advertised: '',
+}
+const PEER_HELLO: Hello = { ...HELLO, member: 'n1', storeId: 'store of n1' }
+const MIB = 1024 * 1024
+
+const cleanups: (() => Promise<void> | void)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+class Events implements TransportHandler {
+  readonly log: string[] = []
+  readonly messages: Message[] = []
+  #waiters: (() => void)[] = []
+
+  message(message: Message): void {
+    this.messages.push(message)
+    this.#add(`message ${message.type}`)
+  }
+  peerConnected(peer: string): void {
+    this.#add(`connected ${peer}`)
+  }
+  peerLost(peer: string): void {
+    this.#add(`lost ${peer}`)
+  }
+  peerRefused(peer: string, why: string): void {
+    this.#add(`refused ${peer}: ${why}`)
+  }
+  /** Waits until `count` events begin with this. */
+  async seen(event: string, count = 1): Promise<void> {
+    while (this.log.filter((entry) => entry.startsWith(event)).length < count) {
+      await new Promise<void>((done) => this.#waiters.push(done))
+    }
+  }
+  #add(entry: string): void {
+    this.log.push(entry)
+    for (const done of this.#waiters.splice(0)) done()
+  }
+}
+
+async function startTransport(
+  limits: Partial<TransportLimits> = {},
+  peerPort: number | null = null,
+): Promise<{ transport: TcpTransport; events: Events }> {
+  const peers = peerPort === null ? [] : [{ id: 'n1', host: 'localhost', port: peerPort }]
+  const transport = new TcpTransport({
+    ...{ self: 'n0', listenHost: '127.0.0.1', listenPort: 0, peers, clock: systemClock, logger: silentLogger, limits },
+  })
+  const events = new Events()
+  cleanups.push(() => new Promise((resolve) => transport.close(resolve)))
+  await new Promise<void>((resolve, reject) => {
+    transport.start(HELLO, events, (error) => (error === null ? resolve() : reject(error)))
+  })
+  return { transport, events }
+}
+
+/** The other side, made of bare sockets, so that it can misbehave. */
+class FakePeer {
+  readonly server: Server
+  readonly accepted = new Map<Channel, Socket>()
+  readonly received: Message[] = []
+  readonly dialed = new Map<Channel, Socket>()
+  /** Reads nothing from the data connection once it has greeted. */
+  deaf = false
+  greets = true
+  #waiters: (() => void)[] = []
+
+  constructor() {
+    this.server = createServer((socket) => this.#accept(socket))
+    cleanups.push(() => {
+      for (const socket of [...this.accepted.values(), ...this.dialed.values()]) socket.destroy()
+      this.server.close()
+    })
+  }
+
+  listen(): Promise<number> {
+    return new Promise((resolve) => {
+      this.server.listen(0, 'localhost', () => resolve((this.server.address() as { port: number }).port))
+    })
+  }
+
+  /** Dials both connections to `transport` and waits for both welcomes. */
+  async dial(transport: TcpTransport): Promise<void> {
+    for (const channel of ['control', 'data'] as const) {
+      const { socket, answer } = await greet(transport, introductionValues({ hello: PEER_HELLO, to: 'n0', channel }))
+      expect(answer?.welcome).toBe(true)
+      this.dialed.set(channel, socket)
+    }
+  }
+
+  say(channel: Channel, message: Message): void {
+    this.dialed.get(channel)?.write(encodeFrame(encodeControl(messageValues(message)), 0))
+  }
+
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((done) => this.#waiters.push(done))
+  }
+
+  #accept(socket: Socket): void {
+    let greeted = false
+    const reader = new FrameReader(DEFAULT_TRANSPORT_LIMITS, {
+      controlRead: (control, payloadBytes) => {
+        const values = decodeControl(control)
+        if (greeted) {
+          this.received.push(messageOf(values, { from: 'n0', to: 'n1', storeId: HELLO.storeId }, payloadBytes))
+          return
+        }
+        greeted = true
+        const { channel } = introductionOf(values)
+        this.accepted.set(channel, socket)
+        if (this.greets) {
+          socket.write(encodeFrame(encodeControl(answerValues({ welcome: true, hello: PEER_HELLO })), 0))
+        }
+        if (channel === 'data' && this.deaf) socket.pause()
+      },
+      frameRead: () => {},
+    })
+    socket.on('error', () => {})
+    socket.on('data', (chunk: Buffer) => {
+      reader.push(chunk)
+      for (const done of this.#waiters.splice(0)) done()
+    })
+  }
+}
+
+/** Dials and says these values first. @returns the answer, or null when the connection was closed without one. */
+function greet(transport: TcpTransport, values: readonly (string | number | boolean)[]) {
+  const socket = connect(transport.listeningPort, '127.0.0.1')
+  cleanups.push(() => {
+    socket.destroy()
+  })
+  socket.on('error', () => {})
+  socket.write(encodeFrame(encodeControl(values), 0))
+  return new Promise<{ socket: Socket; answer: ReturnType<typeof answerOf> | null }>((resolve) => {
+    const reader = new FrameReader(DEFAULT_TRANSPORT_LIMITS, {
+      controlRead: (control) => resolve({ socket, answer: answerOf(decodeControl(control)) }),
+      frameRead: () => {},
+    })
+    socket.on('data', (chunk: Buffer) => reader.push(chunk))
+    socket.on('close', () => resolve({ socket, answer: null }))
+  })
+}
+
+/** Dials and writes bytes that greet nobody. @returns once the other side has closed. */
+function intrude(transport: TcpTransport, bytes: Buffer): Promise<void> {
+  const socket = connect(transport.listeningPort, '127.0.0.1', () => socket.write(bytes))
+  socket.on('error', () => {})
+  socket.resume()
+  return new Promise((resolve) => socket.on('close', () => resolve()))
+}
+
+async function connected(limits: Partial<TransportLimits> = {}, deaf = false) {
+  const peer = new FakePeer()
+  peer.deaf = deaf
+  const { transport, events } = await startTransport(limits, await peer.listen())
+  await peer.dial(transport)
+  await events.seen('connected n1')
+  return { peer, transport, events }
+}
+
+function heartbeat(to: string, round: number): Heartbeat {
+  const own = to === 'n1' ? HELLO : PEER_HELLO
+  return { type: 'Heartbeat', from: own.member, to, storeId: own.storeId, term: 1, commitIndex: -1, round }
+}
+
+function append(bytes: number): AppendEntries {
+  return {
+    ...{ type: 'AppendEntries', from: 'n0', to: 'n1', storeId: HELLO.storeId, term: 1, prevIndex: 0, prevTerm: 1 },
+    ...{ count: bytes === 0 ? 0 : 1, entriesTerm: 1, bytes, commitIndex: -1 },
+  }
+}
+
+describe('the TCP transport', () => {
+  it('does not start on a port in use, and names it', async () => {
+    const { transport } = await startTransport()
+    const second = new TcpTransport({
+      ...{ self: 'n0', listenHost: '127.0.0.1', listenPort: transport.listeningPort, peers: [] },
+      ...{ clock: systemClock, logger: silentLogger },
+    })
+    const error = await new Promise<Error | null>((resolve) => second.start(HELLO, new Events(), resolve))
+    expect(error?.message).toBe(`cannot listen on 127.0.0.1:${transport.listeningPort}: the port is in use`)
+    expect(error).toMatchObject({ code: 'INVALID' })
+    await new Promise<void>((resolve) => second.close(resolve))
+  })
+
+  it('counts a peer as lost when its port refuses', async () => {
+    const peer = new FakePeer()
+    const port = await peer.listen()
+    await new Promise((resolve) => peer.server.close(resolve))
+    const { events } = await startTransport({}, port)
+    await events.seen('lost n1')
+  })
+
+  it.each([
+    { name: 'the control connection that we dialed', of: 'accepted', channel: 'control' },
+    { name: 'the data connection that we dialed', of: 'accepted', channel: 'data' },
+    { name: 'the control connection that the peer dialed', of: 'dialed', channel: 'control' },
+    { name: 'the data connection that the peer dialed', of: 'dialed', channel: 'data' },
+  ] as const)('counts a peer as lost when $name is reset or ends', async ({ of, channel }) => {
+    for (const how of ['resetAndDestroy', 'end'] as const) {
+      const { peer, events } = await connected()
+      peer[of].get(channel)?.[how]()
+      await events.seen('lost n1')
+    }
+  })
+
+  it('tells a loss once for all four connections, and again after a word from the peer', async () => {
+    const { peer, events } = await connected()
+    peer.accepted.get('control')?.destroy()
+    peer.accepted.get('data')?.destroy()
+    peer.server.close()
+    await events.seen('lost n1')
+    peer.say('control', heartbeat('n0', 1))
+    await events.seen('message Heartbeat')
+    peer.dialed.get('control')?.destroy()
+    await events.seen('lost n1', 2)
+    peer.dialed.get('data')?.destroy()
+    expect(events.log).toEqual(['connected n1', 'lost n1', 'message Heartbeat', 'lost n1'])
+  })
+
+  it('refuses a member that dialed the wrong address, one that it does not know, and itself', async () => {
+    const { transport } = await connected()
+    const rows = [
+      { hello: PEER_HELLO, to: 'n2', why: 'n1 dialed "n2" and reached n0: an address is wrong' },
+      { hello: { ...PEER_HELLO, member: 'n7' }, to: 'n0', why: '"n7" is not a peer of n0, whose peers are n1' },
+      { hello: HELLO, to: 'n0', why: '"n0" is not a peer of n0, whose peers are n1' },
+    ]
+    for (const { hello, to, why } of rows) {
+      const { answer } = await greet(transport, introductionValues({ hello, to, channel: 'control' }))
+      expect(answer).toEqual({ welcome: false, why })
+    }
+    expect(transport.stats().refused).toBe(rows.length)
+  })
+
+  it('refuses another wire version whatever else its hello says', async () => {
+    const { transport } = await connected()
+    const { answer } = await greet(transport, [101, 2, 'g', 'n1', 'a store', 1_024, '', 'new', 'things', 12])
+    expect(answer).toEqual({ welcome: false, why: 'the wire version differs: n0 speaks 1, n1 speaks 2' })
+  })
+
+  it('closes a connection that speaks nonsense, counts it, and goes on with the others', async () => {
+    const { peer, transport, events } = await connected({ helloTimeoutMs: 50 })
+    const hello = encodeFrame(encodeControl(introductionValues({ hello: PEER_HELLO, to: 'n0', channel: 'control' })), 0)
+    const payloadBeforeGreeting = Buffer.from(hello)
+    payloadBeforeGreeting.writeUInt32BE(hello.readUInt32BE(0) + 10, 0)
+    const nonsense = [
+      Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+      Buffer.alloc(4_096, 0xff),
+      encodeFrame(Buffer.from('not msgpack'), 0),
+      encodeFrame(encodeControl(messageValues(heartbeat('n0', 1))), 0),
+      payloadBeforeGreeting,
+    ]
+    for (const bytes of nonsense) await intrude(transport, bytes)
+    expect(transport.stats().badFrames).toBe(nonsense.length)
+    // Half a hello, and silence: closed by the time limit.
+    await intrude(transport, hello.subarray(0, 20))
+    peer.say('control', heartbeat('n0', 5))
+    await events.seen('message Heartbeat')
+    expect(events.log).toEqual(['connected n1', 'message Heartbeat'])
+  })
+
+  it('closes the connection of a peer that sends nonsense after its hello', async () => {
+    const { peer, transport, events } = await connected()
+    peer.dialed.get('control')?.write(encodeFrame(encodeControl([7, 1, -5, 1]), 0))
+    await events.seen('lost n1')
+    expect(transport.stats()).toMatchObject({ badFrames: 1, received: 0 })
+  })
+
+  it('turns strangers away beyond the limit, and only those', async () => {
+    const peer = new FakePeer()
+    const limits = { greetingConnectionsMax: 2 }
+    const { transport, events } = await startTransport(limits, await peer.listen())
+    const strangers: Socket[] = []
+    for (let i = 0; i < 2; i++) {
+      await new Promise<void>((resolve) => {
+        const socket = connect(transport.listeningPort, '127.0.0.1', resolve)
+        strangers.push(socket)
+        cleanups.push(() => void socket.destroy())
+      })
+    }
+    await intrude(transport, Buffer.alloc(0))
+    expect(transport.stats()).toMatchObject({ accepted: 3, refused: 1 })
+    for (const stranger of strangers) await intrudeEnd(stranger)
+    await peer.dial(transport)
+    await events.seen('connected n1')
+  })
+
+  it('sends control messages past 64 MiB of data that a slow reader does not take', async () => {
+    const { peer, transport } = await connected({}, true)
+    const payload = [Buffer.alloc(MIB)]
+    for (let i = 0; i < 100; i++) transport.send(append(MIB), payload)
+    expect(transport.queuedBytes('n1')).toBeGreaterThan(32 * MIB)
+    expect(transport.queuedBytes('n1')).toBeLessThan(66 * MIB)
+    expect(transport.stats().dropped).toBeGreaterThan(0)
+    transport.send(heartbeat('n1', 42), null)
+    await peer.until(() => peer.received.length > 0)
+    expect(peer.received).toEqual([heartbeat('n1', 42)])
+    // The reader recovers: what was queued arrives whole.
+    peer.accepted.get('data')?.resume()
+    await peer.until(() => peer.received.length + transport.stats().dropped === 101)
+    expect(transport.queuedBytes('n1')).toBeLessThan(MIB)
+  })
+
+  it('does not send a message that the other side would refuse for its length', async () => {
+    const { peer, transport, events } = await connected({ payloadBytesMax: 1_000 })
+    transport.send(append(1_001), [Buffer.alloc(1_001)])
+    transport.send(append(1_000), [Buffer.alloc(1_000)])
+    await peer.until(() => peer.received.length > 0)
+    expect(peer.received).toEqual([append(1_000)])
+    expect(transport.stats().dropped).toBe(1)
+    expect(events.log).toEqual(['connected n1'])
+  })
+
+  it('gives a peer that answers nothing new connections, and does not call it lost', async () => {
+    const { peer, transport, events } = await connected({ silenceMs: 60, reconnectMinMs: 1 })
+    const before = peer.accepted.get('control')
+    transport.send(heartbeat('n1', 1), null)
+    await peer.until(() => peer.accepted.get('control') !== before && peer.accepted.size === 2)
+    await events.seen('connected n1', 2)
+    expect(events.log).toEqual(['connected n1', 'connected n1'])
+  })
+
+  it('dials again when a peer accepts and never answers the hello', async () => {
+    const peer = new FakePeer()
+    peer.greets = false
+    const { transport, events } = await startTransport({ helloTimeoutMs: 30, reconnectMinMs: 1 }, await peer.listen())
+    await peer.until(() => peer.accepted.size === 2)
+    peer.greets = true
+    await peer.dial(transport)
+    await events.seen('connected n1')
+    expect(events.log).toEqual(['connected n1'])
+  })
+
+  it('takes a new connection of a peer in place of its old one', async () => {
+    const { peer, events, transport } = await connected()
+    const former = peer.dialed.get('control') as Socket
+    const over = new Promise((resolve) => former.on('close', resolve))
+    await peer.dial(transport)
+    await over
+    peer.say('control', heartbeat('n0', 1))
+    await events.seen('message Heartbeat')
+    expect(events.log.filter((entry) => entry.startsWith('lost'))).toEqual([])
+  })
+})
+
+function intrudeEnd(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.on('close', () => resolve())
+    socket.resume()
+    socket.end()
+  })
+}
