@@ -1,0 +1,116 @@
+/**
+ * What a member has whatever its role: term and vote, log, configuration, commit index, and the way out.
+ *
+ * Keeps: R1 (term and vote), R4 (what is not durable is not revealed), and appliedIndex <= commitIndex <= lastIndex (R2).
+ */
+import { assert } from '@dledger-ts/base'
+import { LogView } from './log-view.ts'
+import { Membership } from './membership.ts'
+import type { MemberId, Message } from './messages.ts'
+import { Outbox } from './outbox.ts'
+import type { HardTermAndVote, Output, RaftOptions, RoleState } from './output.ts'
+import type { PlantedFault } from './planted-faults.ts'
+
+export class MemberState {
+  readonly options: RaftOptions
+  readonly faults: ReadonlySet<PlantedFault>
+  readonly self: MemberId
+  readonly storeId: string
+  readonly log: LogView
+  readonly membership: Membership
+  readonly outbox: Outbox
+  /** Never decreases. */
+  term: number
+  /** Set at most once in a term. */
+  votedFor: MemberId | null
+  commitIndex: number
+  appliedIndex: number
+  #handedOut: HardTermAndVote
+  #durable: HardTermAndVote
+
+  constructor(options: RaftOptions, faults: ReadonlySet<PlantedFault>) {
+    this.options = options
+    this.faults = faults
+    this.self = options.self
+    this.storeId = options.selfStoreId
+    this.log = new LogView(options.log, faults)
+    this.membership = new Membership(options)
+    this.term = options.hardState.term
+    this.votedFor = options.hardState.votedFor
+    this.#handedOut = { term: this.term, votedFor: this.votedFor }
+    this.#durable = this.#handedOut
+    assert(this.term >= this.log.lastTerm, 'the term is at least that of the newest entry')
+    this.appliedIndex = Math.max(options.appliedIndex, this.log.firstIndex - 1)
+    this.commitIndex = this.appliedIndex
+    assert(this.commitIndex <= this.log.lastIndex, 'what was applied is in the log')
+    this.outbox = new Outbox(this.commitIndex)
+  }
+
+  get hardStateIsDurable(): boolean {
+    return this.#durable.term === this.term && this.#durable.votedFor === this.votedFor
+  }
+
+  /** Moves to a higher term, in which nothing was voted yet. */
+  enterTerm(term: number): void {
+    assert(term > this.term, 'term never decreases')
+    this.term = term
+    this.votedFor = null
+  }
+
+  vote(candidate: MemberId): void {
+    assert(
+      this.votedFor === null || this.votedFor === candidate || this.faults.has('votes-twice'),
+      'at most one vote in a term',
+    )
+    this.votedFor = candidate
+  }
+
+  hardStatePersisted(): void {
+    this.#durable = this.#handedOut
+  }
+
+  /** Hands a message out: at once, or after the hard state that it would reveal. */
+  send(message: Message): void {
+    this.outbox.send(message, this.hardStateIsDurable || this.faults.has('vote-persisted-after-reply'))
+  }
+
+  /** Whether a log that ends thus is at least as up to date as ours (Ongaro §3.6.1). */
+  isUpToDate(lastIndex: number, lastTerm: number): boolean {
+    if (this.faults.has('no-last-term-comparison')) return lastIndex >= this.log.lastIndex
+    return lastTerm > this.log.lastTerm || (lastTerm === this.log.lastTerm && lastIndex >= this.log.lastIndex)
+  }
+
+  commitTo(index: number): void {
+    if (index <= this.commitIndex) return
+    assert(index <= this.log.lastIndex, 'what is committed is in the log')
+    this.commitIndex = index
+    this.forgetColdSizes()
+  }
+
+  /** What is not durable here or not committed stays hot; both are bounded by the leader's limit on uncommitted bytes. */
+  forgetColdSizes(): void {
+    this.log.hot.shrink(this.options.hotBytesMax, Math.min(this.log.durableIndex, this.commitIndex))
+  }
+
+  persisted(seq: number): void {
+    assert(seq <= this.outbox.persistSeq, 'only what was handed out becomes durable')
+    this.log.persisted(seq)
+    this.forgetColdSizes()
+  }
+
+  applied(index: number): void {
+    assert(index <= this.commitIndex, 'only what is committed is applied')
+    if (index > this.appliedIndex) this.appliedIndex = index
+  }
+
+  takeOutput(role: RoleState | null): Output | null {
+    let hardState: HardTermAndVote | null = null
+    if (this.#handedOut.term !== this.term || this.#handedOut.votedFor !== this.votedFor) {
+      this.#handedOut = { term: this.term, votedFor: this.votedFor }
+      hardState = this.faults.has('vote-not-persisted') ? { term: this.term, votedFor: null } : this.#handedOut
+    }
+    const output = this.outbox.take(hardState, this.commitIndex, role)
+    if (output !== null && output.persistSeq > 0) this.log.handedOut(output.persistSeq)
+    return output
+  }
+}

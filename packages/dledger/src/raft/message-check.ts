@@ -1,0 +1,68 @@
+/**
+ * Which messages make sense at all, whatever the state of this member: numbers in range and in order.
+ *
+ * Messages come from outside; what passes here can be compared and computed with, and nothing else gets into the core.
+ */
+import type { Message } from './messages.ts'
+
+// An entry is never smaller than its header.
+const ENTRY_BYTES_MIN = 48
+
+export function makesSense(message: Message): boolean {
+  if (!isTerm(message.term) || message.term === 0) return false
+  switch (message.type) {
+    case 'PreVote':
+    case 'RequestVote':
+      return isIndex(message.lastIndex) && isTerm(message.lastTerm) && message.lastTerm <= message.term
+    case 'AppendEntries':
+      return (
+        isIndex(message.prevIndex) &&
+        isTerm(message.prevTerm) &&
+        isIndex(message.commitIndex) &&
+        isCount(message.count) &&
+        isCount(message.bytes) &&
+        isTerm(message.entriesTerm) &&
+        Number.isSafeInteger(message.prevIndex + message.count) &&
+        message.bytes >= message.count * ENTRY_BYTES_MIN &&
+        (message.count === 0
+          ? message.prevTerm <= message.term
+          : message.prevTerm <= message.entriesTerm && message.entriesTerm > 0 && message.entriesTerm <= message.term)
+      )
+    case 'AppendEntriesResponse':
+      return (
+        isIndex(message.matchIndex) &&
+        isIndex(message.prevIndex) &&
+        isIndex(message.lastIndex) &&
+        isTerm(message.conflictTerm) &&
+        isCount(message.conflictFirstIndex)
+      )
+    case 'Heartbeat':
+      return isIndex(message.commitIndex) && isCount(message.round)
+    case 'HeartbeatResponse':
+      return isCount(message.round)
+    case 'PreVoteResponse':
+    case 'RequestVoteResponse':
+    case 'TimeoutNow':
+      return true
+    default:
+      return isNever(message)
+  }
+}
+
+/** A type of message that only a newer version knows. */
+function isNever(_message: never): boolean {
+  return false
+}
+
+function isTerm(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0
+}
+
+/** -1 means none. */
+function isIndex(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= -1
+}

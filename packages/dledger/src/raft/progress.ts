@@ -1,0 +1,98 @@
+/**
+ * One follower as the leader sees it, for the length of one leadership.
+ *
+ *   PROBE      it is not known where its log meets ours: one append under way, repeated when a heartbeat was answered.
+ *   REPLICATE  the logs meet: appends go out ahead of their answers, within a window of bytes.
+ *   COLD       the next entries are no longer hot: the driver reads them.
+ *
+ * Keeps: matchIndex never decreases, and matchIndex < nextIndex.
+ */
+import type { MemberId } from './messages.ts'
+
+export type ProgressState = 'PROBE' | 'REPLICATE' | 'COLD'
+
+export class Progress {
+  readonly id: MemberId
+  state: ProgressState = 'PROBE'
+  /** Durable there and equal to our log. */
+  matchIndex = -1
+  /** First entry not sent yet. */
+  nextIndex: number
+  /** PROBE: previous index of the append under way, and whether there is one. */
+  probePrev = -1
+  probeSent = false
+  /** PROBE: the next probe takes entries along; one that only asks again does not. */
+  probeCarries = true
+  /** COLD: first entry that the driver reads. */
+  coldFirst = -1
+  /** The highest commit index it was told and can act on. */
+  toldCommit = -1
+  ticksSinceHeard = 0
+  /** Of the newest heartbeat round it answered: the round, and what was matched then while more was under way; else -2. */
+  answeredRound = 0
+  matchWhenAnswered = -2
+  inflightBytes = 0
+  /** Last index and bytes of each append under way, oldest first, from `#head` on. */
+  #inflightLast: number[] = []
+  #inflightSizes: number[] = []
+  #head = 0
+
+  constructor(id: MemberId, nextIndex: number) {
+    this.id = id
+    this.nextIndex = nextIndex
+  }
+
+  get inflightCount(): number {
+    return this.#inflightLast.length - this.#head
+  }
+
+  /** Asks where the logs meet. Where that is only doubted, nothing is sent twice before the answer. */
+  probe(nextIndex: number, carries: boolean): void {
+    if (nextIndex < this.nextIndex) this.#forgetInflight()
+    this.state = 'PROBE'
+    this.nextIndex = nextIndex
+    this.probeSent = false
+    this.probeCarries = carries
+    this.coldFirst = -1
+    this.matchWhenAnswered = -2
+  }
+
+  replicate(): void {
+    this.state = 'REPLICATE'
+    this.coldFirst = -1
+    this.matchWhenAnswered = -2
+  }
+
+  /** An append of entries up to `lastIndex` was sent. */
+  sent(lastIndex: number, bytes: number): void {
+    this.#inflightLast.push(lastIndex)
+    this.#inflightSizes.push(bytes)
+    this.inflightBytes += bytes
+    this.nextIndex = lastIndex + 1
+  }
+
+  /** @returns whether this is more than was known. */
+  matched(index: number): boolean {
+    if (index <= this.matchIndex) return false
+    this.matchIndex = index
+    if (this.nextIndex <= index) this.nextIndex = index + 1
+    while (this.#head < this.#inflightLast.length && this.#inflightLast[this.#head]! <= index) {
+      this.inflightBytes -= this.#inflightSizes[this.#head]!
+      this.#head++
+    }
+    if (this.#head === this.#inflightLast.length) this.#forgetInflight()
+    else if (this.#head > 64 && this.#head * 2 > this.#inflightLast.length) {
+      this.#inflightLast.splice(0, this.#head)
+      this.#inflightSizes.splice(0, this.#head)
+      this.#head = 0
+    }
+    return true
+  }
+
+  #forgetInflight(): void {
+    this.#inflightLast.length = 0
+    this.#inflightSizes.length = 0
+    this.#head = 0
+    this.inflightBytes = 0
+  }
+}

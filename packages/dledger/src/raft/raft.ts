@@ -1,0 +1,579 @@
+/**
+ * The Raft core of one member: no clock, no randomness of its own, no I/O, no payloads, no promises.
+ *
+ *   tick, step, propose, persisted, applied, … ──►  Raft  ──►  takeOutput(): hard state, ranges, messages, commit index, role
+ *
+ * It holds what a member is (`member-state.ts`) and decides between the roles; what a role does stands in `role/`.
+ * Outputs are handled as `output.ts` says, each completely before the next AppendEntries is stepped.
+ *
+ * Keeps:
+ *   R1  term never decreases; at most one vote in a term, across crashes too.
+ *   R2  firstIndex - 1 <= appliedIndex <= commitIndex <= lastIndex, durableIndex <= lastIndex; the first two never decrease.
+ *   R3  a leader commits by counting only entries of its own term, and counts itself only for what is durable here.
+ *   R4  no message reveals a term or vote that is not durable.
+ *   R5  an acknowledgement names only what is durable here and equal to the leader's log, now and not once.
+ *   R6  truncation starts above commitIndex, only where an entry of the present leader differs from ours.
+ *   R7  a leader only appends; the first entry of its term is its no-op; it is ready only when that is applied.
+ *   R8  terms in the log never decrease with the index, and none is above the member's own.
+ *   R9  a follower's commitIndex stays within what it has compared with the leader's log.
+ *   R10 the newest configuration entry in the log counts; whoever it binds to a store identity is heard under no other.
+ *   R11 bytes under way to a peer stay within the window; sizes are kept for the newest entries only.
+ *   R12 while a leader is heard, no pre-vote and no vote is granted but at that leader's own wish.
+ */
+import { assert } from '@dledger-ts/base'
+import type { Configuration } from './configuration.ts'
+import { MemberState } from './member-state.ts'
+import { makesSense } from './message-check.ts'
+import type {
+  AppendEntries,
+  AppendEntriesResponse,
+  Heartbeat,
+  HeartbeatResponse,
+  MemberId,
+  Message,
+  PreVote,
+  PreVoteResponse,
+  RequestVote,
+  RequestVoteResponse,
+  TimeoutNow,
+} from './messages.ts'
+import type { Output, ProposalKind, RaftOptions, Refusal, Role, RoleState } from './output.ts'
+import { NO_FAULTS, type PlantedFault } from './planted-faults.ts'
+import { Campaign } from './role/candidate.ts'
+import { Following } from './role/follower.ts'
+import { Leadership } from './role/leader.ts'
+import type { RaftStatus } from './status.ts'
+import { NOTHING_ACCEPTED, type StepResult } from './step-result.ts'
+
+const SIZES_UNKNOWN: readonly number[] = []
+
+export class Raft {
+  readonly #state: MemberState
+  #role: Role = 'FOLLOWER'
+  /** Whom this member takes for the leader of its term; itself when it leads. */
+  #leader: MemberId | null = null
+  /** Set in the role LEADER only. */
+  #leadership: Leadership | null = null
+  /** Set in the roles PRE_CANDIDATE and CANDIDATE only. */
+  #campaign: Campaign | null = null
+  /** The leader of this term, once it was heard; kept through a pre-vote, for a term has one leader. */
+  #following: Following | null = null
+  #electionElapsed = 0
+  #electionTimeout = 0
+  /** Ticks since the leader was heard: stickiness. */
+  #leaderElapsed = 0
+  /** This pre-vote began because the connection was lost, so others may begin theirs in the same moment. */
+  #campaignIsHasty = false
+  #reported: RoleState
+  #ignoredMessages = 0
+  #refusedIdentities = 0
+
+  /** @param faults simulation only. */
+  constructor(options: RaftOptions, faults: ReadonlySet<PlantedFault> = NO_FAULTS) {
+    assert(options.heartbeatTicks > 0, 'a heartbeat is at least a tick')
+    assert(options.heartbeatTicks < options.electionTicks, 'heartbeats come faster than elections')
+    this.#state = new MemberState(options, faults)
+    this.#reported = { role: this.#role, term: this.#state.term, leader: null, ready: false }
+    this.#restartElectionTimer()
+    // Nobody else could lead: nothing to wait for.
+    if (this.#state.membership.voterCount === 1) this.#electionTimeout = 1
+  }
+
+  /** One `raftTick` has passed. */
+  tick(): void {
+    if (this.#leadership !== null) {
+      if (!this.#leadership.tick()) this.#stepDown()
+      return
+    }
+    this.#leaderElapsed++
+    this.#electionElapsed++
+    if (this.#electionElapsed < this.#electionTimeout) return
+    this.#restartElectionTimer()
+    if (this.#state.membership.selfIsVoter) this.#askForPreVotes({ leaderAgrees: false, isHasty: false })
+    else this.#leader = null
+  }
+
+  /**
+   * Takes a message from a peer. What makes no sense, comes from strangers or from a wiped disk is counted and ignored.
+   *
+   * @param sizes of the entries that an AppendEntries carries, header included; without them these entries count as cold here.
+   * @throws AssertionError when the message proves that a safety property is broken: a second leader in our own term, or a
+   *   leader that lacks what is committed.
+   */
+  step(message: Message, sizes: readonly number[] = SIZES_UNKNOWN): StepResult {
+    const { membership, faults, self } = this.#state
+    if (message.to !== self || message.from === self || !makesSense(message)) return this.#ignore()
+    const standing = membership.standingOf(message.from, message.storeId)
+    if (standing === 'OTHER_STORE' && !faults.has('identity-ignored')) {
+      this.#refusedIdentities++
+      return NOTHING_ACCEPTED
+    }
+    if (standing === 'VOTER') membership.heard(message.from, message.storeId)
+    // A leader may be newer than the configuration known here; nobody else counts who is not in it.
+    if (standing === 'UNKNOWN' && message.type !== 'AppendEntries' && message.type !== 'Heartbeat') {
+      return this.#ignore()
+    }
+    switch (message.type) {
+      case 'AppendEntries':
+        return this.#appendEntries(message, sizes)
+      case 'AppendEntriesResponse':
+        this.#appendEntriesResponse(message)
+        break
+      case 'Heartbeat':
+        this.#heartbeat(message)
+        break
+      case 'HeartbeatResponse':
+        this.#heartbeatResponse(message)
+        break
+      case 'PreVote':
+        this.#preVote(message)
+        break
+      case 'PreVoteResponse':
+        this.#preVoteResponse(message)
+        break
+      case 'RequestVote':
+        this.#requestVote(message)
+        break
+      case 'RequestVoteResponse':
+        this.#requestVoteResponse(message)
+        break
+      case 'TimeoutNow':
+        this.#timeoutNow(message)
+        break
+    }
+    return NOTHING_ACCEPTED
+  }
+
+  /**
+   * Appends entries of the present term to the leader's log.
+   *
+   * The leader's first proposal is its no-op, made as soon as its role is output. A configuration counts from here on.
+   *
+   * @param sizes whole sizes, the 48-byte header included.
+   */
+  propose(
+    kind: ProposalKind,
+    sizes: readonly number[],
+    configuration?: Configuration,
+  ): { firstIndex: number; term: number } | Refusal {
+    return this.#leadership === null ? 'NOT_LEADER' : this.#leadership.propose(kind, sizes, configuration)
+  }
+
+  /** The follower's driver has read an appended configuration entry; call it before the next input. */
+  configurationAppended(index: number, configuration: Configuration): void {
+    assert(index <= this.#state.log.lastIndex, 'an appended configuration is in the log')
+    this.#state.membership.append(index, configuration)
+    this.#leadership?.configurationChanged()
+  }
+
+  /** Everything handed out up to this `persistSeq` is durable. */
+  persisted(seq: number): void {
+    this.#state.persisted(seq)
+    this.#leadership?.maybeCommit()
+    this.#following?.acknowledgeDurable()
+  }
+
+  /** The newest hard state handed out is durable: newer ones too, if one was handed out while an older was being written. */
+  hardStatePersisted(): void {
+    this.#state.hardStatePersisted()
+    this.#countVotes()
+  }
+
+  /** Entries up to `index` are applied. */
+  applied(index: number): void {
+    this.#state.applied(index)
+    this.#leadership?.applied()
+  }
+
+  /**
+   * Entries that a `ColdRead` asked for are in the driver's hands; the append that carries them is in the next output.
+   *
+   * @param count 0 when they could not be read.
+   */
+  coldRead(peer: MemberId, firstIndex: number, count: number, bytes: number): void {
+    this.#leadership?.coldRead(peer, firstIndex, count, bytes)
+  }
+
+  /** A connection to `peer` works: what was sent on an older one may be lost. */
+  peerConnected(peer: MemberId): void {
+    this.#leadership?.connected(peer)
+    if (this.#campaign !== null && this.#state.membership.isVoter(peer) && !this.#campaign.hasGranted(peer)) {
+      this.#campaign.ask(peer)
+    }
+  }
+
+  /** This member's own connection to `peer` was reset or refused. If that is the leader, it may be dead: asks at once. */
+  peerLost(peer: MemberId): void {
+    if (this.#role !== 'FOLLOWER' || this.#leader !== peer) return
+    this.#leaderElapsed = this.#state.options.electionTicks
+    if (!this.#state.membership.selfIsVoter) return
+    this.#restartElectionTimer()
+    this.#askForPreVotes({ leaderAgrees: false, isHasty: true })
+  }
+
+  /**
+   * Hands the leadership to `target`, or to the follower that matches best. Proposals are refused with TRANSFERRING until it
+   * took over, or for one election timeout.
+   *
+   * @returns false if this is no leader, already handing over, or there is nobody to hand over to.
+   */
+  transferLeadership(target: MemberId | null): boolean {
+    return this.#leadership !== null && this.#leadership.transfer(target)
+  }
+
+  /** Starts a pre-vote now. For tests and scenarios. */
+  campaign(): void {
+    if (this.#leadership !== null || !this.#state.membership.selfIsVoter) return
+    this.#restartElectionTimer()
+    this.#askForPreVotes({ leaderAgrees: false, isHasty: false })
+  }
+
+  /** @returns what is to be done, once; null when there is nothing. */
+  takeOutput(): Output | null {
+    this.#leadership?.collect()
+    return this.#state.takeOutput(this.#roleIfChanged())
+  }
+
+  status(): RaftStatus {
+    const { log, membership } = this.#state
+    return {
+      self: this.#state.self,
+      role: this.#role,
+      term: this.#state.term,
+      votedFor: this.#state.votedFor,
+      leader: this.#leader,
+      ready: this.#leadership?.ready ?? false,
+      firstIndex: log.firstIndex,
+      lastIndex: log.lastIndex,
+      lastTerm: log.lastTerm,
+      durableIndex: log.durableIndex,
+      commitIndex: this.#state.commitIndex,
+      appliedIndex: this.#state.appliedIndex,
+      hotFirstIndex: log.hot.firstIndex,
+      hotBytes: log.hot.bytes,
+      configurationIndex: membership.index,
+      transferTarget: this.#leadership?.transferTarget ?? null,
+      ignoredMessages: this.#ignoredMessages,
+      refusedIdentities: this.#refusedIdentities,
+      peers: (this.#leadership?.peers ?? []).map((peer) => ({
+        id: peer.id,
+        state: peer.state,
+        matchIndex: peer.matchIndex,
+        nextIndex: peer.nextIndex,
+        inflightBytes: peer.inflightBytes,
+        ticksSinceHeard: peer.ticksSinceHeard,
+      })),
+    }
+  }
+
+  /** The newest configuration in the log, or the bootstrap one. */
+  configuration(): Configuration {
+    return this.#state.membership.configuration
+  }
+
+  /** @returns for a ready leader: its configuration with the identities it has heard bound; null if there is nothing to bind now. */
+  configurationToPropose(): Configuration | null {
+    const { membership, commitIndex } = this.#state
+    if (this.#leadership === null || !this.#leadership.ready || membership.index > commitIndex) return null
+    return membership.extendedByHeard()
+  }
+
+  /** @returns -1 where the log does not know. */
+  termAt(index: number): number {
+    return this.#state.log.termAt(index)
+  }
+
+  /** First entry whose size is kept here: appends above are sent without a cold read, so the driver keeps the bytes from here on. */
+  get hotFirstIndex(): number {
+    return this.#state.log.hot.firstIndex
+  }
+
+  /** What is too dear to assert at each step. */
+  checkInvariants(): void {
+    const { log, term, appliedIndex, commitIndex, options, membership } = this.#state
+    log.checkInvariants()
+    assert(log.lastTerm <= term, 'no entry is of a term above the own')
+    assert(log.firstIndex - 1 <= appliedIndex, 'what was trimmed was applied')
+    assert(appliedIndex <= commitIndex, 'only what is committed is applied')
+    assert(commitIndex <= log.lastIndex, 'what is committed is in the log')
+    assert(membership.index <= log.lastIndex, 'the configuration in force is in the log')
+    assert(
+      log.hot.bytes <= options.hotBytesMax || log.hot.firstIndex > Math.min(log.durableIndex, commitIndex),
+      'what is durable and committed is kept hot only within the limit',
+    )
+    assert((this.#role === 'LEADER') === (this.#leadership !== null), 'a leader has a leadership')
+    assert(
+      (this.#role === 'PRE_CANDIDATE' || this.#role === 'CANDIDATE') === (this.#campaign !== null),
+      'a candidate has a campaign',
+    )
+    assert(this.#following === null || this.#following.term === term, 'a leader is followed in its term')
+    assert(
+      this.#following === null || this.#following.verifiedIndex <= log.lastIndex,
+      'what was compared is in the log',
+    )
+    if (this.#role === 'LEADER') assert(this.#leader === this.#state.self, 'a leader knows itself')
+    if (this.#role === 'CANDIDATE') assert(this.#state.votedFor === this.#state.self, 'a candidate votes for itself')
+    if (this.#leadership !== null) {
+      assert(this.#leadership.term === term, 'a leadership is of one term')
+      this.#leadership.checkInvariants()
+    }
+  }
+
+  // Entries and heartbeats of a leader.
+
+  #appendEntries(message: AppendEntries, sizes: readonly number[]): StepResult {
+    const state = this.#state
+    if (message.term < state.term && !state.faults.has('old-term-append-accepted')) {
+      // So that a leader that was deposed while it was cut off learns of it.
+      state.send({
+        type: 'AppendEntriesResponse',
+        from: state.self,
+        to: message.from,
+        storeId: state.storeId,
+        term: state.term,
+        success: false,
+        matchIndex: -1,
+        prevIndex: message.prevIndex,
+        lastIndex: state.log.lastIndex,
+        conflictTerm: 0,
+        conflictFirstIndex: 0,
+      })
+      return NOTHING_ACCEPTED
+    }
+    const following = this.#follow(message)
+    if (following === null) return NOTHING_ACCEPTED
+    assert(!state.outbox.changesLog, 'the output is taken before the next AppendEntries')
+    return following.append(message, sizes)
+  }
+
+  #heartbeat(message: Heartbeat): void {
+    const state = this.#state
+    if (message.term < state.term) {
+      state.send({
+        type: 'HeartbeatResponse',
+        from: state.self,
+        to: message.from,
+        storeId: state.storeId,
+        term: state.term,
+        round: message.round,
+      })
+      return
+    }
+    this.#follow(message)?.heartbeat(message)
+  }
+
+  /** Whoever sends appends or heartbeats in our term, or in a higher one, leads it. */
+  #follow(message: AppendEntries | Heartbeat): Following | null {
+    if (message.term > this.#state.term && !this.#adoptTerm(message.term)) return null
+    assert(this.#leadership === null || this.#state.faults.size > 0, 'one leader in a term')
+    if (this.#leadership !== null) return null
+    this.#becomeFollower(message.from)
+    this.#leaderElapsed = 0
+    this.#electionElapsed = 0
+    if (this.#following === null) this.#following = new Following(this.#state, message.from)
+    assert(this.#following.leader === message.from || this.#state.faults.size > 0, 'one leader in a term is followed')
+    return this.#following
+  }
+
+  // Answers to a leader.
+
+  #appendEntriesResponse(message: AppendEntriesResponse): void {
+    if (this.#isOfThisTerm(message)) this.#leadership?.appendEntriesResponse(message)
+  }
+
+  #heartbeatResponse(message: HeartbeatResponse): void {
+    if (this.#isOfThisTerm(message)) this.#leadership?.heartbeatResponse(message)
+  }
+
+  /** The term comes before anything else: a higher one ends what we are, a lower one is an answer to what we were. */
+  #isOfThisTerm(message: Message): boolean {
+    if (message.term > this.#state.term) this.#adoptTerm(message.term)
+    else if (message.term === this.#state.term) return true
+    else return this.#state.faults.has('stale-response-counted')
+    return false
+  }
+
+  // Elections.
+
+  #preVote(message: PreVote): void {
+    const state = this.#state
+    const granted =
+      message.term > state.term &&
+      (message.leaderAgrees || !this.#hearsLeader()) &&
+      state.membership.selfIsVoter &&
+      state.isUpToDate(message.lastIndex, message.lastTerm) &&
+      !this.#takesPrecedence(message)
+    state.send({
+      type: 'PreVoteResponse',
+      from: state.self,
+      to: message.from,
+      storeId: state.storeId,
+      term: granted ? message.term : state.term,
+      granted,
+    })
+    // Whoever asks hears no leader now, even if it did when we asked it: it may grant ours now.
+    if (!granted && this.#campaign !== null && this.#campaign.isPreVote && !this.#campaign.hasGranted(message.from)) {
+      this.#campaign.ask(message.from)
+    }
+  }
+
+  /**
+   * When the leader's process dies, all lose their connection in the same moment, and would all become candidates of one
+   * term and split the vote. Of equal logs the smaller id goes first, once; the next try is at a random time again.
+   */
+  #takesPrecedence(message: PreVote): boolean {
+    const { log, self } = this.#state
+    return (
+      this.#campaignIsHasty &&
+      this.#role === 'PRE_CANDIDATE' &&
+      self < message.from &&
+      message.lastTerm === log.lastTerm &&
+      message.lastIndex === log.lastIndex
+    )
+  }
+
+  #preVoteResponse(message: PreVoteResponse): void {
+    if (!message.granted) {
+      if (message.term > this.#state.term) this.#adoptTerm(message.term)
+      return
+    }
+    if (this.#campaign === null || !this.#campaign.isPreVote || message.term !== this.#campaign.term) return
+    this.#campaign.granted(message.from)
+    this.#countVotes()
+  }
+
+  #requestVote(message: RequestVote): void {
+    const state = this.#state
+    if (message.term > state.term) {
+      // Not even the term: a member that was cut off must not unseat a leader that is heard.
+      if (this.#hearsLeader() && !message.leaderAgrees) return
+      if (!this.#adoptTerm(message.term)) return
+    }
+    const hasVote =
+      state.votedFor === message.from ||
+      (state.votedFor === null && this.#following === null) ||
+      state.faults.has('votes-twice')
+    const granted =
+      message.term === state.term &&
+      hasVote &&
+      state.membership.selfIsVoter &&
+      state.isUpToDate(message.lastIndex, message.lastTerm)
+    if (granted) {
+      state.vote(message.from)
+      this.#becomeFollower(null)
+      this.#restartElectionTimer()
+    }
+    state.send({
+      type: 'RequestVoteResponse',
+      from: state.self,
+      to: message.from,
+      storeId: state.storeId,
+      term: state.term,
+      granted,
+    })
+  }
+
+  #requestVoteResponse(message: RequestVoteResponse): void {
+    if (!this.#isOfThisTerm(message) || !message.granted) return
+    if (this.#campaign === null || this.#campaign.isPreVote) return
+    this.#campaign.granted(message.from)
+    this.#countVotes()
+  }
+
+  #timeoutNow(message: TimeoutNow): void {
+    if (message.term !== this.#state.term || this.#role !== 'FOLLOWER' || this.#leader !== message.from) return
+    if (!this.#state.membership.selfIsVoter) return
+    this.#restartElectionTimer()
+    this.#askForPreVotes({ leaderAgrees: true, isHasty: false })
+  }
+
+  #hearsLeader(): boolean {
+    if (this.#leadership !== null) return true
+    return this.#leader !== null && this.#leaderElapsed < this.#state.options.electionTicks
+  }
+
+  #askForPreVotes(kind: { readonly leaderAgrees: boolean; readonly isHasty: boolean }): void {
+    this.#role = 'PRE_CANDIDATE'
+    this.#leader = null
+    this.#campaignIsHasty = kind.isHasty
+    this.#campaign = new Campaign(this.#state, { isPreVote: true, leaderAgrees: kind.leaderAgrees })
+    this.#campaign.askAll()
+    this.#countVotes()
+  }
+
+  #askForVotes(leaderAgrees: boolean): void {
+    this.#state.enterTerm(this.#state.term + 1)
+    this.#state.vote(this.#state.self)
+    this.#following = null
+    this.#role = 'CANDIDATE'
+    this.#campaignIsHasty = false
+    this.#campaign = new Campaign(this.#state, { isPreVote: false, leaderAgrees })
+    this.#restartElectionTimer()
+    this.#campaign.askAll()
+  }
+
+  #countVotes(): void {
+    const campaign = this.#campaign
+    if (campaign === null || !campaign.isWon) return
+    if (campaign.isPreVote) this.#askForVotes(campaign.leaderAgrees)
+    else this.#becomeLeader()
+  }
+
+  // Changes of role.
+
+  #becomeLeader(): void {
+    assert(this.#state.votedFor === this.#state.self, 'a leader has its own vote')
+    this.#role = 'LEADER'
+    this.#leader = this.#state.self
+    this.#campaign = null
+    this.#leadership = new Leadership(this.#state)
+  }
+
+  /** In the present term. */
+  #becomeFollower(leader: MemberId | null): void {
+    if (this.#role !== 'FOLLOWER') {
+      this.#role = 'FOLLOWER'
+      this.#leadership = null
+      this.#campaign = null
+      this.#campaignIsHasty = false
+      this.#restartElectionTimer()
+    }
+    this.#leader = leader
+  }
+
+  /** Enters a higher term, as a follower of nobody yet. @returns false if it does not: a planted fault. */
+  #adoptTerm(term: number): boolean {
+    if (this.#leadership !== null && this.#state.faults.has('no-step-down-on-higher-term')) return false
+    this.#state.enterTerm(term)
+    this.#following = null
+    this.#becomeFollower(null)
+    return true
+  }
+
+  /** The majority was not heard for an election timeout. */
+  #stepDown(): void {
+    this.#becomeFollower(null)
+  }
+
+  #restartElectionTimer(): void {
+    const { electionTicks, random } = this.#state.options
+    this.#electionElapsed = 0
+    this.#electionTimeout = electionTicks + random.below(electionTicks + 1)
+  }
+
+  #ignore(): StepResult {
+    this.#ignoredMessages++
+    return NOTHING_ACCEPTED
+  }
+
+  #roleIfChanged(): RoleState | null {
+    const { term } = this.#state
+    const ready = this.#leadership?.ready ?? false
+    const last = this.#reported
+    if (last.role === this.#role && last.term === term && last.leader === this.#leader && last.ready === ready) {
+      return null
+    }
+    this.#reported = { role: this.#role, term, leader: this.#leader, ready }
+    return this.#reported
+  }
+}

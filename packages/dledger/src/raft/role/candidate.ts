@@ -1,0 +1,59 @@
+/**
+ * The votes of one campaign: a pre-vote, or the election in the term that it opened.
+ *
+ * Keeps: each voter counts once, this member only when its own vote is durable.
+ */
+import type { MemberState } from '../member-state.ts'
+import type { MemberId } from '../messages.ts'
+import { majorityOf } from '../quorum.ts'
+
+export class Campaign {
+  /** The term asked for. */
+  readonly term: number
+  readonly isPreVote: boolean
+  /** The present leader asked for it: stickiness does not apply. */
+  readonly leaderAgrees: boolean
+  readonly #state: MemberState
+  readonly #granted = new Set<MemberId>()
+
+  constructor(state: MemberState, kind: { readonly isPreVote: boolean; readonly leaderAgrees: boolean }) {
+    this.#state = state
+    this.isPreVote = kind.isPreVote
+    this.leaderAgrees = kind.leaderAgrees
+    this.term = kind.isPreVote ? state.term + 1 : state.term
+  }
+
+  granted(voter: MemberId): void {
+    this.#granted.add(voter)
+  }
+
+  hasGranted(voter: MemberId): boolean {
+    return this.#granted.has(voter)
+  }
+
+  /** Counted over the voters of the configuration that is in force now. */
+  get isWon(): boolean {
+    const { membership, hardStateIsDurable } = this.#state
+    let votes = membership.selfIsVoter && (this.isPreVote || hardStateIsDurable) ? 1 : 0
+    for (const peer of membership.peers) if (this.#granted.has(peer)) votes++
+    return votes >= majorityOf(membership.voterCount)
+  }
+
+  askAll(): void {
+    for (const peer of this.#state.membership.peers) this.ask(peer)
+  }
+
+  ask(peer: MemberId): void {
+    const state = this.#state
+    state.send({
+      type: this.isPreVote ? 'PreVote' : 'RequestVote',
+      from: state.self,
+      to: peer,
+      storeId: state.storeId,
+      term: this.term,
+      lastIndex: state.log.lastIndex,
+      lastTerm: state.log.lastTerm,
+      leaderAgrees: this.leaderAgrees,
+    })
+  }
+}

@@ -1,0 +1,389 @@
+/**
+ * One leadership, from its election to its end: proposals, replication, commit, the majority's attention, handing over.
+ *
+ * Keeps:
+ *   - R3  it commits by counting only entries of its own term, and counts itself only for what is durable here.
+ *   - R7  it only appends to its log; the first entry of its term is the no-op, and until that is applied it takes no data.
+ *   - R11 bytes under way to a peer stay within `inflightBytesMax`, unless a single append is larger.
+ */
+import { assert } from '@dledger-ts/base'
+import type { Configuration } from '../configuration.ts'
+import type { MemberState } from '../member-state.ts'
+import type { AppendEntriesResponse, HeartbeatResponse, MemberId } from '../messages.ts'
+import type { ProposalKind, Refusal } from '../output.ts'
+import { Progress } from '../progress.ts'
+import { highestReachedBy, majorityOf } from '../quorum.ts'
+
+export class Leadership {
+  readonly term: number
+  readonly #state: MemberState
+  /** -1 until the driver has proposed it. */
+  #noopIndex = -1
+  #ready = false
+  #peers: Progress[] = []
+  /** The configuration's peers for which `#peers` was made. */
+  #peerIds: readonly MemberId[] = []
+  #matches = new Float64Array(0)
+  #round = 0
+  #heartbeatElapsed = 0
+  #transferTarget: Progress | null = null
+  #transferElapsed = 0
+  #timeoutNowSent = false
+
+  constructor(state: MemberState) {
+    this.#state = state
+    this.term = state.term
+    this.configurationChanged()
+    if (state.faults.has('noop-omitted')) this.#ready = true
+  }
+
+  get ready(): boolean {
+    return this.#ready
+  }
+
+  get noopIndex(): number {
+    return this.#noopIndex
+  }
+
+  get transferTarget(): MemberId | null {
+    return this.#transferTarget?.id ?? null
+  }
+
+  get peers(): readonly Progress[] {
+    return this.#peers
+  }
+
+  /** @returns false when a majority was not heard for an election timeout: it must step down. */
+  tick(): boolean {
+    const { options } = this.#state
+    for (const peer of this.#peers) peer.ticksSinceHeard++
+    if (!this.#hearsMajority()) return false
+    if (this.#transferTarget !== null && ++this.#transferElapsed >= options.electionTicks) this.#transferTarget = null
+    if (++this.#heartbeatElapsed >= options.heartbeatTicks) {
+      this.#heartbeatElapsed = 0
+      this.#round++
+      this.#timeoutNowSent = false
+      for (const peer of this.#peers) this.#heartbeat(peer)
+      this.#handOver()
+    }
+    return true
+  }
+
+  propose(
+    kind: ProposalKind,
+    sizes: readonly number[],
+    configuration: Configuration | undefined,
+  ): { firstIndex: number; term: number } | Refusal {
+    const state = this.#state
+    const log = state.log
+    assert(sizes.length > 0, 'a proposal has entries')
+    if (kind === 'noop') {
+      assert(this.#noopIndex === -1, 'a leader proposes one no-op')
+      assert(sizes.length === 1, 'the no-op is one entry')
+    } else {
+      if (!this.#ready) return 'NOT_READY'
+      if (this.#transferTarget !== null) return 'TRANSFERRING'
+    }
+    if (kind === 'configuration') {
+      assert(configuration !== undefined && sizes.length === 1, 'a configuration proposal is one entry')
+      if (state.membership.index > state.commitIndex) return 'NOT_READY'
+    }
+    if (kind === 'data' && this.#isBusy(sizes)) return 'BUSY'
+    const firstIndex = log.lastIndex + 1
+    log.append(sizes.length, state.term, sizes, 0)
+    state.outbox.append(firstIndex, log.lastIndex, state.term)
+    if (kind === 'noop') this.#noopIndex = firstIndex
+    if (configuration !== undefined && kind === 'configuration') {
+      state.membership.append(firstIndex, configuration)
+      this.configurationChanged()
+    }
+    if (state.faults.has('ack-before-durable')) this.maybeCommit()
+    return { firstIndex, term: state.term }
+  }
+
+  /** @returns whether it became ready by this. */
+  applied(): boolean {
+    if (this.#ready || this.#noopIndex === -1 || this.#state.appliedIndex < this.#noopIndex) return false
+    this.#ready = true
+    return true
+  }
+
+  appendEntriesResponse(message: AppendEntriesResponse): void {
+    const peer = this.#heard(message.from)
+    if (peer === null) return
+    if (message.success) this.#acknowledged(peer, message)
+    else this.#refused(peer, message)
+  }
+
+  heartbeatResponse(message: HeartbeatResponse): void {
+    const peer = this.#heard(message.from)
+    if (peer === null || message.round <= peer.answeredRound || message.round > this.#round) return
+    peer.answeredRound = message.round
+    if (peer.state === 'PROBE') {
+      peer.probeCarries = false
+      peer.probeSent = false
+    } else if (peer.state === 'REPLICATE') {
+      const isUnderWay = peer.nextIndex - 1 > peer.matchIndex
+      // Nothing came of what was under way a round ago: it is lost, or slow. Asking costs less than sending again.
+      if (isUnderWay && peer.matchWhenAnswered === peer.matchIndex) peer.probe(peer.nextIndex, false)
+      else peer.matchWhenAnswered = isUnderWay ? peer.matchIndex : -2
+    }
+  }
+
+  coldRead(from: MemberId, firstIndex: number, count: number, bytes: number): void {
+    const peer = this.#find(from)
+    if (peer === null || peer.state !== 'COLD' || peer.coldFirst !== firstIndex) return
+    if (count === 0) {
+      // Asked again when the next heartbeat is answered.
+      peer.probe(peer.nextIndex, false)
+      peer.probeSent = true
+      return
+    }
+    assert(firstIndex + count - 1 <= this.#state.log.runLastIndex(firstIndex), 'a cold read is of one term')
+    peer.replicate()
+    if (peer.nextIndex === firstIndex) this.#append(peer, firstIndex + count - 1, bytes)
+  }
+
+  connected(id: MemberId): void {
+    const peer = this.#find(id)
+    if (peer !== null) peer.probe(peer.nextIndex, false)
+  }
+
+  /** @returns whether it tries to. */
+  transfer(target: MemberId | null): boolean {
+    if (this.#transferTarget !== null) return false
+    const peer = target === null ? this.#bestMatched() : this.#find(target)
+    if (peer === null) return false
+    this.#transferTarget = peer
+    this.#transferElapsed = 0
+    this.#timeoutNowSent = false
+    this.#handOver()
+    return true
+  }
+
+  /** Commits what a majority has, if it is of this term (Ongaro §3.6.2). This member's own disk may be the last to have it. */
+  maybeCommit(): void {
+    const { log, membership, faults, term } = this.#state
+    let voters = 0
+    for (const peer of this.#peers) this.#matches[voters++] = peer.matchIndex
+    if (membership.selfIsVoter) {
+      this.#matches[voters++] = faults.has('ack-before-durable') ? log.lastIndex : log.durableIndex
+    }
+    let needed = majorityOf(membership.voterCount)
+    if (faults.has('off-by-one-quorum') && needed > 1) needed--
+    if (voters < needed) return
+    const index = highestReachedBy(this.#matches, voters, needed)
+    if (index <= this.#state.commitIndex) return
+    if (log.termAt(index) !== term && !faults.has('commit-old-term-by-counting')) return
+    this.#state.commitTo(index)
+  }
+
+  /** Adds and removes peers as the newest configuration says. */
+  configurationChanged(): void {
+    const { membership, log } = this.#state
+    if (membership.peers === this.#peerIds) return
+    this.#peerIds = membership.peers
+    this.#peers = this.#peerIds.map((id) => this.#find(id) ?? new Progress(id, log.lastIndex + 1))
+    this.#matches = new Float64Array(this.#peers.length + 1)
+    if (this.#transferTarget !== null && !this.#peers.includes(this.#transferTarget)) this.#transferTarget = null
+  }
+
+  /** Sends each peer what it can take now: once for all that was proposed since. */
+  collect(): void {
+    // The first append of a leadership carries its no-op.
+    if (this.#noopIndex === -1) return
+    for (const peer of this.#peers) {
+      const sent = peer.state === 'PROBE' ? this.#probe(peer) : peer.state === 'REPLICATE' && this.#replicate(peer)
+      if (!sent && Math.min(this.#state.commitIndex, peer.matchIndex) > peer.toldCommit) this.#heartbeat(peer)
+    }
+  }
+
+  checkInvariants(): void {
+    const { log, options, membership } = this.#state
+    assert(membership.peers === this.#peerIds, 'a leader replicates to the voters of its configuration')
+    assert(
+      this.#noopIndex === -1 || log.termAt(this.#noopIndex) === this.term,
+      'the no-op is of the term of its leader',
+    )
+    assert(
+      this.#noopIndex === -1 || log.runFirstIndex(this.#noopIndex) === this.#noopIndex,
+      'the first entry of a term is its no-op',
+    )
+    assert(
+      !this.#ready || (this.#noopIndex !== -1 && this.#state.appliedIndex >= this.#noopIndex),
+      'a ready leader has applied its no-op',
+    )
+    for (const peer of this.#peers) {
+      assert(peer.matchIndex < peer.nextIndex, 'what is matched was sent')
+      assert(peer.matchIndex <= log.lastIndex, 'what is matched is in the log')
+      assert(peer.nextIndex <= log.lastIndex + 1, 'what was sent is in the log')
+      assert(
+        peer.inflightBytes <= options.inflightBytesMax || peer.inflightCount === 1,
+        'bytes under way stay within the window',
+      )
+    }
+  }
+
+  #isBusy(sizes: readonly number[]): boolean {
+    const uncommitted = this.#state.log.hot.bytesAbove(this.#state.commitIndex)
+    if (uncommitted === 0) return false
+    let bytes = uncommitted
+    for (const size of sizes) bytes += size
+    return bytes > this.#state.options.uncommittedBytesMax
+  }
+
+  #hearsMajority(): boolean {
+    const { membership, options } = this.#state
+    let heard = membership.selfIsVoter ? 1 : 0
+    for (const peer of this.#peers) if (peer.ticksSinceHeard < options.electionTicks) heard++
+    return heard >= majorityOf(membership.voterCount)
+  }
+
+  #find(id: MemberId): Progress | null {
+    for (const peer of this.#peers) if (peer.id === id) return peer
+    return null
+  }
+
+  #heard(id: MemberId): Progress | null {
+    const peer = this.#find(id)
+    if (peer !== null) peer.ticksSinceHeard = 0
+    return peer
+  }
+
+  #acknowledged(peer: Progress, message: AppendEntriesResponse): void {
+    if (message.matchIndex > this.#state.log.lastIndex) return
+    const isNews = peer.matched(message.matchIndex)
+    if (peer.state === 'PROBE' && (message.prevIndex === peer.probePrev || peer.matchIndex >= peer.probePrev)) {
+      if (peer.probeSent) peer.replicate()
+    }
+    if (!isNews) return
+    this.maybeCommit()
+    this.#handOver()
+  }
+
+  #refused(peer: Progress, message: AppendEntriesResponse): void {
+    // Late answers to other appends than the one that is asked about now.
+    if (message.prevIndex <= peer.matchIndex || message.prevIndex >= peer.nextIndex) return
+    if (peer.state === 'PROBE' && message.prevIndex !== peer.probePrev) return
+    const next = Math.max(this.#nextAfterConflict(message), peer.matchIndex + 1)
+    peer.probe(next, true)
+    // It needs entries from before the start of this log. Not asked again until it answers the next heartbeat.
+    if (next > message.prevIndex) peer.probeSent = true
+  }
+
+  /** Skips a whole run of one term at each refusal (Ongaro §3.5, raft paper §5.3). */
+  #nextAfterConflict(message: AppendEntriesResponse): number {
+    const log = this.#state.log
+    const seen = Math.min(message.prevIndex, message.lastIndex)
+    const at = log.lastIndexOfTermAtMost(message.conflictTerm, seen)
+    const meets = at >= message.conflictFirstIndex && log.termAt(at) === message.conflictTerm
+    const next = meets ? at + 1 : Math.min(at + 1, message.conflictFirstIndex)
+    return Math.max(log.firstIndex, Math.min(next, message.prevIndex))
+  }
+
+  #probe(peer: Progress): boolean {
+    if (peer.probeSent) return false
+    const { log } = this.#state
+    peer.probeSent = true
+    peer.probePrev = peer.nextIndex - 1
+    const carries = peer.probeCarries && peer.nextIndex <= log.lastIndex && peer.nextIndex >= log.hot.firstIndex
+    if (!carries || !this.#appendHot(peer)) this.#append(peer, peer.nextIndex - 1, 0)
+    return true
+  }
+
+  #replicate(peer: Progress): boolean {
+    const { log, options } = this.#state
+    let sent = false
+    while (peer.nextIndex <= log.lastIndex) {
+      if (peer.nextIndex < log.hot.firstIndex) {
+        if (peer.inflightBytes === 0 || peer.inflightBytes + options.appendBytesMax <= options.inflightBytesMax) {
+          this.#askCold(peer)
+        }
+        break
+      }
+      if (!this.#appendHot(peer)) break
+      sent = true
+    }
+    return sent
+  }
+
+  /** @returns false when the window is full. */
+  #appendHot(peer: Progress): boolean {
+    const { log, options } = this.#state
+    const first = peer.nextIndex
+    const free = options.inflightBytesMax - peer.inflightBytes
+    if (free <= 0) return false
+    const last = log.hot.endOfBatch(first, log.runLastIndex(first), Math.min(free, options.appendBytesMax))
+    const bytes = log.hot.bytesOf(first, last)
+    if (bytes > free && peer.inflightBytes > 0) return false
+    this.#append(peer, last, bytes)
+    return true
+  }
+
+  /** Sends the entries from nextIndex to `lastIndex`, which may be none. */
+  #append(peer: Progress, lastIndex: number, bytes: number): void {
+    const state = this.#state
+    const first = peer.nextIndex
+    const count = lastIndex - first + 1
+    state.send({
+      type: 'AppendEntries',
+      from: state.self,
+      to: peer.id,
+      storeId: state.storeId,
+      term: state.term,
+      prevIndex: first - 1,
+      prevTerm: state.log.termAt(first - 1),
+      count,
+      entriesTerm: count === 0 ? 0 : state.log.termAt(first),
+      bytes,
+      commitIndex: state.commitIndex,
+    })
+    if (count > 0) peer.sent(lastIndex, bytes)
+    peer.toldCommit = Math.max(peer.toldCommit, Math.min(state.commitIndex, lastIndex))
+  }
+
+  #askCold(peer: Progress): void {
+    const { log, options, outbox } = this.#state
+    peer.state = 'COLD'
+    peer.coldFirst = peer.nextIndex
+    outbox.coldRead({
+      peer: peer.id,
+      firstIndex: peer.nextIndex,
+      lastIndex: Math.min(log.runLastIndex(peer.nextIndex), log.hot.firstIndex - 1),
+      bytesMax: options.appendBytesMax,
+    })
+  }
+
+  #heartbeat(peer: Progress): void {
+    const state = this.#state
+    // Not beyond what it matches: it commits this without comparing anything.
+    const commitIndex = Math.min(state.commitIndex, peer.matchIndex)
+    if (commitIndex > peer.toldCommit) peer.toldCommit = commitIndex
+    state.send({
+      type: 'Heartbeat',
+      from: state.self,
+      to: peer.id,
+      storeId: state.storeId,
+      term: state.term,
+      commitIndex,
+      round: this.#round,
+    })
+  }
+
+  #bestMatched(): Progress | null {
+    let best: Progress | null = null
+    for (const peer of this.#peers) {
+      if (peer.ticksSinceHeard >= this.#state.options.electionTicks) continue
+      if (best === null || peer.matchIndex > best.matchIndex) best = peer
+    }
+    return best
+  }
+
+  #handOver(): void {
+    const state = this.#state
+    const peer = this.#transferTarget
+    if (peer === null || this.#timeoutNowSent || peer.matchIndex !== state.log.lastIndex) return
+    this.#timeoutNowSent = true
+    state.send({ type: 'TimeoutNow', from: state.self, to: peer.id, storeId: state.storeId, term: state.term })
+  }
+}
