@@ -1,0 +1,109 @@
+/**
+ * One owner for a directory: an exclusively made file `lock` that names the process.
+ *
+ * Keeps:
+ *   K1  of processes that see each other, at most one holds the lock of a directory.
+ *   K2  a lock of a process that is gone is taken over; a second file, made exclusively, keeps two takers apart.
+ */
+import { assert } from '@dledger-ts/base'
+import type { Disk } from './disk/disk.ts'
+import { DLedgerError } from './errors.ts'
+
+/** A process, told apart from a later one with the same pid by its start time and the boot of the machine. */
+export interface LockOwner {
+  readonly pid: number
+  readonly processStart: string
+  readonly bootId: string
+  /** Whether the process that wrote a lock file still lives. */
+  isAlive(pid: number, processStart: string, bootId: string): boolean
+}
+
+interface LockContent {
+  readonly pid: number
+  readonly processStart: string
+  readonly bootId: string
+}
+
+export interface DirectoryLock {
+  /** Gives the directory free. Idempotent. */
+  release(): void
+}
+
+const TAKEOVER_TRIES_MAX = 3
+
+/** @throws DLedgerError `INVALID` naming directory and process when another process has it. */
+export function lockDirectory(disk: Disk, directory: string, owner: LockOwner): DirectoryLock {
+  const path = `${directory}/lock`
+  const { pid, processStart, bootId } = owner
+  const content = `${JSON.stringify({ pid, processStart, bootId })}\n`
+  for (let tries = 0; tries < TAKEOVER_TRIES_MAX; tries++) {
+    const present = disk.createExclusiveSync(path, content)
+    if (present === null) return heldLock(disk, path)
+    refuseIfAlive(present, directory, owner)
+    removeStale(disk, { path, stale: present, content, directory, owner })
+  }
+  throw inUse(directory, 'another process, which is starting too')
+}
+
+function heldLock(disk: Disk, path: string): DirectoryLock {
+  let released = false
+  return {
+    release: () => {
+      if (released) return
+      released = true
+      disk.removeSync(path)
+    },
+  }
+}
+
+interface StaleLock {
+  readonly path: string
+  readonly stale: string
+  readonly content: string
+  readonly directory: string
+  readonly owner: LockOwner
+}
+
+/** Only the maker of the second file removes a stale lock, and only while it is still the one that was judged. */
+function removeStale(disk: Disk, lock: StaleLock): void {
+  const takeover = `${lock.path}.takeover`
+  const other = disk.createExclusiveSync(takeover, lock.content)
+  if (other !== null) {
+    refuseIfAlive(other, lock.directory, lock.owner)
+    disk.removeSync(takeover) // Its maker died while taking over.
+    return
+  }
+  try {
+    // Made exclusively only to read it: a lock that vanished meanwhile is put back by nobody, so this one goes too.
+    const present = disk.createExclusiveSync(lock.path, lock.content)
+    if (present === null || present === lock.stale) disk.removeSync(lock.path)
+  } finally {
+    disk.removeSync(takeover)
+  }
+}
+
+function refuseIfAlive(present: string, directory: string, owner: LockOwner): void {
+  const holder = decode(present)
+  // Half a lock file: its maker died, or is just writing it. Its bytes are few and written at once.
+  if (holder === null) return
+  if (!owner.isAlive(holder.pid, holder.processStart, holder.bootId)) return
+  throw inUse(directory, `process ${holder.pid}`)
+}
+
+function inUse(directory: string, who: string): DLedgerError {
+  return new DLedgerError(`${directory}: is in use by ${who}`, { code: 'INVALID', what: 'directory' })
+}
+
+function decode(text: string): LockContent | null {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    assert(error instanceof SyntaxError, 'only syntax errors come from parsing')
+    return null
+  }
+  if (typeof value !== 'object' || value === null) return null
+  const { pid, processStart, bootId } = value as Record<keyof LockContent, unknown>
+  if (typeof pid !== 'number' || typeof processStart !== 'string' || typeof bootId !== 'string') return null
+  return { pid, processStart, bootId }
+}

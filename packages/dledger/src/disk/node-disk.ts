@@ -1,0 +1,200 @@
+/**
+ * The disk of this machine, on node:fs.
+ *
+ * Keeps:
+ *   D1  callbacks never run from within the call.
+ *   D2  after a failed write or sync all that follows on the file fails with that first error; a sync is never tried again,
+ *       because the kernel may have dropped the pages that it could not write.
+ *   D3  a descriptor is closed only when nothing is under way on it, so its number cannot be given to another file meanwhile.
+ */
+import fs from 'node:fs'
+import type { Disk, DiskCallback, DiskFile } from './disk.ts'
+
+export const nodeDisk: Disk = {
+  openSync: (file, options) => {
+    const access = options.readOnly === true ? fs.constants.O_RDONLY : fs.constants.O_RDWR
+    return new NodeDiskFile(file, fs.openSync(file, options.create ? access | fs.constants.O_CREAT : access, 0o644))
+  },
+  existsSync: (file) => fs.existsSync(file),
+  listSync: (directory) => {
+    try {
+      return fs.readdirSync(directory).sort()
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return []
+      throw error
+    }
+  },
+  makeDirectorySync: (directory) => {
+    fs.mkdirSync(directory, { recursive: true })
+  },
+  removeSync: (file) => fs.unlinkSync(file),
+  renameSync: (from, to) => fs.renameSync(from, to),
+  syncDirectorySync: (directory) => {
+    if (process.platform === 'win32') return // Windows has no way to sync a directory.
+    const fd = fs.openSync(directory, fs.constants.O_RDONLY)
+    try {
+      fs.fsyncSync(fd)
+    } finally {
+      fs.closeSync(fd)
+    }
+  },
+  createExclusiveSync: (file, content) => {
+    try {
+      fs.writeFileSync(file, content, { flag: 'wx' })
+    } catch (error) {
+      if (!isCode(error, 'EEXIST')) throw error
+      return fs.readFileSync(file, 'utf8')
+    }
+    return null
+  },
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}
+
+class NodeDiskFile implements DiskFile {
+  readonly path: string
+  readonly #fd: number
+  #failure: Error | null = null
+  #underWay = 0
+  #closing = false
+  #closed = false
+
+  constructor(file: string, fd: number) {
+    this.path = file
+    this.#fd = fd
+  }
+
+  write(buffers: readonly Buffer[], at: number, callback: DiskCallback): void {
+    if (this.#refused(callback)) return
+    this.#underWay++
+    this.#writeRest(buffers, at, callback)
+  }
+
+  /** The kernel may take less than all: the rest follows. */
+  #writeRest(buffers: readonly Buffer[], at: number, callback: DiskCallback): void {
+    const written = (error: Error | null, count: number): void => {
+      if (error === null) {
+        const rest = withoutFirst(buffers, count)
+        if (rest.length > 0) {
+          if (count > 0) return this.#writeRest(rest, at + count, callback)
+          error = new Error(`nothing more could be written to ${this.path} at ${at}`)
+        }
+      }
+      this.#done()
+      if (error !== null) this.#failure ??= error
+      callback(this.#failure)
+    }
+    if (buffers.length === 1) fs.write(this.#fd, buffers[0] as Buffer, 0, undefined, at, written)
+    else fs.writev(this.#fd, buffers, at, written)
+  }
+
+  read(target: Buffer, at: number, callback: (error: Error | null, bytesRead: number) => void): void {
+    if (this.#failure !== null || this.#closing) {
+      const error = this.#failure ?? new Error(`${this.path} is closed`)
+      setImmediate(() => callback(error, 0))
+      return
+    }
+    this.#underWay++
+    this.#readRest(target, 0, at, callback)
+  }
+
+  #readRest(
+    target: Buffer,
+    filled: number,
+    at: number,
+    callback: (error: Error | null, bytesRead: number) => void,
+  ): void {
+    fs.read(this.#fd, target, filled, target.length - filled, at + filled, (error, count) => {
+      if (error === null && count > 0 && filled + count < target.length) {
+        return this.#readRest(target, filled + count, at, callback)
+      }
+      this.#done()
+      callback(error, error === null ? filled + count : 0)
+    })
+  }
+
+  sync(callback: DiskCallback): void {
+    if (this.#refused(callback)) return
+    this.#underWay++
+    fs.fdatasync(this.#fd, (error) => {
+      this.#done()
+      if (error !== null) this.#failure ??= error
+      callback(this.#failure)
+    })
+  }
+
+  writeSync(bytes: Buffer, at: number): void {
+    this.#orPoison(() => {
+      let from = 0
+      while (from < bytes.length) from += fs.writeSync(this.#fd, bytes, from, bytes.length - from, at + from)
+    })
+  }
+
+  readSync(target: Buffer, at: number): number {
+    if (this.#failure !== null) throw this.#failure
+    let filled = 0
+    while (filled < target.length) {
+      const count = fs.readSync(this.#fd, target, filled, target.length - filled, at + filled)
+      if (count === 0) break
+      filled += count
+    }
+    return filled
+  }
+
+  syncSync(): void {
+    this.#orPoison(() => fs.fdatasyncSync(this.#fd))
+  }
+
+  sizeSync(): number {
+    return fs.fstatSync(this.#fd).size
+  }
+
+  truncateSync(size: number): void {
+    this.#orPoison(() => fs.ftruncateSync(this.#fd, size))
+  }
+
+  closeSync(): void {
+    this.#closing = true
+    this.#closeWhenIdle()
+  }
+
+  #done(): void {
+    this.#underWay--
+    this.#closeWhenIdle()
+  }
+
+  #closeWhenIdle(): void {
+    if (!this.#closing || this.#closed || this.#underWay > 0) return
+    this.#closed = true
+    fs.closeSync(this.#fd)
+  }
+
+  #refused(callback: DiskCallback): boolean {
+    if (this.#failure === null && !this.#closing) return false
+    const error = this.#failure ?? new Error(`${this.path} is closed`)
+    setImmediate(() => callback(error))
+    return true
+  }
+
+  #orPoison(operation: () => void): void {
+    if (this.#failure !== null) throw this.#failure
+    try {
+      operation()
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error(String(error))
+      throw this.#failure
+    }
+  }
+}
+
+function withoutFirst(buffers: readonly Buffer[], count: number): readonly Buffer[] {
+  let skip = 0
+  while (skip < buffers.length && count >= (buffers[skip] as Buffer).length) {
+    count -= (buffers[skip] as Buffer).length
+    skip++
+  }
+  if (skip === buffers.length) return []
+  return [(buffers[skip] as Buffer).subarray(count), ...buffers.slice(skip + 1)]
+}

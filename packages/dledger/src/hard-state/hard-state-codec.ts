@@ -1,0 +1,82 @@
+/**
+ * Reads the content of a hard-state slot, field by field: a value of the wrong kind makes the slot invalid.
+ */
+import type { BeforeFirst, DurableHint } from '../log/recovery.ts'
+import type { HardState } from './hard-state-file.ts'
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** @returns null when it is not a hard state. */
+export function decodeHardState(content: Buffer): HardState | null {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(content.toString('utf8'))
+  } catch (error) {
+    if (error instanceof SyntaxError) return null
+    throw error
+  }
+  const fields = asFields(parsed)
+  if (fields === null) return null
+  const group = asString(fields['group'])
+  const member = asString(fields['member'])
+  const storeId = asString(fields['storeId'])
+  const term = asCount(fields['term'])
+  const votedFor = orNull(fields['votedFor'], asString)
+  const fileBytes = asCount(fields['fileBytes'])
+  const checksummedFrom = asCount(fields['checksummedFrom'])
+  const bootId = orNull(fields['bootId'], asString)
+  const { asyncAcks, cleanStop } = fields
+  const durableHint = orNull(fields['durableHint'], asHint)
+  const beforeFirst = orNull(fields['beforeFirst'], asBeforeFirst)
+  const configurationIndexes = orNull(fields['configurationIndexes'] ?? null, asIndexes)
+  if (group === null || member === null || storeId === null || term === null || fileBytes === null) return null
+  if (checksummedFrom === null || typeof asyncAcks !== 'boolean' || typeof cleanStop !== 'boolean') return null
+  if (votedFor === undefined || bootId === undefined || durableHint === undefined) return null
+  if (beforeFirst === undefined || configurationIndexes === undefined) return null
+  const vote = { term, votedFor }
+  const log = { fileBytes, checksummedFrom, durableHint, beforeFirst, configurationIndexes }
+  return { group, member, storeId, ...vote, ...log, bootId, asyncAcks, cleanStop }
+}
+
+function asFields(value: unknown): Fields | null {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : null
+}
+
+function asString(value: unknown): string | null {
+  return typeof value === 'string' ? value : null
+}
+
+function asCount(value: unknown): number | null {
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : null
+}
+
+/** -1 means none yet. */
+function asIndex(value: unknown): number | null {
+  return value === -1 ? -1 : asCount(value)
+}
+
+function asHint(value: unknown): DurableHint | null {
+  const fields = asFields(value)
+  if (fields === null) return null
+  const index = asIndex(fields['index'])
+  const endPos = asCount(fields['endPos'])
+  const chain = asCount(fields['chain'])
+  return index === null || endPos === null || chain === null ? null : { index, endPos, chain }
+}
+
+function asBeforeFirst(value: unknown): BeforeFirst | null {
+  const hint = asHint(value)
+  const term = asCount(asFields(value)?.['term'])
+  return hint === null || term === null ? null : { ...hint, term }
+}
+
+function asIndexes(value: unknown): readonly number[] | null {
+  if (!Array.isArray(value)) return null
+  const indexes = value.map(asCount)
+  return indexes.every((index) => index !== null) ? indexes : null
+}
+
+/** @returns undefined when the value is neither null nor of the kind. */
+function orNull<Kind>(value: unknown, decode: (value: unknown) => Kind | null): Kind | null | undefined {
+  return value === null ? null : (decode(value) ?? undefined)
+}

@@ -1,0 +1,98 @@
+/**
+ * Builds batches and temporary logs for tests.
+ */
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { silentLogger } from '@dledger-ts/base'
+import { nodeDisk } from '../disk/node-disk.ts'
+import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './entry-batch.ts'
+import { sealEntries } from './entry-codec.ts'
+import { placeEntry } from './layout.ts'
+import { SegmentedLog, type SegmentedLogOptions } from './segmented-log.ts'
+
+export interface EntrySpec {
+  readonly bodyBytes: number
+  readonly channel?: number
+  readonly fill?: number
+}
+
+/** The batch that a leader would make of these entries after `log`. */
+export function batchAfter(
+  log: { lastIndex: number; endPos: number; lastChain: number; fileBytes: number },
+  term: number,
+  entries: readonly EntrySpec[],
+): EntryBatch {
+  const sizes = entries.map((entry) => ENTRY_HEADER_BYTES + entry.bodyBytes)
+  const positions: number[] = []
+  let endPos = log.endPos
+  for (const size of sizes) {
+    const pos = placeEntry(endPos, size, log.fileBytes)
+    positions.push(pos)
+    endPos = pos + size
+  }
+  const bytes = Buffer.alloc(sizes.reduce((sum, size) => sum + size, 0))
+  const firstIndex = log.lastIndex + 1
+  let at = 0
+  entries.forEach((entry, i) => {
+    const size = sizes[i] as number
+    for (let b = ENTRY_HEADER_BYTES; b < size; b++)
+      bytes[at + b] = ((entry.fill ?? firstIndex + i) * 31 + b * 7 + term) & 0xff
+    at += size
+  })
+  const channels = entries.map((entry) => entry.channel ?? EntryChannel.DATA)
+  sealEntries({ firstIndex, term, positions, sizes, channels, prevChain: log.lastChain, bytes })
+  return { firstIndex, term, count: entries.length, positions, sizes, bytes }
+}
+
+export class TempDirectory {
+  readonly path = fs.mkdtempSync(path.join(os.tmpdir(), 'dledger-log-'))
+
+  remove(): void {
+    fs.rmSync(this.path, { recursive: true, force: true })
+  }
+
+  /** Name and content of every file below, but leave out what need not be equal. */
+  snapshot(): Map<string, Buffer> {
+    const files = new Map<string, Buffer>()
+    for (const kind of ['data', 'index']) {
+      const directory = path.join(this.path, kind)
+      if (!fs.existsSync(directory)) continue
+      for (const name of fs.readdirSync(directory).sort()) {
+        files.set(`${kind}/${name}`, fs.readFileSync(path.join(directory, name)))
+      }
+    }
+    return files
+  }
+}
+
+export function openLog(directory: string, options: Partial<SegmentedLogOptions> = {}): SegmentedLog {
+  return SegmentedLog.open({
+    disk: nodeDisk,
+    directory,
+    fileBytes: 1024,
+    indexFileBytes: 32 * 16,
+    zeroFillBytes: 0,
+    durableHint: null,
+    checksummedFrom: 0,
+    beforeFirst: null,
+    logger: silentLogger,
+    ...options,
+  })
+}
+
+export function append(log: SegmentedLog, batch: EntryBatch): Promise<void> {
+  return new Promise((resolve, reject) => log.append(batch, (error) => (error === null ? resolve() : reject(error))))
+}
+
+export function sync(log: SegmentedLog): Promise<void> {
+  return new Promise((resolve, reject) => log.sync((error) => (error === null ? resolve() : reject(error))))
+}
+
+export function read(log: SegmentedLog, firstIndex: number, lastIndex: number, bytesMax: number): Promise<EntryBatch> {
+  return new Promise((resolve, reject) =>
+    log.read(firstIndex, lastIndex, bytesMax, (error, batch) =>
+      batch === null ? reject(error ?? new Error()) : resolve(batch),
+    ),
+  )
+}

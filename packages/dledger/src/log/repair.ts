@@ -1,0 +1,135 @@
+/**
+ * Brings the files to what a log of these entries has: the tail behind the end zero, further files gone, every index unit there.
+ *
+ * Keeps:
+ *   P1  data files go before what they follow, and each step leaves a log that recovery accepts: a crash in between is a shorter log.
+ *   P2  all of it is synced when it returns.
+ */
+import type { DiskFile } from '../disk/disk.ts'
+import { decodeEntryHeader } from './entry-codec.ts'
+import { ENTRY_HEADER_BYTES } from './entry-batch.ts'
+import { encodeIndexUnit, INDEX_UNIT_BYTES } from './index-codec.ts'
+import { BLANK_BYTES, fileStartOf, isBlank } from './layout.ts'
+import type { RecoveredLog } from './recovery.ts'
+import { ScanWindow } from './scan-window.ts'
+import { corruptAt, type SegmentDirectory } from './segment-directory.ts'
+
+const ZEROS = Buffer.alloc(1 << 20)
+/** Zero writes end here and there only at multiples of this, so no page is ever half old and half zero. */
+const PAGE_BYTES = 4096
+/** How far behind the end a torn tail is measured; what is beyond is cut all the same. */
+const TAIL_SCAN_BYTES = 64 << 20
+const REBUILD_UNITS = 4096
+
+export interface NewEnd {
+  readonly lastIndex: number
+  readonly endPos: number
+  readonly oldLastIndex: number
+  readonly oldEndPos: number
+}
+
+/** Cuts a healthy log back. @returns the removed files. */
+export function cutLog(data: SegmentDirectory, index: SegmentDirectory, end: NewEnd): DiskFile[] {
+  const removed = removeAfter(data, end.endPos)
+  if (removed.length > 0) {
+    data.syncDirectorySync()
+    data.cutFileAt(end.endPos)
+  } else {
+    writeZeros(data, end.endPos, end.oldEndPos)
+  }
+  data.syncSync(end.endPos)
+  const unitsEnd = (end.lastIndex + 1) * INDEX_UNIT_BYTES
+  const removedIndex = removeAfter(index, unitsEnd)
+  if (removedIndex.length > 0) index.cutFileAt(unitsEnd)
+  else writeZeros(index, unitsEnd, (end.oldLastIndex + 1) * INDEX_UNIT_BYTES)
+  index.syncSync(unitsEnd)
+  return [...removed, ...removedIndex]
+}
+
+/** Removes the files that hold nothing before `endPos`. */
+function removeAfter(segments: SegmentDirectory, endPos: number): DiskFile[] {
+  const start = fileStartOf(endPos, segments.fileBytes)
+  return segments.removeFrom(start === endPos ? start : start + segments.fileBytes)
+}
+
+function writeZeros(segments: SegmentDirectory, from: number, to: number): void {
+  for (let pos = from; pos < to;) {
+    const end = Math.min(to, fileStartOf(pos + ZEROS.length, PAGE_BYTES))
+    segments.writeSync(pos, ZEROS.subarray(0, end - pos))
+    pos = end
+  }
+}
+
+export function repairLog(
+  data: SegmentDirectory,
+  index: SegmentDirectory,
+  found: RecoveredLog,
+): { cutBytes: number; rebuiltIndexUnits: number } {
+  let rebuiltIndexUnits = 0
+  const cutBytes = cutTail(data, found)
+  if (found.rebuildFrom >= 0) {
+    rebuildUnits(data, index, found)
+    rebuiltIndexUnits = found.lastIndex - found.rebuildFrom + 1
+  }
+  const unitsEnd = (found.lastIndex + 1) * INDEX_UNIT_BYTES
+  removeAfter(index, unitsEnd)
+  index.cutFileAt(unitsEnd)
+  // What was only in the page cache is reported as present: make it durable first.
+  for (const segments of [data, index]) {
+    for (const start of segments.starts) if (start >= found.syncFrom || segments === index) segments.syncSync(start)
+    segments.syncDirectorySync()
+  }
+  return { cutBytes, rebuiltIndexUnits }
+}
+
+function cutTail(data: SegmentDirectory, found: RecoveredLog): number {
+  const { endPos } = found
+  const start = fileStartOf(endPos, data.fileBytes)
+  const window = new ScanWindow(data)
+  let lastNonZero = -1
+  const measure = (from: number, to: number): void => {
+    for (let pos = from; pos < to;) {
+      const count = Math.min(PAGE_BYTES, to - pos)
+      const bytes = window.bytes(pos, count)
+      for (let i = count - 1; i >= 0; i--) {
+        if (bytes[i] === 0) continue
+        lastNonZero = pos + i
+        break
+      }
+      pos += count
+    }
+  }
+  let cutFrom = endPos
+  if (data.has(start)) {
+    const measured = Math.min(start + data.fileBytes, endPos + TAIL_SCAN_BYTES)
+    measure(endPos, measured)
+    if (lastNonZero < 0) cutFrom = measured
+  }
+  for (const later of data.starts)
+    if (later > endPos) measure(later, Math.min(later + data.fileBytes, later + TAIL_SCAN_BYTES))
+  removeAfter(data, endPos)
+  if (cutFrom < start + data.fileBytes || (data.has(start) && data.file(start).sizeSync() < data.fileBytes))
+    data.cutFileAt(cutFrom)
+  const cutBytes = lastNonZero < 0 ? 0 : lastNonZero + 1 - endPos
+  return found.torn === null ? cutBytes : Math.max(1, cutBytes)
+}
+
+function rebuildUnits(data: SegmentDirectory, index: SegmentDirectory, found: RecoveredLog): void {
+  const window = new ScanWindow(data)
+  const units = Buffer.alloc(REBUILD_UNITS * INDEX_UNIT_BYTES)
+  let filled = 0
+  let pos = found.rebuildPos
+  for (let at = found.rebuildFrom; at <= found.lastIndex; at++) {
+    const rest = data.fileBytes - (pos % data.fileBytes)
+    if (rest >= BLANK_BYTES && isBlank(window.bytes(pos, BLANK_BYTES), 0, rest)) pos += rest
+    const header = decodeEntryHeader(window.bytes(pos, ENTRY_HEADER_BYTES), 0)
+    if (header === null || header.index !== at) throw corruptAt(data, pos, `no entry ${at}`)
+    encodeIndexUnit(units, filled * INDEX_UNIT_BYTES, header)
+    filled++
+    if (filled === REBUILD_UNITS || at === found.lastIndex) {
+      index.writeSync((at + 1 - filled) * INDEX_UNIT_BYTES, units.subarray(0, filled * INDEX_UNIT_BYTES))
+      filled = 0
+    }
+    pos += header.size
+  }
+}

@@ -1,0 +1,488 @@
+/**
+ * One member's log on disk: data files with entries, index files with their places, as Apache's DLedger lays them out.
+ *
+ *   append, sync, read  ──callbacks──►  data/00000000000000000000 …   index/00000000000000000000 …
+ *   open, truncateFrom  ──synchronous, at start and between writes
+ *
+ * Keeps:
+ *   L1  the bytes of the files follow from the entries alone, so equal logs are equal files: one file size for the whole group;
+ *       a blank reaches exactly to its file's end; after a truncation the next entry starts at the end of the last kept one,
+ *       everything from there to the old end is zero in data and index, and further files are gone.
+ *   L2  bytes beyond `endPos` are zero, except a torn tail that the next start cuts.
+ *   L3  state moves with the call, callbacks come in the order of the calls and never from within them.
+ *   L4  `sync` covers every append whose callback came before the call; the index may lag behind by
+ *       UNSYNCED_INDEX_UNITS_MAX units, which recovery builds again.
+ *   L5  after a failed write or sync everything fails with that first error.
+ */
+import { assert, crc32, type Logger, systemClock } from '@dledger-ts/base'
+import type { Disk, DiskCallback, DiskFile } from '../disk/disk.ts'
+import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './entry-batch.ts'
+import {
+  chainCrcAt,
+  chainOf,
+  channelAt,
+  decodeEntryHeader,
+  ENTRY_MAGIC,
+  type EntryHeader,
+  isUnchecked,
+} from './entry-codec.ts'
+import { decodeIndexUnit, encodeIndexUnit, INDEX_FILE_BYTES_DEFAULT, INDEX_UNIT_BYTES } from './index-codec.ts'
+import { BLANK_BYTES, encodeBlank, fileStartOf, placeEntry } from './layout.ts'
+import {
+  type BeforeFirst,
+  type DurableHint,
+  examineLog,
+  type RecoveredLog,
+  type TermRun,
+  UNSYNCED_INDEX_UNITS_MAX,
+} from './recovery.ts'
+import { cutLog, repairLog } from './repair.ts'
+import { readEntries } from './read-entries.ts'
+import { corruptAt, SegmentDirectory } from './segment-directory.ts'
+import { ZeroFill } from './zero-fill.ts'
+
+export type { BeforeFirst, DurableHint, TermRun } from './recovery.ts'
+
+export interface SegmentedLogOptions {
+  readonly disk: Disk
+  /** The member's directory, for example `…/dledger-n0`. */
+  readonly directory: string
+  readonly fileBytes: number
+  readonly indexFileBytes?: number
+  /** How far the active file is filled with zeros ahead of the end, so that a sync need not allocate; 0: not at all. */
+  readonly zeroFillBytes: number
+  readonly durableHint: DurableHint | null
+  readonly checksummedFrom: number
+  readonly beforeFirst: BeforeFirst | null
+  /** Configuration entries up to the durable hint, kept together with it. Null or left out: the whole log is read to find them. */
+  readonly configurationIndexes?: readonly number[] | null
+  /** Calls back later, outside the call; the process's own when left out. A simulation passes its clock's. */
+  readonly defer?: (callback: () => void) => void
+  readonly logger: Logger
+}
+
+export interface RecoveryReport {
+  /** Bytes of a torn tail that were cut; at least 1 if there was one. */
+  readonly cutBytes: number
+  /** Entries that were read because the durable hint did not cover them. */
+  readonly scannedEntries: number
+  /** Index units that were written again. */
+  readonly rebuiltIndexUnits: number
+}
+
+export interface ConfigurationEntry {
+  readonly index: number
+  readonly body: Buffer
+}
+
+class PendingAppend {
+  readonly callback: DiskCallback
+  readonly files: DiskFile[] = []
+  readonly indexUnits: number
+  writesUnderWay = 0
+  allIssued = false
+
+  constructor(callback: DiskCallback, indexUnits: number) {
+    this.callback = callback
+    this.indexUnits = indexUnits
+  }
+}
+
+export class SegmentedLog {
+  readonly fileBytes: number
+  readonly firstIndex: number
+  /** Term of the entry before `firstIndex`; 0 when there never was one. */
+  readonly prevTerm: number
+  readonly recovery: RecoveryReport
+  readonly checksummedFrom: number
+  readonly #data: SegmentDirectory
+  readonly #index: SegmentDirectory
+  readonly #firstChain: number
+  readonly #firstEndPos: number
+  readonly #zeroFill: ZeroFill
+  readonly #termRuns: TermRun[]
+  readonly #configurationIndexes: number[]
+  /** Ascending by start; the oldest whose callback has not come first. */
+  readonly #pending: PendingAppend[] = []
+  /** Files written since they were last synced, whose appends have been called back. */
+  #unsynced = new Set<DiskFile>()
+  #unsyncedIndexUnits = 0
+  readonly #defer: (callback: () => void) => void
+  #lastIndex: number
+  #lastTerm: number
+  #endPos: number
+  #lastChain: number
+  #failure: Error | null = null
+  #syncUnderWay = false
+  #closed = false
+
+  /**
+   * Recovers the log of a directory, or makes an empty one.
+   *
+   * @throws DLedgerError `CORRUPT` or `INVALID`; then nothing was changed on disk.
+   */
+  static open(options: SegmentedLogOptions): SegmentedLog {
+    const { disk, directory, logger } = options
+    const data = new SegmentDirectory(disk, `${directory}/data`, options.fileBytes)
+    let index: SegmentDirectory | null = null
+    try {
+      index = new SegmentDirectory(disk, `${directory}/index`, options.indexFileBytes ?? INDEX_FILE_BYTES_DEFAULT)
+      const found = examineLog({
+        data,
+        index,
+        durableHint: options.durableHint,
+        checksummedFrom: options.checksummedFrom,
+        beforeFirst: options.beforeFirst,
+        configurationIndexes: options.configurationIndexes ?? null,
+      })
+      const { cutBytes, rebuiltIndexUnits } = repairLog(data, index, found)
+      if (found.torn !== null) logger.warn({ ...found.torn, cutBytes, lastIndex: found.lastIndex }, 'torn tail cut')
+      const report = { cutBytes, rebuiltIndexUnits, scannedEntries: found.scannedEntries }
+      return new SegmentedLog(options, data, index, found, report)
+    } catch (error) {
+      data.close()
+      index?.close()
+      throw error
+    }
+  }
+
+  private constructor(
+    options: SegmentedLogOptions,
+    data: SegmentDirectory,
+    index: SegmentDirectory,
+    found: RecoveredLog,
+    report: RecoveryReport,
+  ) {
+    assert(index.fileBytes % INDEX_UNIT_BYTES === 0, 'an index file holds whole units')
+    this.fileBytes = options.fileBytes
+    this.checksummedFrom = options.checksummedFrom
+    this.firstIndex = found.firstIndex
+    this.prevTerm = found.prevTerm
+    this.recovery = report
+    this.#defer = options.defer ?? systemClock.defer
+    this.#data = data
+    this.#index = index
+    this.#firstChain = found.firstChain
+    this.#firstEndPos = found.firstEndPos
+    this.#termRuns = found.termRuns
+    this.#configurationIndexes = found.configurationIndexes
+    this.#lastIndex = found.lastIndex
+    this.#lastTerm = found.lastTerm
+    this.#endPos = found.endPos
+    this.#lastChain = found.lastChain
+    this.#zeroFill = new ZeroFill(options.zeroFillBytes, options.fileBytes, (error) => this.#fail(error))
+  }
+
+  get lastIndex(): number {
+    return this.#lastIndex
+  }
+
+  /** `prevTerm` for an empty log. */
+  get lastTerm(): number {
+    return this.#lastTerm
+  }
+
+  /** The end of the last entry; the next one starts here or in the next file. */
+  get endPos(): number {
+    return this.#endPos
+  }
+
+  get lastChain(): number {
+    return this.#lastChain
+  }
+
+  termRuns(): readonly TermRun[] {
+    return this.#termRuns
+  }
+
+  /** Indexes of the configuration entries in the log, ascending; to be kept with the durable hint. */
+  configurationIndexes(): readonly number[] {
+    return this.#configurationIndexes
+  }
+
+  /** The configuration entries' bodies; synchronous, for opening. */
+  configurationEntries(): ConfigurationEntry[] {
+    return this.#configurationIndexes.map((index) => ({ index, body: this.#readBodySync(index) }))
+  }
+
+  /** The position of the next entry if it has `entryBytes`, header included. */
+  place(entryBytes: number): number {
+    return placeEntry(this.#endPos, entryBytes, this.fileBytes)
+  }
+
+  /**
+   * Hot: once per batch. Adds a batch that follows the last entry, its places as `place` gives them.
+   *
+   * @param callback when data, blanks and index units are in the page cache; in the order of the appends.
+   */
+  append(batch: EntryBatch, callback: DiskCallback): void {
+    assert(!this.#closed, 'a closed log takes no entries')
+    assert(batch.count > 0 && batch.firstIndex === this.#lastIndex + 1, 'a batch follows the last entry')
+    assert(batch.term >= this.#lastTerm, 'terms do not fall')
+    const pending = new PendingAppend(callback, batch.count)
+    this.#pending.push(pending)
+    if (this.#failure !== null) {
+      pending.allIssued = true
+      this.#defer(() => this.#completeAppends())
+      return
+    }
+    const units = Buffer.allocUnsafe(batch.count * INDEX_UNIT_BYTES)
+    const { bytes, positions, sizes, term } = batch
+    let endPos = this.#endPos
+    let runFrom = 0
+    let at = 0
+    for (let i = 0; i < batch.count; i++) {
+      const size = sizes[i] as number
+      const pos = positions[i] as number
+      assert(pos === placeEntry(endPos, size, this.fileBytes), 'an entry is placed where the rule says')
+      if (pos !== endPos) {
+        this.#writeRun(pending, bytes.subarray(runFrom, at), endPos - (at - runFrom), true)
+        runFrom = at
+      }
+      encodeIndexUnit(units, i * INDEX_UNIT_BYTES, { magic: ENTRY_MAGIC, pos, size, index: batch.firstIndex + i, term })
+      if (channelAt(bytes, at) === EntryChannel.CONFIGURATION) this.#configurationIndexes.push(batch.firstIndex + i)
+      endPos = pos + size
+      if (i === batch.count - 1) this.#lastChain = chainCrcAt(bytes, at)
+      at += size
+    }
+    assert(at === bytes.length, 'a batch is its entries and nothing else')
+    this.#writeRun(pending, bytes.subarray(runFrom), endPos - (at - runFrom), false)
+    this.#writeUnits(pending, batch.firstIndex, units)
+    pending.allIssued = true
+    if (pending.writesUnderWay === 0) this.#defer(() => this.#completeAppends()) // No file could be made.
+    if (this.#termRuns.length === 0 || term !== this.#lastTerm)
+      this.#termRuns.push({ firstIndex: batch.firstIndex, term })
+    this.#lastIndex += batch.count
+    this.#lastTerm = term
+    this.#endPos = endPos
+    this.#zeroFill.ahead(endPos, this.#data)
+  }
+
+  /** One vectored write of what goes to one file: entries, then the blank if the next entry does not fit. */
+  #writeRun(pending: PendingAppend, entries: Buffer, pos: number, blank: boolean): void {
+    const start = fileStartOf(pos, this.fileBytes)
+    const file = this.#fileFor(this.#data, start)
+    if (file === null) return
+    const buffers: Buffer[] = []
+    if (entries.length > 0) buffers.push(entries)
+    const endPos = pos + entries.length
+    if (blank) buffers.push(encodeBlank(endPos, this.fileBytes))
+    pending.writesUnderWay++
+    pending.files.push(file)
+    const write = {
+      file,
+      buffers,
+      at: pos - start,
+      end: endPos - start + (blank ? BLANK_BYTES : 0),
+      callback: this.#written(pending),
+    }
+    this.#zeroFill.writeClear(write)
+  }
+
+  #writeUnits(pending: PendingAppend, firstIndex: number, units: Buffer): void {
+    for (let from = 0; from < units.length;) {
+      const pos = firstIndex * INDEX_UNIT_BYTES + from
+      const start = fileStartOf(pos, this.#index.fileBytes)
+      const part = units.subarray(from, from + Math.min(units.length - from, start + this.#index.fileBytes - pos))
+      const file = this.#fileFor(this.#index, start)
+      if (file === null) return
+      pending.writesUnderWay++
+      file.write([part], pos - start, this.#written(pending))
+      from += part.length
+    }
+  }
+
+  #fileFor(directory: SegmentDirectory, start: number): DiskFile | null {
+    try {
+      return directory.fileOrCreate(start)
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)))
+      return null
+    }
+  }
+
+  #written(pending: PendingAppend): DiskCallback {
+    return (error) => {
+      pending.writesUnderWay--
+      if (error !== null) this.#fail(error)
+      this.#completeAppends()
+    }
+  }
+
+  #completeAppends(): void {
+    for (let first = this.#pending[0]; first !== undefined; first = this.#pending[0]) {
+      if (!first.allIssued || first.writesUnderWay > 0) return
+      this.#pending.shift()
+      for (const file of first.files) this.#unsynced.add(file)
+      this.#unsyncedIndexUnits += first.indexUnits
+      first.callback(this.#failure)
+    }
+  }
+
+  /** Makes durable every append that was called back before this call, and the files made for it. One at a time. */
+  sync(callback: DiskCallback): void {
+    assert(!this.#syncUnderWay, 'one sync at a time')
+    this.#syncUnderWay = true
+    const files = [...this.#unsynced]
+    this.#unsynced = new Set()
+    if (this.#unsyncedIndexUnits >= UNSYNCED_INDEX_UNITS_MAX / 2 || this.#index.directoryDirty) {
+      files.push(...this.#index.openFiles())
+      this.#unsyncedIndexUnits = 0
+    }
+    this.#syncDirectories()
+    let left = 1
+    const done: DiskCallback = (error) => {
+      if (error !== null) this.#fail(error)
+      left--
+      if (left > 0) return
+      this.#syncUnderWay = false
+      callback(this.#failure)
+    }
+    if (this.#failure !== null || files.length === 0) {
+      this.#defer(() => done(null))
+      return
+    }
+    left = files.length
+    for (const file of files) file.sync(done)
+  }
+
+  #syncDirectories(): void {
+    try {
+      this.#data.syncDirectorySync()
+      this.#index.syncDirectorySync()
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  /**
+   * Removes an entry and all after it, synced before it returns. Only between appends and syncs.
+   *
+   * Nothing may point beyond the new end: lower the durable hint first.
+   */
+  truncateFrom(index: number): void {
+    assert(this.#pending.length === 0 && !this.#syncUnderWay, 'a truncation waits for appends and syncs')
+    assert(index >= this.firstIndex && index <= this.#lastIndex, 'only entries of the log are removed')
+    if (this.#failure !== null) throw this.#failure
+    try {
+      const kept = this.#endBefore(index)
+      const oldEndPos = this.#endPos
+      for (const removed of cutLog(this.#data, this.#index, { ...kept, oldEndPos, oldLastIndex: this.#lastIndex })) {
+        this.#unsynced.delete(removed)
+      }
+      this.#endPos = kept.endPos
+      this.#lastChain = kept.chain
+      this.#lastTerm = kept.term
+      this.#lastIndex = kept.lastIndex
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    }
+    while ((this.#termRuns.at(-1)?.firstIndex ?? -1) >= index) this.#termRuns.pop()
+    while ((this.#configurationIndexes.at(-1) ?? -1) >= index) this.#configurationIndexes.pop()
+    this.#zeroFill.forget()
+  }
+
+  /** The end of the log if it ended before `index`. */
+  #endBefore(index: number): { lastIndex: number; endPos: number; chain: number; term: number } {
+    const lastIndex = index - 1
+    if (index === this.firstIndex) {
+      return { lastIndex, endPos: this.#firstEndPos, chain: this.#firstChain, term: this.prevTerm }
+    }
+    const header = this.#readHeaderSync(lastIndex)
+    return { lastIndex, endPos: header.pos + header.size, chain: header.chainCrc, term: header.term }
+  }
+
+  #readHeaderSync(index: number): EntryHeader {
+    const pos = this.locate(index)
+    const bytes = Buffer.allocUnsafe(ENTRY_HEADER_BYTES)
+    this.#data.readSync(pos, bytes)
+    const header = decodeEntryHeader(bytes, 0)
+    if (header === null || header.index !== index || header.pos !== pos)
+      throw corruptAt(this.#data, pos, `no entry ${index}`)
+    return header
+  }
+
+  #readBodySync(index: number): Buffer {
+    const header = this.#readHeaderSync(index)
+    const body = Buffer.allocUnsafe(header.bodySize)
+    this.#data.readSync(header.pos + ENTRY_HEADER_BYTES, body)
+    const unchecked = isUnchecked(header) && index < this.checksummedFrom
+    if (!unchecked && crc32(body) !== header.bodyCrc)
+      throw corruptAt(this.#data, header.pos, `body checksum of entry ${index}`)
+    return body
+  }
+
+  /**
+   * Where an entry starts, as the index says; its append has been called back. Synchronous: not for hot paths.
+   *
+   * @throws DLedgerError `CORRUPT` when the index has no unit for it.
+   */
+  locate(index: number): number {
+    const unit = Buffer.allocUnsafe(INDEX_UNIT_BYTES)
+    this.#index.readSync(index * INDEX_UNIT_BYTES, unit)
+    const found = decodeIndexUnit(unit, 0, index)
+    if (found === null) throw corruptAt(this.#index, index * INDEX_UNIT_BYTES, `no unit for entry ${index}`)
+    return found.pos
+  }
+
+  /**
+   * Reads whole entries of one term, checksums checked: at least one, then as long as the sum of sizes stays within `bytesMax`
+   * (and READ_COUNT_MAX entries). Their append has been called back.
+   */
+  read(
+    firstIndex: number,
+    lastIndex: number,
+    bytesMax: number,
+    callback: (error: Error | null, batch: EntryBatch | null) => void,
+  ): void {
+    assert(
+      firstIndex >= this.firstIndex && firstIndex <= lastIndex && lastIndex <= this.#lastIndex,
+      'the entries are there',
+    )
+    const { checksummedFrom } = this
+    const firstChain = firstIndex === this.firstIndex ? this.#firstChain : null
+    const source = { data: this.#data, index: this.#index, checksummedFrom, firstChain }
+    readEntries(source, { firstIndex, lastIndex, bytesMax }, callback)
+  }
+
+  /** Reads raw bytes that lie in one file and whose append has been called back. `target` null: a new buffer. */
+  readBytes(
+    pos: number,
+    size: number,
+    target: Buffer | null,
+    callback: (error: Error | null, bytes: Buffer | null) => void,
+  ): void {
+    const bytes = target === null ? Buffer.allocUnsafe(size) : target.subarray(0, size)
+    assert(bytes.length === size, 'the target takes what is asked for')
+    this.#data.read(pos, bytes, (error) => callback(error, error === null ? bytes : null))
+  }
+
+  /** The chain value of an entry whose append has been called back. */
+  chainAt(index: number, callback: (error: Error | null, chain: number) => void): void {
+    this.read(index, index, 0, (error, batch) => callback(error, batch === null ? 0 : chainCrcAt(batch.bytes, 0)))
+  }
+
+  /** Does a batch continue this log: its first place and its chain? False means that the logs differ before it. */
+  isContinuedBy(batch: EntryBatch): boolean {
+    if (batch.firstIndex !== this.#lastIndex + 1 || batch.positions[0] !== this.place(batch.sizes[0] as number))
+      return false
+    const header = decodeEntryHeader(batch.bytes, 0)
+    if (header === null) return false
+    if (isUnchecked(header) && header.index < this.checksummedFrom) return true
+    return header.chainCrc === chainOf(batch.bytes, 0, this.#lastChain)
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error
+  }
+
+  /** Closes the files; what is under way on them ends first. Idempotent. Does not sync. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#zeroFill.stop()
+    this.#data.close()
+    this.#index.close()
+  }
+}
