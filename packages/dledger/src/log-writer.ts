@@ -10,6 +10,7 @@
  *   W5  The first failure is final: nothing is retried, nothing more is told durable.
  */
 import { assert, type Clock } from '@dledger-ts/base'
+import { DLedgerError } from './errors.ts'
 import type { EntryBatch } from './log/entry-batch.ts'
 import type { SegmentedLog } from './log/segmented-log.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
@@ -121,6 +122,11 @@ export class LogWriter {
     }
     const last = operation.batches.length - 1
     operation.batches.forEach((batch, i) => {
+      if (this.#failed) return
+      if (!log.isContinuedBy(batch)) {
+        // The terms agreed, so the logs should have: one of them is not what was acknowledged.
+        return this.#fail(diverged(batch.firstIndex))
+      }
       this.#writesUnderWay++
       let mark: WrittenMark | null = null
       const written = (error: Error | null): void => {
@@ -191,4 +197,12 @@ export class LogWriter {
     this.#cancelAsyncFlush?.()
     this.#options.onFailed(error)
   }
+}
+
+function diverged(index: number): DLedgerError {
+  return new DLedgerError(`entry ${index} from the leader does not continue this log: its chain value differs`, {
+    code: 'CORRUPT',
+    file: 'log',
+    at: index,
+  })
 }

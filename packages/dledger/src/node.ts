@@ -43,6 +43,8 @@ const PROPOSE_COUNT_MAX = 1024
 /** Ticks lived through at once after a stall of the event loop at most. */
 const TICKS_AT_ONCE_MAX = 2
 const WIRE_VERSION = 1
+/** Configuration entries remembered beside the durable hint; only the newest two matter. */
+const CONFIGURATIONS_KEPT = 16
 
 export interface LogNodeOptions {
   readonly clock: Clock
@@ -412,7 +414,7 @@ export class LogNode {
     }
     // What was collected before belongs to earlier inputs; this one's append must be seen alone.
     this.#drain(null)
-    this.#raft.step(message)
+    this.#raft.step(message, batch.sizes)
     this.#drain(batch)
   }
 
@@ -800,9 +802,15 @@ export class LogNode {
     if (nowMs - this.#hintAtMs < this.#settings.tickMs * 2) return
     this.#hintAtMs = nowMs
     this.#hint = { index: mark.index, endPos: mark.endPos, chain: mark.chain }
-    this.#member.writeHardState({ durableHint: this.#hint }, (error) => {
+    this.#member.writeHardState({ durableHint: this.#hint, ...this.#configurationIndexes(mark.index) }, (error) => {
       if (error !== null) this.#fail(error)
     })
+  }
+
+  /** Those up to a durable hint are kept with it, so that recovery need not read the log to find them. */
+  #configurationIndexes(hintIndex: number): { configurationIndexes: readonly number[] } {
+    const indexes = this.#member.log.configurationIndexes().filter((index) => index <= hintIndex)
+    return { configurationIndexes: indexes.slice(-CONFIGURATIONS_KEPT) }
   }
 
   #lowerHint(index: number, callback: () => void): void {
@@ -812,7 +820,7 @@ export class LogNode {
     }
     // Rare: it only means that a crash before the next hint makes recovery read more.
     this.#hint = null
-    this.#member.writeHardState({ durableHint: null }, (error) => {
+    this.#member.writeHardState({ durableHint: null, configurationIndexes: null }, (error) => {
       if (error !== null) return this.#fail(error)
       callback()
     })
@@ -902,7 +910,8 @@ export class LogNode {
     this.#writer.flush((error, mark) => {
       if (error !== null) return done(error)
       const durableHint = mark === null ? this.#hint : { index: mark.index, endPos: mark.endPos, chain: mark.chain }
-      this.#member.writeHardState({ durableHint, cleanStop: true }, done)
+      const indexes = durableHint === null ? {} : this.#configurationIndexes(durableHint.index)
+      this.#member.writeHardState({ durableHint, cleanStop: true, ...indexes }, done)
     })
   }
 }

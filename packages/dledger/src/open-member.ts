@@ -62,6 +62,8 @@ export function openMember(options: LogNodeOptions): OpenedMember {
       durableHint: known.durableHint,
       checksummedFrom: known.checksummedFrom,
       beforeFirst: known.beforeFirst,
+      configurationIndexes: known.configurationIndexes ?? null,
+      defer: (callback) => options.clock.defer(callback),
       logger: options.logger,
     })
     const shape: LogShape = {
@@ -157,7 +159,7 @@ function refuseRecovering(known: HardState, { directory, owner }: LogNodeOptions
   if (!known.asyncAcks || known.cleanStop || known.bootId === owner.bootId) return
   throw invalid(
     `${directory}: acknowledged entries under ASYNC_FLUSH, was not stopped cleanly and the machine was started anew since: ` +
-      'its newest entries may be lost, so it may not vote. Remove the directory and let the group bring it back',
+      'its newest entries may be lost, so it may not vote',
   )
 }
 

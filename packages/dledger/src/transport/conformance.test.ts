@@ -145,8 +145,17 @@ function append(from: Member, to: string, prevIndex: number, payload: readonly B
   const count = bytes === 0 ? 0 : 1
   const { member, storeId } = from.hello
   return {
-    ...{ type: 'AppendEntries', from: member, to, storeId, term: 1, prevIndex, prevTerm: 1, count, entriesTerm: count },
-    ...{ bytes, commitIndex: -1 },
+    type: 'AppendEntries',
+    from: member,
+    to,
+    storeId,
+    term: 1,
+    prevIndex,
+    prevTerm: 1,
+    count,
+    entriesTerm: count,
+    bytes,
+    commitIndex: -1,
   }
 }
 

@@ -1,6 +1,6 @@
 /** Frames are found wherever chunks begin and end, and bytes that are no frames end in a FrameError, never in anything else. */
 import { seededRandom } from '@dledger-ts/base'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { decodeControl, encodeControl } from './control-part.ts'
 import { encodeFrame, FRAME_HEAD_BYTES, FrameError, FrameReader, type FrameSink } from './frame-codec.ts'
@@ -51,7 +51,7 @@ describe('the frame codec', () => {
   it('writes the layout that the file draws', () => {
     // frameBytes 4 + 4 + 3 + 2, controlBytes 3, CRC-32 of 92 09 00 (zlib.crc32 of Python), then control and payload.
     expect(Buffer.concat([encodeFrame(encodeControl([9, 0]), 2), Buffer.from('beef', 'hex')]).toString('hex')).toBe(
-      '0000000d' + '00000003' + 'd0140ec5' + '920900' + 'beef',
+      ['0000000d', '00000003', 'd0140ec5', '920900', 'beef'].join(''),
     )
   })
 

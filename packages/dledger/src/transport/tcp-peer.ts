@@ -6,7 +6,6 @@
 import { Outgoing, type OutgoingOptions } from './tcp-outgoing.ts'
 import type { Incoming } from './tcp-incoming.ts'
 import type { Channel } from './greeting.ts'
-import type { Hello } from './transport.ts'
 
 export class Peer {
   readonly id: string

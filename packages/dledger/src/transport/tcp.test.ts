@@ -63,7 +63,13 @@ async function startTransport(
 ): Promise<{ transport: TcpTransport; events: Events }> {
   const peers = peerPort === null ? [] : [{ id: 'n1', host: 'localhost', port: peerPort }]
   const transport = new TcpTransport({
-    ...{ self: 'n0', listenHost: '127.0.0.1', listenPort: 0, peers, clock: systemClock, logger: silentLogger, limits },
+    self: 'n0',
+    listenHost: '127.0.0.1',
+    listenPort: 0,
+    peers,
+    clock: systemClock,
+    logger: silentLogger,
+    limits,
   })
   const events = new Events()
   cleanups.push(() => new Promise((resolve) => transport.close(resolve)))
@@ -184,8 +190,17 @@ function heartbeat(to: string, round: number): Heartbeat {
 
 function append(bytes: number): AppendEntries {
   return {
-    ...{ type: 'AppendEntries', from: 'n0', to: 'n1', storeId: HELLO.storeId, term: 1, prevIndex: 0, prevTerm: 1 },
-    ...{ count: bytes === 0 ? 0 : 1, entriesTerm: 1, bytes, commitIndex: -1 },
+    type: 'AppendEntries',
+    from: 'n0',
+    to: 'n1',
+    storeId: HELLO.storeId,
+    term: 1,
+    prevIndex: 0,
+    prevTerm: 1,
+    count: bytes === 0 ? 0 : 1,
+    entriesTerm: 1,
+    bytes,
+    commitIndex: -1,
   }
 }
 
@@ -193,8 +208,12 @@ describe('the TCP transport', () => {
   it('does not start on a port in use, and names it', async () => {
     const { transport } = await startTransport()
     const second = new TcpTransport({
-      ...{ self: 'n0', listenHost: '127.0.0.1', listenPort: transport.listeningPort, peers: [] },
-      ...{ clock: systemClock, logger: silentLogger },
+      self: 'n0',
+      listenHost: '127.0.0.1',
+      listenPort: transport.listeningPort,
+      peers: [],
+      clock: systemClock,
+      logger: silentLogger,
     })
     const error = await new Promise<Error | null>((resolve) => second.start(HELLO, new Events(), resolve))
     expect(error?.message).toBe(`cannot listen on 127.0.0.1:${transport.listeningPort}: the port is in use`)
