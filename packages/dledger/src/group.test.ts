@@ -1,0 +1,152 @@
+/** Three members over TCP on loopback and real files: election, replication, a lost leader, a member that comes back. */
+import { createServer } from 'node:net'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { silentLogger, systemClock } from '@dledger-ts/base'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { DLedger } from './dledger.ts'
+import { TcpTransport } from './transport/tcp.ts'
+
+const IDS = ['n0', 'n1', 'n2']
+const small = {
+  fileBytes: 64 * 1024,
+  indexFileBytes: 32 * 1024,
+  zeroFillBytes: 0,
+  tickMs: 10,
+  heartbeatMs: 20,
+  electionTimeoutMs: 100,
+}
+
+let root: string
+let ports: number[]
+const open = new Map<string, DLedger>()
+
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), 'dledger-group-'))
+  ports = await freePorts(3)
+})
+afterEach(async () => {
+  await Promise.all([...open.values()].map((member) => member.close()))
+  open.clear()
+  rmSync(root, { recursive: true, force: true })
+})
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer()
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+      return server
+    }),
+  )
+  const found = servers.map((server) => (server.address() as { port: number }).port)
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  return found
+}
+
+async function start(id: string, group = 'g'): Promise<DLedger> {
+  const peers = IDS.map((peer, i) => ({ id: peer, host: '127.0.0.1', port: ports[i] as number }))
+  const member = await DLedger.open({
+    directory: join(root, id),
+    group,
+    self: id,
+    members: IDS,
+    advertised: `address of ${id}`,
+    transport: new TcpTransport({
+      self: id,
+      listenHost: '127.0.0.1',
+      listenPort: ports[IDS.indexOf(id)] as number,
+      peers,
+      clock: systemClock,
+      logger: silentLogger,
+    }),
+    ...small,
+  })
+  open.set(id, member)
+  return member
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 20_000
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`never: ${what}`)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+async function leader(): Promise<[string, DLedger]> {
+  const find = () => [...open].find(([, member]) => member.status().ready)
+  await until('a leader', () => find() !== undefined)
+  return find() as [string, DLedger]
+}
+
+async function bodiesOf(member: DLedger): Promise<string[]> {
+  const found: string[] = []
+  for await (const entry of member.entries()) found.push(entry.body.toString())
+  return found
+}
+
+const bodies = (from: number, count: number) =>
+  Array.from({ length: count }, (_, i) => Buffer.from(`${from + i}:${'x'.repeat(500)}`))
+
+test('a group goes on after its leader is lost, and all members end with the same bytes', async () => {
+  await Promise.all(IDS.map((id) => start(id)))
+  const [first, old] = await leader()
+  await old.append(bodies(0, 200))
+  for (const [id, member] of open) {
+    expect(member.advertisedOf(first)).toBe(`address of ${first}`)
+    if (id !== first) await expect(member.append(Buffer.from('no'))).rejects.toMatchObject({ code: 'NOT_LEADER' })
+  }
+  open.delete(first)
+  await old.close()
+  const [, next] = await leader()
+  await next.append(bodies(200, 200))
+  const back = await start(first)
+  await until('the member has caught up', () => back.commitIndex === next.commitIndex)
+  await next.append(bodies(400, 10))
+  const expected = bodies(0, 410).map(String)
+  await until('all have all', () => [...open.values()].every((member) => member.appliedIndex === next.lastIndex))
+  for (const member of open.values()) expect(await bodiesOf(member)).toEqual(expected)
+  await Promise.all([...open.values()].map((member) => member.close()))
+  open.clear()
+  for (const folder of ['data', 'index']) {
+    const names = readdirSync(join(root, 'n0', folder))
+    for (const id of ['n1', 'n2']) {
+      expect(readdirSync(join(root, id, folder))).toEqual(names)
+      for (const name of names) {
+        const same = readFileSync(join(root, id, folder, name)).equals(readFileSync(join(root, 'n0', folder, name)))
+        expect({ id, folder, name, same }).toEqual({ id, folder, name, same: true })
+      }
+    }
+  }
+})
+
+test('a member of another group is refused and stops, the group goes on', async () => {
+  await Promise.all([start('n0'), start('n1')])
+  const [, member] = await leader()
+  await member.append(Buffer.from('a'))
+  let stopped: Error | null = null
+  const stranger = await DLedger.open({
+    directory: join(root, 'stranger'),
+    group: 'another',
+    self: 'n2',
+    members: IDS,
+    transport: new TcpTransport({
+      self: 'n2',
+      listenHost: '127.0.0.1',
+      listenPort: ports[2] as number,
+      peers: IDS.map((id, i) => ({ id, host: '127.0.0.1', port: ports[i] as number })),
+      clock: systemClock,
+      logger: silentLogger,
+    }),
+    onFatal: (error) => {
+      stopped = error
+    },
+    ...small,
+  })
+  await until('the stranger has stopped', () => stopped !== null)
+  expect(String(stopped)).toMatch(/another/)
+  await stranger.close()
+  await member.append(Buffer.from('b'))
+})
