@@ -1,1 +1,147 @@
-export {}
+export { normalizedIp, parseAddress, type SocketAddress } from './address.ts'
+export { type DataVersion, dataVersionText, equalDataVersions, readDataVersion } from './body/data-version.ts'
+export { type DialectObject, type DialectValue, objectKeyedTable, parseDialect } from './body/dialect.ts'
+export {
+  type CheckClientConfig,
+  type ConsumerData,
+  decodeCheckClientConfig,
+  decodeHeartbeat,
+  encodeCheckClientConfig,
+  encodeHeartbeat,
+  type HeartbeatData,
+  type SubscriptionData,
+} from './body/heartbeat.ts'
+export {
+  decodeConsumerIdList,
+  decodeKvTable,
+  decodeTopicList,
+  encodeConsumerIdList,
+  encodeKvTable,
+  encodeTopicList,
+  type TopicList,
+} from './body/lists.ts'
+export {
+  decodeLockBatchRequest,
+  decodeLockBatchResponse,
+  encodeLockBatchRequest,
+  encodeLockBatchResponse,
+  type LockBatchRequest,
+} from './body/lock.ts'
+export { type MessageQueue, messageQueueText, readMessageQueue } from './body/message-queue.ts'
+export {
+  decodeRegisterBrokerBody,
+  encodeCompressedRegisterBrokerBody,
+  encodeRegisterBrokerBody,
+  type RegisterBrokerBody,
+} from './body/register-broker.ts'
+export {
+  type BrokerData,
+  type BrokerMemberGroup,
+  type ClusterInfo,
+  decodeBrokerMemberGroup,
+  decodeClusterInfo,
+  decodeTopicRouteData,
+  encodeBrokerMemberGroup,
+  encodeClusterInfo,
+  encodeTopicRouteData,
+  type QueueData,
+  type TopicRouteData,
+} from './body/route.ts'
+export {
+  decodeTopicConfigTable,
+  encodeTopicConfigTable,
+  type TopicConfig,
+  topicConfig,
+  type TopicConfigTable,
+  topicConfigText,
+} from './body/topic-config.ts'
+export { RemotingClient, type RemotingClientOptions } from './client.ts'
+export { RequestCode, ResponseCode } from './codes.ts'
+export {
+  type CommandBody,
+  createRequest,
+  createResponse,
+  decodeCommand,
+  type ExtFields,
+  OUR_LANGUAGE,
+  OUR_VERSION,
+  type Releasable,
+  RemotingCommand,
+  SerializeType,
+} from './command.ts'
+export { Connection, type ConnectionCounters, type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from './connection.ts'
+export { RemotingError, type RemotingErrorDetail } from './errors.ts'
+export { encodeFrames, FRAME_BYTES_MAX, FrameDecoder, type FrameSink } from './frame.ts'
+export {
+  GetConsumerListRequest,
+  HeartbeatResponse,
+  NotifyConsumerIdsChangedRequest,
+  UnregisterClientRequest,
+} from './header/client.ts'
+export {
+  boolean,
+  defaulted,
+  type Field,
+  Header,
+  header,
+  type HeaderFields,
+  type HeaderOf,
+  type HeaderValue,
+  int32,
+  int64,
+  named,
+  optional,
+  string,
+} from './header/header.ts'
+export {
+  DeleteKvConfigRequest,
+  GetKvConfigRequest,
+  GetKvConfigResponse,
+  GetKvListRequest,
+  PutKvConfigRequest,
+} from './header/key-value.ts'
+export {
+  GetEarliestStoreTimeRequest,
+  GetEarliestStoreTimeResponse,
+  GetMaxOffsetRequest,
+  GetMaxOffsetResponse,
+  GetMinOffsetRequest,
+  GetMinOffsetResponse,
+  QueryConsumerOffsetRequest,
+  QueryConsumerOffsetResponse,
+  SearchOffsetRequest,
+  SearchOffsetResponse,
+  UpdateConsumerOffsetRequest,
+} from './header/offset.ts'
+export { PullMessageRequest, PullMessageResponse, PullSysFlag } from './header/pull.ts'
+export { QueryMessageRequest, QueryMessageResponse, ViewMessageRequest } from './header/query.ts'
+export {
+  BrokerHeartbeatRequest,
+  QueryDataVersionRequest,
+  QueryDataVersionResponse,
+  RegisterBrokerRequest,
+  RegisterBrokerResponse,
+  UnregisterBrokerRequest,
+} from './header/registration.ts'
+export {
+  AddWritePermRequest,
+  AddWritePermResponse,
+  DeleteTopicInNamesrvRequest,
+  GetBrokerMemberGroupRequest,
+  GetRouteInfoRequest,
+  GetTopicsByClusterRequest,
+  WipeWritePermRequest,
+  WipeWritePermResponse,
+} from './header/route.ts'
+export {
+  ConsumerSendMsgBackRequest,
+  PushReplyMessageRequest,
+  sendMessageHeader,
+  SendMessageRequest,
+  SendMessageRequestV2,
+  SendMessageResponse,
+} from './header/send.ts'
+export { CreateTopicRequest, DeleteTopicRequest } from './header/topic.ts'
+export type { ResponseHandler } from './pending-requests.ts'
+export type { Processor, ProcessorResult, ProcessorTable } from './processor.ts'
+export { RemotingServer, type RemotingServerCounters, type RemotingServerOptions } from './server.ts'

@@ -1,0 +1,58 @@
+/**
+ * Takes typed values out of a parsed body. What is missing becomes its default; what is of another kind is refused: a body
+ * comes from outside.
+ */
+import { badBody } from '../errors.ts'
+import { type DialectObject, type DialectValue, parseDialect } from './dialect.ts'
+
+/** @returns the body's outermost object. @throws RemotingError `BAD_BODY`. */
+export function parseObject(body: Buffer, what: string): DialectObject {
+  return asObject(parseDialect(body.toString('utf8')), what)
+}
+
+export function asObject(value: DialectValue | undefined, what: string): DialectObject {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Map) {
+    throw badBody(`${what} is no object`)
+  }
+  return value
+}
+
+/** @returns an empty array when it is absent. */
+export function asArray(value: DialectValue | undefined, what: string): DialectValue[] {
+  if (value === undefined || value === null) return []
+  if (!Array.isArray(value)) throw badBody(`${what} is no array`)
+  return value
+}
+
+/** @returns the pairs of a table, whatever its keys; none when it is absent. */
+export function asEntries(value: DialectValue | undefined, what: string): [DialectValue, DialectValue][] {
+  if (value === undefined || value === null) return []
+  return value instanceof Map ? [...value] : Object.entries(asObject(value, what))
+}
+
+export function asText(value: DialectValue | undefined, what: string): string {
+  if (typeof value !== 'string') throw badBody(`${what} is no text`)
+  return value
+}
+
+export function textOr<T>(value: DialectValue | undefined, missing: T, what: string): string | T {
+  return value === undefined || value === null ? missing : asText(value, what)
+}
+
+/** Numbers beyond 2^53 become the nearest safe integer: they are only compared. */
+export function numberOr(value: DialectValue | undefined, missing: number, what: string): number {
+  if (value === undefined || value === null) return missing
+  if (typeof value === 'bigint') return value > 0n ? Number.MAX_SAFE_INTEGER : Number.MIN_SAFE_INTEGER
+  if (typeof value !== 'number') throw badBody(`${what} is no number`)
+  return value
+}
+
+export function booleanOr(value: DialectValue | undefined, missing: boolean, what: string): boolean {
+  if (value === undefined || value === null) return missing
+  if (typeof value !== 'boolean') throw badBody(`${what} is no boolean`)
+  return value
+}
+
+export function texts(value: DialectValue | undefined, what: string): string[] {
+  return asArray(value, what).map((item) => asText(item, what))
+}

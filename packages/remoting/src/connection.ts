@@ -1,0 +1,349 @@
+/**
+ * One TCP connection, the same on both sides: frames in, frames out, requests of our own in either direction.
+ *
+ *   socket ──► FrameDecoder ──► response? PendingRequests : request sink (server or client)
+ *   send   ──► outgoing queue ──► one encode and one socket write per pass of the event loop
+ *
+ * Always holds:
+ *   - Each side counts its own opaques: a frame with the response bit is matched with our requests only.
+ *   - Answers may leave in any order; a one-way request is never answered; any other at most once.
+ *   - A malformed frame closes this connection and nothing else.
+ *   - When more than `unwrittenBytesHigh` wait for a slow peer, nothing more is read from it until it has caught up;
+ *     when more than `unwrittenBytesMax` wait, the connection is closed.
+ *   - After it closed, every waiting request has failed, every `Releasable` was released, every close listener was called.
+ */
+import { assert, type Clock, type Logger } from '@dledger-ts/base'
+import type { Socket } from 'node:net'
+import { normalizedIp } from './address.ts'
+import { createResponse, decodeCommand, type Releasable, type RemotingCommand } from './command.ts'
+import { ResponseCode } from './codes.ts'
+import { RemotingError } from './errors.ts'
+import { commandBodyBytes, encodeFrames, FrameDecoder } from './frame.ts'
+import { PendingRequests, type ResponseHandler } from './pending-requests.ts'
+
+export interface ConnectionLimits {
+  /** The largest frame read. */
+  frameBytesMax: number
+  /** Of our own requests that wait for answers. */
+  pendingMax: number
+  /** Above this, reading pauses until the peer has taken what was written. */
+  unwrittenBytesHigh: number
+  /** Above this, the connection is closed. */
+  unwrittenBytesMax: number
+}
+
+export const DEFAULT_CONNECTION_LIMITS: ConnectionLimits = {
+  frameBytesMax: 16_777_216,
+  pendingMax: 65_536,
+  unwrittenBytesHigh: 8 * 1024 * 1024,
+  unwrittenBytesMax: 256 * 1024 * 1024,
+}
+
+/** Counted over all connections of one server or client. */
+export interface ConnectionCounters {
+  /** Connections closed because of bytes that are no frame. */
+  malformedFrames: number
+  /** Answers that nobody waited for, or not any more. */
+  strayResponses: number
+}
+
+/** Gets the requests that arrive. */
+export type RequestSink = (connection: Connection, request: RemotingCommand) => void
+
+export interface ConnectionOptions {
+  socket: Socket
+  /** The peer's `host:port` for messages; learned from the socket when it is not given. */
+  address?: string
+  clock: Clock
+  logger: Logger
+  limits: ConnectionLimits
+  counters: ConnectionCounters
+  requestSink: RequestSink
+}
+
+let nextConnectionId = 1
+
+export class Connection {
+  readonly id: number
+  /** The peer as `ip:port`; IPv4 peers are never in IPv6 clothes. */
+  readonly remoteAddress: string
+  readonly remoteIp: string
+  readonly remotePort: number
+  /** When something last arrived or was written, on the monotonic clock. */
+  lastActiveMs: number
+
+  readonly #socket: Socket
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #limits: ConnectionLimits
+  readonly #counters: ConnectionCounters
+  readonly #requestSink: RequestSink
+  readonly #decoder: FrameDecoder
+  readonly #pending: PendingRequests
+  readonly #closeListeners = new Set<(connection: Connection) => void>()
+  #outgoing: RemotingCommand[] = []
+  #outgoingBytes = 0
+  #isFlushScheduled = false
+  #isConnecting: boolean
+  #isReadingPaused = false
+  #isEnding = false
+  #closeReason: RemotingError | undefined
+
+  constructor(options: ConnectionOptions) {
+    const { socket } = options
+    this.id = nextConnectionId++
+    this.remoteIp = normalizedIp(socket.remoteAddress ?? '')
+    this.remotePort = socket.remotePort ?? 0
+    this.remoteAddress = options.address ?? `${this.remoteIp}:${this.remotePort}`
+    this.lastActiveMs = options.clock.monotonicMs()
+    this.#socket = socket
+    this.#clock = options.clock
+    this.#logger = options.logger
+    this.#limits = options.limits
+    this.#counters = options.counters
+    this.#requestSink = options.requestSink
+    this.#isConnecting = socket.connecting
+    this.#decoder = new FrameDecoder((bytes, at, end) => this.#frame(bytes, at, end), options.limits.frameBytesMax)
+    this.#pending = new PendingRequests({
+      clock: options.clock,
+      address: this.remoteAddress,
+      pendingMax: options.limits.pendingMax,
+    })
+    this.#listen()
+  }
+
+  get isClosed(): boolean {
+    return this.#closeReason !== undefined
+  }
+
+  /** Our requests that wait for answers. */
+  get pendingCount(): number {
+    return this.#pending.count
+  }
+
+  /** Bytes that wait for the peer to take them. */
+  get unwrittenBytes(): number {
+    return this.#outgoingBytes + this.#socket.writableLength
+  }
+
+  /** This machine's address on this connection. */
+  get localAddress(): string {
+    return `${normalizedIp(this.#socket.localAddress ?? '')}:${this.#socket.localPort ?? 0}`
+  }
+
+  /** Sends a request and resolves with its answer, whatever its code. @throws RemotingError; see the table in README.md. */
+  invoke(request: RemotingCommand, timeoutMs: number): Promise<RemotingCommand> {
+    return new Promise((resolve, reject) => {
+      this.invokeCallback(request, timeoutMs, { responded: resolve, failed: reject })
+    })
+  }
+
+  /** The same without a promise. `handler` may be told before this returns, when the request cannot be sent. Hot. */
+  invokeCallback(request: RemotingCommand, timeoutMs: number, handler: ResponseHandler): void {
+    if (this.#closeReason !== undefined) return handler.failed(this.#closeReason)
+    const opaque = this.#pending.add(handler, timeoutMs)
+    if (opaque === undefined) {
+      const { pendingMax } = this.#limits
+      const detail = { code: 'BUSY', address: this.remoteAddress, pendingMax } as const
+      return handler.failed(new RemotingError(`${pendingMax} requests wait for ${this.remoteAddress} already`, detail))
+    }
+    request.opaque = opaque
+    this.#send(request)
+  }
+
+  /** Sends a request that gets no answer; it is lost without a word when the connection is. */
+  oneway(request: RemotingCommand): void {
+    request.markOneway()
+    request.opaque = this.#pending.nextOpaque()
+    this.#send(request)
+  }
+
+  /**
+   * Answers a request, now or later, in the request's serialize type. Does nothing for a one-way request or when the
+   * connection is gone. Hot.
+   */
+  respond(request: RemotingCommand, response: RemotingCommand): void {
+    assert(!request.isAnswered, 'a request is answered once')
+    request.isAnswered = true
+    if (request.isOneway) {
+      response.releasable?.release()
+      return
+    }
+    response.opaque = request.opaque
+    response.serializeType = request.serializeType
+    response.markResponse()
+    this.#send(response)
+  }
+
+  /** Calls `listener` once when the connection is closed, at once when it is closed already. @returns a function that stops that. */
+  onClose(listener: (connection: Connection) => void): () => void {
+    if (this.isClosed) {
+      listener(this)
+      return () => {}
+    }
+    this.#closeListeners.add(listener)
+    return () => this.#closeListeners.delete(listener)
+  }
+
+  /** Closes at once: what is not written yet is dropped. Idempotent. */
+  close(reason?: RemotingError): void {
+    this.#closed(reason ?? this.#lost('it was closed here'))
+    this.#socket.destroy()
+  }
+
+  /** Writes what was sent so far, then closes. Nothing is read any more. */
+  end(): void {
+    if (this.isClosed || this.#isEnding) return
+    this.#flush()
+    this.#isEnding = true
+    this.#socket.pause()
+    this.#socket.destroySoon()
+  }
+
+  #listen(): void {
+    const socket = this.#socket
+    socket.setNoDelay(true)
+    socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    socket.on('drain', () => this.#drained())
+    socket.on('end', () => this.close(this.#lost('the peer closed it')))
+    socket.on('error', (error) => this.#failed(error))
+    socket.on('close', () => this.close())
+    if (this.#isConnecting) socket.once('connect', () => this.#connected())
+  }
+
+  #connected(): void {
+    this.#isConnecting = false
+    this.lastActiveMs = this.#clock.monotonicMs()
+    this.#scheduleFlush()
+  }
+
+  #read(chunk: Buffer): void {
+    this.lastActiveMs = this.#clock.monotonicMs()
+    try {
+      this.#decoder.push(chunk)
+    } catch (error) {
+      if (!(error instanceof RemotingError)) throw error
+      this.#counters.malformedFrames++
+      this.#logger.warn({ remote: this.remoteAddress, code: error.code, reason: error.message }, 'malformed frame')
+      this.close(error)
+    }
+  }
+
+  /** Hot. @returns false to stop decoding. */
+  #frame(bytes: Buffer, at: number, end: number): boolean {
+    const command = decodeCommand(bytes, at, end)
+    if (!command.isResponse) this.#requestSink(this, command)
+    else if (!this.#pending.complete(command)) this.#counters.strayResponses++
+    return !this.isClosed && !this.#isEnding
+  }
+
+  #send(command: RemotingCommand): void {
+    if (this.#closeReason !== undefined || this.#isEnding) {
+      command.releasable?.release()
+      return
+    }
+    this.#outgoing.push(command)
+    this.#outgoingBytes += commandBodyBytes(command)
+    this.#scheduleFlush()
+  }
+
+  #scheduleFlush(): void {
+    if (this.#isFlushScheduled || this.#isConnecting || this.#outgoing.length === 0) return
+    this.#isFlushScheduled = true
+    this.#clock.defer(this.#flushDeferred)
+  }
+
+  readonly #flushDeferred = (): void => {
+    this.#isFlushScheduled = false
+    this.#flush()
+  }
+
+  /** Writes everything that was sent since the last time with one system call, if the kernel takes it. Hot. */
+  #flush(): void {
+    if (this.#outgoing.length === 0 || this.isClosed || this.#isEnding) return
+    const commands = this.#outgoing
+    this.#outgoing = []
+    this.#outgoingBytes = 0
+    const buffers = encodeFrames(commands)
+    const releasables = releasablesOf(commands)
+    const socket = this.#socket
+    this.lastActiveMs = this.#clock.monotonicMs()
+    if (buffers.length > 1) socket.cork()
+    const last = buffers.length - 1
+    for (let i = 0; i < last; i++) socket.write(buffers[i] as Buffer)
+    const isTaken =
+      releasables === undefined
+        ? socket.write(buffers[last] as Buffer)
+        : socket.write(buffers[last] as Buffer, () => releaseAll(releasables))
+    if (buffers.length > 1) socket.uncork()
+    if (!isTaken) this.#holdBack()
+  }
+
+  #holdBack(): void {
+    const { unwrittenBytes } = this
+    if (unwrittenBytes > this.#limits.unwrittenBytesMax) {
+      this.#logger.warn({ remote: this.remoteAddress, unwrittenBytes }, 'closed a connection whose peer does not read')
+      this.close(this.#lost('its peer does not read'))
+    } else if (unwrittenBytes > this.#limits.unwrittenBytesHigh && !this.#isReadingPaused) {
+      this.#isReadingPaused = true
+      this.#socket.pause()
+    }
+  }
+
+  #drained(): void {
+    if (!this.#isReadingPaused || this.isClosed || this.#isEnding) return
+    this.#isReadingPaused = false
+    this.#socket.resume()
+  }
+
+  #failed(error: Error): void {
+    this.close(this.#isConnecting ? this.#connectFailed(error) : this.#lost(error.message, error))
+  }
+
+  #connectFailed(cause: Error): RemotingError {
+    const detail = { code: 'CONNECT_FAILED', address: this.remoteAddress } as const
+    return new RemotingError(`cannot connect to ${this.remoteAddress}: ${cause.message}`, detail, { cause })
+  }
+
+  #lost(why: string, cause?: unknown): RemotingError {
+    const detail = {
+      code: this.#isConnecting ? 'CONNECT_FAILED' : 'CONNECTION_LOST',
+      address: this.remoteAddress,
+    } as const
+    return new RemotingError(`the connection to ${this.remoteAddress} is gone: ${why}`, detail, { cause })
+  }
+
+  #closed(reason: RemotingError): void {
+    if (this.#closeReason !== undefined) return
+    this.#closeReason = reason
+    const unsent = this.#outgoing
+    this.#outgoing = []
+    this.#outgoingBytes = 0
+    for (const command of unsent) command.releasable?.release()
+    this.#pending.failAll(reason)
+    const listeners = [...this.#closeListeners]
+    this.#closeListeners.clear()
+    for (const listener of listeners) listener(this)
+  }
+}
+
+/** @returns the answer that tells a client about an exception: code 1, the error's name and message. */
+export function systemError(error: unknown): RemotingCommand {
+  const remark = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  return createResponse(ResponseCode.SYSTEM_ERROR, remark)
+}
+
+/** @returns the answer to a request code that nobody handles. */
+export function notSupported(request: RemotingCommand): RemotingCommand {
+  return createResponse(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, ` request type ${request.code} not supported`)
+}
+
+function releasablesOf(commands: readonly RemotingCommand[]): Releasable[] | undefined {
+  let releasables: Releasable[] | undefined
+  for (const { releasable } of commands) if (releasable !== undefined) (releasables ??= []).push(releasable)
+  return releasables
+}
+
+function releaseAll(releasables: readonly Releasable[]): void {
+  for (const releasable of releasables) releasable.release()
+}

@@ -1,0 +1,224 @@
+/**
+ * Frames out of and into a byte stream, however the network cut or glued them.
+ *
+ *   | length: 4 | content: length bytes |
+ *
+ * Always holds:
+ *   - A length is checked against the limit before anything is kept for it.
+ *   - An unfinished frame is kept in one buffer that grows by doubling: what a peer can make us hold is at most twice what
+ *     it sent, however small its pieces, and no stream of pieces is copied more than a few times.
+ *   - After an error the decoder takes nothing more.
+ */
+import { assert } from '@dledger-ts/base'
+import {
+  encodeHeader,
+  type EncodedHeader,
+  HEADER_LENGTH_BYTES,
+  LENGTH_BYTES,
+  type RemotingCommand,
+  SerializeType,
+} from './command.ts'
+import { malformedFrame, RemotingError } from './errors.ts'
+import { utf8Bytes, writeUtf8 } from './text.ts'
+
+/** The largest frame, its length word included. Source: com.rocketmq.remoting.frameMaxLength. */
+export const FRAME_BYTES_MAX = 16_777_216
+/** An unfinished frame up to this size gets its whole buffer at once, a larger one by doubling. */
+const EAGER_BYTES_MAX = 65_536
+/** A body up to this size is copied beside its header; a larger one is written from where it is. */
+const COPIED_BODY_BYTES_MAX = 4096
+
+const HEADER_BYTES_MAX = 0xff_ffff
+const NOTHING = Buffer.alloc(0)
+
+/** Called for each whole frame; its content stands in `bytes` from `at` to `end`. @returns false to stop decoding. */
+export type FrameSink = (bytes: Buffer, at: number, end: number) => boolean
+
+export class FrameDecoder {
+  readonly #sink: FrameSink
+  readonly #frameBytesMax: number
+  /** The beginning of an unfinished frame: the first `#heldBytes` of this buffer. */
+  #held: Buffer = NOTHING
+  #heldBytes = 0
+  /** Whole size of the unfinished frame, length word included; 4 while that word itself is incomplete. */
+  #wantedBytes = LENGTH_BYTES
+  #isStopped = false
+
+  constructor(sink: FrameSink, frameBytesMax = FRAME_BYTES_MAX) {
+    this.#sink = sink
+    this.#frameBytesMax = frameBytesMax
+  }
+
+  /**
+   * Takes what the socket gave. Whole frames are passed on as they stand in it, so it must not change afterwards.
+   *
+   * @throws RemotingError `FRAME_TOO_LARGE`, `MALFORMED_FRAME`, and whatever the sink throws.
+   */
+  push(chunk: Buffer): void {
+    if (this.#isStopped) return
+    try {
+      const from = this.#finishHeld(chunk)
+      if (!this.#isStopped) this.#takeWhole(chunk, from)
+    } catch (error) {
+      this.#stop()
+      throw error
+    }
+  }
+
+  /** Adds to the unfinished frame until it is whole. @returns how much of `chunk` it took. */
+  #finishHeld(chunk: Buffer): number {
+    let from = 0
+    while (this.#heldBytes > 0) {
+      const to = Math.min(from + this.#wantedBytes - this.#heldBytes, chunk.length)
+      this.#hold(chunk, from, to)
+      from = to
+      if (this.#heldBytes < this.#wantedBytes) break
+      if (this.#wantedBytes === LENGTH_BYTES) {
+        // Only the length word was missing: a frame is longer than it, so the loop goes on.
+        this.#wantedBytes = this.#frameBytes(this.#held, 0)
+        continue
+      }
+      const frame = this.#held
+      const frameBytes = this.#wantedBytes
+      this.#forget()
+      if (!this.#sink(frame, LENGTH_BYTES, frameBytes)) this.#stop()
+    }
+    return from
+  }
+
+  /** Passes on the whole frames from `from` on, where they stand, and holds what is left. Hot. */
+  #takeWhole(chunk: Buffer, from: number): void {
+    let at = from
+    while (chunk.length - at >= LENGTH_BYTES) {
+      const frameBytes = this.#frameBytes(chunk, at)
+      if (chunk.length - at < frameBytes) {
+        this.#wantedBytes = frameBytes
+        break
+      }
+      if (!this.#sink(chunk, at + LENGTH_BYTES, at + frameBytes)) return this.#stop()
+      at += frameBytes
+    }
+    this.#hold(chunk, at, chunk.length)
+  }
+
+  /** @returns the whole size of the frame that starts at `at`. */
+  #frameBytes(bytes: Buffer, at: number): number {
+    const length = bytes.readUInt32BE(at)
+    const frameBytes = length + LENGTH_BYTES
+    if (frameBytes > this.#frameBytesMax) {
+      throw new RemotingError(`a frame of ${frameBytes} bytes, at most ${this.#frameBytesMax}`, {
+        code: 'FRAME_TOO_LARGE',
+        bytes: frameBytes,
+        maxBytes: this.#frameBytesMax,
+      })
+    }
+    if (length < HEADER_LENGTH_BYTES) throw malformedFrame(`a frame of ${length} bytes has no header length`)
+    return frameBytes
+  }
+
+  #hold(chunk: Buffer, from: number, to: number): void {
+    if (from === to) return
+    const neededBytes = this.#heldBytes + to - from
+    if (neededBytes > this.#held.length) {
+      const eagerBytes = Math.min(this.#wantedBytes, EAGER_BYTES_MAX)
+      const grown = Buffer.allocUnsafe(
+        Math.max(neededBytes, eagerBytes, Math.min(2 * this.#held.length, this.#wantedBytes)),
+      )
+      this.#held.copy(grown, 0, 0, this.#heldBytes)
+      this.#held = grown
+    }
+    chunk.copy(this.#held, this.#heldBytes, from, to)
+    this.#heldBytes = neededBytes
+  }
+
+  /** The buffer is not used again: the frame's body is a slice of it. */
+  #forget(): void {
+    this.#held = NOTHING
+    this.#heldBytes = 0
+    this.#wantedBytes = LENGTH_BYTES
+  }
+
+  #stop(): void {
+    this.#isStopped = true
+    this.#forget()
+  }
+}
+
+/**
+ * Encodes commands as frames, in order, into as few buffers as it takes: headers and small bodies share one, a large body is
+ * referenced where it is. Hot.
+ */
+export function encodeFrames(commands: readonly RemotingCommand[]): Buffer[] {
+  const headers: EncodedHeader[] = []
+  let copiedBytes = 0
+  for (const command of commands) {
+    const header = encodeHeader(command)
+    headers.push(header)
+    const bodyBytes = commandBodyBytes(command)
+    copiedBytes += LENGTH_BYTES + HEADER_LENGTH_BYTES + headerBytes(header)
+    if (bodyBytes <= COPIED_BODY_BYTES_MAX) copiedBytes += bodyBytes
+  }
+  const target = Buffer.allocUnsafe(copiedBytes)
+  const buffers: Buffer[] = []
+  let from = 0
+  let at = 0
+  for (let i = 0; i < commands.length; i++) {
+    const command = commands[i] as RemotingCommand
+    const bodyBytes = commandBodyBytes(command)
+    at = writeHead(target, at, command, headers[i] as EncodedHeader, bodyBytes)
+    if (bodyBytes === 0) continue
+    const { body } = command
+    if (bodyBytes <= COPIED_BODY_BYTES_MAX) {
+      at = copyBody(target, at, body)
+      continue
+    }
+    buffers.push(target.subarray(from, at))
+    from = at
+    if (Buffer.isBuffer(body)) buffers.push(body)
+    else for (const part of body as readonly Buffer[]) buffers.push(part)
+  }
+  if (at > from) buffers.push(target.subarray(from, at))
+  assert(at === copiedBytes, 'frames have the size that was announced')
+  return buffers
+}
+
+/** @returns the size of a command's body. */
+export function commandBodyBytes(command: RemotingCommand): number {
+  const { body } = command
+  if (body === undefined) return 0
+  if (Buffer.isBuffer(body)) return body.length
+  let bytes = 0
+  for (const part of body) bytes += part.length
+  return bytes
+}
+
+function headerBytes(header: EncodedHeader): number {
+  return typeof header === 'string' ? utf8Bytes(header) : header.length
+}
+
+/** Writes length, type, header length and header. @returns the position after them. */
+function writeHead(
+  target: Buffer,
+  at: number,
+  command: RemotingCommand,
+  header: EncodedHeader,
+  bodyBytes: number,
+): number {
+  const isText = typeof header === 'string'
+  const bytes = headerBytes(header)
+  assert(bytes <= HEADER_BYTES_MAX, 'a header length has 24 bits')
+  target.writeUInt32BE(HEADER_LENGTH_BYTES + bytes + bodyBytes, at)
+  target.writeUInt32BE(bytes, at + LENGTH_BYTES)
+  target[at + LENGTH_BYTES] = isText ? SerializeType.JSON : command.serializeType
+  const headerAt = at + LENGTH_BYTES + HEADER_LENGTH_BYTES
+  if (isText) return writeUtf8(target, header, headerAt, bytes)
+  header.copy(target, headerAt)
+  return headerAt + bytes
+}
+
+function copyBody(target: Buffer, at: number, body: RemotingCommand['body']): number {
+  if (Buffer.isBuffer(body)) return at + body.copy(target, at)
+  let next = at
+  for (const part of body ?? []) next += part.copy(target, next)
+  return next
+}

@@ -1,0 +1,126 @@
+/**
+ * The requests of one side of a connection that wait for their answers.
+ *
+ * Always holds:
+ *   - Each handler is told exactly once: the answer, a timeout, or that the connection is gone.
+ *   - At most `pendingMax` wait; the next one is refused.
+ *   - One timer at most is armed, for the earliest deadline seen when it was armed; an answer never touches it.
+ */
+import { assert, type Clock } from '@dledger-ts/base'
+import type { RemotingCommand } from './command.ts'
+import { RemotingError } from './errors.ts'
+
+/** Told the outcome of a request, exactly once. */
+export interface ResponseHandler {
+  responded(response: RemotingCommand): void
+  failed(error: RemotingError): void
+}
+
+class Pending {
+  readonly handler: ResponseHandler
+  readonly timeoutMs: number
+  readonly deadlineMs: number
+
+  constructor(handler: ResponseHandler, timeoutMs: number, deadlineMs: number) {
+    this.handler = handler
+    this.timeoutMs = timeoutMs
+    this.deadlineMs = deadlineMs
+  }
+}
+
+export class PendingRequests {
+  readonly #clock: Clock
+  readonly #address: string
+  readonly #pendingMax: number
+  readonly #byOpaque = new Map<number, Pending>()
+  #nextOpaque = 0
+  #armedDeadlineMs = Number.POSITIVE_INFINITY
+  #cancelTimer: (() => void) | undefined
+
+  constructor(options: { clock: Clock; address: string; pendingMax: number }) {
+    this.#clock = options.clock
+    this.#address = options.address
+    this.#pendingMax = options.pendingMax
+  }
+
+  get count(): number {
+    return this.#byOpaque.size
+  }
+
+  /** @returns the opaque of a request that expects no answer. */
+  nextOpaque(): number {
+    const opaque = this.#nextOpaque
+    this.#nextOpaque = (opaque + 1) | 0
+    return opaque
+  }
+
+  /** @returns the opaque to send, or undefined when `pendingMax` requests wait already: then `handler` is told nothing. Hot. */
+  add(handler: ResponseHandler, timeoutMs: number): number | undefined {
+    if (this.#byOpaque.size >= this.#pendingMax) return undefined
+    const deadlineMs = this.#clock.monotonicMs() + timeoutMs
+    let opaque = this.nextOpaque()
+    // After 2^32 requests an old one may still wait under this number.
+    while (this.#byOpaque.has(opaque)) opaque = this.nextOpaque()
+    this.#byOpaque.set(opaque, new Pending(handler, timeoutMs, deadlineMs))
+    if (deadlineMs < this.#armedDeadlineMs) this.#arm(deadlineMs)
+    return opaque
+  }
+
+  /** Gives an answer to its handler. @returns false when nobody waits for it (any more). Hot. */
+  complete(response: RemotingCommand): boolean {
+    const pending = this.#byOpaque.get(response.opaque)
+    if (pending === undefined) return false
+    this.#byOpaque.delete(response.opaque)
+    pending.handler.responded(response)
+    return true
+  }
+
+  /** Fails all that wait. */
+  failAll(error: RemotingError): void {
+    this.#disarm()
+    const all = [...this.#byOpaque.values()]
+    this.#byOpaque.clear()
+    for (const pending of all) pending.handler.failed(error)
+  }
+
+  #arm(deadlineMs: number): void {
+    this.#disarm()
+    this.#armedDeadlineMs = deadlineMs
+    this.#cancelTimer = this.#clock.after(Math.max(0, Math.ceil(deadlineMs - this.#clock.monotonicMs())), () => {
+      this.#cancelTimer = undefined
+      this.#armedDeadlineMs = Number.POSITIVE_INFINITY
+      this.#expire()
+    })
+  }
+
+  #disarm(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    this.#armedDeadlineMs = Number.POSITIVE_INFINITY
+  }
+
+  #expire(): void {
+    const nowMs = this.#clock.monotonicMs()
+    const expired: Pending[] = []
+    let earliestMs = Number.POSITIVE_INFINITY
+    for (const [opaque, pending] of this.#byOpaque) {
+      if (pending.deadlineMs <= nowMs) {
+        this.#byOpaque.delete(opaque)
+        expired.push(pending)
+      } else if (pending.deadlineMs < earliestMs) {
+        earliestMs = pending.deadlineMs
+      }
+    }
+    if (earliestMs < Number.POSITIVE_INFINITY) this.#arm(earliestMs)
+    for (const { handler, timeoutMs } of expired) {
+      handler.failed(
+        new RemotingError(`no answer from ${this.#address} within ${timeoutMs} ms`, {
+          code: 'TIMEOUT',
+          address: this.#address,
+          timeoutMs,
+        }),
+      )
+    }
+    assert(this.#cancelTimer !== undefined || this.#byOpaque.size === 0, 'whoever waits has a timer')
+  }
+}
