@@ -35,11 +35,11 @@ export class MemberState {
     this.storeId = options.selfStoreId
     this.log = new LogView(options.log, faults)
     this.membership = new Membership(options)
-    this.term = options.hardState.term
-    this.votedFor = options.hardState.votedFor
-    this.#handedOut = { term: this.term, votedFor: this.votedFor }
-    this.#durable = this.#handedOut
-    assert(this.term >= this.log.lastTerm, 'the term is at least that of the newest entry')
+    // Entries may have become durable before the term in which they came; no vote of that term has left then.
+    this.term = Math.max(options.hardState.term, this.log.lastTerm)
+    this.votedFor = this.term > options.hardState.term ? null : options.hardState.votedFor
+    this.#handedOut = options.hardState
+    this.#durable = options.hardState
     this.appliedIndex = Math.max(options.appliedIndex, this.log.firstIndex - 1)
     this.commitIndex = this.appliedIndex
     assert(this.commitIndex <= this.log.lastIndex, 'what was applied is in the log')
@@ -80,22 +80,32 @@ export class MemberState {
     return lastTerm > this.log.lastTerm || (lastTerm === this.log.lastTerm && lastIndex >= this.log.lastIndex)
   }
 
+  /** Appends entries of one term to the log, and to what is handed out. */
+  append(count: number, term: number, sizes: readonly number[]): void {
+    const first = this.log.lastIndex + 1
+    this.log.append(count, term, sizes, Math.max(0, sizes.length - count))
+    this.outbox.append(first, this.log.lastIndex, term)
+    this.#forgetColdSizes()
+  }
+
+  truncate(from: number): void {
+    assert(from > this.commitIndex, 'a truncation starts above commitIndex')
+    this.outbox.truncate(from)
+    this.log.truncate(from)
+    this.membership.truncate(from)
+  }
+
   commitTo(index: number): void {
     if (index <= this.commitIndex) return
     assert(index <= this.log.lastIndex, 'what is committed is in the log')
     this.commitIndex = index
-    this.forgetColdSizes()
-  }
-
-  /** What is not durable here or not committed stays hot; both are bounded by the leader's limit on uncommitted bytes. */
-  forgetColdSizes(): void {
-    this.log.hot.shrink(this.options.hotBytesMax, Math.min(this.log.durableIndex, this.commitIndex))
+    this.#forgetColdSizes()
   }
 
   persisted(seq: number): void {
     assert(seq <= this.outbox.persistSeq, 'only what was handed out becomes durable')
     this.log.persisted(seq)
-    this.forgetColdSizes()
+    this.#forgetColdSizes()
   }
 
   applied(index: number): void {
@@ -112,5 +122,10 @@ export class MemberState {
     const output = this.outbox.take(hardState, this.commitIndex, role)
     if (output !== null && output.persistSeq > 0) this.log.handedOut(output.persistSeq)
     return output
+  }
+
+  /** What is not durable here or not committed stays hot; both are bounded by the leader's limit on uncommitted bytes. */
+  #forgetColdSizes(): void {
+    this.log.hot.shrink(this.options.hotBytesMax, Math.min(this.log.durableIndex, this.commitIndex))
   }
 }

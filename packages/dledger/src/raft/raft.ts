@@ -73,7 +73,7 @@ export class Raft {
     assert(options.heartbeatTicks > 0, 'a heartbeat is at least a tick')
     assert(options.heartbeatTicks < options.electionTicks, 'heartbeats come faster than elections')
     this.#state = new MemberState(options, faults)
-    this.#reported = { role: this.#role, term: this.#state.term, leader: null, ready: false }
+    this.#reported = { role: this.#role, term: options.hardState.term, leader: null, ready: false }
     this.#restartElectionTimer()
     // Nobody else could lead: nothing to wait for.
     if (this.#state.membership.voterCount === 1) this.#electionTimeout = 1
@@ -323,7 +323,10 @@ export class Raft {
 
   #appendEntries(message: AppendEntries, sizes: readonly number[]): StepResult {
     const state = this.#state
-    if (message.term < state.term && !state.faults.has('old-term-append-accepted')) {
+    if (message.term < state.term) {
+      if (state.faults.has('old-term-append-accepted') && this.#leadership === null && !state.outbox.changesLog) {
+        return new Following(state, message.from).append(message, sizes)
+      }
       // So that a leader that was deposed while it was cut off learns of it.
       state.send({
         type: 'AppendEntriesResponse',
@@ -365,13 +368,12 @@ export class Raft {
   /** Whoever sends appends or heartbeats in our term, or in a higher one, leads it. */
   #follow(message: AppendEntries | Heartbeat): Following | null {
     if (message.term > this.#state.term && !this.#adoptTerm(message.term)) return null
-    assert(this.#leadership === null || this.#state.faults.size > 0, 'one leader in a term')
-    if (this.#leadership !== null) return null
+    assert(this.#leadership === null, 'one leader in a term')
     this.#becomeFollower(message.from)
     this.#leaderElapsed = 0
     this.#electionElapsed = 0
     if (this.#following === null) this.#following = new Following(this.#state, message.from)
-    assert(this.#following.leader === message.from || this.#state.faults.size > 0, 'one leader in a term is followed')
+    assert(this.#following.leader === message.from, 'one leader in a term is followed')
     return this.#following
   }
 
@@ -460,7 +462,8 @@ export class Raft {
       state.isUpToDate(message.lastIndex, message.lastTerm)
     if (granted) {
       state.vote(message.from)
-      this.#becomeFollower(null)
+      // A late copy from the one that has won by this vote changes nothing.
+      if (this.#following === null) this.#becomeFollower(null)
       this.#restartElectionTimer()
     }
     state.send({

@@ -80,17 +80,15 @@ export class Following {
     const log = state.log
     const conflict = this.#firstConflict(message, end)
     if (conflict !== -1) {
-      assert(conflict > state.commitIndex, 'a truncation starts above commitIndex')
       assert(conflict > this.#verifiedIndex, 'a leader never changes its own log')
-      this.#truncate(conflict)
+      state.truncate(conflict)
     } else if (state.faults.has('truncate-on-late-duplicate') && end < log.lastIndex && message.count > 0) {
-      this.#truncate(end + 1)
+      state.truncate(end + 1)
     }
     if (end <= log.lastIndex) return NOTHING_ACCEPTED
     const first = log.lastIndex + 1
     const count = end - log.lastIndex
-    log.append(count, message.entriesTerm, sizes, sizes.length - count)
-    state.outbox.append(first, end, message.entriesTerm)
+    state.append(count, message.entriesTerm, sizes)
     return { acceptedFirst: first, acceptedCount: count }
   }
 
@@ -105,12 +103,6 @@ export class Following {
       at = log.runLastIndex(at) + 1
     }
     return -1
-  }
-
-  #truncate(from: number): void {
-    this.#state.outbox.truncate(from)
-    this.#state.log.truncate(from)
-    this.#state.membership.truncate(from)
   }
 
   #acknowledge(): void {

@@ -90,8 +90,7 @@ export class Leadership {
     }
     if (kind === 'data' && this.#isBusy(sizes)) return 'BUSY'
     const firstIndex = log.lastIndex + 1
-    log.append(sizes.length, state.term, sizes, 0)
-    state.outbox.append(firstIndex, log.lastIndex, state.term)
+    state.append(sizes.length, state.term, sizes)
     if (kind === 'noop') this.#noopIndex = firstIndex
     if (configuration !== undefined && kind === 'configuration') {
       state.membership.append(firstIndex, configuration)

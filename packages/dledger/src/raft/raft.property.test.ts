@@ -1,0 +1,122 @@
+/** Random schedules over three and five cores: safety after each step, and agreement after healing. */
+import { keyedHash } from '@dledger-ts/base'
+import fc from 'fast-check'
+import { describe, test } from 'vitest'
+import { type PlantedFault } from './planted-faults.ts'
+import { Cluster, type TestMember } from './testing/cluster.ts'
+
+type Step = readonly [action: number, which: number, how: number]
+
+/** What may happen, and how often: a row for each share. */
+const ACTIONS: readonly {
+  readonly share: number
+  readonly run: (cluster: Cluster, which: number, how: number) => void
+}[] = [
+  { share: 20, run: (cluster, which) => deliver(cluster, which, { isKept: false }) },
+  { share: 10, run: (cluster) => deliver(cluster, 0, { isKept: false }) },
+  { share: 2, run: (cluster, which) => deliver(cluster, which, { isKept: true }) },
+  { share: 3, run: lose },
+  { share: 10, run: (cluster, which) => withMember(cluster, which, (member) => cluster.tick(member)) },
+  { share: 8, run: (cluster, which) => withMember(cluster, which, (member) => cluster.completeLogWrite(member)) },
+  { share: 6, run: (cluster, which) => withMember(cluster, which, (member) => cluster.completeHardStateWrite(member)) },
+  { share: 6, run: (cluster, which, how) => withMember(cluster, which, (member) => propose(cluster, member, how)) },
+  { share: 3, run: (cluster, which) => withMember(cluster, which, (member) => cluster.apply(member)) },
+  {
+    share: 3,
+    run: (cluster, which, how) => withMember(cluster, which, (member) => cluster.answerColdRead(member, how % 4)),
+  },
+  { share: 2, run: (cluster, which, how) => withMember(cluster, which, (member) => cluster.crash(member, how % 3)) },
+  { share: 4, run: start },
+  { share: 1, run: (cluster, which) => withMember(cluster, which, (member) => member.raft.campaign()) },
+  { share: 1, run: (cluster, which) => withMember(cluster, which, (member) => cluster.bindIdentities(member)) },
+  { share: 1, run: (cluster, which) => withMember(cluster, which, (member) => member.raft.transferLeadership(null)) },
+  { share: 1, run: (cluster, which, how) => withMember(cluster, which, (member) => connection(cluster, member, how)) },
+  { share: 2, run: calm },
+]
+const SHARES = ACTIONS.reduce((sum, action) => sum + action.share, 0)
+
+function run(size: number, seed: number, steps: readonly Step[], faults?: ReadonlySet<PlantedFault>): Cluster {
+  const cluster = new Cluster({
+    size,
+    random: (counter, bound) => keyedHash(seed, 'election', 0, counter) % bound,
+    ...(faults === undefined ? {} : { faults }),
+  })
+  for (const [action, which, how] of steps) {
+    let share = action % SHARES
+    for (const each of ACTIONS) {
+      share -= each.share
+      if (share >= 0) continue
+      each.run(cluster, which, how)
+      break
+    }
+    for (const member of cluster.members) if (member.isUp) cluster.drain(member)
+    cluster.check()
+  }
+  return cluster
+}
+
+function deliver(cluster: Cluster, which: number, { isKept }: { readonly isKept: boolean }): void {
+  if (cluster.network.length === 0) return
+  const letter = cluster.takeLetter(which % cluster.network.length)
+  if (isKept) cluster.network.push(letter)
+  cluster.deliver(letter)
+}
+
+function lose(cluster: Cluster, which: number): void {
+  if (cluster.network.length > 0) cluster.takeLetter(which % cluster.network.length)
+}
+
+function withMember(cluster: Cluster, which: number, what: (member: TestMember) => unknown): void {
+  const member = cluster.members[which % cluster.members.length]
+  if (member?.isUp === true) what(member)
+}
+
+function propose(cluster: Cluster, member: TestMember, how: number): void {
+  cluster.propose(member, 1 + (how % 3))
+}
+
+function start(cluster: Cluster, which: number): void {
+  const member = cluster.members[which % cluster.members.length]
+  if (member?.isUp === false) cluster.start(member)
+}
+
+function connection(cluster: Cluster, member: TestMember, how: number): void {
+  const peer = cluster.members[how % cluster.members.length]
+  if (peer === undefined || peer === member) return
+  if (how % 2 === 0) member.raft.peerConnected(peer.id)
+  else member.raft.peerLost(peer.id)
+}
+
+/** A few ticks without faults, for one side of a partition: so that schedules get anywhere. */
+function calm(cluster: Cluster, which: number, how: number): void {
+  const cutOff = which % (cluster.members.length + 1)
+  const isReached = (id: string): boolean => id !== cluster.members[cutOff]?.id
+  for (let tick = 0; tick < 1 + (how % 12); tick++) {
+    for (const member of cluster.members) if (member.isUp) cluster.tick(member)
+    cluster.settle((from, to) => isReached(from) && isReached(to))
+    cluster.check()
+  }
+  const leader = cluster.leader
+  if (leader !== null && how % 2 === 0) cluster.propose(leader, 1 + (how % 5))
+}
+
+const steps = fc.array(fc.tuple(fc.nat(SHARES - 1), fc.nat(997), fc.nat(997)), {
+  minLength: 60,
+  maxLength: 260,
+  size: 'max',
+})
+
+describe('under crashes, loss, duplication, reordering and partitions', () => {
+  for (const size of [3, 5]) {
+    test(`${size} members stay safe, and agree again when healed (Ongaro §3.6, §3.9)`, { timeout: 120_000 }, () => {
+      fc.assert(
+        fc.property(fc.nat(), steps, (seed, schedule) => {
+          const cluster = run(size, seed, schedule)
+          cluster.heal(200)
+          cluster.check()
+        }),
+        { numRuns: Number(process.env['RAFT_RUNS'] ?? (size === 3 ? 600 : 300)) },
+      )
+    })
+  }
+})

@@ -1,0 +1,454 @@
+/**
+ * Tests only: a group of cores with a plain network and plain disks between them, driven step by step from outside.
+ *
+ * It is the smallest driver that keeps the contract of `output.ts`: messages wait in one list until somebody delivers, drops
+ * or doubles them; writes wait until somebody completes them; a crash keeps what was durable, and nothing else. After each
+ * step `check` holds the group to the safety properties of Raft.
+ */
+import { assert } from '@dledger-ts/base'
+import type { Configuration } from '../configuration.ts'
+import type { MemberId, Message } from '../messages.ts'
+import type { ColdRead, HardTermAndVote, Output, RaftOptions, RoleState } from '../output.ts'
+import { NO_FAULTS, type PlantedFault } from '../planted-faults.ts'
+import { Raft } from '../raft.ts'
+
+export interface TestEntry {
+  readonly term: number
+  readonly value: string
+  readonly configuration: Configuration | null
+}
+export interface Letter {
+  readonly message: Message
+  readonly entries: readonly TestEntry[]
+}
+interface LogWrite {
+  readonly seq: number
+  readonly truncateFrom: number | null
+  readonly firstIndex: number
+  readonly entries: readonly TestEntry[]
+}
+
+export const ENTRY_BYTES = 100
+
+export class TestMember {
+  readonly id: MemberId
+  storeId: string
+  raft!: Raft
+  isUp = false
+  /** In memory, as the core sees it. */
+  log: TestEntry[] = []
+  /** On disk. */
+  durableLog: TestEntry[] = []
+  durableHardState: HardTermAndVote = { term: 0, votedFor: null }
+  logWrites: LogWrite[] = []
+  hardStateWrites: HardTermAndVote[] = []
+  held: Letter[] = []
+  coldReads: ColdRead[] = []
+  commitIndex = -1
+  role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
+  noopTerm = 0
+
+  constructor(id: MemberId) {
+    this.id = id
+    this.storeId = `store-${id}`
+  }
+}
+
+export interface ClusterOptions {
+  readonly size: number
+  readonly random: (counter: number, bound: number) => number
+  readonly faults?: ReadonlySet<PlantedFault>
+  readonly overrides?: Partial<RaftOptions>
+  /** Writes complete by themselves, in order, before the next input. */
+  readonly writesComplete?: boolean
+}
+
+export class Cluster {
+  readonly members: TestMember[] = []
+  readonly network: Letter[] = []
+  /** What anybody ever committed. */
+  readonly committed: TestEntry[] = []
+  readonly #leaders = new Map<number, MemberId>()
+  readonly #options: ClusterOptions
+  readonly #faults: ReadonlySet<PlantedFault>
+  #draws = 0
+  #values = 0
+
+  constructor(options: ClusterOptions) {
+    this.#options = options
+    this.#faults = options.faults ?? NO_FAULTS
+    for (let i = 0; i < options.size; i++) this.members.push(new TestMember(`n${i}`))
+    for (const member of this.members) this.start(member)
+  }
+
+  member(id: MemberId): TestMember {
+    const found = this.members.find((member) => member.id === id)
+    assert(found !== undefined, 'a message names a member')
+    return found
+  }
+
+  /** The leader of the highest term among those that are up. */
+  get leader(): TestMember | null {
+    let leader: TestMember | null = null
+    for (const member of this.members) {
+      if (!member.isUp || member.raft.status().role !== 'LEADER') continue
+      if (leader === null || member.raft.status().term > leader.raft.status().term) leader = member
+    }
+    return leader
+  }
+
+  start(member: TestMember): void {
+    assert(!member.isUp, 'a member is started when it is down')
+    member.log = [...member.durableLog]
+    member.logWrites = []
+    member.hardStateWrites = []
+    member.held = []
+    member.coldReads = []
+    member.commitIndex = -1
+    member.noopTerm = 0
+    member.role = { role: 'FOLLOWER', term: member.durableHardState.term, leader: null, ready: false }
+    const termRuns: { firstIndex: number; term: number }[] = []
+    const configurations: { index: number; configuration: Configuration }[] = []
+    for (const [index, entry] of member.log.entries()) {
+      if (termRuns.at(-1)?.term !== entry.term) termRuns.push({ firstIndex: index, term: entry.term })
+      if (entry.configuration !== null) configurations.push({ index, configuration: entry.configuration })
+    }
+    member.raft = new Raft(
+      {
+        self: member.id,
+        selfStoreId: member.storeId,
+        bootstrapVoters: this.members.map((each) => each.id),
+        heartbeatTicks: 1,
+        electionTicks: 4,
+        random: { below: (bound) => this.#options.random(this.#draws++, bound) },
+        inflightBytesMax: 10 * ENTRY_BYTES,
+        appendBytesMax: 4 * ENTRY_BYTES,
+        uncommittedBytesMax: 20 * ENTRY_BYTES,
+        hotBytesMax: 6 * ENTRY_BYTES,
+        hardState: member.durableHardState,
+        log: { firstIndex: 0, lastIndex: member.log.length - 1, prevTerm: 0, termRuns, configurations },
+        appliedIndex: -1,
+        ...this.#options.overrides,
+      },
+      this.#faults,
+    )
+    member.isUp = true
+  }
+
+  /** The process dies. The first `written` of its unfinished log writes reached the disk all the same. */
+  crash(member: TestMember, written = 0): void {
+    for (const write of member.logWrites.slice(0, written)) writeTo(member.durableLog, write)
+    member.isUp = false
+  }
+
+  /** The disk is replaced by an empty one. */
+  wipe(member: TestMember): void {
+    assert(!member.isUp, 'a disk is replaced while the member is down')
+    member.durableLog = []
+    member.durableHardState = { term: 0, votedFor: null }
+    member.storeId += '*'
+  }
+
+  tick(member: TestMember): void {
+    member.raft.tick()
+    this.#drain(member)
+  }
+
+  /** Delivers a message that is in the network; whether it stays there, for a second time, is the caller's choice. */
+  deliver(letter: Letter): void {
+    const member = this.member(letter.message.to)
+    if (!member.isUp) return
+    this.#drain(member)
+    const result = member.raft.step(
+      letter.message,
+      letter.entries.map(() => ENTRY_BYTES),
+    )
+    this.#drain(member, letter)
+    if (result.acceptedFirst >= 0) {
+      for (let i = 0; i < result.acceptedCount; i++) {
+        const configuration = member.log[result.acceptedFirst + i]?.configuration ?? null
+        if (configuration !== null) member.raft.configurationAppended(result.acceptedFirst + i, configuration)
+      }
+    }
+    this.#drain(member)
+  }
+
+  takeLetter(at: number): Letter {
+    const letter = this.network[at]
+    assert(letter !== undefined, 'a delivered message is in the network')
+    this.network.splice(at, 1)
+    return letter
+  }
+
+  /** @returns whether the entries were taken. */
+  propose(member: TestMember, count: number): boolean {
+    const placed = member.raft.propose('data', Array<number>(count).fill(ENTRY_BYTES))
+    if (typeof placed === 'string') return false
+    for (let i = 0; i < count; i++) {
+      member.log.push({ term: placed.term, value: `v${this.#values++}`, configuration: null })
+    }
+    return true
+  }
+
+  bindIdentities(member: TestMember): boolean {
+    const configuration = member.raft.configurationToPropose()
+    if (configuration === null) return false
+    const placed = member.raft.propose('configuration', [ENTRY_BYTES], configuration)
+    if (typeof placed === 'string') return false
+    member.log.push({ term: placed.term, value: 'configuration', configuration })
+    return true
+  }
+
+  /** The oldest unfinished log write completes. */
+  completeLogWrite(member: TestMember): boolean {
+    const write = member.logWrites.shift()
+    if (write === undefined) return false
+    writeTo(member.durableLog, write)
+    member.raft.persisted(write.seq)
+    return true
+  }
+
+  /** The oldest unfinished hard state write completes; the core hears of it when it was the newest. */
+  completeHardStateWrite(member: TestMember): boolean {
+    const write = member.hardStateWrites.shift()
+    if (write === undefined) return false
+    member.durableHardState = write
+    if (member.hardStateWrites.length === 0) {
+      for (const letter of member.held) this.#post(member, letter)
+      member.held = []
+      member.raft.hardStatePersisted()
+    }
+    return true
+  }
+
+  apply(member: TestMember): void {
+    member.raft.applied(member.commitIndex)
+  }
+
+  answerColdRead(member: TestMember, count: number): boolean {
+    const read = member.coldReads.shift()
+    if (read === undefined) return false
+    const available = Math.min(read.lastIndex - read.firstIndex + 1, Math.floor(read.bytesMax / ENTRY_BYTES), count)
+    member.raft.coldRead(read.peer, read.firstIndex, available, available * ENTRY_BYTES)
+    return true
+  }
+
+  /** Hands out what the core wants, as `output.ts` orders it, until there is nothing more. */
+  drain(member: TestMember): void {
+    this.#drain(member)
+  }
+
+  /** One calm moment: everything that can complete completes, and all messages arrive, in order; ticks do not pass. */
+  settle(isConnected: (from: MemberId, to: MemberId) => boolean = () => true): void {
+    for (let round = 0; round < 500; round++) {
+      let progress = false
+      for (const member of this.members) {
+        if (!member.isUp) continue
+        this.#drain(member)
+        while (this.completeHardStateWrite(member)) progress = true
+        while (this.completeLogWrite(member)) progress = true
+        while (this.answerColdRead(member, 1000)) progress = true
+        this.apply(member)
+        this.#drain(member)
+      }
+      const letters = this.network.splice(0)
+      for (const letter of letters) {
+        if (!isConnected(letter.message.from, letter.message.to)) continue
+        this.deliver(letter)
+        progress = true
+      }
+      if (!progress) return
+    }
+    assert(false, 'a calm group comes to rest')
+  }
+
+  /** Ticks pass for all, each followed by a calm moment, until `done`. @returns how many it took. */
+  runUntil(
+    done: () => boolean,
+    ticksMax: number,
+    isConnected: (from: MemberId, to: MemberId) => boolean = () => true,
+  ): number {
+    for (let ticks = 0; ticks <= ticksMax; ticks++) {
+      if (done()) return ticks
+      for (const member of this.members) if (member.isUp) this.tick(member)
+      this.settle(isConnected)
+      this.check()
+    }
+    assert(false, 'a calm group gets there in time')
+    return -1
+  }
+
+  /** Lets `member` win an election, in a group in which everybody can hear it. */
+  elect(member: TestMember): void {
+    for (const each of this.members) {
+      if (each.isUp && each.role.leader !== null && each !== member) each.raft.peerLost(each.role.leader)
+      if (each.isUp) this.#drain(each)
+    }
+    member.raft.campaign()
+    this.settle()
+  }
+
+  /** Everybody is up, and lives long enough to agree again. @returns the ticks it took. */
+  heal(ticksMax: number): number {
+    for (const member of this.members) if (!member.isUp) this.start(member)
+    for (const member of this.members) {
+      for (const peer of this.members) if (peer !== member) member.raft.peerConnected(peer.id)
+      this.#drain(member)
+    }
+    return this.runUntil(() => this.#hasConverged(), ticksMax)
+  }
+
+  /** The safety properties, over all members. */
+  check(): void {
+    for (const member of this.members) {
+      if (!member.isUp) continue
+      member.raft.checkInvariants()
+      const { role, term, lastIndex, durableIndex } = member.raft.status()
+      assert(lastIndex === member.log.length - 1, 'core and log agree on the last index')
+      for (let index = 0; index <= lastIndex; index++) {
+        assert(member.raft.termAt(index) === member.log[index]?.term, 'core and log agree on the terms')
+      }
+      for (let index = 0; index <= durableIndex; index++) {
+        assert(same(member.durableLog[index], member.log[index]), 'what counts as durable is on the disk')
+      }
+      if (role !== 'LEADER') continue
+      const other = this.#leaders.get(term)
+      assert(other === undefined || other === member.id, 'election safety: one leader in a term')
+      if (other !== undefined) continue
+      this.#leaders.set(term, member.id)
+      for (const [index, entry] of this.committed.entries()) {
+        assert(same(member.log[index], entry), 'leader completeness: a leader has all that is committed')
+      }
+    }
+    for (const a of this.members) {
+      for (const b of this.members) if (a.id < b.id) checkLogMatching(a.log, b.log)
+    }
+  }
+
+  #hasConverged(): boolean {
+    const leader = this.leader
+    if (leader === null || !leader.raft.status().ready) return false
+    return this.members.every((member) => {
+      const { lastIndex, commitIndex, durableIndex } = member.raft.status()
+      return lastIndex === commitIndex && durableIndex === lastIndex && lastIndex === leader.log.length - 1
+    })
+  }
+
+  #drain(member: TestMember, letter: Letter | null = null): void {
+    for (;;) {
+      if (member.role.role === 'LEADER' && member.noopTerm < member.role.term) this.#proposeNoop(member)
+      const output = member.raft.takeOutput()
+      if (output === null) return
+      this.#handle(member, output, letter)
+      if (this.#options.writesComplete === true) {
+        while (this.completeHardStateWrite(member)) continue
+        while (this.completeLogWrite(member)) continue
+      }
+    }
+  }
+
+  #proposeNoop(member: TestMember): void {
+    member.noopTerm = member.role.term
+    const placed = member.raft.propose('noop', [ENTRY_BYTES])
+    assert(typeof placed !== 'string', 'a new leader proposes its no-op')
+    member.log.push({ term: placed.term, value: `noop ${placed.term}`, configuration: null })
+  }
+
+  #handle(member: TestMember, output: Output, letter: Letter | null): void {
+    if (output.hardState !== null) member.hardStateWrites.push(output.hardState)
+    if (output.persistSeq > 0) this.#write(member, output, letter)
+    for (const message of output.send) this.#post(member, this.#letter(member, message))
+    for (const message of output.sendAfterHardState) member.held.push(this.#letter(member, message))
+    member.coldReads.push(...output.coldReads)
+    assert(output.commitIndex >= member.commitIndex, 'commitIndex never decreases')
+    for (let index = member.commitIndex + 1; index <= output.commitIndex; index++) this.#commit(member, index)
+    member.commitIndex = output.commitIndex
+    if (output.role !== null) member.role = output.role
+  }
+
+  #write(member: TestMember, output: Output, letter: Letter | null): void {
+    if (output.truncateFrom !== null) {
+      assert(output.truncateFrom > member.commitIndex, 'nothing committed is truncated')
+      member.log.length = output.truncateFrom
+    }
+    let entries: readonly TestEntry[] = []
+    if (output.append !== null) {
+      const { firstIndex, lastIndex, term } = output.append
+      if (letter?.message.type === 'AppendEntries') {
+        assert(firstIndex === member.log.length, 'an append continues the log')
+        const start = letter.message.prevIndex + 1
+        member.log.push(...letter.entries.slice(firstIndex - start, lastIndex + 1 - start))
+      }
+      entries = member.log.slice(firstIndex, lastIndex + 1)
+      assert(
+        entries.length === lastIndex + 1 - firstIndex && entries.every((entry) => entry.term === term),
+        'an append is of one term',
+      )
+    }
+    member.logWrites.push({
+      seq: output.persistSeq,
+      truncateFrom: output.truncateFrom,
+      firstIndex: output.append?.firstIndex ?? member.log.length,
+      entries,
+    })
+  }
+
+  #letter(member: TestMember, message: Message): Letter {
+    if (message.type !== 'AppendEntries') return { message, entries: [] }
+    const entries = member.log.slice(message.prevIndex + 1, message.prevIndex + 1 + message.count)
+    assert(entries.length === message.count, 'an AppendEntries carries entries of the log')
+    assert(
+      entries.every((entry) => entry.term === message.entriesTerm),
+      'an AppendEntries carries one term',
+    )
+    assert(message.bytes === message.count * ENTRY_BYTES, 'an AppendEntries knows its size')
+    return { message, entries }
+  }
+
+  /** What leaves a member may say only what its disk says too. */
+  #post(member: TestMember, letter: Letter): void {
+    const { message } = letter
+    const hardState = member.durableHardState
+    if (message.type !== 'PreVote' && !(message.type === 'PreVoteResponse' && message.granted)) {
+      assert(message.term <= hardState.term, 'no message reveals a term that is not durable')
+    }
+    if (message.type === 'RequestVoteResponse' && message.granted && message.term === hardState.term) {
+      assert(hardState.votedFor === message.to, 'no message reveals a vote that is not durable')
+    }
+    if (message.type === 'AppendEntriesResponse' && message.success) {
+      assert(message.matchIndex < member.durableLog.length, 'only what is durable is acknowledged')
+    }
+    this.network.push(letter)
+  }
+
+  #commit(member: TestMember, index: number): void {
+    const entry = member.log[index]
+    assert(entry !== undefined, 'what is committed is in the log')
+    const known = this.committed[index]
+    if (known !== undefined) {
+      assert(same(known, entry), 'what is committed never changes')
+      return
+    }
+    const copies = this.members.filter((each) => same(each.durableLog[index], entry)).length
+    assert(copies > this.members.length / 2, 'what is committed is durable on a majority')
+    assert(this.committed.length === index, 'entries are committed in order')
+    this.committed.push(entry)
+  }
+}
+
+function writeTo(log: TestEntry[], write: LogWrite): void {
+  if (write.truncateFrom !== null) log.length = Math.min(log.length, write.truncateFrom)
+  if (write.entries.length === 0) return
+  assert(log.length === write.firstIndex, 'writes reach the disk in order')
+  log.push(...write.entries)
+}
+
+function same(a: TestEntry | undefined, b: TestEntry | undefined): boolean {
+  return a !== undefined && b !== undefined && a.term === b.term && a.value === b.value
+}
+
+function checkLogMatching(a: readonly TestEntry[], b: readonly TestEntry[]): void {
+  let at = Math.min(a.length, b.length) - 1
+  while (at >= 0 && a[at]?.term !== b[at]?.term) at--
+  for (; at >= 0; at--) assert(same(a[at], b[at]), 'log matching: equal index and term, equal logs up to there')
+}
