@@ -139,7 +139,7 @@ export class LogNode {
     this.#options = options
     this.#settings = options.settings
     this.#faults = options.plantedDriverFaults ?? new Set()
-    this.#hot = new HotTail(options.settings.hotBytesMax + 2 * options.settings.appendBytesMax)
+    this.#hot = new HotTail(options.settings.hotBytesMax)
   }
 
   /** Opens the directory (synchronously, recovering it), then joins the group. @throws nothing: `callback` gets the error. */
@@ -487,7 +487,8 @@ export class LogNode {
       this.#proposeQueued()
       this.#apply()
       this.#drain(null)
-      this.#hot.shrink(this.#appliedIndex)
+      // Whatever the core takes for hot is kept: it sends that without asking for it.
+      this.#hot.shrink(Math.min(this.#appliedIndex, this.#raft.hotFirstIndex - 1))
     })
   }
 
