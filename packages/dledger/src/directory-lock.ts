@@ -40,7 +40,7 @@ export function lockDirectory(disk: Disk, directory: string, owner: LockOwner): 
     const present = disk.createExclusiveSync(path, content)
     if (present === null) return heldLock(disk, path)
     refuseIfAlive(present, directory, owner)
-    removeStale(disk, { path, stale: present, content, directory, owner })
+    if (takeOver(disk, { path, stale: present, content, directory, owner })) return heldLock(disk, path)
   }
   throw inUse(directory, 'another process, which is starting too')
 }
@@ -64,19 +64,21 @@ interface StaleLock {
   readonly owner: LockOwner
 }
 
-/** Only the maker of the second file removes a stale lock, and only while it is still the one that was judged. */
-function removeStale(disk: Disk, lock: StaleLock): void {
+/** Only the maker of the second file replaces a stale lock, and only while it is still the one that was judged. */
+function takeOver(disk: Disk, lock: StaleLock): boolean {
   const takeover = `${lock.path}.takeover`
   const other = disk.createExclusiveSync(takeover, lock.content)
   if (other !== null) {
     refuseIfAlive(other, lock.directory, lock.owner)
     disk.removeSync(takeover) // Its maker died while taking over.
-    return
+    return false
   }
   try {
-    // Made exclusively only to read it: a lock that vanished meanwhile is put back by nobody, so this one goes too.
     const present = disk.createExclusiveSync(lock.path, lock.content)
-    if (present === null || present === lock.stale) disk.removeSync(lock.path)
+    if (present === null) return true // Its holder's successor came and went.
+    if (present !== lock.stale) return false
+    disk.removeSync(lock.path)
+    return disk.createExclusiveSync(lock.path, lock.content) === null
   } finally {
     disk.removeSync(takeover)
   }
@@ -84,8 +86,7 @@ function removeStale(disk: Disk, lock: StaleLock): void {
 
 function refuseIfAlive(present: string, directory: string, owner: LockOwner): void {
   const holder = decode(present)
-  // Half a lock file: its maker died, or is just writing it. Its bytes are few and written at once.
-  if (holder === null) return
+  if (holder === null) return // Not written by us, or cut off by a power failure: nobody lives behind it.
   if (!owner.isAlive(holder.pid, holder.processStart, holder.bootId)) return
   throw inUse(directory, `process ${holder.pid}`)
 }

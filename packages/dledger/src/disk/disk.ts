@@ -23,6 +23,7 @@ export interface DiskFile {
   sizeSync(): number
   /** Grows sparsely or cuts. */
   truncateSync(size: number): void
+  /** Nothing is under way on the file. */
   closeSync(): void
 }
 

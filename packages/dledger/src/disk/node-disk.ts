@@ -5,9 +5,10 @@
  *   D1  callbacks never run from within the call.
  *   D2  after a failed write or sync all that follows on the file fails with that first error; a sync is never tried again,
  *       because the kernel may have dropped the pages that it could not write.
- *   D3  a descriptor is closed only when nothing is under way on it, so its number cannot be given to another file meanwhile.
+ *   D3  a file is closed only when nothing is under way on it: its descriptor's number could be another file's meanwhile.
  */
 import fs from 'node:fs'
+import { assert } from '@dledger-ts/base'
 import type { Disk, DiskCallback, DiskFile } from './disk.ts'
 
 export const nodeDisk: Disk = {
@@ -39,14 +40,35 @@ export const nodeDisk: Disk = {
     }
   },
   createExclusiveSync: (file, content) => {
+    // A link makes name and content appear together: nobody ever reads half a lock.
+    const draft = `${file}.${process.pid}.${drafts++}`
+    fs.writeFileSync(draft, content)
     try {
-      fs.writeFileSync(file, content, { flag: 'wx' })
-    } catch (error) {
-      if (!isCode(error, 'EEXIST')) throw error
-      return fs.readFileSync(file, 'utf8')
+      for (;;) {
+        const present = linkOrRead(draft, file)
+        if (present !== undefined) return present
+      }
+    } finally {
+      fs.unlinkSync(draft)
     }
-    return null
   },
+}
+let drafts = 0
+
+/** @returns null when linked, the content that is there, or undefined when that vanished in between. */
+function linkOrRead(draft: string, file: string): string | null | undefined {
+  try {
+    fs.linkSync(draft, file)
+    return null
+  } catch (error) {
+    if (!isCode(error, 'EEXIST')) throw error
+  }
+  try {
+    return fs.readFileSync(file, 'utf8')
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error
+    return undefined
+  }
 }
 
 function isCode(error: unknown, code: string): boolean {
@@ -58,7 +80,6 @@ class NodeDiskFile implements DiskFile {
   readonly #fd: number
   #failure: Error | null = null
   #underWay = 0
-  #closing = false
   #closed = false
 
   constructor(file: string, fd: number) {
@@ -82,7 +103,7 @@ class NodeDiskFile implements DiskFile {
           error = new Error(`nothing more could be written to ${this.path} at ${at}`)
         }
       }
-      this.#done()
+      this.#underWay--
       if (error !== null) this.#failure ??= error
       callback(this.#failure)
     }
@@ -91,11 +112,7 @@ class NodeDiskFile implements DiskFile {
   }
 
   read(target: Buffer, at: number, callback: (error: Error | null, bytesRead: number) => void): void {
-    if (this.#failure !== null || this.#closing) {
-      const error = this.#failure ?? new Error(`${this.path} is closed`)
-      setImmediate(() => callback(error, 0))
-      return
-    }
+    if (this.#refused((error) => callback(error, 0))) return
     this.#underWay++
     this.#readRest(target, 0, at, callback)
   }
@@ -110,7 +127,7 @@ class NodeDiskFile implements DiskFile {
       if (error === null && count > 0 && filled + count < target.length) {
         return this.#readRest(target, filled + count, at, callback)
       }
-      this.#done()
+      this.#underWay--
       callback(error, error === null ? filled + count : 0)
     })
   }
@@ -119,7 +136,7 @@ class NodeDiskFile implements DiskFile {
     if (this.#refused(callback)) return
     this.#underWay++
     fs.fdatasync(this.#fd, (error) => {
-      this.#done()
+      this.#underWay--
       if (error !== null) this.#failure ??= error
       callback(this.#failure)
     })
@@ -155,25 +172,18 @@ class NodeDiskFile implements DiskFile {
     this.#orPoison(() => fs.ftruncateSync(this.#fd, size))
   }
 
+  /** Idempotent. */
   closeSync(): void {
-    this.#closing = true
-    this.#closeWhenIdle()
-  }
-
-  #done(): void {
-    this.#underWay--
-    this.#closeWhenIdle()
-  }
-
-  #closeWhenIdle(): void {
-    if (!this.#closing || this.#closed || this.#underWay > 0) return
+    assert(this.#underWay === 0, 'a file is closed when nothing is under way on it')
+    if (this.#closed) return
     this.#closed = true
     fs.closeSync(this.#fd)
   }
 
   #refused(callback: DiskCallback): boolean {
-    if (this.#failure === null && !this.#closing) return false
-    const error = this.#failure ?? new Error(`${this.path} is closed`)
+    assert(!this.#closed, 'a closed file is not used')
+    const error = this.#failure
+    if (error === null) return false
     setImmediate(() => callback(error))
     return true
   }

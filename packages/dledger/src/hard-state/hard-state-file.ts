@@ -58,6 +58,7 @@ export class HardStateFile {
   /** The slot that counts. */
   #slot: number
   #underWay = false
+  #closing = false
   #waiting: DiskCallback[] = []
 
   /**
@@ -118,6 +119,7 @@ export class HardStateFile {
 
   /** Makes `state` durable. Those handed in while a write is under way share the next one, which writes the last of them. */
   write(state: HardState, callback: DiskCallback): void {
+    assert(!this.#closing, 'a closed hard state is not written')
     this.#state = state
     this.#waiting.push(callback)
     if (!this.#underWay) this.#writeNext()
@@ -131,6 +133,7 @@ export class HardStateFile {
       this.#underWay = false
       // Before the callbacks, which may hand in the next state.
       if (this.#waiting.length > 0) this.#writeNext()
+      else if (this.#closing) this.#file.closeSync()
       for (const callback of callbacks) callback(error)
     }
     const { bytes, at } = this.#nextSlot()
@@ -155,8 +158,10 @@ export class HardStateFile {
     return { bytes: encodeSlot(this.#state, this.#sequence), at: this.#slot * SLOT_BYTES }
   }
 
+  /** What is under way ends first. */
   closeSync(): void {
-    this.#file.closeSync()
+    this.#closing = true
+    if (!this.#underWay) this.#file.closeSync()
   }
 }
 

@@ -25,6 +25,7 @@ import { corruptAt, type SegmentDirectory } from './segment-directory.ts'
 export const UNSYNCED_INDEX_UNITS_MAX = 32_768
 /** Smallest piece that a disk writes whole. */
 const SECTOR_BYTES = 512
+const MAGIC_BYTES = 4
 
 export interface TermRun {
   readonly firstIndex: number
@@ -326,13 +327,18 @@ class Examination {
     return { kind: 'entry', header }
   }
 
-  /** Is a sector under the entry at `pos` zero all over? `header` is null where the header itself is in doubt. */
+  /**
+   * Was a sector of the entry at `pos` never written? Those it has for itself are zero then; the first one, which it shares with
+   * the entries before it, is zero from `pos` on, and says so if it would hold the last byte of the magic, which is not zero.
+   * `header` is null where the header itself is in doubt.
+   */
   #isUnwritten(pos: number, header: EntryHeader | null): boolean {
-    const { fileBytes } = this.#data
     const end = pos + (header?.size ?? ENTRY_HEADER_BYTES)
-    for (let sector = fileStartOf(pos, SECTOR_BYTES); sector < end; sector += SECTOR_BYTES) {
-      const bytes = Math.min(SECTOR_BYTES, fileBytes - (sector % fileBytes))
-      if (isZero(this.#window.bytes(sector, bytes))) return true
+    const firstSector = fileStartOf(pos, SECTOR_BYTES)
+    for (let sector = firstSector; sector < end; sector += SECTOR_BYTES) {
+      const from = Math.max(pos, sector)
+      const to = Math.min(sector + SECTOR_BYTES, fileStartOf(pos, this.#data.fileBytes) + this.#data.fileBytes)
+      if (to - from >= MAGIC_BYTES && isZero(this.#window.bytes(from, to - from))) return true
     }
     return false
   }

@@ -5,7 +5,6 @@
  *   P1  data files go before what they follow, and each step leaves a log that recovery accepts: a crash in between is a shorter log.
  *   P2  all of it is synced when it returns.
  */
-import type { DiskFile } from '../disk/disk.ts'
 import { decodeEntryHeader } from './entry-codec.ts'
 import { ENTRY_HEADER_BYTES } from './entry-batch.ts'
 import { encodeIndexUnit, INDEX_UNIT_BYTES } from './index-codec.ts'
@@ -13,6 +12,7 @@ import { BLANK_BYTES, fileStartOf, isBlank } from './layout.ts'
 import type { RecoveredLog } from './recovery.ts'
 import { ScanWindow } from './scan-window.ts'
 import { corruptAt, type SegmentDirectory } from './segment-directory.ts'
+import type { SegmentFile } from './segment-file.ts'
 
 const ZEROS = Buffer.alloc(1 << 20)
 /** Zero writes end here and there only at multiples of this, so no page is ever half old and half zero. */
@@ -29,7 +29,7 @@ export interface NewEnd {
 }
 
 /** Cuts a healthy log back. @returns the removed files. */
-export function cutLog(data: SegmentDirectory, index: SegmentDirectory, end: NewEnd): DiskFile[] {
+export function cutLog(data: SegmentDirectory, index: SegmentDirectory, end: NewEnd): SegmentFile[] {
   const removed = removeAfter(data, end.endPos)
   if (removed.length > 0) {
     data.syncDirectorySync()
@@ -47,7 +47,7 @@ export function cutLog(data: SegmentDirectory, index: SegmentDirectory, end: New
 }
 
 /** Removes the files that hold nothing before `endPos`. */
-function removeAfter(segments: SegmentDirectory, endPos: number): DiskFile[] {
+function removeAfter(segments: SegmentDirectory, endPos: number): SegmentFile[] {
   const start = fileStartOf(endPos, segments.fileBytes)
   return segments.removeFrom(start === endPos ? start : start + segments.fileBytes)
 }
@@ -74,11 +74,11 @@ export function repairLog(
   const unitsEnd = (found.lastIndex + 1) * INDEX_UNIT_BYTES
   removeAfter(index, unitsEnd)
   index.cutFileAt(unitsEnd)
+  data.completeSizes()
+  index.completeSizes()
   // What was only in the page cache is reported as present: make it durable first.
-  for (const segments of [data, index]) {
-    for (const start of segments.starts) if (start >= found.syncFrom || segments === index) segments.syncSync(start)
-    segments.syncDirectorySync()
-  }
+  data.syncSync(found.syncFrom)
+  index.syncSync(0)
   return { cutBytes, rebuiltIndexUnits }
 }
 
@@ -99,17 +99,14 @@ function cutTail(data: SegmentDirectory, found: RecoveredLog): number {
       pos += count
     }
   }
-  let cutFrom = endPos
-  if (data.has(start)) {
-    const measured = Math.min(start + data.fileBytes, endPos + TAIL_SCAN_BYTES)
-    measure(endPos, measured)
-    if (lastNonZero < 0) cutFrom = measured
-  }
+  const fileEnd = start + data.fileBytes
+  const measured = Math.min(fileEnd, endPos + TAIL_SCAN_BYTES)
+  measure(endPos, measured)
+  const cutFrom = lastNonZero < 0 ? measured : endPos
   for (const later of data.starts)
     if (later > endPos) measure(later, Math.min(later + data.fileBytes, later + TAIL_SCAN_BYTES))
   removeAfter(data, endPos)
-  if (cutFrom < start + data.fileBytes || (data.has(start) && data.file(start).sizeSync() < data.fileBytes))
-    data.cutFileAt(cutFrom)
+  if (cutFrom < fileEnd) data.cutFileAt(cutFrom)
   const cutBytes = lastNonZero < 0 ? 0 : lastNonZero + 1 - endPos
   return found.torn === null ? cutBytes : Math.max(1, cutBytes)
 }

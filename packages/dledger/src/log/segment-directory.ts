@@ -7,9 +7,10 @@
  *   S3  creations and removals are remembered in `directoryDirty` until the directory is synced.
  */
 import { assert } from '@dledger-ts/base'
-import type { Disk, DiskCallback, DiskFile } from '../disk/disk.ts'
+import type { Disk, DiskCallback } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
 import { fileStartOf } from './layout.ts'
+import { SegmentFile } from './segment-file.ts'
 
 const NAME = /^\d{20}$/
 
@@ -19,7 +20,7 @@ export class SegmentDirectory {
   readonly #disk: Disk
   /** Start offsets of the files that exist, ascending. */
   readonly #starts: number[] = []
-  readonly #open = new Map<number, DiskFile>()
+  readonly #open = new Map<number, SegmentFile>()
   directoryDirty = false
 
   constructor(disk: Disk, path: string, fileBytes: number) {
@@ -60,22 +61,22 @@ export class SegmentDirectory {
   }
 
   /** The file that starts at `start`, which exists. */
-  file(start: number): DiskFile {
+  file(start: number): SegmentFile {
     let file = this.#open.get(start)
     if (file === undefined) {
-      file = this.#disk.openSync(this.nameOf(start), { create: false })
+      file = new SegmentFile(this.#disk.openSync(this.nameOf(start), { create: false }), start)
       this.#open.set(start, file)
     }
     return file
   }
 
   /** The file that starts at `start`, made with its full size where it is missing. */
-  fileOrCreate(start: number): DiskFile {
+  fileOrCreate(start: number): SegmentFile {
     const open = this.#open.get(start)
     if (open !== undefined) return open
     if (this.has(start)) return this.file(start)
-    if (this.#starts.length === 0) this.#disk.makeDirectorySync(this.path)
-    const file = this.#disk.openSync(this.nameOf(start), { create: true })
+    if (this.#starts.length === 0) this.#makeDirectory()
+    const file = new SegmentFile(this.#disk.openSync(this.nameOf(start), { create: true }), start)
     file.truncateSync(this.fileBytes)
     this.#open.set(start, file)
     this.#starts.push(start)
@@ -84,54 +85,64 @@ export class SegmentDirectory {
     return file
   }
 
+  #makeDirectory(): void {
+    this.#disk.makeDirectorySync(this.path)
+    this.#disk.syncDirectorySync(this.path.slice(0, Math.max(1, this.path.lastIndexOf('/'))))
+  }
+
+  /** The file that holds `pos`, or null where there is none. */
+  fileOf(pos: number): SegmentFile | null {
+    const start = fileStartOf(pos, this.fileBytes)
+    return this.#open.get(start) ?? (this.has(start) ? this.file(start) : null)
+  }
+
   /** Fills `target` with the bytes from `pos` on; zeros where nothing was written. The range may span files. */
   readSync(pos: number, target: Buffer): void {
-    let filled = 0
-    while (filled < target.length) {
-      const start = fileStartOf(pos + filled, this.fileBytes)
-      const offset = pos + filled - start
-      const part = target.subarray(filled, filled + Math.min(target.length - filled, this.fileBytes - offset))
-      const count = this.has(start) ? this.file(start).readSync(part, offset) : 0
-      part.fill(0, count)
+    for (let filled = 0; filled < target.length;) {
+      const part = this.#partOf(pos + filled, target.subarray(filled))
+      const file = this.fileOf(pos + filled)
+      if (file === null) part.fill(0)
+      else file.readSync(part, pos + filled - file.start)
       filled += part.length
     }
   }
 
   /** As `readSync`, called back later; the files are there. */
   read(pos: number, target: Buffer, callback: DiskCallback): void {
-    const start = fileStartOf(pos, this.fileBytes)
-    const part = target.subarray(0, Math.min(target.length, start + this.fileBytes - pos))
-    assert(this.has(start), 'only files that are there are read')
-    this.file(start).read(part, pos - start, (error, count) => {
-      if (error !== null) return callback(error)
-      part.fill(0, count)
-      if (part.length === target.length) return callback(null)
-      this.read(pos + part.length, target.subarray(part.length), callback)
+    const part = this.#partOf(pos, target)
+    const file = this.fileOf(pos)
+    assert(file !== null, 'only files that are there are read')
+    file.read(part, pos - file.start, (error) => {
+      if (error !== null || part.length === target.length) callback(error)
+      else this.read(pos + part.length, target.subarray(part.length), callback)
     })
   }
 
+  /** The beginning of `bytes`, as far as it belongs to the file that holds `pos`. */
+  #partOf(pos: number, bytes: Buffer): Buffer {
+    return bytes.subarray(0, this.fileBytes - (pos % this.fileBytes))
+  }
+
   writeSync(pos: number, bytes: Buffer): void {
-    let from = 0
-    while (from < bytes.length) {
-      const start = fileStartOf(pos + from, this.fileBytes)
-      const offset = pos + from - start
-      const part = bytes.subarray(from, from + Math.min(bytes.length - from, this.fileBytes - offset))
-      this.fileOrCreate(start).writeSync(part, offset)
-      from += part.length
+    for (let written = 0; written < bytes.length;) {
+      const part = this.#partOf(pos + written, bytes.subarray(written))
+      const file = this.fileOrCreate(fileStartOf(pos + written, this.fileBytes))
+      file.writeSync(part, pos + written - file.start)
+      written += part.length
     }
   }
 
-  openFiles(): Iterable<DiskFile> {
+  openFiles(): Iterable<SegmentFile> {
     return this.#open.values()
   }
 
   /** Removes every file that starts at or after `pos`, the last first, so what stays is always contiguous. */
-  removeFrom(pos: number): DiskFile[] {
-    const removed: DiskFile[] = []
+  removeFrom(pos: number): SegmentFile[] {
+    const removed: SegmentFile[] = []
     for (let start = this.#starts.at(-1); start !== undefined && start >= pos; start = this.#starts.at(-1)) {
       const file = this.#open.get(start)
       if (file !== undefined) removed.push(file)
-      file?.closeSync()
+      file?.close()
       this.#open.delete(start)
       this.#disk.removeSync(this.nameOf(start))
       this.#starts.pop()
@@ -140,19 +151,26 @@ export class SegmentDirectory {
     return removed
   }
 
-  /** Makes zero whatever the file that holds `pos` has from there on, and gives it its full size; a missing one stays missing. */
+  /** Makes zero whatever the file that holds `pos` has from there on; a missing one stays missing. */
   cutFileAt(pos: number): void {
-    const start = fileStartOf(pos, this.fileBytes)
-    if (!this.has(start)) return
-    const file = this.file(start)
-    if (file.sizeSync() > pos - start) file.truncateSync(pos - start)
+    const file = this.fileOf(pos)
+    if (file === null) return
+    if (file.sizeSync() > pos - file.start) file.truncateSync(pos - file.start)
     file.truncateSync(this.fileBytes)
   }
 
-  /** Makes the present bytes of the file that holds `pos`, and all creations and removals, durable. */
+  /** Gives every file its full size: a crash may have come before that. */
+  completeSizes(): void {
+    for (const start of this.#starts) {
+      const file = this.file(start)
+      if (file.sizeSync() < this.fileBytes) file.truncateSync(this.fileBytes)
+    }
+  }
+
+  /** Makes durable what the files from the one that holds `pos` on have, and all creations and removals. */
   syncSync(pos: number): void {
-    const start = fileStartOf(pos, this.fileBytes)
-    if (this.has(start)) this.file(start).syncSync()
+    const from = fileStartOf(pos, this.fileBytes)
+    for (const start of this.#starts) if (start >= from) this.file(start).syncSync()
     this.syncDirectorySync()
   }
 
@@ -163,7 +181,7 @@ export class SegmentDirectory {
   }
 
   close(): void {
-    for (const file of this.#open.values()) file.closeSync()
+    for (const file of this.#open.values()) file.close()
     this.#open.clear()
   }
 }

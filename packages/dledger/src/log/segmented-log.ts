@@ -15,7 +15,7 @@
  *   L5  after a failed write or sync everything fails with that first error.
  */
 import { assert, crc32, type Logger, systemClock } from '@dledger-ts/base'
-import type { Disk, DiskCallback, DiskFile } from '../disk/disk.ts'
+import type { Disk, DiskCallback } from '../disk/disk.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './entry-batch.ts'
 import {
   chainCrcAt,
@@ -39,6 +39,8 @@ import {
 import { cutLog, repairLog } from './repair.ts'
 import { readEntries } from './read-entries.ts'
 import { corruptAt, SegmentDirectory } from './segment-directory.ts'
+import type { SegmentFile } from './segment-file.ts'
+import { WriteLane } from './write-lane.ts'
 import { ZeroFill } from './zero-fill.ts'
 
 export type { BeforeFirst, DurableHint, TermRun } from './recovery.ts'
@@ -77,7 +79,7 @@ export interface ConfigurationEntry {
 
 class PendingAppend {
   readonly callback: DiskCallback
-  readonly files: DiskFile[] = []
+  readonly files: SegmentFile[] = []
   readonly indexUnits: number
   writesUnderWay = 0
   allIssued = false
@@ -100,12 +102,14 @@ export class SegmentedLog {
   readonly #firstChain: number
   readonly #firstEndPos: number
   readonly #zeroFill: ZeroFill
+  readonly #dataLane: WriteLane
+  readonly #indexLane: WriteLane
   readonly #termRuns: TermRun[]
   readonly #configurationIndexes: number[]
   /** Ascending by start; the oldest whose callback has not come first. */
   readonly #pending: PendingAppend[] = []
   /** Files written since they were last synced, whose appends have been called back. */
-  #unsynced = new Set<DiskFile>()
+  #unsynced = new Set<SegmentFile>()
   #unsyncedIndexUnits = 0
   readonly #defer: (callback: () => void) => void
   #lastIndex: number
@@ -170,7 +174,16 @@ export class SegmentedLog {
     this.#lastTerm = found.lastTerm
     this.#endPos = found.endPos
     this.#lastChain = found.lastChain
-    this.#zeroFill = new ZeroFill(options.zeroFillBytes, options.fileBytes, (error) => this.#fail(error))
+    this.#zeroFill = new ZeroFill({
+      aheadBytes: options.zeroFillBytes,
+      data,
+      ended: (error) => {
+        if (error !== null) this.#fail(error)
+        this.#dataLane.resume()
+      },
+    })
+    this.#dataLane = new WriteLane((file, from, to) => this.#zeroFill.isClear(file, from, to))
+    this.#indexLane = new WriteLane(() => true)
   }
 
   get lastIndex(): number {
@@ -255,7 +268,7 @@ export class SegmentedLog {
     this.#lastIndex += batch.count
     this.#lastTerm = term
     this.#endPos = endPos
-    this.#zeroFill.ahead(endPos, this.#data)
+    this.#zeroFill.ahead(endPos)
   }
 
   /** One vectored write of what goes to one file: entries, then the blank if the next entry does not fit. */
@@ -269,14 +282,8 @@ export class SegmentedLog {
     if (blank) buffers.push(encodeBlank(endPos, this.fileBytes))
     pending.writesUnderWay++
     pending.files.push(file)
-    const write = {
-      file,
-      buffers,
-      at: pos - start,
-      end: endPos - start + (blank ? BLANK_BYTES : 0),
-      callback: this.#written(pending),
-    }
-    this.#zeroFill.writeClear(write)
+    const bytes = endPos - pos + (blank ? BLANK_BYTES : 0)
+    this.#dataLane.push({ file, at: pos - start, bytes, buffers, done: this.#written(pending) })
   }
 
   #writeUnits(pending: PendingAppend, firstIndex: number, units: Buffer): void {
@@ -287,12 +294,12 @@ export class SegmentedLog {
       const file = this.#fileFor(this.#index, start)
       if (file === null) return
       pending.writesUnderWay++
-      file.write([part], pos - start, this.#written(pending))
+      this.#indexLane.push({ file, at: pos - start, bytes: part.length, buffers: [part], done: this.#written(pending) })
       from += part.length
     }
   }
 
-  #fileFor(directory: SegmentDirectory, start: number): DiskFile | null {
+  #fileFor(directory: SegmentDirectory, start: number): SegmentFile | null {
     try {
       return directory.fileOrCreate(start)
     } catch (error) {

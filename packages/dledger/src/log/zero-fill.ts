@@ -6,78 +6,66 @@
  *       append that runs into a fill under way waits for its end.
  *   Z2  nothing depends on a fill: the bytes are zero with it or without it.
  */
-import type { DiskCallback, DiskFile } from '../disk/disk.ts'
-import { fileStartOf } from './layout.ts'
 import type { SegmentDirectory } from './segment-directory.ts'
+import type { SegmentFile } from './segment-file.ts'
 
 const CHUNK_BYTES = 1 << 20
 const ZEROS = Buffer.alloc(CHUNK_BYTES)
 
-/** A write of `[at, end)` of a file. */
-export interface PlacedWrite {
-  readonly file: DiskFile
-  readonly buffers: readonly Buffer[]
-  readonly at: number
-  readonly end: number
-  readonly callback: DiskCallback
+export interface ZeroFillOptions {
+  /** How far ahead of the end; 0: not at all. */
+  readonly aheadBytes: number
+  readonly data: SegmentDirectory
+  /** A fill has ended: appends that waited may go. */
+  readonly ended: (error: Error | null) => void
 }
 
 export class ZeroFill {
-  readonly #aheadBytes: number
-  readonly #fileBytes: number
-  readonly #failed: (error: Error) => void
-  /** Bounded by what the log's user has under way. */
-  readonly #waiting: PlacedWrite[] = []
-  #file: DiskFile | null = null
+  readonly #options: ZeroFillOptions
+  #file: SegmentFile | null = null
   #filledTo = 0
   #endAt = 0
+  /** The fill under way: `[from, to)` of a file. */
+  #underWay: SegmentFile | null = null
   #from = 0
   #to = 0
-  #underWay: DiskFile | null = null
   #stopped = false
 
-  constructor(aheadBytes: number, fileBytes: number, failed: (error: Error) => void) {
-    this.#aheadBytes = aheadBytes
-    this.#fileBytes = fileBytes
-    this.#failed = failed
+  constructor(options: ZeroFillOptions) {
+    this.#options = options
   }
 
   /** The log ends at `endPos` now, counting what is being written. */
-  ahead(endPos: number, data: SegmentDirectory): void {
-    if (this.#aheadBytes === 0 || this.#stopped) return
-    const start = fileStartOf(endPos, this.#fileBytes)
-    const file = data.has(start) ? data.file(start) : null
-    this.#endAt = endPos - start
-    if (file !== this.#file) {
-      this.#file = file
-      this.#filledTo = this.#endAt
-    }
+  ahead(endPos: number): void {
+    if (this.#options.aheadBytes === 0 || this.#stopped) return
+    const file = this.#options.data.fileOf(endPos)
+    if (file === null) return
+    if (file !== this.#file) this.#filledTo = 0
+    this.#file = file
+    this.#endAt = endPos - file.start
     this.#fill()
   }
 
   #fill(): void {
     if (this.#file === null || this.#underWay !== null || this.#stopped) return
+    const { aheadBytes, data } = this.#options
     const from = Math.max(this.#filledTo, this.#endAt)
-    const target = Math.min(this.#endAt + this.#aheadBytes, this.#fileBytes)
-    // Whole chunks, or what is left up to the goal if that is less.
-    const bytes = Math.min(CHUNK_BYTES, this.#aheadBytes, this.#fileBytes - from)
-    if (bytes <= 0 || from + bytes > target) return
+    const bytes = Math.min(CHUNK_BYTES, aheadBytes, data.fileBytes - from)
+    if (bytes <= 0 || from + bytes > this.#endAt + aheadBytes) return
     this.#from = from
     this.#to = from + bytes
     this.#filledTo = this.#to
     this.#underWay = this.#file
     this.#file.write([ZEROS.subarray(0, bytes)], from, (error) => {
       this.#underWay = null
-      if (error !== null) this.#failed(error)
-      for (const write of this.#waiting.splice(0)) write.file.write(write.buffers, write.at, write.callback)
+      this.#options.ended(error)
       if (error === null) this.#fill()
     })
   }
 
-  /** Issues a write, at once or when the fill that it would run into is done. */
-  writeClear(write: PlacedWrite): void {
-    if (this.#underWay === write.file && write.at < this.#to && write.end > this.#from) this.#waiting.push(write)
-    else write.file.write(write.buffers, write.at, write.callback)
+  /** Is no fill under way in `[from, to)` of a file? */
+  isClear(file: SegmentFile, from: number, to: number): boolean {
+    return this.#underWay !== file || to <= this.#from || from >= this.#to
   }
 
   /** The log was cut: what is filled is not known any more. */
