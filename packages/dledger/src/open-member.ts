@@ -73,7 +73,6 @@ export function openMember(options: LogNodeOptions): OpenedMember {
       termRuns: log.termRuns(),
       configurations: configurationsOf(log, options),
     }
-    refuseImpossibleTerm(known, log, options)
     refuseOtherIdentity(known, shape, options)
     file.writeSync({
       ...known,
@@ -160,14 +159,6 @@ function refuseRecovering(known: HardState, { directory, owner }: LogNodeOptions
   throw invalid(
     `${directory}: acknowledged entries under ASYNC_FLUSH, was not stopped cleanly and the machine was started anew since: ` +
       'its newest entries may be lost, so it may not vote',
-  )
-}
-
-function refuseImpossibleTerm(known: HardState, log: SegmentedLog, { directory }: LogNodeOptions): void {
-  if (log.lastTerm <= known.term) return
-  throw new DLedgerError(
-    `${directory}: the log holds term ${log.lastTerm}, the hard state only ${known.term}: one of them is not this member's`,
-    { code: 'CORRUPT', file: join(directory, 'hard-state'), at: 0 },
   )
 }
 
