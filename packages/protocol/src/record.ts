@@ -334,7 +334,7 @@ export function recordPropertiesSlice(bytes: Buffer, at = 0): Buffer {
   return bytes.subarray(recordPropertiesAt(bytes, at), at + recordTotalSize(bytes, at))
 }
 
-/** @returns one property's value by the reading rules, without making a text of the whole block. Hot. */
+/** @returns the value of the property with this ASCII name by the reading rules, without making a text of the whole block. Hot. */
 export function recordProperty(bytes: Buffer, name: string, at = 0): string | undefined {
   const end = at + recordTotalSize(bytes, at)
   let found: string | undefined
