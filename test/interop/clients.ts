@@ -1,0 +1,142 @@
+/**
+ * The clients under test: what each needs on this machine, how its program is built, and what it can do. Everything that
+ * is downloaded or compiled goes to `.interop/` in the checkout, which git ignores; ali-ons is installed in its folder.
+ */
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { REPOSITORY } from '../processes/group/fast-try.ts'
+import { run } from '../processes/group/run.ts'
+import type { Launch } from './client-program.ts'
+
+export interface Client {
+  name: string
+  /** Commands that must be there, with the arguments that make each print its version. */
+  needs: readonly { command: string; args: readonly string[] }[]
+  /** Ways of sending that it knows. */
+  modes: readonly string[]
+  /** Ways of sending that go on through the failover. */
+  flows: readonly string[]
+  /** Whether it has scenarios of its own. */
+  scenarios: boolean
+  build(): Promise<void>
+  launch(namesrv: string, topic: string, group: string, home: string): Launch
+}
+
+const SOURCES = join(REPOSITORY, 'test', 'interop')
+const OUTPUT = join(REPOSITORY, '.interop')
+const BUILD_TIMEOUT_MS = 300_000
+
+/** npm passes its settings on to children; they would bind an inner npm to the outer project. */
+const CLEAN_ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')))
+
+async function build(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<void> {
+  const done = await run(command, args, { cwd, env: { ...CLEAN_ENV, ...env }, timeoutMs: BUILD_TIMEOUT_MS })
+  if (done.status !== 0) throw new Error(`${command} ${args[0]} failed in ${cwd}\n${done.stdout}${done.stderr}`)
+}
+
+function isNewer(source: string, built: string): boolean {
+  return !existsSync(built) || statSync(source).mtimeMs > statSync(built).mtimeMs
+}
+
+function java(version: string): Client {
+  const sources = [
+    join(SOURCES, 'java', 'src', 'interop'),
+    join(SOURCES, 'java', `client-${version}`, 'src', 'interop'),
+  ]
+  const pom = join(SOURCES, 'java', `client-${version}`, 'pom.xml')
+  const output = join(OUTPUT, `java-${version}`)
+  const jars = join(output, 'lib')
+  const classes = join(output, 'classes')
+  return {
+    name: `java-${version}`,
+    needs: [
+      { command: 'java', args: ['-version'] },
+      { command: 'javac', args: ['-version'] },
+      { command: 'mvn', args: ['-version'] },
+    ],
+    modes: ['sync', 'async', 'oneway', 'batch'],
+    flows: ['sync', 'async'],
+    scenarios: true,
+    async build() {
+      mkdirSync(classes, { recursive: true })
+      if (isNewer(pom, jars)) {
+        await build('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${jars}`], output)
+      }
+      const files = sources.flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
+      await build('javac', ['-nowarn', '-Xlint:-options', '-d', classes, '-cp', join(jars, '*'), ...files], output)
+    },
+    launch(namesrv, topic, group, home) {
+      const memory = ['-Xms64m', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
+      // The client keeps logs and broadcast offsets under the home of its user.
+      const place = [`-Duser.home=${home}`, '-cp', `${classes}:${join(jars, '*')}`]
+      return {
+        command: 'java',
+        args: [...memory, ...place, 'interop.Main', namesrv, topic, group],
+        cwd: home,
+        env: CLEAN_ENV,
+      }
+    },
+  }
+}
+
+const go: Client = {
+  name: 'go-2.1.2',
+  needs: [{ command: 'go', args: ['version'] }],
+  modes: ['sync', 'async', 'oneway', 'batch'],
+  // Its asynchronous send dereferences a missing answer when the connection is refused.
+  flows: ['sync'],
+  scenarios: false,
+  async build() {
+    mkdirSync(OUTPUT, { recursive: true })
+    const target = join(OUTPUT, 'go-client')
+    await build('go', ['build', '-buildvcs=false', '-mod=readonly', '-o', target, '.'], join(SOURCES, 'go'))
+  },
+  launch(namesrv, topic, group, home) {
+    const env = { ...CLEAN_ENV, HOME: home, ROCKETMQ_GO_LOG_LEVEL: 'warn' }
+    return { command: join(OUTPUT, 'go-client'), args: [namesrv, topic, group], cwd: home, env }
+  },
+}
+
+const aliOns: Client = {
+  name: 'ali-ons-3.12.0',
+  needs: [],
+  modes: ['sync'],
+  flows: ['sync'],
+  scenarios: false,
+  async build() {
+    const folder = join(SOURCES, 'js')
+    if (isNewer(join(folder, 'package-lock.json'), join(folder, 'node_modules', '.package-lock.json'))) {
+      await build('npm', ['ci', '--loglevel=error'], folder)
+    }
+  },
+  launch(namesrv, topic, group, home) {
+    const program = join(SOURCES, 'js', 'client.mjs')
+    return {
+      command: process.execPath,
+      args: [program, namesrv, topic, group],
+      cwd: home,
+      env: { ...CLEAN_ENV, HOME: home },
+    }
+  },
+}
+
+export const CLIENTS: readonly Client[] = [java('5.5.0'), java('4.9.8'), go, aliOns]
+
+/** The first command that this client needs and that is not there. */
+export async function missingCommand(client: Client): Promise<string | undefined> {
+  for (const { command, args } of client.needs) {
+    try {
+      const done = await run(command, args, { env: CLEAN_ENV, timeoutMs: BUILD_TIMEOUT_MS })
+      if (done.status !== 0) return command
+    } catch {
+      // Not found, or not to be executed: either way it is missing.
+      return command
+    }
+  }
+  return undefined
+}

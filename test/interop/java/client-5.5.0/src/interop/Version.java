@@ -1,0 +1,24 @@
+package interop;
+
+import java.util.Map;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
+
+/** The calls whose names or packages differ between the two client versions. This is the 5.x side. */
+final class Version {
+    private Version() {}
+
+    static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
+        producer.createTopic("TBW102", topic, queues, Map.of());
+    }
+
+    static MessageExt viewMessage(DefaultMQProducer producer, String topic, String offsetMsgId) throws Exception {
+        return producer.viewMessage(topic, offsetMsgId);
+    }
+
+    static void broadcast(DefaultMQPushConsumer consumer) {
+        consumer.setMessageModel(MessageModel.BROADCASTING);
+    }
+}

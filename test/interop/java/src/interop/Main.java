@@ -1,0 +1,71 @@
+package interop;
+
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+
+/**
+ * An Apache client under test, driven by lines on standard input and answering with events on standard output.
+ *
+ *   create TOPIC QUEUES        creates a topic                                  → done
+ *   consume NAME               a consumer of the group starts                   → done, then consumed…
+ *   stop NAME                  and shuts down                                   → done
+ *   send MODE PREFIX COUNT     MODE: sync, async, oneway, batch                 → acked | failed | oneway…, done
+ *   flow MODE PREFIX           sends until `endflow`; MODE: sync, async         → acked | failed…
+ *   endflow                                                                     → done
+ *   scenarios before|after     all scenarios, before and after the failover     → check…, done
+ *   exit                       shuts everything down                            → done, exit status 0
+ *
+ * Arguments: NAMESRV TOPIC GROUP.
+ */
+public final class Main {
+    private Main() {}
+
+    public static void main(String[] arguments) throws Exception {
+        String topic = arguments[1];
+        String group = arguments[2];
+        Clients clients = new Clients(arguments[0]);
+        DefaultMQProducer producer = clients.producer(group + "_producer");
+        Sender sender = new Sender(producer, topic);
+        Map<String, GroupConsumer> consumers = new HashMap<>();
+        Map<String, Runnable> flows = new LinkedHashMap<>();
+        Scenarios scenarios = new Scenarios(clients, producer, topic);
+        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        Events.print("ready");
+        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
+            String[] words = line.trim().split(" ");
+            try {
+                switch (words[0]) {
+                    case "create" -> clients.createTopic(producer, words[1], Integer.parseInt(words[2]));
+                    case "consume" -> consumers.put(words[1], new GroupConsumer(clients, words[1], group, topic));
+                    case "stop" -> consumers.remove(words[1]).shutdown();
+                    case "send" -> sender.send(words[1], words[2], Integer.parseInt(words[3]));
+                    case "flow" -> flows.put(words[2], sender.flow(words[1], words[2]));
+                    case "endflow" -> {
+                        flows.values().forEach(Runnable::run);
+                        flows.clear();
+                    }
+                    case "scenarios" -> scenarios.run(words[1]);
+                    case "exit" -> {
+                        consumers.values().forEach(GroupConsumer::shutdown);
+                        producer.shutdown();
+                    }
+                    default -> throw new IllegalArgumentException("no such command: " + line);
+                }
+                Events.print("done", "command", line);
+            } catch (Exception failure) {
+                failure.printStackTrace();
+                Events.print("error", "command", line, "error", Scenarios.describe(failure));
+            }
+            if (words[0].equals("exit")) {
+                break;
+            }
+        }
+        // The clients leave threads behind that would keep the process alive.
+        System.exit(0);
+    }
+}

@@ -1,0 +1,64 @@
+/** Builds the client programs, starts the servers, runs one suite for each client, and says what passed. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { CLIENTS, missingCommand, type Client } from './clients.ts'
+import { runGroupSuite } from './group-suite.ts'
+import { parseOptions, type Options } from './options.ts'
+import { Report } from './report.ts'
+import { openGroup } from './test-group.ts'
+
+/** Returns the exit status. */
+export async function main(args: readonly string[]): Promise<number> {
+  // The children and servers are stopped by handlers of 'exit', which a signal alone does not run.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
+  let options: Options
+  try {
+    options = parseOptions(args)
+  } catch (failure) {
+    console.error(failure instanceof Error ? failure.message : failure)
+    return 1
+  }
+  const report = new Report()
+  const clients = await built(options, report)
+  if (clients.length > 0) await runSuites(options, clients, report)
+  return report.end()
+}
+
+/** The clients that were asked for and can run here. */
+async function built(options: Options, report: Report): Promise<Client[]> {
+  const ready: Client[] = []
+  for (const client of CLIENTS) {
+    if (options.only.length > 0 && !options.only.includes(client.name)) continue
+    const missing = await missingCommand(client)
+    if (missing !== undefined) {
+      report.skipped(client.name, `${missing} is not installed`)
+      continue
+    }
+    try {
+      await client.build()
+      ready.push(client)
+    } catch (failure) {
+      report.suite(client.name)
+      report.check('the client program builds', false, failure instanceof Error ? failure.message : String(failure))
+    }
+  }
+  return ready
+}
+
+async function runSuites(options: Options, clients: readonly Client[], report: Report): Promise<void> {
+  const workDirectory = mkdtempSync(join(tmpdir(), 'interop-'))
+  const group = await openGroup(options)
+  try {
+    for (const client of clients) {
+      const startedAtMs = performance.now()
+      report.suite(client.name)
+      await runGroupSuite(client, group, report, workDirectory)
+      console.log(`  took ${((performance.now() - startedAtMs) / 1000).toFixed(0)} s`)
+    }
+  } finally {
+    await group.close()
+    if (report.failed) console.log(`\nlogs of the clients: ${workDirectory}`)
+    else rmSync(workDirectory, { recursive: true, force: true })
+  }
+}

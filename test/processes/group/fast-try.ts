@@ -1,0 +1,170 @@
+/**
+ * One group of real servers, started and driven through scripts/fast-try.sh only, as a user drives it.
+ *
+ * Each instance has a directory and ports of its own, so tests may run side by side and beside a group that somebody
+ * tries out by hand. `close` stops all that was started and removes the directory; it runs at the end of the process
+ * whatever happened before.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { freePorts } from './free-ports.ts'
+import { run, type Finished } from './run.ts'
+import { until } from './until.ts'
+
+export type Role = 'LEADER' | 'CANDIDATE' | 'FOLLOWER' | 'LEARNER' | 'RECOVERING'
+
+/** One broker in the answer of `status --json`. Its numbers mean nothing while it is not up. */
+export interface BrokerStatus {
+  id: string
+  pid: number | null
+  addr: string
+  brokerId: number
+  role: Role | null
+  term: number
+  firstIndex: number
+  lastIndex: number
+  commitIndex: number
+  appliedIndex: number
+  up: boolean
+  storePath: string
+}
+
+/** The answer of `status --json`. */
+export interface GroupStatus {
+  namesrv: string
+  cluster: string
+  brokerName: string
+  leader: string | null
+  term: number
+  brokers: BrokerStatus[]
+}
+
+export interface FastTryOptions {
+  /** Another script with the interface of fast-try.sh. */
+  script?: string
+  /** Lines for every broker's configuration. */
+  conf?: Readonly<Record<string, string>>
+}
+
+/** The root of the checkout, seen from here and from dist/processes/group alike. */
+export const REPOSITORY = findRepository(fileURLToPath(import.meta.url))
+const START_TIMEOUT_MS = 120_000
+const COMMAND_TIMEOUT_MS = 30_000
+const LEADER_TIMEOUT_MS = 60_000
+
+function findRepository(file: string): string {
+  const at = file.lastIndexOf(join('/test', '/'))
+  return file.slice(0, at)
+}
+
+const open = new Set<FastTry>()
+process.on('exit', () => {
+  for (const group of open) group.closeAtExit()
+})
+
+export class FastTry {
+  readonly directory: string
+  readonly namesrvPort: number
+  readonly brokerPorts: readonly number[]
+  readonly raftPorts: readonly number[]
+  readonly metricsPorts: readonly number[]
+  readonly #script: string
+  readonly #env: NodeJS.ProcessEnv
+
+  static async create(options: FastTryOptions = {}): Promise<FastTry> {
+    return new FastTry(options, await freePorts(10))
+  }
+
+  private constructor(options: FastTryOptions, ports: readonly number[]) {
+    this.#script = options.script ?? join(REPOSITORY, 'scripts', 'fast-try.sh')
+    this.directory = mkdtempSync(join(tmpdir(), 'fast-try-'))
+    this.namesrvPort = ports[0] as number
+    this.brokerPorts = ports.slice(1, 4)
+    this.raftPorts = ports.slice(4, 7)
+    this.metricsPorts = ports.slice(7, 10)
+    const conf = join(this.directory, 'test.conf')
+    const lines = Object.entries(options.conf ?? {}).map(([key, value]) => `${key}=${value}\n`)
+    writeFileSync(conf, lines.join(''))
+    this.#env = {
+      ...process.env,
+      FAST_TRY_DIR: this.directory,
+      FAST_TRY_NAMESRV_PORT: String(this.namesrvPort),
+      FAST_TRY_BROKER_PORTS: this.brokerPorts.join(','),
+      FAST_TRY_RAFT_PORTS: this.raftPorts.join(','),
+      FAST_TRY_METRICS_PORTS: this.metricsPorts.join(','),
+      FAST_TRY_CONF: conf,
+    }
+    open.add(this)
+  }
+
+  get namesrv(): string {
+    return `127.0.0.1:${this.namesrvPort}`
+  }
+
+  /** Runs the script; resolves whatever its exit status. */
+  async call(args: readonly string[], timeoutMs: number = COMMAND_TIMEOUT_MS): Promise<Finished> {
+    return run(this.#script, args, { env: this.#env, timeoutMs })
+  }
+
+  /** Runs the script and expects exit status 0; returns its standard output. */
+  async expect(args: readonly string[], timeoutMs?: number): Promise<string> {
+    const done = await this.call(args, timeoutMs)
+    if (done.status !== 0) {
+      throw new Error(
+        `fast-try.sh ${args.join(' ')} ended with ${done.status ?? done.signal}\n${done.stdout}${done.stderr}`,
+      )
+    }
+    return done.stdout
+  }
+
+  async start(...flags: string[]): Promise<string> {
+    return this.expect(['start', ...flags], START_TIMEOUT_MS)
+  }
+
+  /** The status object, also where no leader serves. */
+  async status(): Promise<GroupStatus> {
+    const done = await this.call(['status', '--json'])
+    return JSON.parse(done.stdout) as GroupStatus
+  }
+
+  /** Kills the leader with SIGKILL and returns its id. */
+  async killLeader(): Promise<string> {
+    return (await this.expect(['kill-leader'])).trim()
+  }
+
+  /** Waits for a leader, another one than `not` where that is given, and returns its id. */
+  async leader(not?: string): Promise<string> {
+    return until(`there is a leader${not === undefined ? '' : ` other than ${not}`}`, LEADER_TIMEOUT_MS, async () => {
+      const { leader } = await this.status()
+      return leader === null || leader === not ? undefined : leader
+    })
+  }
+
+  /** Waits until every member is up and has applied all that the leader has committed. */
+  async caughtUp(): Promise<GroupStatus> {
+    return until('all members have applied what is committed', LEADER_TIMEOUT_MS, async () => {
+      const status = await this.status()
+      const leading = status.brokers.find((broker) => broker.id === status.leader)
+      if (leading === undefined) return undefined
+      const level = (broker: BrokerStatus) => broker.up && broker.appliedIndex >= leading.commitIndex
+      return status.brokers.every(level) ? status : undefined
+    })
+  }
+
+  /** Stops everything and removes the data. Safe to call twice. */
+  async close(): Promise<void> {
+    if (!open.has(this)) return
+    await this.expect(['stop', '--clean'], COMMAND_TIMEOUT_MS)
+    open.delete(this)
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+
+  /** The last resort, at the exit of the process: no promise runs any more. */
+  closeAtExit(): void {
+    spawnSync(this.#script, ['stop', '--clean'], { env: this.#env, stdio: 'ignore', timeout: COMMAND_TIMEOUT_MS })
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
