@@ -4,8 +4,8 @@
  *   zeros after a good entry                         the end
  *   invalid, at or before the durable hint           CORRUPT
  *   invalid beyond it, a whole sector never written  a torn tail, cut
- *   invalid beyond it, a valid entry follows         CORRUPT
- *   invalid beyond it, nothing valid follows         a torn tail, cut
+ *   invalid beyond it, a later entry follows         CORRUPT
+ *   invalid beyond it, nothing follows               a torn tail, cut
  *
  * A sector that is zero all over was never written, because files are zero ahead of the log's end: so entries of one lost
  * batch, of which only later pages reached the disk, are told from bytes that changed after they were synced.
@@ -248,7 +248,7 @@ class Examination {
         throw corruptAt(
           this.#data,
           step.pos,
-          `entry ${cursor.index + 1} is not good (${step.what}), and a good one follows it`,
+          `entry ${cursor.index + 1} is not good (${step.what}), and entries follow it`,
         )
       }
       const start = fileStartOf(step.pos, this.#data.fileBytes)
@@ -343,7 +343,10 @@ class Examination {
     return false
   }
 
-  /** Is there a good entry `index + 1` where the entry at `pos`, its index unit or its file's end says it would be? */
+  /**
+   * Is there a later entry where the one at `pos`, the index or its file's end says it would be? A header that knows its own
+   * place is enough: whatever follows was written, and is not cut on suspicion.
+   */
   #somethingFollows(pos: number, index: number, header: EntryHeader | null): boolean {
     const { fileBytes } = this.#data
     const fileEnd = fileStartOf(pos, fileBytes) + fileBytes
@@ -358,10 +361,7 @@ class Examination {
         this.#window.bytes(at, Math.min(ENTRY_HEADER_BYTES, fileBytes - (at % fileBytes))),
         0,
       )
-      if (found === null || found.pos !== at || found.index <= index) return false
-      if (found.size + BLANK_BYTES > fileBytes - (at % fileBytes)) return false
-      if (isUnchecked(found) && found.index < this.#input.checksummedFrom) return true
-      return found.bodyCrc === this.#window.crc(at + ENTRY_HEADER_BYTES, found.bodySize)
+      return found !== null && found.pos === at && found.index > index
     })
   }
 }

@@ -17,15 +17,7 @@
 import { assert, crc32, type Logger, systemClock } from '@dledger-ts/base'
 import type { Disk, DiskCallback } from '../disk/disk.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './entry-batch.ts'
-import {
-  chainCrcAt,
-  chainOf,
-  channelAt,
-  decodeEntryHeader,
-  ENTRY_MAGIC,
-  type EntryHeader,
-  isUnchecked,
-} from './entry-codec.ts'
+import { chainCrcAt, chainOf, channelAt, decodeEntryHeader, type EntryHeader, isUnchecked } from './entry-codec.ts'
 import { decodeIndexUnit, encodeIndexUnit, INDEX_FILE_BYTES_DEFAULT, INDEX_UNIT_BYTES } from './index-codec.ts'
 import { BLANK_BYTES, encodeBlank, fileStartOf, placeEntry } from './layout.ts'
 import {
@@ -232,6 +224,7 @@ export class SegmentedLog {
     assert(!this.#closed, 'a closed log takes no entries')
     assert(batch.count > 0 && batch.firstIndex === this.#lastIndex + 1, 'a batch follows the last entry')
     assert(batch.term >= this.#lastTerm, 'terms do not fall')
+    this.#assertPlaced(batch)
     const pending = new PendingAppend(callback, batch.count)
     this.#pending.push(pending)
     if (this.#failure !== null) {
@@ -247,18 +240,17 @@ export class SegmentedLog {
     for (let i = 0; i < batch.count; i++) {
       const size = sizes[i] as number
       const pos = positions[i] as number
-      assert(pos === placeEntry(endPos, size, this.fileBytes), 'an entry is placed where the rule says')
       if (pos !== endPos) {
         this.#writeRun(pending, bytes.subarray(runFrom, at), endPos - (at - runFrom), true)
         runFrom = at
       }
-      encodeIndexUnit(units, i * INDEX_UNIT_BYTES, { magic: ENTRY_MAGIC, pos, size, index: batch.firstIndex + i, term })
+      const magic = bytes.readInt32BE(at)
+      encodeIndexUnit(units, i * INDEX_UNIT_BYTES, { magic, pos, size, index: batch.firstIndex + i, term })
       if (channelAt(bytes, at) === EntryChannel.CONFIGURATION) this.#configurationIndexes.push(batch.firstIndex + i)
       endPos = pos + size
       if (i === batch.count - 1) this.#lastChain = chainCrcAt(bytes, at)
       at += size
     }
-    assert(at === bytes.length, 'a batch is its entries and nothing else')
     this.#writeRun(pending, bytes.subarray(runFrom), endPos - (at - runFrom), false)
     this.#writeUnits(pending, batch.firstIndex, units)
     pending.allIssued = true
@@ -269,6 +261,18 @@ export class SegmentedLog {
     this.#lastTerm = term
     this.#endPos = endPos
     this.#zeroFill.ahead(endPos)
+  }
+
+  #assertPlaced({ positions, sizes, bytes }: EntryBatch): void {
+    let endPos = this.#endPos
+    let sum = 0
+    for (let i = 0; i < sizes.length; i++) {
+      const size = sizes[i] as number
+      assert(positions[i] === placeEntry(endPos, size, this.fileBytes), 'an entry is placed where the rule says')
+      endPos = (positions[i] as number) + size
+      sum += size
+    }
+    assert(sum === bytes.length, 'a batch is its entries and nothing else')
   }
 
   /** One vectored write of what goes to one file: entries, then the blank if the next entry does not fit. */
