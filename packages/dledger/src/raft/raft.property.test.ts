@@ -2,7 +2,7 @@
 import { keyedHash } from '@dledger-ts/base'
 import fc from 'fast-check'
 import { describe, test } from 'vitest'
-import { type PlantedFault } from './planted-faults.ts'
+import { PLANTED_FAULTS, type PlantedFault } from './planted-faults.ts'
 import { Cluster, type TestMember } from './testing/cluster.ts'
 
 type Step = readonly [action: number, which: number, how: number]
@@ -32,6 +32,7 @@ const ACTIONS: readonly {
   { share: 1, run: (cluster, which) => withMember(cluster, which, (member) => member.raft.transferLeadership(null)) },
   { share: 1, run: (cluster, which, how) => withMember(cluster, which, (member) => connection(cluster, member, how)) },
   { share: 2, run: calm },
+  { share: 6, run: rush },
 ]
 const SHARES = ACTIONS.reduce((sum, action) => sum + action.share, 0)
 
@@ -100,6 +101,26 @@ function calm(cluster: Cluster, which: number, how: number): void {
   if (leader !== null && how % 2 === 0) cluster.propose(leader, 1 + (how % 5))
 }
 
+/** A few rounds in which some links are cut, some disks stand still and some clocks run. */
+function rush(cluster: Cluster, which: number, how: number): void {
+  const has = (bits: number, bit: number): boolean => ((bits >> (bit % 10)) & 1) === 1
+  const place = (id: string): number => cluster.members.findIndex((member) => member.id === id)
+  for (let round = 0; round < 1 + (how % 5); round++) {
+    for (const [at, member] of cluster.members.entries()) {
+      if (!member.isUp) continue
+      if (has(which, at) && has(how, at)) cluster.tick(member)
+      while (cluster.completeHardStateWrite(member)) continue
+      while (!has(how, at + 5) && cluster.completeLogWrite(member)) continue
+      cluster.apply(member)
+      cluster.drain(member)
+    }
+    for (const letter of cluster.network.splice(0)) {
+      const link = place(letter.message.from) * 3 + place(letter.message.to)
+      if (!has(which, link)) cluster.deliver(letter)
+    }
+  }
+}
+
 const steps = fc.array(fc.tuple(fc.nat(SHARES - 1), fc.nat(997), fc.nat(997)), {
   minLength: 60,
   maxLength: 260,
@@ -117,6 +138,24 @@ describe('under crashes, loss, duplication, reordering and partitions', () => {
         }),
         { numRuns: Number(process.env['RAFT_RUNS'] ?? (size === 3 ? 600 : 300)) },
       )
+    })
+  }
+})
+
+describe('the schedules can fail', () => {
+  for (const fault of PLANTED_FAULTS) {
+    test(`${fault} is found`, { timeout: 120_000 }, () => {
+      const faults: ReadonlySet<PlantedFault> = new Set([fault])
+      let found: unknown
+      let runs = 0
+      const property = fc.property(fc.nat(), steps, (seed, schedule) => {
+        runs++
+        const cluster = run(3, seed, schedule, faults)
+        cluster.heal(200)
+        cluster.check()
+      })
+      const result = fc.check(property, { numRuns: 6000, endOnFailure: true, seed: 1 })
+      console.log(fault, result.failed, runs, result.errorInstance?.message)
     })
   }
 })

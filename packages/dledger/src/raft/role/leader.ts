@@ -20,6 +20,7 @@ export class Leadership {
   /** -1 until the driver has proposed it. */
   #noopIndex = -1
   #ready = false
+  readonly #commitIndexAtElection: number
   #peers: Progress[] = []
   /** The configuration's peers for which `#peers` was made. */
   #peerIds: readonly MemberId[] = []
@@ -33,6 +34,7 @@ export class Leadership {
   constructor(state: MemberState) {
     this.#state = state
     this.term = state.term
+    this.#commitIndexAtElection = state.commitIndex
     this.configurationChanged()
     if (state.faults.has('noop-omitted')) this.#ready = true
   }
@@ -211,6 +213,11 @@ export class Leadership {
     assert(
       !this.#ready || (this.#noopIndex !== -1 && this.#state.appliedIndex >= this.#noopIndex),
       'a ready leader has applied its no-op',
+    )
+    const { commitIndex } = this.#state
+    assert(
+      commitIndex === this.#commitIndexAtElection || log.termAt(commitIndex) === this.term,
+      'a leader commits by counting only entries of its own term',
     )
     for (const peer of this.#peers) {
       assert(peer.matchIndex < peer.nextIndex, 'what is matched was sent')

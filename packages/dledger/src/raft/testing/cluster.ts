@@ -5,7 +5,7 @@
  * or doubles them; writes wait until somebody completes them; a crash keeps what was durable, and nothing else. After each
  * step `check` holds the group to the safety properties of Raft.
  */
-import { assert } from '@dledger-ts/base'
+import { assert, unreachable } from '@dledger-ts/base'
 import type { Configuration } from '../configuration.ts'
 import type { MemberId, Message } from '../messages.ts'
 import type { ColdRead, HardTermAndVote, Output, RaftOptions, RoleState } from '../output.ts'
@@ -59,8 +59,8 @@ export interface ClusterOptions {
   readonly random: (counter: number, bound: number) => number
   readonly faults?: ReadonlySet<PlantedFault>
   readonly overrides?: Partial<RaftOptions>
-  /** Writes complete by themselves, in order, before the next input. */
-  readonly writesComplete?: boolean
+  /** Told each message that arrives, and what the members do. */
+  readonly trace?: (line: string) => void
 }
 
 export class Cluster {
@@ -159,6 +159,7 @@ export class Cluster {
     const member = this.member(letter.message.to)
     if (!member.isUp) return
     this.#drain(member)
+    this.#options.trace?.(`${letter.message.from} -> ${letter.message.to}: ${describeMessage(letter.message)}`)
     const result = member.raft.step(
       letter.message,
       letter.entries.map(() => ENTRY_BYTES),
@@ -340,10 +341,6 @@ export class Cluster {
       const output = member.raft.takeOutput()
       if (output === null) return
       this.#handle(member, output, letter)
-      if (this.#options.writesComplete === true) {
-        while (this.completeHardStateWrite(member)) continue
-        while (this.completeLogWrite(member)) continue
-      }
     }
   }
 
@@ -362,18 +359,26 @@ export class Cluster {
     member.coldReads.push(...output.coldReads)
     assert(output.commitIndex >= member.commitIndex, 'commitIndex never decreases')
     for (let index = member.commitIndex + 1; index <= output.commitIndex; index++) this.#commit(member, index)
+    if (output.commitIndex > member.commitIndex) this.#options.trace?.(`   ${member.id} commits ${output.commitIndex}`)
     member.commitIndex = output.commitIndex
-    if (output.role !== null) member.role = output.role
+    if (output.role === null) return
+    member.role = output.role
+    const { role, term, leader, ready } = output.role
+    this.#options.trace?.(
+      `   ${member.id} is ${role} in term ${term}, leader ${leader ?? 'unknown'}${ready ? ', ready' : ''}`,
+    )
   }
 
   #write(member: TestMember, output: Output, letter: Letter | null): void {
     if (output.truncateFrom !== null) {
+      this.#options.trace?.(`   ${member.id} truncates from ${output.truncateFrom}`)
       assert(output.truncateFrom > member.commitIndex, 'nothing committed is truncated')
       member.log.length = output.truncateFrom
     }
     let entries: readonly TestEntry[] = []
     if (output.append !== null) {
       const { firstIndex, lastIndex, term } = output.append
+      this.#options.trace?.(`   ${member.id} appends ${firstIndex}..${lastIndex} of term ${term}`)
       if (letter?.message.type === 'AppendEntries') {
         assert(firstIndex === member.log.length, 'an append continues the log')
         const start = letter.message.prevIndex + 1
@@ -433,6 +438,36 @@ export class Cluster {
     assert(copies > this.members.length / 2, 'what is committed is durable on a majority')
     assert(this.committed.length === index, 'entries are committed in order')
     this.committed.push(entry)
+  }
+}
+
+/** One line, with what matters of each type. Index and term of an entry are written index/term. */
+export function describeMessage(message: Message): string {
+  const head = `${message.type} term=${message.term}`
+  switch (message.type) {
+    case 'PreVote':
+    case 'RequestVote':
+      return `${head} last=${message.lastIndex}/${message.lastTerm}${message.leaderAgrees ? ' leader agrees' : ''}`
+    case 'PreVoteResponse':
+    case 'RequestVoteResponse':
+      return `${head} ${message.granted ? 'granted' : 'refused'}`
+    case 'AppendEntries': {
+      const entries = message.count === 0 ? 'nothing' : `${message.count} of term ${message.entriesTerm}`
+      return `${head} prev=${message.prevIndex}/${message.prevTerm} ${entries} commit=${message.commitIndex}`
+    }
+    case 'AppendEntriesResponse':
+      if (message.success) return `${head} match=${message.matchIndex}`
+      return (
+        `${head} refused prev=${message.prevIndex} last=${message.lastIndex} ` +
+        `conflict=${message.conflictFirstIndex}/${message.conflictTerm}`
+      )
+    case 'Heartbeat':
+      return `${head} commit=${message.commitIndex}`
+    case 'HeartbeatResponse':
+    case 'TimeoutNow':
+      return head
+    default:
+      return unreachable(message, 'each type of message is described')
   }
 }
 

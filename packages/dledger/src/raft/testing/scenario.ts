@@ -1,0 +1,168 @@
+/**
+ * Tests only: runs the scripts in `scenarios/`, which read like the discussion that they settle.
+ *
+ * A script is a list of blocks: commands, a line `----`, and what is seen, up to the next blank line. Lines with # are comments.
+ *
+ *   members 3            a new group of n0, n1, n2
+ *   cut 2 / join 2       nothing reaches or leaves n2 / it does again
+ *   slow 1 / fast 1      log writes of n1 wait / complete again
+ *   elect 0              n0 stands, and messages flow until nothing moves; not shown
+ *   campaign 0, lost 1 0 (n1 loses its connection to n0), tick 0 3, propose 0 2 (two entries), transfer 0 1, crash 0, start 0
+ *   bind 0               n0 proposes the identities that it has heard; wipe 0 replaces its disk
+ *   round                what is in the network arrives, once
+ *   settle               rounds until nothing moves; `settle quietly` does not show it, `settle quietly 4` ends after four rounds
+ *   lose                 what is in the network is lost
+ *   log 0                shows the log and the state of n0
+ */
+import { assert } from '@dledger-ts/base'
+import { Cluster, type TestMember } from './cluster.ts'
+
+export function runScenario(script: string): string {
+  const scenario = new Scenario()
+  return script
+    .trimEnd()
+    .split(/\n\n+/)
+    .map((block) => scenario.runBlock(block))
+    .join('\n\n')
+    .concat('\n')
+}
+
+class Scenario {
+  #cluster!: Cluster
+  #lines: string[] = []
+  #isShown = true
+  readonly #cut = new Set<string>()
+  readonly #slow = new Set<string>()
+
+  /** @returns the block with what is seen now. */
+  runBlock(block: string): string {
+    const commands = block.split('\n----')[0] as string
+    this.#lines = []
+    for (const line of commands.split('\n')) {
+      if (!line.startsWith('#') && line.trim() !== '') this.#run(line.trim().split(/\s+/))
+    }
+    return [commands, '----', ...this.#lines].join('\n')
+  }
+
+  #run([command, ...words]: string[]): void {
+    const cluster = this.#cluster
+    const numbers = words.map(Number)
+    switch (command) {
+      case 'members':
+        this.#cluster = new Cluster({
+          size: numbers[0] as number,
+          random: () => 0,
+          trace: (line) => this.#see(line),
+        })
+        return
+      case 'cut':
+        return void this.#cut.add(this.#member(words[0]).id)
+      case 'join':
+        return void this.#cut.delete(this.#member(words[0]).id)
+      case 'slow':
+        return void this.#slow.add(this.#member(words[0]).id)
+      case 'fast':
+        return void this.#slow.delete(this.#member(words[0]).id)
+      case 'elect':
+        return this.#quietly(() => {
+          cluster.elect(this.#member(words[0]))
+          this.#settle()
+        })
+      case 'campaign':
+        this.#member(words[0]).raft.campaign()
+        break
+      case 'lost':
+        this.#member(words[0]).raft.peerLost(this.#member(words[1]).id)
+        break
+      case 'connected':
+        this.#member(words[0]).raft.peerConnected(this.#member(words[1]).id)
+        break
+      case 'tick':
+        for (let i = 0; i < (numbers[1] as number); i++) cluster.tick(this.#member(words[0]))
+        break
+      case 'propose':
+        if (!cluster.propose(this.#member(words[0]), numbers[1] as number)) this.#see('   refused')
+        break
+      case 'bind':
+        if (!cluster.bindIdentities(this.#member(words[0]))) this.#see('   nothing to bind')
+        break
+      case 'transfer':
+        if (!this.#member(words[0]).raft.transferLeadership(this.#member(words[1]).id)) this.#see('   refused')
+        break
+      case 'crash':
+        return cluster.crash(this.#member(words[0]))
+      case 'start':
+        return cluster.start(this.#member(words[0]))
+      case 'wipe':
+        return cluster.wipe(this.#member(words[0]))
+      case 'round':
+        this.#round()
+        break
+      case 'settle':
+        return words[0] === 'quietly' ? this.#quietly(() => this.#settle(numbers[1])) : this.#settle()
+      case 'lose':
+        cluster.network.length = 0
+        return
+      case 'log':
+        return this.#showLog(this.#member(words[0]))
+      default:
+        assert(false, 'a scenario uses commands that there are')
+    }
+    this.#work()
+    cluster.check()
+  }
+
+  #member(place: string | undefined): TestMember {
+    return this.#cluster.member(`n${place}`)
+  }
+
+  #see(line: string): void {
+    if (this.#isShown) this.#lines.push(line)
+  }
+
+  #quietly(work: () => void): void {
+    this.#isShown = false
+    work()
+    this.#isShown = true
+  }
+
+  /** Disks and state machines do what they have to. @returns whether there was anything. */
+  #work(): boolean {
+    let worked = false
+    for (const member of this.#cluster.members) {
+      if (!member.isUp) continue
+      this.#cluster.drain(member)
+      while (this.#cluster.completeHardStateWrite(member)) worked = true
+      while (!this.#slow.has(member.id) && this.#cluster.completeLogWrite(member)) worked = true
+      while (this.#cluster.answerColdRead(member, 1000)) worked = true
+      this.#cluster.apply(member)
+      this.#cluster.drain(member)
+    }
+    return worked
+  }
+
+  #round(): boolean {
+    const letters = this.#cluster.network.splice(0)
+    for (const letter of letters) {
+      if (this.#cut.has(letter.message.from) || this.#cut.has(letter.message.to)) continue
+      this.#cluster.deliver(letter)
+    }
+    return letters.length > 0
+  }
+
+  #settle(roundsMax?: number): void {
+    for (let i = 0; i < 500; i++) {
+      const worked = this.#work()
+      if (i === roundsMax || (!this.#round() && !worked)) return this.#cluster.check()
+    }
+    assert(false, 'a scenario comes to rest')
+  }
+
+  #showLog(member: TestMember): void {
+    const { role, term, commitIndex, durableIndex } = member.raft.status()
+    const terms = member.log.map((entry) => entry.term).join(' ')
+    this.#see(
+      `   ${member.id}: ${role} in term ${term}, entries of terms [${terms}], durable ${durableIndex}, committed ${commitIndex}`,
+    )
+  }
+}
