@@ -1,5 +1,5 @@
 export { normalizedIp, parseAddress, type SocketAddress } from './address.ts'
-export { type DataVersion, dataVersionText, equalDataVersions, readDataVersion } from './body/data-version.ts'
+export { type DataVersion, dataVersionText, decodeDataVersion, equalDataVersions } from './body/data-version.ts'
 export { type DialectObject, type DialectValue, objectKeyedTable, parseDialect } from './body/dialect.ts'
 export {
   type CheckClientConfig,
@@ -130,6 +130,7 @@ export {
   GetBrokerMemberGroupRequest,
   GetRouteInfoRequest,
   GetTopicsByClusterRequest,
+  RegisterTopicRequest,
   WipeWritePermRequest,
   WipeWritePermResponse,
 } from './header/route.ts'

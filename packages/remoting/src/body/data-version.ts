@@ -1,6 +1,6 @@
 /** Which state of a table something is: the state version of the leader first, then a counter and the time of the change. */
 import type { DialectValue } from './dialect.ts'
-import { asObject, numberOr } from './reader.ts'
+import { asObject, numberOr, parseObject } from './reader.ts'
 
 export interface DataVersion {
   counter: number
@@ -16,6 +16,11 @@ export function readDataVersion(value: DialectValue | undefined): DataVersion {
     stateVersion: numberOr(object['stateVersion'], 0, 'stateVersion'),
     timestamp: numberOr(object['timestamp'], 0, 'timestamp'),
   }
+}
+
+/** The body of QUERY_DATA_VERSION and of its answer. @throws RemotingError `BAD_BODY`. */
+export function decodeDataVersion(body: Buffer): DataVersion {
+  return readDataVersion(parseObject(body, 'a data version'))
 }
 
 export function dataVersionText(version: DataVersion): string {

@@ -1,6 +1,6 @@
 /** What a broker tells a namesrv about itself. */
 import { RequestCode } from '../codes.ts'
-import { boolean, defaulted, header, type HeaderOf, int32, int64, optional, string } from './header.ts'
+import { boolean, defaulted, header, type HeaderOf, int32, int64, named, optional, string } from './header.ts'
 
 /**
  * A broker says that it lives, which topics it has and under which id it serves. Body: RegisterBrokerBody.
@@ -17,6 +17,7 @@ export const RegisterBrokerRequest = header(RequestCode.REGISTER_BROKER, {
   enableActingMaster: optional(boolean),
   compressed: defaulted(boolean, false),
   bodyCrc32: defaulted(int32, 0),
+  zoneName: named('__ZONE_NAME', optional(string)),
 })
 export type RegisterBrokerRequest = HeaderOf<typeof RegisterBrokerRequest>
 

@@ -18,6 +18,10 @@ export const DeleteTopicInNamesrvRequest = header(RequestCode.DELETE_TOPIC_IN_NA
 })
 export type DeleteTopicInNamesrvRequest = HeaderOf<typeof DeleteTopicInNamesrvRequest>
 
+/** Body: a TopicRouteData of which the queues are taken. */
+export const RegisterTopicRequest = header(RequestCode.REGISTER_TOPIC_IN_NAMESRV, { topic: string })
+export type RegisterTopicRequest = HeaderOf<typeof RegisterTopicRequest>
+
 export const WipeWritePermRequest = header(RequestCode.WIPE_WRITE_PERM_OF_BROKER, { brokerName: string })
 export type WipeWritePermRequest = HeaderOf<typeof WipeWritePermRequest>
 export const WipeWritePermResponse = header(RequestCode.WIPE_WRITE_PERM_OF_BROKER, { wipeTopicCount: int32 })

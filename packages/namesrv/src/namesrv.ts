@@ -1,0 +1,116 @@
+/**
+ * The route registry: brokers register, clients ask. A table in memory and a timer; it writes nothing, and several of them know
+ * nothing of each other.
+ *
+ *   RemotingServer ──► processors ──► RouteTable ◄── Expiry
+ *
+ * A broker is gone when it says so, when its connection closes, or when it was silent for as long as it announced.
+ */
+import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/base'
+import { type ConnectionLimits, RemotingServer } from '@dledger-ts/remoting'
+import { Expiry } from './expiry.ts'
+import { KeyValueTable } from './key-value-table.ts'
+import type { NamesrvContext } from './processors/context.ts'
+import { keyValueProcessors } from './processors/key-value.ts'
+import { registrationProcessors } from './processors/registration.ts'
+import { routeProcessors } from './processors/route.ts'
+import { RouteTable } from './route-table.ts'
+
+const SCAN_INTERVAL_MS = 10_000
+
+export interface NamesrvOptions {
+  host: string
+  /** 0 takes a free one. */
+  port: number
+  clock?: Clock
+  logger?: Logger
+  /** How often silent brokers are looked for. */
+  scanIntervalMs?: number
+  orderMessageEnable?: boolean
+  returnOrderTopicConfigToBroker?: boolean
+  limits?: Partial<ConnectionLimits>
+}
+
+export class Namesrv {
+  readonly #host: string
+  readonly #logger: Logger
+  readonly #routes = new RouteTable()
+  readonly #server: RemotingServer
+  readonly #expiry: Expiry
+
+  constructor(options: NamesrvOptions) {
+    const clock = options.clock ?? systemClock
+    const scanIntervalMs = options.scanIntervalMs ?? SCAN_INTERVAL_MS
+    this.#host = options.host
+    this.#logger = options.logger ?? silentLogger
+    const context: NamesrvContext = {
+      routes: this.#routes,
+      keyValues: new KeyValueTable(),
+      clock,
+      logger: this.#logger,
+      orderMessageEnable: options.orderMessageEnable ?? false,
+      returnOrderTopicConfigToBroker: options.returnOrderTopicConfigToBroker ?? true,
+      shownConfig: () => ({
+        listenPort: this.port,
+        scanNotActiveBrokerInterval: scanIntervalMs,
+        orderMessageEnable: context.orderMessageEnable,
+        returnOrderTopicConfigToBroker: context.returnOrderTopicConfigToBroker,
+      }),
+    }
+    this.#server = new RemotingServer({
+      host: options.host,
+      ports: [options.port],
+      processors: new Map([
+        ...routeProcessors(context),
+        ...registrationProcessors(context),
+        ...keyValueProcessors(context),
+      ]),
+      clock,
+      logger: this.#logger,
+      ...(options.limits === undefined ? {} : { limits: options.limits }),
+      connectionClosed: (connection) => this.#connectionClosed(connection.id, connection.remoteAddress),
+    })
+    this.#expiry = new Expiry({
+      table: this.#routes,
+      clock,
+      logger: this.#logger,
+      scanIntervalMs,
+      closeConnection: (connectionId) => this.#closeConnection(connectionId),
+    })
+  }
+
+  /** @throws RemotingError `LISTEN_FAILED` naming the port. */
+  async start(): Promise<void> {
+    await this.#server.start()
+    this.#expiry.start()
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    this.#expiry.close()
+    await this.#server.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  get port(): number {
+    return this.#server.ports[0] ?? 0
+  }
+
+  /** Where clients and brokers reach it, `host:port`. */
+  address(): string {
+    return `${this.#host}:${this.port}`
+  }
+
+  #connectionClosed(connectionId: number, remote: string): void {
+    for (const { brokerName, brokerId, brokerAddr } of this.#routes.connectionClosed(connectionId)) {
+      this.#logger.warn({ brokerName, brokerId, brokerAddr, remote }, 'the connection of a broker closed')
+    }
+  }
+
+  #closeConnection(connectionId: number): void {
+    for (const connection of this.#server.connections) if (connection.id === connectionId) connection.close()
+  }
+}
