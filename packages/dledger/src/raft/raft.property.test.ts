@@ -1,161 +1,45 @@
-/** Random schedules over three and five cores: safety after each step, and agreement after healing. */
-import { keyedHash } from '@dledger-ts/base'
+/**
+ * Random schedules over three and five cores: safety after each step, and agreement after healing. The same schedules find
+ * planted faults. fast-check prints the seed of a failure and shrinks its schedule.
+ */
 import fc from 'fast-check'
-import { describe, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { PLANTED_FAULTS, type PlantedFault } from './planted-faults.ts'
-import { Cluster, type TestMember } from './testing/cluster.ts'
+import { runSchedule, SHARES } from './testing/schedule.ts'
 
-type Step = readonly [action: number, which: number, how: number]
-
-/** What may happen, and how often: a row for each share. */
-const ACTIONS: readonly {
-  readonly share: number
-  readonly run: (cluster: Cluster, which: number, how: number) => void
-}[] = [
-  { share: 20, run: (cluster, which) => deliver(cluster, which, { isKept: false }) },
-  { share: 10, run: (cluster) => deliver(cluster, 0, { isKept: false }) },
-  { share: 2, run: (cluster, which) => deliver(cluster, which, { isKept: true }) },
-  { share: 3, run: lose },
-  { share: 10, run: (cluster, which) => withMember(cluster, which, (member) => cluster.tick(member)) },
-  { share: 8, run: (cluster, which) => withMember(cluster, which, (member) => cluster.completeLogWrite(member)) },
-  { share: 6, run: (cluster, which) => withMember(cluster, which, (member) => cluster.completeHardStateWrite(member)) },
-  { share: 6, run: (cluster, which, how) => withMember(cluster, which, (member) => propose(cluster, member, how)) },
-  { share: 3, run: (cluster, which) => withMember(cluster, which, (member) => cluster.apply(member)) },
-  {
-    share: 3,
-    run: (cluster, which, how) => withMember(cluster, which, (member) => cluster.answerColdRead(member, how % 4)),
-  },
-  { share: 2, run: (cluster, which, how) => withMember(cluster, which, (member) => cluster.crash(member, how % 3)) },
-  { share: 4, run: start },
-  { share: 1, run: (cluster, which) => withMember(cluster, which, (member) => member.raft.campaign()) },
-  { share: 1, run: (cluster, which) => withMember(cluster, which, (member) => cluster.bindIdentities(member)) },
-  { share: 1, run: (cluster, which) => withMember(cluster, which, (member) => member.raft.transferLeadership(null)) },
-  { share: 1, run: (cluster, which, how) => withMember(cluster, which, (member) => connection(cluster, member, how)) },
-  { share: 2, run: calm },
-  { share: 6, run: rush },
-]
-const SHARES = ACTIONS.reduce((sum, action) => sum + action.share, 0)
-
-function run(size: number, seed: number, steps: readonly Step[], faults?: ReadonlySet<PlantedFault>): Cluster {
-  const cluster = new Cluster({
-    size,
-    random: (counter, bound) => keyedHash(seed, 'election', 0, counter) % bound,
-    ...(faults === undefined ? {} : { faults }),
-  })
-  for (const [action, which, how] of steps) {
-    let share = action % SHARES
-    for (const each of ACTIONS) {
-      share -= each.share
-      if (share >= 0) continue
-      each.run(cluster, which, how)
-      break
-    }
-    for (const member of cluster.members) if (member.isUp) cluster.drain(member)
-    cluster.check()
-  }
-  return cluster
-}
-
-function deliver(cluster: Cluster, which: number, { isKept }: { readonly isKept: boolean }): void {
-  if (cluster.network.length === 0) return
-  const letter = cluster.takeLetter(which % cluster.network.length)
-  if (isKept) cluster.network.push(letter)
-  cluster.deliver(letter)
-}
-
-function lose(cluster: Cluster, which: number): void {
-  if (cluster.network.length > 0) cluster.takeLetter(which % cluster.network.length)
-}
-
-function withMember(cluster: Cluster, which: number, what: (member: TestMember) => unknown): void {
-  const member = cluster.members[which % cluster.members.length]
-  if (member?.isUp === true) what(member)
-}
-
-function propose(cluster: Cluster, member: TestMember, how: number): void {
-  cluster.propose(member, 1 + (how % 3))
-}
-
-function start(cluster: Cluster, which: number): void {
-  const member = cluster.members[which % cluster.members.length]
-  if (member?.isUp === false) cluster.start(member)
-}
-
-function connection(cluster: Cluster, member: TestMember, how: number): void {
-  const peer = cluster.members[how % cluster.members.length]
-  if (peer === undefined || peer === member) return
-  if (how % 2 === 0) member.raft.peerConnected(peer.id)
-  else member.raft.peerLost(peer.id)
-}
-
-/** A few ticks without faults, for one side of a partition: so that schedules get anywhere. */
-function calm(cluster: Cluster, which: number, how: number): void {
-  const cutOff = which % (cluster.members.length + 1)
-  const isReached = (id: string): boolean => id !== cluster.members[cutOff]?.id
-  for (let tick = 0; tick < 1 + (how % 12); tick++) {
-    for (const member of cluster.members) if (member.isUp) cluster.tick(member)
-    cluster.settle((from, to) => isReached(from) && isReached(to))
-    cluster.check()
-  }
-  const leader = cluster.leader
-  if (leader !== null && how % 2 === 0) cluster.propose(leader, 1 + (how % 5))
-}
-
-/** A few rounds in which some links are cut, some disks stand still and some clocks run. */
-function rush(cluster: Cluster, which: number, how: number): void {
-  const has = (bits: number, bit: number): boolean => ((bits >> (bit % 10)) & 1) === 1
-  const place = (id: string): number => cluster.members.findIndex((member) => member.id === id)
-  for (let round = 0; round < 1 + (how % 5); round++) {
-    for (const [at, member] of cluster.members.entries()) {
-      if (!member.isUp) continue
-      if (has(which, at) && has(how, at)) cluster.tick(member)
-      while (cluster.completeHardStateWrite(member)) continue
-      while (!has(how, at + 5) && cluster.completeLogWrite(member)) continue
-      cluster.apply(member)
-      cluster.drain(member)
-    }
-    for (const letter of cluster.network.splice(0)) {
-      const link = place(letter.message.from) * 3 + place(letter.message.to)
-      if (!has(which, link)) cluster.deliver(letter)
-    }
-  }
-}
-
-const steps = fc.array(fc.tuple(fc.nat(SHARES - 1), fc.nat(997), fc.nat(997)), {
+const schedules = fc.array(fc.tuple(fc.nat(SHARES - 1), fc.nat(997), fc.nat(997)), {
   minLength: 60,
   maxLength: 260,
   size: 'max',
 })
 
+/** Ticks within which a healed group has a leader and equal logs; an election timeout is at most 8. */
+const HEALED_WITHIN_TICKS = 100
+
+function safeAndHealing(size: number, faults?: ReadonlySet<PlantedFault>) {
+  return fc.property(fc.nat(), schedules, (seed, schedule) => {
+    const cluster = runSchedule(size, seed, schedule, faults)
+    cluster.heal(HEALED_WITHIN_TICKS)
+    cluster.check()
+  })
+}
+
 describe('under crashes, loss, duplication, reordering and partitions', () => {
-  for (const size of [3, 5]) {
-    test(`${size} members stay safe, and agree again when healed (Ongaro §3.6, §3.9)`, { timeout: 120_000 }, () => {
-      fc.assert(
-        fc.property(fc.nat(), steps, (seed, schedule) => {
-          const cluster = run(size, seed, schedule)
-          cluster.heal(200)
-          cluster.check()
-        }),
-        { numRuns: Number(process.env['RAFT_RUNS'] ?? (size === 3 ? 600 : 300)) },
-      )
-    })
-  }
+  test.each([
+    { size: 3, numRuns: 1500 },
+    { size: 5, numRuns: 800 },
+  ])('$size members stay safe, and agree again when healed (Ongaro §3.6, §3.9)', ({ size, numRuns }) => {
+    fc.assert(safeAndHealing(size), { numRuns: Number(process.env['RAFT_RUNS'] ?? numRuns) })
+  })
 })
 
 describe('the schedules can fail', () => {
-  for (const fault of PLANTED_FAULTS) {
-    test(`${fault} is found`, { timeout: 120_000 }, () => {
-      const faults: ReadonlySet<PlantedFault> = new Set([fault])
-      let found: unknown
-      let runs = 0
-      const property = fc.property(fc.nat(), steps, (seed, schedule) => {
-        runs++
-        const cluster = run(3, seed, schedule, faults)
-        cluster.heal(200)
-        cluster.check()
-      })
-      const result = fc.check(property, { numRuns: 6000, endOnFailure: true, seed: 1 })
-      console.log(fault, result.failed, runs, result.errorInstance?.message)
-    })
-  }
+  /** Found by a test of their own: they take a wiped disk, or a rare order of messages. */
+  const needsOneSchedule: ReadonlySet<PlantedFault> = new Set(['identity-ignored', 'old-term-append-accepted'])
+
+  test.each(PLANTED_FAULTS.filter((fault) => !needsOneSchedule.has(fault)))('%s is found', (fault) => {
+    const found = fc.check(safeAndHealing(3, new Set([fault])), { numRuns: 20_000, endOnFailure: true, seed: 7 })
+    if (process.env['RAFT_RUNS'] !== undefined) console.log(fault, found.numRuns, String(found.errorInstance))
+    expect(found.failed).toBe(true)
+  })
 })

@@ -20,6 +20,8 @@ export class Following {
   #acknowledged = -1
   /** Echoed in acknowledgements. */
   #prevIndex = -1
+  /** A second heartbeat of one round only tells of a commit: answering it would double the messages of a lone proposal. */
+  #answeredRound = -1
 
   constructor(state: MemberState, leader: MemberId) {
     this.#state = state
@@ -56,6 +58,8 @@ export class Following {
     const state = this.#state
     // The leader names only what it knows to be durable here; anything beyond our log would be another member's answer.
     if (message.commitIndex <= state.log.lastIndex) state.commitTo(message.commitIndex)
+    if (message.round === this.#answeredRound) return
+    this.#answeredRound = message.round
     state.send({
       type: 'HeartbeatResponse',
       from: state.self,
