@@ -7,7 +7,6 @@
  *   - of two subscriptions to one topic the one with the newer version stays.
  * Pure but for the clock values it is given. Source: ConsumerManager, ConsumerGroupInfo.
  */
-import type { ConsumerData, MessageModel } from './heartbeat-data.ts'
 import type { Subscription } from './subscription.ts'
 
 export interface ClientInfo {
@@ -21,19 +20,33 @@ export interface Member<Channel> extends ClientInfo {
   lastSeenMs: number
 }
 
+/** What a heartbeat says of one group. */
+export interface GroupData {
+  readonly groupName: string
+  readonly consumeType: string
+  /** CLUSTERING or BROADCASTING. */
+  readonly messageModel: string
+  readonly consumeFromWhere: string
+  readonly subscriptions: readonly Subscription[]
+}
+
 /** Consumers of one group. */
 export class ConsumerGroup<Channel> {
   readonly name: string
   readonly members = new Map<Channel, Member<Channel>>()
   readonly subscriptions = new Map<string, Subscription>()
   consumeType = ''
-  messageModel: MessageModel = 'CLUSTERING'
+  messageModel = 'CLUSTERING'
   consumeFromWhere = ''
   /** Fingerprint of the last heartbeat; null before the first. */
   fingerprint: number | null = null
 
   constructor(name: string) {
     this.name = name
+  }
+
+  get isBroadcast(): boolean {
+    return this.messageModel === 'BROADCASTING'
   }
 
   /** Ids of the members, each once, though a client that reconnects has two connections for a while. */
@@ -79,15 +92,15 @@ export class ConsumerTable<Channel> {
    *
    * @param fingerprint 0 for the first version of heartbeats.
    * @param keepSubscriptions the heartbeat carried none on purpose.
-   * @returns whether the client should send its subscriptions in full: they are not those of its last heartbeat.
+   * @returns whether the client must send its subscriptions in full: it left them out, and they are not those known here.
    */
   register(
     channel: Channel,
     client: ClientInfo,
-    data: ConsumerData,
+    data: GroupData,
     { nowMs, fingerprint, keepSubscriptions }: { nowMs: number; fingerprint: number; keepSubscriptions: boolean },
   ): boolean {
-    const group = this.#groups.get(data.group) ?? this.#create(data.group)
+    const group = this.#groups.get(data.groupName) ?? this.#create(data.groupName)
     const sameFingerprint = group.fingerprint === fingerprint
     group.fingerprint = fingerprint
     group.consumeType = data.consumeType
@@ -96,7 +109,7 @@ export class ConsumerTable<Channel> {
     const joined = this.#join(group, channel, client, nowMs)
     const resubscribed = !keepSubscriptions && updateSubscriptions(group.subscriptions, data.subscriptions)
     if (joined || resubscribed) this.#changed(group)
-    return !sameFingerprint
+    return keepSubscriptions && !sameFingerprint
   }
 
   unregister(channel: Channel, groupName: string): void {

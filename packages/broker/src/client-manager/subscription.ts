@@ -4,6 +4,7 @@
  * A tag matches by the 32-bit hash alone; the client compares the text again. Source: FilterAPI, ExpressionMessageFilter.
  */
 import { tagsCode } from '@dledger-ts/protocol'
+import type { SubscriptionData } from '@dledger-ts/remoting'
 
 export const EXPRESSION_TAG = 'TAG'
 
@@ -16,6 +17,17 @@ export interface Subscription {
   readonly subVersion: number
   /** Hash codes of the tags; null takes every message. */
   readonly tagCodes: ReadonlySet<number> | null
+}
+
+/** What a heartbeat says of one topic; a subscription to nothing is left out. */
+export function subscriptionsOf(data: readonly SubscriptionData[]): Subscription[] {
+  const subscriptions: Subscription[] = []
+  for (const one of data) {
+    const expression = one.classFilterMode ? '*' : one.subString
+    const subscription = buildSubscription(one.topic, expression, one.expressionType, one.subVersion)
+    if (subscription !== null) subscriptions.push(subscription)
+  }
+  return subscriptions
 }
 
 /** A subscription as its text says. @returns null when the text names no tag at all, like `||`. */

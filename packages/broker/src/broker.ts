@@ -1,0 +1,215 @@
+/**
+ * One broker: a member of a replicated group that serves RocketMQ's clients.
+ *
+ *   clients ──► RemotingServer ──► Registry ──► processors ──► MessageStore
+ *                                     └── not the leader ──► Forwarder ──► the leader's broker
+ *   MessageStore ── role changed ──► broker id, registration with every name server, requests that wait for a leader
+ *                └─ messages visible ──► LongPolling ──► the pulls that wait for them
+ *
+ * Keeps: what is opened here is closed here, in the order that `close` shows; one event, *role changed*, decides what is done.
+ */
+import { randomUUID } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
+import { totalmem } from 'node:os'
+import { assert, type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
+import { type HostAddress, hostAddress } from '@dledger-ts/protocol'
+import {
+  type Connection,
+  createResponse,
+  type ProcessorTable,
+  RemotingServer,
+  RequestCode,
+  ResponseCode,
+} from '@dledger-ts/remoting'
+import { MessageStore } from '@dledger-ts/store'
+import type { BrokerConfig } from './config/config.ts'
+import { encodeAdvertised } from './forwarding/advertised.ts'
+import { type BrokerRole, roleName } from './role.ts'
+import { Serving } from './serving.ts'
+
+const VIP_PORT_DISTANCE = 2
+
+export interface BrokerOptions {
+  readonly clock?: Clock
+  readonly random?: Random
+  readonly logger?: Logger
+  /** The member has stopped for good after a storage failure or a broken invariant; the process should end. */
+  readonly onFatal?: (error: Error) => void
+}
+
+/** What a broker says of itself; the fields and names of `status --json`. */
+export interface BrokerStatus {
+  readonly id: string
+  readonly pid: number
+  readonly addr: string
+  /** 0 for the leader; null before this member has seen a leader. */
+  readonly brokerId: number | null
+  readonly role: BrokerRole['name']
+  readonly term: number
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  readonly up: boolean
+  readonly storePath: string
+}
+
+export class Broker {
+  readonly #config: BrokerConfig
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #logger: Logger
+  readonly #onFatal: (error: Error) => void
+  readonly #processors = new Map(startingProcessors())
+  readonly #server: RemotingServer
+  #serving: Serving | null = null
+  #isStarted = false
+  #closing: Promise<void> | null = null
+
+  constructor(config: BrokerConfig, options: BrokerOptions = {}) {
+    this.#config = config
+    this.#clock = options.clock ?? systemClock
+    this.#random = options.random ?? systemRandom
+    this.#logger = options.logger ?? silentLogger
+    this.#onFatal = options.onFatal ?? (() => {})
+    const { listenPort } = config
+    this.#server = new RemotingServer({
+      host: config.bindAddress,
+      ports: listenPort === 0 ? [0] : [listenPort, listenPort - VIP_PORT_DISTANCE],
+      processors: this.#processors,
+      clock: this.#clock,
+      logger: this.#logger,
+      idleCloseMs: config.channelExpiredTimeout,
+      connectionClosed: (connection: Connection) => this.#serving?.connectionClosed(connection),
+    })
+  }
+
+  /**
+   * Listens, opens the store, joins its group. Resolves when clients are served; who leads is seen later, in `status`.
+   *
+   * @throws RemotingError `LISTEN_FAILED`, StoreError; nothing stays open then.
+   */
+  async start(): Promise<void> {
+    assert(!this.#isStarted, 'a broker is started once')
+    this.#isStarted = true
+    try {
+      const storeHost = await resolveHost(this.#config.brokerIP1)
+      // Before the store is touched: a busy port must change nothing on disk. Until it is open, requests are answered with 14.
+      await this.#server.start()
+      await this.#serve(storeHost)
+    } catch (error) {
+      await this.#server.close()
+      throw error
+    }
+  }
+
+  /** The ports clients are served on: `listenPort`, and the one two below it. */
+  get ports(): readonly number[] {
+    return this.#server.ports
+  }
+
+  /** The address that clients and name servers are told. */
+  get address(): string {
+    return `${this.#config.brokerIP1}:${this.ports[0] ?? this.#config.listenPort}`
+  }
+
+  /** For embedders and tests: null before `start` and after a failed one. */
+  get store(): MessageStore | null {
+    return this.#serving?.store ?? null
+  }
+
+  status(): BrokerStatus {
+    const status = this.#serving?.store.status()
+    return {
+      id: this.#config.selfId,
+      pid: process.pid,
+      addr: this.address,
+      brokerId: this.#serving?.role?.brokerId ?? null,
+      role: status === undefined ? 'CANDIDATE' : roleName(status),
+      term: status?.term ?? 0,
+      firstIndex: status?.firstIndex ?? 0,
+      lastIndex: status?.lastIndex ?? -1,
+      commitIndex: status?.commitIndex ?? -1,
+      appliedIndex: status?.appliedIndex ?? -1,
+      up: this.#serving !== null && this.#closing === null,
+      storePath: this.#config.storePathRootDir,
+    }
+  }
+
+  /** Whether it serves its role: it leads and takes writes, or follows a leader that it knows. */
+  healthy(): boolean {
+    if (this.#serving === null || this.#closing !== null) return false
+    const status = this.#serving.store.status()
+    return status.ready || (status.leader !== null && status.leader !== status.self)
+  }
+
+  /**
+   * Stops without a client noticing: hands over the leadership, says goodbye to the name servers, goes on forwarding for
+   * `shutdownLingerMs` where another member leads now, then closes everything. Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #serve(storeHost: Omit<HostAddress, 'port'>): Promise<void> {
+    const config = this.#config
+    const port = this.ports[0] ?? config.listenPort
+    const mark = randomUUID()
+    const store = await MessageStore.open({
+      dir: config.storePathRootDir,
+      commitLogDir: config.storePathCommitLog,
+      self: config.selfId,
+      group: config.group,
+      peers: config.peers,
+      advertised: encodeAdvertised({ address: this.address, mark }),
+      flushDiskType: config.flushDiskType,
+      fileBytes: config.mappedFileSizeCommitLog,
+      consumeQueueFileBytes: config.mappedFileSizeConsumeQueue,
+      messageDelayLevel: config.messageDelayLevel,
+      tickMs: config.raftTickMs,
+      heartbeatMs: config.raftHeartbeatMs,
+      electionTimeoutMs: config.raftElectionTimeoutMs,
+      clock: this.#clock,
+      logger: this.#logger,
+      onFatal: this.#onFatal,
+    })
+    this.#serving = new Serving({
+      config,
+      store,
+      server: this.#server,
+      clock: this.#clock,
+      random: this.#random,
+      logger: this.#logger,
+      address: this.address,
+      storeHost: { address: storeHost.address, port },
+      ownMark: mark,
+      recentBytes: Math.floor((totalmem() * config.accessMessageInMemoryMaxRatio) / 100),
+    })
+    this.#processors.clear()
+    for (const [code, processor] of this.#serving.processors) this.#processors.set(code, processor)
+    this.#serving.start()
+  }
+
+  async #close(): Promise<void> {
+    await this.#serving?.handOver()
+    await this.#server.close()
+    await this.#serving?.close()
+  }
+}
+
+/** What is answered while the store opens: not done, ask again. */
+function startingProcessors(): ProcessorTable {
+  const refuse = () => createResponse(ResponseCode.SERVICE_NOT_AVAILABLE, 'this broker is starting')
+  return new Map(Object.values(RequestCode).map((code) => [code, refuse]))
+}
+
+/** The advertised host as bytes; records hold no names. @throws when the name cannot be resolved. */
+async function resolveHost(host: string): Promise<HostAddress> {
+  const { address } = await lookup(host, { family: 4 })
+  return hostAddress(address, 0)
+}

@@ -1,0 +1,31 @@
+/**
+ * What the processors share. Made once by `broker.ts`; nothing here is replaced while the broker lives.
+ */
+import type { Clock, Logger, Random } from '@dledger-ts/base'
+import type { HostAddress, UniqKeyGenerator } from '@dledger-ts/protocol'
+import type { Connection, RemotingCommand } from '@dledger-ts/remoting'
+import type { MessageStoreApi } from '@dledger-ts/store'
+import type { ConsumerTable } from './client-manager/consumer-table.ts'
+import type { ProducerTable } from './client-manager/producer-table.ts'
+import type { BrokerConfig } from './config/config.ts'
+import type { GroupTable } from './groups/group-table.ts'
+import type { TopicTable } from './topics/topic-table.ts'
+
+export interface BrokerContext {
+  readonly config: BrokerConfig
+  readonly store: MessageStoreApi
+  readonly topics: TopicTable
+  readonly groups: GroupTable
+  readonly consumers: ConsumerTable<Connection>
+  readonly producers: ProducerTable<Connection>
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly uniqKeys: UniqKeyGenerator
+  /** The advertised address as records hold it. */
+  readonly storeHost: HostAddress
+  /** The host that a message was born on: the client's, also when another member forwarded the request. */
+  bornHostOf(connection: Connection, request: RemotingCommand): HostAddress
+  /** The store refused with NOT_LEADER: the request is done by the next leader. @returns false to answer it instead. */
+  retryOnLeader(connection: Connection, request: RemotingCommand): boolean
+}

@@ -1,0 +1,62 @@
+/**
+ * Consumer groups: what the log says, and for groups it does not know yet the defaults that they will get.
+ *
+ * Keeps: only a leader writes a group down, through the log. A pull or a send-back of a new group is served at once by the
+ * defaults, since that is what the entry under way will say.
+ */
+import { background, type Logger } from '@dledger-ts/base'
+import { isSystemGroup, retryTopic, topicNameError } from '@dledger-ts/protocol'
+import { defaultSubscriptionGroupConfig, type MessageStoreApi, type SubscriptionGroupConfig } from '@dledger-ts/store'
+
+/** Groups whose creation is under way at most; more are created when they appear again. */
+const CREATING_MAX = 1_000
+
+type Groups = Pick<MessageStoreApi, 'groups' | 'createGroup' | 'isReady'>
+
+export class GroupTable {
+  readonly #store: Groups
+  readonly #autoCreate: boolean
+  readonly #logger: Logger
+  /** Defaults of groups that the log does not have yet. */
+  readonly #creating = new Map<string, SubscriptionGroupConfig>()
+
+  constructor(autoCreate: boolean, store: Groups, logger: Logger) {
+    this.#store = store
+    this.#autoCreate = autoCreate
+    this.#logger = logger
+  }
+
+  // Hot: runs for each pull.
+  /** The group's settings; undefined when it is unknown and may not be created. A leader starts to create it. */
+  findOrCreate(group: string): SubscriptionGroupConfig | undefined {
+    const known = this.#store.groups().get(group) ?? this.#creating.get(group)
+    if (known !== undefined) return known
+    if (!this.#mayExist(group)) return undefined
+    const config = defaultSubscriptionGroupConfig(group)
+    if (this.#store.isReady() && this.#creating.size < CREATING_MAX)
+      background(this.#create(config), `creating group ${group}`, this.#logger)
+    return config
+  }
+
+  /** As `findOrCreate`, but waits until the log has it. Leader only. */
+  async create(group: string): Promise<SubscriptionGroupConfig | undefined> {
+    const known = this.#store.groups().get(group)
+    if (known !== undefined) return known
+    return this.#mayExist(group) ? this.#create(defaultSubscriptionGroupConfig(group)) : undefined
+  }
+
+  async #create(config: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig> {
+    this.#creating.set(config.groupName, config)
+    try {
+      return await this.#store.createGroup(config)
+    } finally {
+      this.#creating.delete(config.groupName)
+    }
+  }
+
+  #mayExist(group: string): boolean {
+    if (!this.#autoCreate && !isSystemGroup(group)) return false
+    // Older clients use longer names than the 120 characters of today's rule: what counts is that the retry topic can exist.
+    return group.trim() !== '' && topicNameError(retryTopic(group)) === undefined
+  }
+}

@@ -1,0 +1,304 @@
+/**
+ * Messages to consumers: PULL_MESSAGE (11), LITE_PULL_MESSAGE (361).
+ *
+ * Keeps:
+ *   - every answer 0, 19, 20 and 21 carries the four offsets that clients cannot do without;
+ *   - 21 ("go back") is said only by a leader that has applied all, or for what is certainly gone: a follower that lags waits;
+ *   - a pull is held at most once and commits its piggy-backed offset at most once: on its first pass.
+ *
+ * Source: PullMessageProcessor, DefaultPullMessageResultHandler.
+ */
+import { isReadable, recordPhysicalOffset, SystemTopic } from '@dledger-ts/protocol'
+import {
+  type Connection,
+  createResponse,
+  type ExtFields,
+  PullMessageRequest,
+  PullSysFlag,
+  type RemotingCommand,
+  RequestCode,
+  ResponseCode,
+} from '@dledger-ts/remoting'
+import { type GetResult, StoreError, type SubscriptionGroupConfig, type TopicConfig } from '@dledger-ts/store'
+import { buildSubscription, everything, EXPRESSION_TAG, type Subscription } from '../client-manager/subscription.ts'
+import type { BrokerContext } from '../context.ts'
+import { HeldPull, type LongPolling } from '../long-polling.ts'
+import { busy, refusalOf } from '../refusal.ts'
+import type { Processor } from './registry.ts'
+
+/** A client gives up on an answer after 30 s and closes its connection; it is held less, whatever it asks. */
+const HOLD_MS_MAX = 25_000
+/** Fewer messages behind than this are never "far behind", so the distance in bytes need not be looked at. */
+const FAR_BEHIND_MESSAGES_MIN = 10_000
+
+/** Why a consumer may not read; `forbiddenType` of the answer. Source: ForbiddenType. */
+const Forbidden = { BROKER: 1, GROUP: 2, TOPIC: 3, BROADCAST: 4 } as const
+
+/** A pull on its way; kept while it is held. */
+export class Pull {
+  readonly request: RemotingCommand
+  readonly connection: Connection
+  readonly header: PullMessageRequest
+
+  constructor(connection: Connection, request: RemotingCommand, header: PullMessageRequest) {
+    this.request = request
+    this.connection = connection
+    this.header = header
+  }
+}
+
+/** What the checks found. */
+interface Admitted {
+  readonly topic: TopicConfig
+  readonly group: SubscriptionGroupConfig
+  readonly subscription: Subscription
+}
+
+interface Refused {
+  readonly code: number
+  readonly remark: string
+  readonly forbiddenType?: number
+}
+
+export interface PullOptions {
+  /** Bytes of newest messages that count as recent; a consumer further behind may be sent to a follower. */
+  readonly recentBytes: number
+}
+
+export function pullProcessors(processor: PullProcessor): [number, Processor][] {
+  const entry: Processor = { served: 'here', handle: (connection, request) => processor.handle(connection, request) }
+  return [
+    [RequestCode.PULL_MESSAGE, entry],
+    [RequestCode.LITE_PULL_MESSAGE, entry],
+  ]
+}
+
+export class PullProcessor {
+  readonly #context: BrokerContext
+  readonly #options: PullOptions
+  /** Set once, right after both exist: held pulls come back here. */
+  #polling: LongPolling<Pull> | null = null
+
+  constructor(context: BrokerContext, options: PullOptions) {
+    this.#context = context
+    this.#options = options
+  }
+
+  holdIn(polling: LongPolling<Pull>): void {
+    this.#polling = polling
+  }
+
+  // Hot: runs for each pull.
+  handle(connection: Connection, request: RemotingCommand): undefined {
+    this.#run(new Pull(connection, request, PullMessageRequest.decode(request.extFields)), true)
+  }
+
+  /** A held pull was woken or reached its deadline: it is answered now, whatever there is. */
+  resume(pull: Pull): void {
+    this.#run(pull, false)
+  }
+
+  #run(pull: Pull, isFirstPass: boolean): void {
+    const admitted = this.#check(pull)
+    if ('code' in admitted) {
+      const extFields: ExtFields =
+        admitted.forbiddenType === undefined ? {} : { forbiddenType: String(admitted.forbiddenType) }
+      pull.connection.respond(pull.request, createResponse(admitted.code, admitted.remark, extFields))
+      return
+    }
+    const { header } = pull
+    if (isFirstPass && (header.sysFlag & PullSysFlag.COMMIT_OFFSET) !== 0) this.#commitOffset(header)
+    const { config, store } = this.#context
+    const isRecent = store.isInMemory(header.topic, header.queueId, header.queueOffset)
+    const countMax = isRecent ? config.maxTransferCountOnMessageInMemory : config.maxTransferCountOnMessageInDisk
+    const bytesMax = isRecent ? config.maxTransferBytesOnMessageInMemory : config.maxTransferBytesOnMessageInDisk
+    store.getMessages(
+      {
+        topic: header.topic,
+        queueId: header.queueId,
+        queueOffset: header.queueOffset,
+        maxCount: Math.max(1, Math.min(header.maxMsgNums, countMax)),
+        maxBytes:
+          header.maxMsgBytes !== undefined && header.maxMsgBytes > 0
+            ? Math.min(header.maxMsgBytes, bytesMax)
+            : bytesMax,
+        // The field holds a time there, not a tag.
+        tagFilter: header.topic === SystemTopic.SCHEDULE ? null : admitted.subscription.tagCodes,
+      },
+      (error, result) => {
+        if (result !== null) this.#answer(pull, admitted, result, isFirstPass)
+        else this.#fail(pull, error)
+      },
+    )
+  }
+
+  #fail(pull: Pull, error: StoreError | null): void {
+    const refusal =
+      error === null ? { code: ResponseCode.SYSTEM_ERROR, remark: 'no result' } : refusalOf(error, pull.request.version)
+    pull.connection.respond(pull.request, createResponse(refusal.code, refusal.remark))
+  }
+
+  #answer(pull: Pull, admitted: Admitted, result: GetResult, isFirstPass: boolean): void {
+    const { header } = pull
+    const isLeader = this.#context.store.isReady()
+    let code = codeOf(result, header.queueOffset)
+    let nextBeginOffset = result.nextBeginOffset
+    if (!isLeader && code === ResponseCode.PULL_OFFSET_MOVED && result.status !== 'OFFSET_TOO_SMALL') {
+      // A follower that lags: what is asked for may well exist.
+      code = ResponseCode.PULL_NOT_FOUND
+      nextBeginOffset = header.queueOffset
+    }
+    if (code === ResponseCode.PULL_NOT_FOUND && isFirstPass && (header.sysFlag & PullSysFlag.SUSPEND) !== 0) {
+      if (
+        this.#context.store.maxOffset(header.topic, header.queueId) > Math.max(result.maxOffset, header.queueOffset)
+      ) {
+        // It came while the disk was read.
+        this.#run(pull, false)
+        return
+      }
+      if (this.#hold(pull, admitted.subscription)) return
+    }
+    const extFields: ExtFields = {
+      suggestWhichBrokerId: String(this.#suggestedBrokerId(admitted.group, result, isLeader)),
+      nextBeginOffset: String(nextBeginOffset),
+      minOffset: String(result.minOffset),
+      maxOffset: String(isLeader ? result.maxOffset : Math.max(result.maxOffset, nextBeginOffset)),
+      topicSysFlag: String(admitted.topic.topicSysFlag),
+      groupSysFlag: String(admitted.group.groupSysFlag),
+    }
+    const body = code === ResponseCode.SUCCESS ? result.records : undefined
+    pull.connection.respond(pull.request, createResponse(code, result.status, extFields, body))
+  }
+
+  #hold(pull: Pull, subscription: Subscription): boolean {
+    const { header, connection } = pull
+    const { config } = this.#context
+    const wantedMs = config.longPollingEnable ? header.suspendTimeoutMillis : config.shortPollingTimeMills
+    const holdMs = Math.min(wantedMs, HOLD_MS_MAX)
+    if (holdMs <= 0 || this.#polling === null || connection.isClosed) return false
+    const held = new HeldPull(header.topic, header.queueId, subscription.tagCodes, connection, pull)
+    if (this.#polling.hold(held, holdMs)) return true
+    const refusal = busy(pull.request.version)
+    connection.respond(pull.request, createResponse(refusal.code, refusal.remark))
+    return true
+  }
+
+  #commitOffset(header: PullMessageRequest): void {
+    if (!this.#context.store.isReady()) return
+    try {
+      this.#context.store.commitConsumerOffset(header.consumerGroup, header.topic, header.queueId, header.commitOffset)
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      this.#context.logger.debug(
+        { err: error, group: header.consumerGroup },
+        'the offset that came with a pull was not kept',
+      )
+    }
+  }
+
+  /** 0 is the leader. A consumer that reads what is long out of memory may read it from a follower. */
+  #suggestedBrokerId(group: SubscriptionGroupConfig, result: GetResult, isLeader: boolean): number {
+    const { config, store } = this.#context
+    const last = result.records.at(-1)
+    if (
+      !config.slaveReadEnable ||
+      last === undefined ||
+      result.maxOffset - result.nextBeginOffset < FAR_BEHIND_MESSAGES_MIN
+    ) {
+      return group.brokerId
+    }
+    const isFarBehind = store.status().maxPhysicalOffset - recordPhysicalOffset(last) > this.#options.recentBytes
+    if (!isFarBehind) return group.brokerId
+    return isLeader ? group.whichBrokerWhenConsumeSlowly : config.slaveId
+  }
+
+  /** The checks in Apache's order; the first that fails answers. */
+  #check(pull: Pull): Admitted | Refused {
+    const { config, topics, groups } = this.#context
+    const { header, request } = pull
+    if (!isReadable(config.brokerPermission)) {
+      return forbidden(`the broker[${config.brokerIP1}] pulling message is forbidden`, Forbidden.BROKER)
+    }
+    if (request.code === RequestCode.LITE_PULL_MESSAGE && !config.litePullMessageEnable) {
+      return forbidden(`the broker[${config.brokerIP1}] for lite pull consumer is forbidden`, Forbidden.BROKER)
+    }
+    const group = groups.findOrCreate(header.consumerGroup)
+    if (group === undefined) {
+      const remark = `subscription group [${header.consumerGroup}] does not exist`
+      return { code: ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, remark }
+    }
+    if (!group.consumeEnable) {
+      return forbidden(`subscription group no permission, ${header.consumerGroup}`, Forbidden.GROUP)
+    }
+    const topic = topics.find(header.topic)
+    if (topic === undefined) {
+      return { code: ResponseCode.TOPIC_NOT_EXIST, remark: `topic[${header.topic}] not exist, apply first please!` }
+    }
+    if (!isReadable(topic.perm)) {
+      return forbidden(`the topic[${header.topic}] pulling message is forbidden`, Forbidden.TOPIC)
+    }
+    if (header.queueId < 0 || header.queueId >= topic.readQueueNums) {
+      const remark =
+        `queueId[${header.queueId}] is illegal, topic:[${header.topic}] ` +
+        `topicConfig.readQueueNums:[${topic.readQueueNums}] consumer:[${pull.connection.remoteAddress}]`
+      return { code: ResponseCode.INVALID_PARAMETER, remark }
+    }
+    const subscription = this.#subscriptionOf(header, group)
+    if ('code' in subscription) return subscription
+    if (subscription.expressionType !== EXPRESSION_TAG) {
+      const remark = `The broker does not support consumer to filter message by ${subscription.expressionType}`
+      return { code: ResponseCode.SYSTEM_ERROR, remark }
+    }
+    return { topic, group, subscription }
+  }
+
+  #subscriptionOf(header: PullMessageRequest, group: SubscriptionGroupConfig): Subscription | Refused {
+    if ((header.sysFlag & PullSysFlag.SUBSCRIPTION) !== 0) {
+      return (
+        buildSubscription(header.topic, header.subscription, header.expressionType, header.subVersion) ?? {
+          code: ResponseCode.SUBSCRIPTION_PARSE_FAILED,
+          remark: "parse the consumer's subscription failed",
+        }
+      )
+    }
+    const consumers = this.#context.consumers.group(header.consumerGroup)
+    if (consumers === undefined) {
+      return { code: ResponseCode.SUBSCRIPTION_NOT_EXIST, remark: "the consumer's group info not exist" }
+    }
+    if (!group.consumeBroadcastEnable && consumers.isBroadcast) {
+      const remark = `the consumer group[${header.consumerGroup}] can not consume by broadcast way`
+      return forbidden(remark, Forbidden.BROADCAST)
+    }
+    const known = consumers.subscriptions.get(header.topic)
+    if (known === undefined) {
+      return { code: ResponseCode.SUBSCRIPTION_NOT_EXIST, remark: "the consumer's subscription not exist" }
+    }
+    // Refusing would stall the client until its next heartbeat, up to 30 s. It filters again by itself, so nothing is lost by
+    // giving it everything until the heartbeat with the newer subscription comes.
+    if (known.subVersion < header.subVersion && known.expressionType === EXPRESSION_TAG) return everything(header.topic)
+    return known
+  }
+}
+
+function forbidden(remark: string, forbiddenType: number): Refused {
+  return { code: ResponseCode.NO_PERMISSION, remark, forbiddenType }
+}
+
+function codeOf(result: GetResult, queueOffset: number): number {
+  switch (result.status) {
+    case 'FOUND':
+      return ResponseCode.SUCCESS
+    case 'NO_MATCHED_MESSAGE':
+    case 'MESSAGE_WAS_REMOVING':
+      return ResponseCode.PULL_RETRY_IMMEDIATELY
+    case 'NO_MATCHED_LOGIC_QUEUE':
+    case 'NO_MESSAGE_IN_QUEUE':
+      return queueOffset === 0 ? ResponseCode.PULL_NOT_FOUND : ResponseCode.PULL_OFFSET_MOVED
+    case 'OFFSET_OVERFLOW_ONE':
+    case 'OFFSET_FOUND_NULL':
+      return ResponseCode.PULL_NOT_FOUND
+    case 'OFFSET_OVERFLOW_BADLY':
+    case 'OFFSET_TOO_SMALL':
+      return ResponseCode.PULL_OFFSET_MOVED
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Which request code is handled by what, and where.
+ *
+ * Keeps: every request that wants an answer gets exactly one, whatever its handler does.
+ */
+import { AssertionError, background, type Logger } from '@dledger-ts/base'
+import { ProtocolError } from '@dledger-ts/protocol'
+import {
+  type Connection,
+  createResponse,
+  type ProcessorResult,
+  type ProcessorTable,
+  type RemotingCommand,
+  RemotingError,
+  ResponseCode,
+} from '@dledger-ts/remoting'
+import { StoreError } from '@dledger-ts/store'
+import { refusalOf } from '../refusal.ts'
+
+/** @returns the answer, or undefined when the handler answers through the connection later. */
+export type Handler = (connection: Connection, request: RemotingCommand) => ProcessorResult | Promise<ProcessorResult>
+
+export interface Processor {
+  /** `here`: every member serves it. `leader`: a member that does not lead forwards it to the one that does. */
+  readonly served: 'here' | 'leader'
+  readonly handle: Handler
+}
+
+export interface Dispatch {
+  isLeader(): boolean
+  forward(connection: Connection, request: RemotingCommand): void
+  /** A handler found that this member leads no more: does the request elsewhere. @returns false to answer it instead. */
+  retry(connection: Connection, request: RemotingCommand): boolean
+  readonly logger: Logger
+}
+
+export class Registry {
+  readonly #processors: ReadonlyMap<number, Processor>
+  readonly #dispatch: Dispatch
+
+  constructor(processors: ReadonlyMap<number, Processor>, dispatch: Dispatch) {
+    this.#processors = processors
+    this.#dispatch = dispatch
+  }
+
+  /** For the server: every code that is known here. */
+  table(): ProcessorTable {
+    const table = new Map<number, (connection: Connection, request: RemotingCommand) => undefined>()
+    for (const [code, { served }] of this.#processors) {
+      table.set(code, served === 'here' ? this.#runHere : this.#runOnLeader)
+    }
+    return table
+  }
+
+  /** Handles a request on this member and answers it. Hot. */
+  run(connection: Connection, request: RemotingCommand): void {
+    const processor = this.#processors.get(request.code)
+    if (processor === undefined) {
+      const remark = ` request type ${request.code} not supported`
+      connection.respond(request, createResponse(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark))
+      return
+    }
+    let result: ProcessorResult | Promise<ProcessorResult>
+    try {
+      result = processor.handle(connection, request)
+    } catch (error) {
+      const answer = this.#answerFor(connection, request, error)
+      if (answer !== undefined) connection.respond(request, answer)
+      return
+    }
+    if (result instanceof Promise) {
+      background(this.#respondLater(connection, request, result), 'handling a request', this.#dispatch.logger)
+    } else if (result !== undefined) connection.respond(request, result)
+  }
+
+  readonly #runHere = (connection: Connection, request: RemotingCommand): undefined => {
+    this.run(connection, request)
+  }
+
+  readonly #runOnLeader = (connection: Connection, request: RemotingCommand): undefined => {
+    if (this.#dispatch.isLeader()) this.run(connection, request)
+    else this.#dispatch.forward(connection, request)
+  }
+
+  async #respondLater(
+    connection: Connection,
+    request: RemotingCommand,
+    result: Promise<ProcessorResult>,
+  ): Promise<void> {
+    let response: ProcessorResult
+    try {
+      response = await result
+    } catch (error) {
+      response = this.#answerFor(connection, request, error)
+    }
+    if (response !== undefined) connection.respond(request, response)
+  }
+
+  /** What cannot be read is the client's fault and answered as such; anything else is a bug here, and said. */
+  #answerFor(connection: Connection, request: RemotingCommand, error: unknown): ProcessorResult {
+    if (error instanceof AssertionError) throw error
+    if (error instanceof StoreError) {
+      if (error.code === 'NOT_LEADER' && this.#dispatch.retry(connection, request)) return undefined
+      const refusal = refusalOf(error, request.version)
+      return createResponse(refusal.code, refusal.remark)
+    }
+    if (error instanceof ProtocolError) return createResponse(ResponseCode.MESSAGE_ILLEGAL, error.message)
+    if (!(error instanceof RemotingError)) {
+      this.#dispatch.logger.error({ err: error, code: request.code }, 'a request processor failed')
+    }
+    const remark = error instanceof Error ? `${error.name}: ${error.message}` : 'the request failed'
+    return createResponse(ResponseCode.SYSTEM_ERROR, remark)
+  }
+}

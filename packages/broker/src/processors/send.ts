@@ -1,0 +1,429 @@
+/**
+ * Messages from producers: SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320).
+ *
+ * Keeps:
+ *   - code 0 means committed and applied; what is refused with 14 or 13 was certainly not stored;
+ *   - every stored message has UNIQ_KEY, CLUSTER, MSG_REGION and TRACE_ON; none has POP_CK;
+ *   - the answer names the queue that was used, and ids by which the record is found.
+ *
+ * Source: SendMessageProcessor, AbstractSendMessageProcessor.
+ */
+import {
+  appendProperties,
+  type BatchMessage,
+  dlqTopic,
+  encodeProperties,
+  getProperty,
+  hasProperty,
+  isDlqTopic,
+  isNotAllowedSendTopic,
+  isRetryTopic,
+  isWritable,
+  MessageSysFlag,
+  offsetMsgId,
+  PROPERTIES_BYTES_MAX,
+  PropertyName,
+  ProtocolError,
+  removeProperty,
+  RETRY_TOPIC_PREFIX,
+  setProperty,
+  splitBatchBody,
+  topicNameError,
+} from '@dledger-ts/protocol'
+import {
+  type Connection,
+  createResponse,
+  type ExtFields,
+  type ProcessorResult,
+  type RemotingCommand,
+  RequestCode,
+  ResponseCode,
+  sendMessageHeader,
+  type SendMessageRequest,
+} from '@dledger-ts/remoting'
+import type { NewMessage, PutBatchListener, PutListener, PutResult, StoreError, TopicConfig } from '@dledger-ts/store'
+import type { BrokerContext } from '../context.ts'
+import { refusalOf } from '../refusal.ts'
+import { CONTROL_TOPIC, RETRY_QUEUES } from '../topics/topic-table.ts'
+import type { Processor } from './registry.ts'
+import { VERSION_WITH_OWN_RETRY_LIMIT } from './retry-limit.ts'
+
+const TOPIC_BYTES_MAX = 127
+const MULTI_TAG = 'MULTI_TAG'
+
+export function sendProcessors(context: BrokerContext): [number, Processor][] {
+  const sender = new SendProcessor(context)
+  const processor: Processor = { served: 'leader', handle: (connection, request) => sender.handle(connection, request) }
+  return [
+    [RequestCode.SEND_MESSAGE, processor],
+    [RequestCode.SEND_MESSAGE_V2, processor],
+    [RequestCode.SEND_BATCH_MESSAGE, processor],
+  ]
+}
+
+class SendProcessor {
+  readonly #context: BrokerContext
+  /** Ext fields of every answer to a send. */
+  readonly #regionFields: Readonly<ExtFields>
+  /** What the broker adds to each message, as property text. */
+  readonly #addedProperties: string
+
+  constructor(context: BrokerContext) {
+    this.#context = context
+    const { brokerClusterName, regionId, traceOn } = context.config
+    this.#regionFields = { MSG_REGION: regionId, TRACE_ON: String(traceOn) }
+    this.#addedProperties = encodeProperties([
+      [PropertyName.CLUSTER, brokerClusterName],
+      [PropertyName.MSG_REGION, regionId],
+      [PropertyName.TRACE_ON, String(traceOn)],
+    ])
+  }
+
+  // Hot: runs for each send.
+  handle(connection: Connection, request: RemotingCommand): ProcessorResult | Promise<ProcessorResult> {
+    const header = sendMessageHeader(request.code).decode(request.extFields)
+    const fault = this.#nameFault(header.topic)
+    if (fault !== null) return this.#refuse(fault.code, fault.remark)
+    const topic = this.#context.topics.find(header.topic)
+    if (topic === undefined) return this.#createTopicAndSend(connection, request, header)
+    return this.#send(connection, request, header, topic)
+  }
+
+  /** The first checks: the broker takes messages, the name is one, and clients may send there. */
+  #nameFault(topic: string): { code: number; remark: string } | null {
+    const { config } = this.#context
+    if (!isWritable(config.brokerPermission)) {
+      return {
+        code: ResponseCode.NO_PERMISSION,
+        remark: `the broker[${config.brokerIP1}] sending message is forbidden`,
+      }
+    }
+    const nameError = topicNameError(topic)
+    if (nameError !== undefined) return { code: ResponseCode.INVALID_PARAMETER, remark: nameError }
+    if (isNotAllowedSendTopic(topic) || topic === CONTROL_TOPIC) {
+      return { code: ResponseCode.NO_PERMISSION, remark: `Sending message to topic[${topic}] is forbidden.` }
+    }
+    return null
+  }
+
+  async #createTopicAndSend(
+    connection: Connection,
+    request: RemotingCommand,
+    header: SendMessageRequest,
+  ): Promise<ProcessorResult> {
+    const topic = await this.#context.topics.createForSend({
+      topic: header.topic,
+      defaultTopic: header.defaultTopic,
+      queueNums: header.defaultTopicQueueNums,
+      unitMode: header.unitMode ?? false,
+    })
+    if (topic === null) {
+      const remark = `topic[${header.topic}] not exist, apply first please!`
+      return this.#refuse(ResponseCode.TOPIC_NOT_EXIST, remark)
+    }
+    return this.#send(connection, request, header, topic)
+  }
+
+  #send(
+    connection: Connection,
+    request: RemotingCommand,
+    header: SendMessageRequest,
+    topic: TopicConfig,
+  ): ProcessorResult | Promise<ProcessorResult> {
+    if (!isWritable(topic.perm)) {
+      const remark = `the topic[${header.topic}] sending message is forbidden`
+      return this.#refuse(ResponseCode.NO_PERMISSION, remark)
+    }
+    const queueCount = Math.max(topic.writeQueueNums, topic.readQueueNums)
+    if (header.queueId >= queueCount || (header.queueId < 0 && topic.writeQueueNums <= 0)) {
+      const remark = `request queueId[${header.queueId}] is illegal, ${describeTopic(topic)} Producer: ${connection.remoteAddress}`
+      return this.#refuse(ResponseCode.INVALID_PARAMETER, remark)
+    }
+    const illegal = this.#contentFault(request, header)
+    if (illegal !== null) return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, illegal)
+    if (request.code === RequestCode.SEND_BATCH_MESSAGE || header.batch === true) {
+      return this.#sendBatch(connection, request, header, topic)
+    }
+    if (isRetryTopic(header.topic)) return this.#sendRetry(connection, request, header, topic)
+    return this.#sendOne(
+      connection,
+      request,
+      header,
+      topic,
+      header.properties ?? '',
+      header.topic,
+      this.#queueOf(header, topic),
+    )
+  }
+
+  /** @returns why the content cannot be stored, or null. */
+  #contentFault(request: RemotingCommand, header: SendMessageRequest): string | null {
+    const { maxMessageSize } = this.#context.config
+    const limits = `msg body length limit ${maxMessageSize}B, msg properties length limit 32KB.`
+    if (request.body === undefined) return `the message is illegal: it has no body. ${limits}`
+    if (request.bodyBytes.length > maxMessageSize) return `the message is illegal: its body is too long. ${limits}`
+    const { properties } = header
+    if (properties !== undefined && properties.length > PROPERTIES_BYTES_MAX) {
+      return `the message is illegal: its properties are too long. ${limits}`
+    }
+    if (header.topic.length > TOPIC_BYTES_MAX && !isRetryTopic(header.topic) && !isDlqTopic(header.topic)) {
+      return `the message is illegal: its topic is too long. ${limits}`
+    }
+    if ((header.sysFlag & MessageSysFlag.INNER_BATCH) !== 0)
+      return 'the message is illegal: inner batches are not supported'
+    return null
+  }
+
+  #queueOf(header: SendMessageRequest, topic: TopicConfig): number {
+    return header.queueId >= 0 ? header.queueId : this.#context.random.below(topic.writeQueueNums)
+  }
+
+  /** A consumer that could not send back sends to the retry topic itself; over the limit it goes to the dead letters. */
+  async #sendRetry(
+    connection: Connection,
+    request: RemotingCommand,
+    header: SendMessageRequest,
+    topic: TopicConfig,
+  ): Promise<ProcessorResult> {
+    const groupName = header.topic.slice(RETRY_TOPIC_PREFIX.length)
+    const group = this.#context.groups.findOrCreate(groupName)
+    if (group === undefined) {
+      const remark = `subscription group not exist, ${groupName}`
+      return this.#refuse(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, remark)
+    }
+    const hasOwnLimit = request.version >= VERSION_WITH_OWN_RETRY_LIMIT && header.maxReconsumeTimes !== undefined
+    const limit = hasOwnLimit ? (header.maxReconsumeTimes as number) : group.retryMaxTimes
+    const properties = header.properties ?? ''
+    if ((header.reconsumeTimes ?? 0) <= limit) {
+      return this.#sendOne(connection, request, header, topic, properties, header.topic, this.#queueOf(header, topic))
+    }
+    const deadTopic = dlqTopic(groupName)
+    const deadConfig = await this.#context.topics.createForRetry(deadTopic, RETRY_QUEUES, false)
+    const undelayed = setProperty(properties, PropertyName.DELAY, '0')
+    return this.#sendOne(connection, request, header, deadConfig, undelayed, deadTopic, 0)
+  }
+
+  // Hot: the arguments are spread out so that the ordinary send makes no object of them.
+  #sendOne(
+    connection: Connection,
+    request: RemotingCommand,
+    header: SendMessageRequest,
+    topic: TopicConfig,
+    properties: string,
+    topicName: string,
+    queueId: number,
+  ): ProcessorResult {
+    const reconsumeTimes = header.reconsumeTimes ?? 0
+    if (isTransactional(properties, reconsumeTimes)) {
+      const remark = `the broker[${this.#context.config.brokerIP1}] sending transaction message is forbidden: not supported by this version`
+      return this.#refuse(ResponseCode.NO_PERMISSION, remark)
+    }
+    const uniqKey = getProperty(properties, PropertyName.UNIQ_KEY) ?? this.#context.uniqKeys.next()
+    const message: NewMessage = {
+      topic: topicName,
+      queueId,
+      flag: header.flag,
+      sysFlag: topic.topicFilterType === MULTI_TAG ? header.sysFlag | MessageSysFlag.MULTI_TAGS : header.sysFlag,
+      bornTimestamp: header.bornTimestamp,
+      bornHost: this.#context.bornHostOf(connection, request),
+      storeHost: this.#context.storeHost,
+      reconsumeTimes,
+      preparedTransactionOffset: 0,
+      body: request.bodyBytes,
+      properties: this.#completeProperties(properties, uniqKey),
+    }
+    this.#context.store.put(
+      message,
+      new PendingSend(this.#context, this.#regionFields, connection, request, queueId, uniqKey),
+    )
+    return undefined
+  }
+
+  async #sendBatch(
+    connection: Connection,
+    request: RemotingCommand,
+    header: SendMessageRequest,
+    topic: TopicConfig,
+  ): Promise<ProcessorResult> {
+    if (isRetryTopic(header.topic)) {
+      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, 'batch request does not support retry group')
+    }
+    let inner: BatchMessage[]
+    try {
+      inner = splitBatchBody(request.bodyBytes)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, `the batch is illegal: ${error.message}`)
+    }
+    if (inner.some((one) => hasDelay(one.properties) || isTransactional(one.properties, 0))) {
+      const remark = 'the batch is illegal: delayed and transactional messages cannot be batched'
+      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, remark)
+    }
+    const queueId = this.#queueOf(header, topic)
+    const bornHost = this.#context.bornHostOf(connection, request)
+    const messages = inner.map((one): NewMessage => ({
+      topic: header.topic,
+      queueId,
+      flag: one.flag,
+      sysFlag: header.sysFlag,
+      bornTimestamp: header.bornTimestamp,
+      bornHost,
+      storeHost: this.#context.storeHost,
+      reconsumeTimes: header.reconsumeTimes ?? 0,
+      preparedTransactionOffset: 0,
+      body: one.body,
+      properties: this.#completeProperties(
+        one.properties,
+        getProperty(one.properties, PropertyName.UNIQ_KEY) ?? this.#context.uniqKeys.next(),
+      ),
+    }))
+    const batchKey = getProperty(header.properties ?? '', PropertyName.UNIQ_KEY)
+    this.#context.store.putBatch(
+      messages,
+      new PendingBatch(this.#context, this.#regionFields, connection, request, queueId, batchKey),
+    )
+    return undefined
+  }
+
+  // Hot.
+  #completeProperties(given: string, uniqKey: string): string {
+    let properties = removeProperty(given, PropertyName.POP_CK)
+    properties = removeProperty(properties, PropertyName.CLUSTER)
+    properties = removeProperty(properties, PropertyName.MSG_REGION)
+    properties = removeProperty(properties, PropertyName.TRACE_ON)
+    if (!hasProperty(properties, PropertyName.UNIQ_KEY))
+      properties = setProperty(properties, PropertyName.UNIQ_KEY, uniqKey)
+    return appendProperties(properties, this.#addedProperties)
+  }
+
+  #refuse(code: number, remark: string): RemotingCommand {
+    return createResponse(code, remark, { ...this.#regionFields })
+  }
+}
+
+/** A send that waits for its message to be stored. */
+class PendingSend implements PutListener {
+  readonly #context: BrokerContext
+  readonly #regionFields: Readonly<ExtFields>
+  readonly #request: RemotingCommand
+  readonly #connection: Connection
+  readonly #queueId: number
+  readonly #uniqKey: string
+
+  constructor(
+    context: BrokerContext,
+    regionFields: Readonly<ExtFields>,
+    connection: Connection,
+    request: RemotingCommand,
+    queueId: number,
+    uniqKey: string,
+  ) {
+    this.#context = context
+    this.#regionFields = regionFields
+    this.#request = request
+    this.#connection = connection
+    this.#queueId = queueId
+    this.#uniqKey = uniqKey
+  }
+
+  // Hot: runs for each stored message.
+  stored(result: PutResult): void {
+    if (this.#request.isOneway) return
+    const extFields: ExtFields = {
+      msgId: offsetMsgId(this.#context.storeHost, result.physicalOffset),
+      queueId: String(this.#queueId),
+      queueOffset: String(result.queueOffset),
+      transactionId: this.#uniqKey,
+      MSG_REGION: this.#regionFields['MSG_REGION'] as string,
+      TRACE_ON: this.#regionFields['TRACE_ON'] as string,
+    }
+    this.#connection.respond(this.#request, createResponse(ResponseCode.SUCCESS, undefined, extFields))
+  }
+
+  putFailed(error: StoreError): void {
+    answerFailedPut(this.#context, this.#regionFields, this.#request, this.#connection, error)
+  }
+}
+
+/** A batch that waits for all its messages to be stored. */
+class PendingBatch implements PutBatchListener {
+  readonly #context: BrokerContext
+  readonly #regionFields: Readonly<ExtFields>
+  readonly #request: RemotingCommand
+  readonly #connection: Connection
+  readonly #queueId: number
+  readonly #batchKey: string | undefined
+
+  constructor(
+    context: BrokerContext,
+    regionFields: Readonly<ExtFields>,
+    connection: Connection,
+    request: RemotingCommand,
+    queueId: number,
+    batchKey: string | undefined,
+  ) {
+    this.#context = context
+    this.#regionFields = regionFields
+    this.#request = request
+    this.#connection = connection
+    this.#queueId = queueId
+    this.#batchKey = batchKey
+  }
+
+  stored(results: readonly PutResult[]): void {
+    if (this.#request.isOneway) return
+    let msgIds = ''
+    for (const result of results) {
+      const id = offsetMsgId(this.#context.storeHost, result.physicalOffset)
+      msgIds = msgIds === '' ? id : `${msgIds},${id}`
+    }
+    const extFields: ExtFields = {
+      msgId: msgIds,
+      queueId: String(this.#queueId),
+      queueOffset: String(results[0]?.queueOffset ?? 0),
+      ...this.#regionFields,
+    }
+    if (this.#batchKey !== undefined) extFields['transactionId'] = this.#batchKey
+    this.#connection.respond(this.#request, createResponse(ResponseCode.SUCCESS, undefined, extFields))
+  }
+
+  putFailed(error: StoreError): void {
+    answerFailedPut(this.#context, this.#regionFields, this.#request, this.#connection, error)
+  }
+}
+
+function answerFailedPut(
+  context: BrokerContext,
+  regionFields: Readonly<ExtFields>,
+  request: RemotingCommand,
+  connection: Connection,
+  error: StoreError,
+): void {
+  context.logger.debug({ err: error }, 'a message was not stored')
+  if (error.code === 'NOT_LEADER' && context.retryOnLeader(connection, request)) return
+  if (request.isOneway) return
+  const refusal = refusalOf(error, request.version)
+  connection.respond(request, createResponse(refusal.code, refusal.remark, { ...regionFields }))
+}
+
+function isTransactional(properties: string, reconsumeTimes: number): boolean {
+  const prepared = getProperty(properties, PropertyName.TRANSACTION_PREPARED)
+  if (prepared === undefined || prepared.toLowerCase() !== 'true') return false
+  // Clients before 4.6.1 leave the mark on messages that they send back.
+  return !(reconsumeTimes > 0 && hasDelay(properties))
+}
+
+function hasDelay(properties: string): boolean {
+  const delay = getProperty(properties, PropertyName.DELAY)
+  return delay !== undefined && Number(delay) > 0
+}
+
+/** As Apache prints a topic in a refusal. */
+function describeTopic(topic: TopicConfig): string {
+  const perm = `${(topic.perm & 4) === 0 ? '-' : 'R'}${(topic.perm & 2) === 0 ? '-' : 'W'}${(topic.perm & 1) === 0 ? '-' : 'X'}`
+  return (
+    `TopicConfig [topicName=${topic.topicName}, readQueueNums=${topic.readQueueNums}, ` +
+    `writeQueueNums=${topic.writeQueueNums}, perm=${perm}, topicFilterType=${topic.topicFilterType}, ` +
+    `topicSysFlag=${topic.topicSysFlag}, order=${topic.order}, attributes={}]`
+  )
+}

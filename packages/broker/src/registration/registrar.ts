@@ -1,0 +1,114 @@
+/**
+ * Registers this broker with one name server, over a connection of its own that stays open.
+ *
+ * Keeps:
+ *   - at most one registration is under way; a change meanwhile leads to one more right after it;
+ *   - what failed is tried again after a second, until it succeeds; what succeeded is renewed every period;
+ *   - when the connection is lost, it is made and registered again at once: the name server has forgotten us with it.
+ */
+import type { Clock, Logger } from '@dledger-ts/base'
+import { RemotingClient, type RemotingCommand, ResponseCode } from '@dledger-ts/remoting'
+
+const RETRY_MS = 1_000
+const UNREGISTER_TIMEOUT_MS = 1_000
+
+export interface RegistrarOptions {
+  readonly address: string
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly periodMs: number
+  readonly timeoutMs: number
+  /** The registration as it is now; null while the role is not known. */
+  registration(): RemotingCommand | null
+  unregistration(): RemotingCommand | null
+}
+
+export class Registrar {
+  readonly #options: RegistrarOptions
+  readonly #client: RemotingClient
+  #isUnderWay = false
+  #isWanted = false
+  #isClosed = false
+  #isRegistered = false
+  #cancelTimer: (() => void) | null = null
+
+  constructor(options: RegistrarOptions) {
+    this.#options = options
+    this.#client = new RemotingClient({
+      clock: options.clock,
+      logger: options.logger,
+      connectionClosed: () => this.#connectionLost(),
+    })
+  }
+
+  get address(): string {
+    return this.#options.address
+  }
+
+  get isRegistered(): boolean {
+    return this.#isRegistered
+  }
+
+  /** Something that the name server should know changed. */
+  register(): void {
+    if (this.#isClosed) return
+    if (this.#isUnderWay) {
+      this.#isWanted = true
+      return
+    }
+    const command = this.#options.registration()
+    if (command === null) return
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    this.#isUnderWay = true
+    this.#isWanted = false
+    this.#client.invokeCallback(this.#options.address, command, this.#options.timeoutMs, {
+      responded: (response) =>
+        this.#done(response.code === ResponseCode.SUCCESS ? null : `code ${response.code}: ${response.remark ?? ''}`),
+      failed: (error) => this.#done(error.message),
+    })
+  }
+
+  /** Says goodbye, as far as the name server listens, and stops. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#cancelTimer?.()
+    const command = this.#isRegistered ? this.#options.unregistration() : null
+    if (command !== null) {
+      try {
+        await this.#client.invoke(this.#options.address, command, UNREGISTER_TIMEOUT_MS)
+      } catch (error) {
+        this.#options.logger.info({ err: error, namesrv: this.#options.address }, 'could not unregister')
+      }
+    }
+    this.#client.close()
+  }
+
+  #done(fault: string | null): void {
+    this.#isUnderWay = false
+    if (this.#isClosed) return
+    const { logger, address } = this.#options
+    if (fault === null && !this.#isRegistered) logger.info({ namesrv: address }, 'registered')
+    if (fault !== null) logger.warn({ namesrv: address, fault }, 'registration failed')
+    this.#isRegistered = fault === null
+    if (fault === null && this.#isWanted) this.register()
+    else this.#registerAfter(fault === null ? this.#options.periodMs : RETRY_MS)
+  }
+
+  #connectionLost(): void {
+    // A registration under way fails by itself and is tried again.
+    if (this.#isClosed || this.#isUnderWay || !this.#isRegistered) return
+    this.#isRegistered = false
+    this.#options.logger.warn({ namesrv: this.#options.address }, 'the connection to the name server was lost')
+    this.register()
+  }
+
+  #registerAfter(delayMs: number): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = this.#options.clock.after(delayMs, () => {
+      this.#cancelTimer = null
+      this.register()
+    })
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * A broker at work: everything that exists while its store is open.
+ *
+ * Keeps:
+ *   - while the leadership is handed over, what only a leader does waits for the next one: nothing is refused for it;
+ *   - name servers hear of a role, a new leader's term and a change of topics at once.
+ */
+import type { Clock, Logger, Random } from '@dledger-ts/base'
+import { type HostAddress, UniqKeyGenerator } from '@dledger-ts/protocol'
+import {
+  type Connection,
+  NotifyConsumerIdsChangedRequest,
+  type ProcessorTable,
+  type RemotingCommand,
+  type RemotingServer,
+} from '@dledger-ts/remoting'
+import type { MessageStore, StoreStatus } from '@dledger-ts/store'
+import { type ConsumerGroup, ConsumerTable } from './client-manager/consumer-table.ts'
+import { ProducerTable } from './client-manager/producer-table.ts'
+import type { BrokerConfig } from './config/config.ts'
+import type { BrokerContext } from './context.ts'
+import { Forwarder } from './forwarding/forwarder.ts'
+import { GroupTable } from './groups/group-table.ts'
+import { LongPolling } from './long-polling.ts'
+import { assignmentProcessors } from './processors/assignment.ts'
+import { clientProcessors } from './processors/client.ts'
+import { lockProcessors } from './processors/lock.ts'
+import { offsetProcessors } from './processors/offset.ts'
+import { type Pull, PullProcessor, pullProcessors } from './processors/pull.ts'
+import { queryProcessors } from './processors/query.ts'
+import { Registry } from './processors/registry.ts'
+import { sendBackProcessors } from './processors/send-back.ts'
+import { sendProcessors } from './processors/send.ts'
+import { topicProcessors } from './processors/topic.ts'
+import { type Identity, registrationOf, unregistrationOf } from './registration/registration.ts'
+import { Registrar } from './registration/registrar.ts'
+import { type BrokerRole, roleOf } from './role.ts'
+import { TopicTable } from './topics/topic-table.ts'
+
+const CLIENT_SCAN_MS = 10_000
+
+export interface ServingOptions {
+  readonly config: BrokerConfig
+  readonly store: MessageStore
+  readonly server: RemotingServer
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  /** What clients and name servers are told. */
+  readonly address: string
+  /** The same as records hold it. */
+  readonly storeHost: HostAddress
+  readonly ownMark: string
+  /** Bytes of newest messages that count as recent. */
+  readonly recentBytes: number
+}
+
+export class Serving {
+  readonly store: MessageStore
+  readonly processors: ProcessorTable
+  readonly #options: ServingOptions
+  readonly #topics: TopicTable
+  readonly #consumers: ConsumerTable<Connection>
+  readonly #producers: ProducerTable<Connection>
+  readonly #polling: LongPolling<Pull>
+  readonly #forwarder: Forwarder
+  readonly #registrars: readonly Registrar[]
+  readonly #unsubscribe: (() => void)[] = []
+  #role: BrokerRole | null = null
+  #registeredTerm = -1
+  #isHandingOver = false
+  #cancelScan: (() => void) | null = null
+  #lingerEnded: (() => void) | null = null
+
+  constructor(options: ServingOptions) {
+    const { config, store, clock, random, logger } = options
+    this.#options = options
+    this.store = store
+    this.#topics = new TopicTable(config, store)
+    this.#consumers = new ConsumerTable((group) => this.#membersChanged(group))
+    this.#producers = new ProducerTable()
+    const dispatch = { isLeader: () => this.#isLeader(), logger }
+    this.#forwarder = new Forwarder({
+      ...dispatch,
+      clock,
+      ownMark: options.ownMark,
+      status: () => store.status(),
+      run: (connection, request) => registry.run(connection, request),
+    })
+    const context: BrokerContext = {
+      config,
+      store,
+      topics: this.#topics,
+      groups: new GroupTable(config.autoCreateSubscriptionGroup, store, logger),
+      consumers: this.#consumers,
+      producers: this.#producers,
+      clock,
+      random,
+      logger,
+      uniqKeys: new UniqKeyGenerator({
+        address: options.storeHost.address,
+        pid: process.pid,
+        instance: random.below(0x1_0000_0000),
+        clock,
+      }),
+      storeHost: options.storeHost,
+      bornHostOf: (connection, request) => this.#forwarder.bornHostOf(connection, request),
+      retryOnLeader: (connection, request) => this.#forwarder.retry(connection, request),
+    }
+    const pulls = new PullProcessor(context, { recentBytes: options.recentBytes })
+    this.#polling = new LongPolling(clock, (pull) => pulls.resume(pull))
+    pulls.holdIn(this.#polling)
+    const registry = new Registry(
+      new Map([
+        ...sendProcessors(context),
+        ...sendBackProcessors(context),
+        ...pullProcessors(pulls),
+        ...offsetProcessors(context),
+        ...queryProcessors(context),
+        ...clientProcessors(context),
+        ...lockProcessors(context),
+        ...topicProcessors(context),
+        ...assignmentProcessors(context),
+      ]),
+      {
+        ...dispatch,
+        forward: (connection, request) => this.#forwarder.forward(connection, request),
+        retry: context.retryOnLeader,
+      },
+    )
+    this.processors = registry.table()
+    this.#registrars = config.namesrvAddresses.map(
+      (address) =>
+        new Registrar({
+          address,
+          clock,
+          logger,
+          periodMs: config.registerNameServerPeriod,
+          timeoutMs: config.registerBrokerTimeoutMills,
+          registration: () => this.#registration(),
+          unregistration: () => this.#unregistration(),
+        }),
+    )
+  }
+
+  /** Null before this member has seen a leader. */
+  get role(): BrokerRole | null {
+    return this.#role
+  }
+
+  start(): void {
+    const { store } = this
+    this.#unsubscribe.push(
+      store.onRoleChange({ roleChanged: (status) => this.#roleChanged(status) }),
+      store.onMessages({
+        messageArrived: (topic, queueId, tagsCode) => this.#polling.arrived(topic, queueId, tagsCode),
+      }),
+      store.onTopicsChanged(() => this.#register()),
+    )
+    this.#roleChanged(store.status())
+    this.#scheduleScan()
+  }
+
+  connectionClosed(connection: Connection): void {
+    this.#polling.closed(connection)
+    this.#consumers.closed(connection)
+    this.#producers.closed(connection)
+    if (this.#options.server.connections.size === 0) this.#lingerEnded?.()
+  }
+
+  /** The first half of a clean stop: another member leads, name servers no longer name this one, late requests are forwarded. */
+  async handOver(): Promise<void> {
+    const { config, logger } = this.#options
+    let isHandedOver = false
+    if (this.store.isReady()) {
+      this.#isHandingOver = true
+      isHandedOver = await this.store.transferLeadership()
+      logger.info({ isHandedOver, leader: this.store.status().leader }, 'leadership given away')
+    }
+    await Promise.all(this.#registrars.map((registrar) => registrar.close()))
+    if (isHandedOver) await this.#linger(config.shutdownLingerMs)
+    this.#forwarder.close()
+  }
+
+  /** The second half, after the server has closed its connections. */
+  async close(): Promise<void> {
+    this.#cancelScan?.()
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
+    await this.store.close()
+  }
+
+  #isLeader(): boolean {
+    return !this.#isHandingOver && this.store.isReady()
+  }
+
+  #roleChanged(status: StoreStatus): void {
+    const previous = this.#role
+    this.#role = roleOf(status, this.#options.config.slaveId, previous)
+    this.#forwarder.leaderChanged()
+    if (this.#role === null) return
+    const isNewRole = previous?.brokerId !== this.#role.brokerId
+    if (isNewRole) {
+      const { brokerId, name } = this.#role
+      this.#options.logger.info({ brokerId, role: name, term: status.term, leader: status.leader }, 'role changed')
+    }
+    // A leader that was elected again has a newer data version, without which its topics would count as known.
+    if (isNewRole || (this.#role.isLeader && this.#registeredTerm !== status.term)) {
+      this.#registeredTerm = status.term
+      this.#register()
+    }
+  }
+
+  #register(): void {
+    for (const registrar of this.#registrars) registrar.register()
+  }
+
+  #registration(): RemotingCommand | null {
+    const identity = this.#identity()
+    if (identity === null) return null
+    return registrationOf(identity, this.#topics.all(), {
+      dataVersion: this.store.dataVersion(),
+      brokerPermission: this.#options.config.brokerPermission,
+    })
+  }
+
+  #unregistration(): RemotingCommand | null {
+    const identity = this.#identity()
+    return identity === null ? null : unregistrationOf(identity)
+  }
+
+  #identity(): Identity | null {
+    if (this.#role === null) return null
+    const { config, address } = this.#options
+    return {
+      clusterName: config.brokerClusterName,
+      brokerName: config.brokerName,
+      address,
+      brokerId: this.#role.brokerId,
+    }
+  }
+
+  /** Tells every member of a group to share out the queues anew. */
+  #membersChanged(group: ConsumerGroup<Connection>): void {
+    const isWanted = this.store.groups().get(group.name)?.notifyConsumerIdsChangedEnable ?? true
+    if (group.isBroadcast || !isWanted || !this.#options.config.notifyConsumerIdsChangedEnable) return
+    for (const connection of group.members.keys()) {
+      connection.oneway(NotifyConsumerIdsChangedRequest.request({ consumerGroup: group.name }))
+    }
+  }
+
+  #scheduleScan(): void {
+    const { clock, config } = this.#options
+    this.#cancelScan = clock.after(CLIENT_SCAN_MS, () => {
+      const nowMs = clock.monotonicMs()
+      const silent = new Set([
+        ...this.#consumers.expire(nowMs, config.channelExpiredTimeout),
+        ...this.#producers.expire(nowMs, config.channelExpiredTimeout),
+      ])
+      for (const connection of silent) connection.close()
+      this.#scheduleScan()
+    })
+  }
+
+  /** Waits `lingerMs`, or less when nobody is connected any more. */
+  #linger(lingerMs: number): Promise<void> {
+    if (this.#options.server.connections.size === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(lingerMs, resolve)
+      this.#lingerEnded = () => {
+        cancel()
+        resolve()
+      }
+    })
+  }
+}
