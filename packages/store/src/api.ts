@@ -5,6 +5,8 @@
  */
 import type { RecordFields } from '@dledger-ts/protocol'
 import type { StoreError } from './errors.ts'
+import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
+import type { TopicConfig } from './metadata/topic-config.ts'
 
 /** A message to store: a record without its place. `topic` and `queueId` are the real ones, also for delayed messages. */
 export type NewMessage = RecordFields
@@ -56,7 +58,7 @@ export interface GetRequest {
   readonly maxCount: number
   /** Stop before the sum of record sizes passes this; the first message is returned even if it alone is larger. */
   readonly maxBytes: number
-  /** Tag codes (int32) that are wanted; null for every message. An entry without a tag matches any filter. */
+  /** Tag codes (int32) that are wanted; null for every message. A message without a tag has code 0. */
   readonly tagFilter: ReadonlySet<number> | null
 }
 
@@ -122,4 +124,74 @@ export interface StoreStatus {
 export interface RoleChangeListener {
   /** After every change of role, term, leader or readiness. */
   roleChanged(status: StoreStatus): void
+}
+
+/** What a `MessageStore` does. */
+export interface MessageStoreApi extends AsyncDisposable {
+  // ---- role
+  status(): StoreStatus
+  /** A leader whose no-op is applied: it takes writes. */
+  isReady(): boolean
+  onRoleChange(listener: RoleChangeListener): () => void
+  /** Resolves once some leader takes writes as seen from here: this member is ready, or follows a known leader. */
+  whenSettled(options?: { signal?: AbortSignal }): Promise<StoreStatus>
+  /** Flushes what is coalesced, then asks the best follower (or `target`) to take over; resolves once another leads. */
+  transferLeadership(target?: string): Promise<boolean>
+  /** Hands over the leadership where there is somebody, syncs, closes. Idempotent. */
+  close(): Promise<void>
+
+  // ---- messages
+  /** Stores one message; delayed ones (property DELAY >= 1) wait in the queue of their level. Hot. */
+  put(message: NewMessage, listener: PutListener): void
+  /** Stores messages of one queue with consecutive queue offsets, proposed together. */
+  putBatch(messages: readonly NewMessage[], listener: PutBatchListener): void
+  /** `put` as a promise. */
+  store(message: NewMessage): Promise<PutResult>
+  /** Reads messages of one queue; the callback may run before this returns (newest messages are in memory). */
+  getMessages(request: GetRequest, callback: GetCallback): void
+  /** One after the newest visible message; 0 for a queue without messages. */
+  maxOffset(topic: string, queueId: number): number
+  minOffset(topic: string, queueId: number): number
+  offsetByTimestamp(topic: string, queueId: number, timestamp: number, boundary: OffsetBoundary): Promise<number>
+  /** Store timestamp of the oldest message of a queue; -1 when it has none. */
+  earliestStoreTime(topic: string, queueId: number): Promise<number>
+  /** Store timestamp of one message; -1 when there is none. */
+  storeTimeAt(topic: string, queueId: number, queueOffset: number): Promise<number>
+  /** The whole record that starts at `physicalOffset`, or undefined when none does. */
+  messageAt(physicalOffset: number): Promise<Buffer | undefined>
+  /** Whether the record at this queue offset is in memory: Apache's "not swapped out". False when there is none. */
+  isInMemory(topic: string, queueId: number, queueOffset: number): boolean
+  onMessages(listener: MessageArrivalListener): () => void
+
+  // ---- topics and groups: read here, changed through the log; the promises resolve when the change is applied here
+  topics(): ReadonlyMap<string, TopicConfig>
+  groups(): ReadonlyMap<string, SubscriptionGroupConfig>
+  /** Creates or replaces. */
+  putTopic(config: TopicConfig): Promise<void>
+  /** Creates it unless it is there already (also when another creation is under way); @returns what is there then. */
+  createTopic(config: TopicConfig): Promise<TopicConfig>
+  deleteTopic(topic: string): Promise<void>
+  putGroup(config: SubscriptionGroupConfig): Promise<void>
+  createGroup(config: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig>
+  deleteGroup(group: string): Promise<void>
+  /** Of the topic table. */
+  dataVersion(): DataVersion
+  groupDataVersion(): DataVersion
+  /** Called after the topic table changed, once for each applied batch. */
+  onTopicsChanged(listener: () => void): () => void
+
+  // ---- consumer offsets
+  /** The leader answers with what was committed last, appended or not. Undefined when nothing was committed. */
+  consumerOffset(group: string, topic: string, queueId: number): number | undefined
+  /** Last write wins, a negative offset is dropped. Appended within 200 ms. @throws StoreError NOT_LEADER, BUSY, INVALID. */
+  commitConsumerOffset(group: string, topic: string, queueId: number, offset: number): void
+  /** Appends what is coalesced now; resolves when it is applied. */
+  flushConsumerOffsets(): Promise<void>
+  /** All offsets of a group: topic -> queue id -> offset. */
+  consumerOffsets(group: string): ReadonlyMap<string, ReadonlyMap<number, number>>
+
+  // ---- queue locks
+  /** Locks or renews. @returns those queues of the request that `clientId` holds now. */
+  lockQueues(group: string, clientId: string, queues: readonly QueueKey[]): Promise<readonly QueueKey[]>
+  unlockQueues(group: string, clientId: string, queues: readonly QueueKey[]): Promise<void>
 }

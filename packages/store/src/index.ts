@@ -5,6 +5,7 @@ export type {
   GetResult,
   GetStatus,
   MessageArrivalListener,
+  MessageStoreApi,
   NewMessage,
   OffsetBoundary,
   PutBatchListener,
@@ -15,6 +16,10 @@ export type {
   StoreStatus,
 } from './api.ts'
 export { StoreError, type StoreErrorDetail } from './errors.ts'
-export type { MessageStoreApi, MessageStoreOptions } from './message-store.ts'
+export { MessageStore } from './message-store.ts'
+export { MemoryMetadata } from './metadata/memory-metadata.ts'
+export type { MetadataStore, MetadataWrite } from './metadata/metadata-store.ts'
 export { defaultSubscriptionGroupConfig, type SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
+export type { MessageStoreOptions } from './options.ts'
+export { type AttachedLog, StoreCore, type StoreCoreEvents, type StoreCoreOptions } from './store-core.ts'
 export { defaultTopicConfig, type TopicConfig } from './metadata/topic-config.ts'

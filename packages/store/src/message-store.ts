@@ -2,13 +2,21 @@
  * Messages over the replicated log: the public face of this package.
  *
  *   put ──► log ──► committed ──► apply ──► ConsumeQueues, metadata ──► get, listeners
+ *
+ * On disk, below one directory: `commitlog/dledger-<self>/` the log, the only truth; `consumequeue/` and `metadata/` what
+ * applying it yields, which can be deleted and is built again.
+ *
+ * Keeps: what is opened here is closed here; nothing listens on a network unless other members are named.
  */
-import type { Clock, Logger } from '@dledger-ts/base'
+import type { Clock } from '@dledger-ts/base'
+import { DLedger, DLedgerError } from '@dledger-ts/dledger'
+import { groupNameError, topicNameError } from '@dledger-ts/protocol'
 import type {
   DataVersion,
   GetCallback,
   GetRequest,
   MessageArrivalListener,
+  MessageStoreApi,
   NewMessage,
   OffsetBoundary,
   PutBatchListener,
@@ -18,103 +26,396 @@ import type {
   RoleChangeListener,
   StoreStatus,
 } from './api.ts'
+import { StoreError } from './errors.ts'
+import { storeErrorOf } from './log-errors.ts'
+import { isGroupConfig, isTopicConfig } from './metadata/change.ts'
+import type { MetadataStore } from './metadata/metadata-store.ts'
+import type { TableVersion } from './metadata/state.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
+import { type CheckedOptions, checkOptions, logOptions, type MessageStoreOptions, openMetadata } from './options.ts'
+import { StoreCore } from './store-core.ts'
 
-export interface MessageStoreOptions {
-  /** Everything lies below it: `commitlog/`, `consumequeue/`, `metadata/`. */
-  readonly dir: string
-  /** `<dir>/commitlog` when absent; the log itself is in `dledger-<self>` below it. */
-  readonly commitLogDir?: string
-  /** This member's id, like `n0`. */
-  readonly self?: string
-  readonly group?: string
-  /** All members that found the group, this one included. Absent or one: no network is used. */
-  readonly peers?: readonly { readonly id: string; readonly host: string; readonly port: number }[]
-  /** Told to the other members: the address on which this member's broker serves clients. */
-  readonly advertised?: string
-  readonly flushDiskType?: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
-  /** Size of a log file; fixed when the group is created. Apache: mappedFileSizeCommitLog. */
-  readonly fileBytes?: number
-  /** Size of a ConsumeQueue file, a multiple of 20. Apache: mappedFileSizeConsumeQueue. */
-  readonly consumeQueueFileBytes?: number
-  /** Delays by level; the same on all members. */
-  readonly messageDelayLevel?: string
-  readonly tickMs?: number
-  readonly heartbeatMs?: number
-  readonly electionTimeoutMs?: number
-  readonly clock?: Clock
-  readonly logger?: Logger
-  /** The member has stopped for good after a storage failure or a broken invariant. */
-  readonly onFatal?: (error: Error) => void
+/** How long a transfer of the leadership may take before it counts as failed. */
+const TRANSFER_TIMEOUT_MS = 3_000
+/** How long a stop or a transfer waits for coalesced offsets to be applied. */
+const FLUSH_OFFSETS_TIMEOUT_MS = 1_000
+
+export class MessageStore implements MessageStoreApi {
+  readonly #core: StoreCore
+  readonly #log: DLedger
+  readonly #metadata: MetadataStore
+  readonly #options: CheckedOptions
+  readonly #clock: Clock
+  readonly #roleListeners = new Listeners<RoleChangeListener>()
+  readonly #topicListeners = new Listeners<() => void>()
+  readonly #creatingTopics = new Map<string, Promise<TopicConfig>>()
+  readonly #creatingGroups = new Map<string, Promise<SubscriptionGroupConfig>>()
+  #roleWaiters: (() => void)[] = []
+  #closing: Promise<void> | null = null
+
+  private constructor(options: CheckedOptions, core: StoreCore, log: DLedger, metadata: MetadataStore) {
+    this.#options = options
+    this.#core = core
+    this.#log = log
+    this.#metadata = metadata
+    this.#clock = options.clock
+    core.attach(log, {
+      roleChanged: () => this.#roleChanged(),
+      topicsChanged: () => this.#topicListeners.each((listener) => listener()),
+    })
+  }
+
+  /**
+   * Opens or makes a store. Resolves when the member runs; a group of one takes messages by then, others elect first.
+   *
+   * @throws StoreError INVALID (a setting, a directory in use or of another group), CORRUPT, UNSUPPORTED, STORAGE_FAILED;
+   * nothing stays open then.
+   */
+  static async open(given: MessageStoreOptions): Promise<MessageStore> {
+    const options = checkOptions(given)
+    const metadata = given.metadata ?? (await openMetadata(options))
+    let core: StoreCore | null = null
+    try {
+      core = new StoreCore({ ...options, metadata, onFailed: options.onFatal })
+      const { machine, envelope } = core
+      await settled((callback) => core?.load(callback))
+      const log = await DLedger.open({ ...logOptions(options), stateMachine: machine, controlEnvelope: envelope })
+      return new MessageStore(options, core, log, metadata)
+    } catch (error) {
+      core?.stop()
+      core?.closeSync()
+      await settled((callback) => metadata.close(callback))
+      throw error instanceof DLedgerError ? storeErrorOf(error) : error
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ role
+
+  status(): StoreStatus {
+    const status = this.#log.status()
+    return {
+      ...status,
+      leaderAddress: status.leader === null ? null : this.#log.advertisedOf(status.leader),
+      maxPhysicalOffset: this.#core.machine.applied.physicalEnd,
+    }
+  }
+
+  isReady(): boolean {
+    return this.#core.machine.role.ready
+  }
+
+  onRoleChange(listener: RoleChangeListener): () => void {
+    return this.#roleListeners.add(listener)
+  }
+
+  async whenSettled(options: { signal?: AbortSignal } = {}): Promise<StoreStatus> {
+    const isSettled = (): boolean => {
+      const { role, ready, leader } = this.#core.machine.role
+      return ready || (role === 'FOLLOWER' && leader !== null)
+    }
+    while (!isSettled()) {
+      options.signal?.throwIfAborted()
+      this.#requireOpen()
+      await this.#nextRoleChange(options.signal)
+    }
+    return this.status()
+  }
+
+  async transferLeadership(target?: string): Promise<boolean> {
+    this.#requireOpen()
+    await this.#flushOffsetsBriefly()
+    if (!this.#log.transferLeadership(target ?? null)) return false
+    const { term } = this.#core.machine.role
+    const timeout = new AbortController()
+    const cancel = this.#clock.after(TRANSFER_TIMEOUT_MS, () => timeout.abort())
+    try {
+      for (;;) {
+        const { role, leader, term: now } = this.#core.machine.role
+        if (role !== 'LEADER' && leader !== null && now > term) return true
+        if (timeout.signal.aborted || this.#closing !== null) return false
+        await this.#nextRoleChange(timeout.signal).catch(() => {})
+      }
+    } finally {
+      cancel()
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  // ------------------------------------------------------------------------------------------------ messages
+
+  // Hot.
+  put(message: NewMessage, listener: PutListener): void {
+    this.#core.putter.put(message, listener)
+  }
+
+  putBatch(messages: readonly NewMessage[], listener: PutBatchListener): void {
+    this.#core.putter.putBatch(messages, listener)
+  }
+
+  store(message: NewMessage): Promise<PutResult> {
+    return new Promise((stored, putFailed) => {
+      this.put(message, { stored, putFailed })
+    })
+  }
+
+  // Hot.
+  getMessages(request: GetRequest, callback: GetCallback): void {
+    this.#core.reader.get(request, callback)
+  }
+
+  maxOffset(topic: string, queueId: number): number {
+    return this.#core.machine.queues.find(topic, queueId)?.nextOffset ?? 0
+  }
+
+  minOffset(topic: string, queueId: number): number {
+    return this.#core.machine.queues.find(topic, queueId)?.minOffset ?? 0
+  }
+
+  offsetByTimestamp(topic: string, queueId: number, timestamp: number, boundary: OffsetBoundary): Promise<number> {
+    return this.#core.reader.offsetByTimestamp(topic, queueId, timestamp, boundary)
+  }
+
+  earliestStoreTime(topic: string, queueId: number): Promise<number> {
+    return this.storeTimeAt(topic, queueId, this.minOffset(topic, queueId))
+  }
+
+  storeTimeAt(topic: string, queueId: number, queueOffset: number): Promise<number> {
+    return this.#core.reader.storeTimeAt(topic, queueId, queueOffset)
+  }
+
+  messageAt(physicalOffset: number): Promise<Buffer | undefined> {
+    return this.#core.reader.messageAt(physicalOffset)
+  }
+
+  isInMemory(topic: string, queueId: number, queueOffset: number): boolean {
+    const physicalOffset = this.#core.reader.knownPhysicalOffset(topic, queueId, queueOffset)
+    if (physicalOffset < 0) return false
+    return this.#core.machine.applied.physicalEnd - physicalOffset <= this.#options.inMemoryBytes
+  }
+
+  onMessages(listener: MessageArrivalListener): () => void {
+    return this.#core.machine.onMessages(listener)
+  }
+
+  // ------------------------------------------------------------------------------------------------ topics and groups
+
+  topics(): ReadonlyMap<string, TopicConfig> {
+    return this.#core.machine.metadata.topics
+  }
+
+  groups(): ReadonlyMap<string, SubscriptionGroupConfig> {
+    return this.#core.machine.metadata.groups
+  }
+
+  async putTopic(topic: TopicConfig): Promise<void> {
+    checkTopic(topic)
+    await this.#core.changes.propose({ kind: 'putTopic', topic })
+  }
+
+  async createTopic(topic: TopicConfig): Promise<TopicConfig> {
+    checkTopic(topic)
+    return createOnce(topic.topicName, this.topics(), this.#creatingTopics, () =>
+      this.#core.changes.propose({ kind: 'createTopic', topic }),
+    )
+  }
+
+  async deleteTopic(topicName: string): Promise<void> {
+    if (this.topics().has(topicName)) await this.#core.changes.propose({ kind: 'deleteTopic', topicName })
+  }
+
+  async putGroup(group: SubscriptionGroupConfig): Promise<void> {
+    checkGroup(group)
+    await this.#core.changes.propose({ kind: 'putGroup', group })
+  }
+
+  async createGroup(group: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig> {
+    checkGroup(group)
+    return createOnce(group.groupName, this.groups(), this.#creatingGroups, () =>
+      this.#core.changes.propose({ kind: 'createGroup', group }),
+    )
+  }
+
+  async deleteGroup(groupName: string): Promise<void> {
+    if (this.groups().has(groupName)) await this.#core.changes.propose({ kind: 'deleteGroup', groupName })
+  }
+
+  dataVersion(): DataVersion {
+    return this.#versionOf(this.#core.machine.metadata.topicsVersion)
+  }
+
+  groupDataVersion(): DataVersion {
+    return this.#versionOf(this.#core.machine.metadata.groupsVersion)
+  }
+
+  onTopicsChanged(listener: () => void): () => void {
+    return this.#topicListeners.add(listener)
+  }
+
+  // ------------------------------------------------------------------------------------------------ offsets and locks
+
+  consumerOffset(group: string, topic: string, queueId: number): number | undefined {
+    return this.#core.offsets.get(group, topic, queueId)
+  }
+
+  commitConsumerOffset(group: string, topic: string, queueId: number, offset: number): void {
+    this.#core.offsets.commit(group, topic, queueId, offset)
+  }
+
+  flushConsumerOffsets(): Promise<void> {
+    return settled((callback) => this.#core.offsets.flush(callback))
+  }
+
+  consumerOffsets(group: string): ReadonlyMap<string, ReadonlyMap<number, number>> {
+    return this.#core.offsets.ofGroup(group)
+  }
+
+  lockQueues(group: string, clientId: string, queues: readonly QueueKey[]): Promise<readonly QueueKey[]> {
+    return this.#core.locks.lock(group, clientId, queues)
+  }
+
+  unlockQueues(group: string, clientId: string, queues: readonly QueueKey[]): Promise<void> {
+    return this.#core.locks.unlock(group, clientId, queues)
+  }
+
+  // ------------------------------------------------------------------------------------------------ inside
+
+  #versionOf({ counter, timestamp }: TableVersion): DataVersion {
+    return { counter, stateVersion: this.#core.machine.applied.term, timestamp }
+  }
+
+  #roleChanged(): void {
+    const waiters = this.#roleWaiters
+    this.#roleWaiters = []
+    for (const waiter of waiters) waiter()
+    if (this.#roleListeners.count === 0) return
+    const status = this.status()
+    this.#roleListeners.each((listener) => listener.roleChanged(status))
+  }
+
+  /** Resolves at the next change of role or when the store closes. */
+  #nextRoleChange(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const aborted = (): void => reject(signal?.reason as Error)
+      this.#roleWaiters.push(() => {
+        signal?.removeEventListener('abort', aborted)
+        resolve()
+      })
+      signal?.addEventListener('abort', aborted, { once: true })
+    })
+  }
+
+  #requireOpen(): void {
+    if (this.#closing !== null) throw new StoreError('the store is closed', { code: 'CLOSED' })
+  }
+
+  /** What consumers committed goes into the log before the leadership goes, but nobody waits long for it. */
+  async #flushOffsetsBriefly(): Promise<void> {
+    if (!this.isReady()) return
+    let cancel = (): void => {}
+    const timeout = new Promise<void>((resolve) => {
+      cancel = this.#clock.after(FLUSH_OFFSETS_TIMEOUT_MS, resolve)
+    })
+    try {
+      await Promise.race([this.flushConsumerOffsets(), timeout])
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'consumer offsets were not appended before the leadership goes')
+    } finally {
+      cancel()
+    }
+  }
+
+  /** Offsets into the log, the leadership over, the log synced, what is derived written, then everything is given free. */
+  async #close(): Promise<void> {
+    await this.#flushOffsetsBriefly()
+    let failure: unknown = null
+    const attempt = async (work: () => Promise<void>): Promise<void> => {
+      try {
+        await work()
+      } catch (error) {
+        failure ??= error
+      }
+    }
+    await attempt(() => this.#log.close())
+    this.#core.stop()
+    if (failure === null) {
+      const { appliedIndex } = this.#core.machine
+      await attempt(() => settled((callback) => this.#core.flush(appliedIndex, callback)))
+    }
+    this.#core.closeSync()
+    await attempt(() => settled((callback) => this.#metadata.close(callback)))
+    this.#roleChanged()
+    if (failure !== null) throw failure instanceof DLedgerError ? storeErrorOf(failure) : failure
+  }
 }
 
-/** What a `MessageStore` does. */
-export interface MessageStoreApi extends AsyncDisposable {
-  // ---- role
-  status(): StoreStatus
-  /** A leader whose no-op is applied: it takes writes. */
-  isReady(): boolean
-  onRoleChange(listener: RoleChangeListener): () => void
-  /** Resolves once some leader takes writes as seen from here: this member is ready, or follows a known leader. */
-  whenSettled(options?: { signal?: AbortSignal }): Promise<StoreStatus>
-  /** Flushes what is coalesced, then asks the best follower (or `target`) to take over; resolves once another leads. */
-  transferLeadership(target?: string): Promise<boolean>
-  /** Hands over the leadership where there is somebody, syncs, closes. Idempotent. */
-  close(): Promise<void>
+/** Listeners that may be removed while they are told. */
+class Listeners<Listener> {
+  #all: readonly Listener[] = []
 
-  // ---- messages
-  /** Stores one message; delayed ones (property DELAY >= 1) wait in the queue of their level. Hot. */
-  put(message: NewMessage, listener: PutListener): void
-  /** Stores messages of one queue with consecutive queue offsets, proposed together. */
-  putBatch(messages: readonly NewMessage[], listener: PutBatchListener): void
-  /** `put` as a promise. */
-  store(message: NewMessage): Promise<PutResult>
-  /** Reads messages of one queue; the callback may run before this returns (newest messages are in memory). */
-  getMessages(request: GetRequest, callback: GetCallback): void
-  /** One after the newest visible message; 0 for a queue without messages. */
-  maxOffset(topic: string, queueId: number): number
-  minOffset(topic: string, queueId: number): number
-  offsetByTimestamp(topic: string, queueId: number, timestamp: number, boundary: OffsetBoundary): Promise<number>
-  /** Store timestamp of the oldest message of a queue; -1 when it has none. */
-  earliestStoreTime(topic: string, queueId: number): Promise<number>
-  /** Store timestamp of one message; -1 when there is none. */
-  storeTimeAt(topic: string, queueId: number, queueOffset: number): Promise<number>
-  /** The whole record that starts at `physicalOffset`, or undefined when none does. */
-  messageAt(physicalOffset: number): Promise<Buffer | undefined>
-  /** Whether the record at this queue offset is in memory: Apache's "not swapped out". False when there is none. */
-  isInMemory(topic: string, queueId: number, queueOffset: number): boolean
-  onMessages(listener: MessageArrivalListener): () => void
+  get count(): number {
+    return this.#all.length
+  }
 
-  // ---- topics and groups: read here, changed through the log; the promises resolve when the change is applied here
-  topics(): ReadonlyMap<string, TopicConfig>
-  groups(): ReadonlyMap<string, SubscriptionGroupConfig>
-  /** Creates or replaces. */
-  putTopic(config: TopicConfig): Promise<void>
-  /** Creates it unless it is there already (also when another creation is under way); @returns what is there then. */
-  createTopic(config: TopicConfig): Promise<TopicConfig>
-  deleteTopic(topic: string): Promise<void>
-  putGroup(config: SubscriptionGroupConfig): Promise<void>
-  createGroup(config: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig>
-  deleteGroup(group: string): Promise<void>
-  /** Of the topic table. */
-  dataVersion(): DataVersion
-  groupDataVersion(): DataVersion
-  /** Called after the topic table changed, once for each applied batch. */
-  onTopicsChanged(listener: () => void): () => void
+  add(listener: Listener): () => void {
+    this.#all = [...this.#all, listener]
+    return () => {
+      this.#all = this.#all.filter((other) => other !== listener)
+    }
+  }
 
-  // ---- consumer offsets
-  /** The leader answers with what was committed last, appended or not. Undefined when nothing was committed. */
-  consumerOffset(group: string, topic: string, queueId: number): number | undefined
-  /** Last write wins, a negative offset is dropped. Appended within 200 ms. @throws StoreError NOT_LEADER, BUSY, INVALID. */
-  commitConsumerOffset(group: string, topic: string, queueId: number, offset: number): void
-  /** Appends what is coalesced now; resolves when it is applied. */
-  flushConsumerOffsets(): Promise<void>
-  /** All offsets of a group: topic -> queue id -> offset. */
-  consumerOffsets(group: string): ReadonlyMap<string, ReadonlyMap<number, number>>
+  each(tell: (listener: Listener) => void): void {
+    for (const listener of this.#all) tell(listener)
+  }
+}
 
-  // ---- queue locks
-  /** Locks or renews. @returns those queues of the request that `clientId` holds now. */
-  lockQueues(group: string, clientId: string, queues: readonly QueueKey[]): Promise<readonly QueueKey[]>
-  unlockQueues(group: string, clientId: string, queues: readonly QueueKey[]): Promise<void>
+/** @returns what is there under `name`, created when it is not; callers at the same time share one creation. */
+function createOnce<Config>(
+  name: string,
+  present: ReadonlyMap<string, Config>,
+  creating: Map<string, Promise<Config>>,
+  create: () => Promise<void>,
+): Promise<Config> {
+  const found = present.get(name)
+  if (found !== undefined) return Promise.resolve(found)
+  const underWay = creating.get(name)
+  if (underWay !== undefined) return underWay
+  const created = create()
+    .then(() => {
+      const config = present.get(name)
+      if (config !== undefined) return config
+      throw new StoreError(`${name} was deleted while it was created`, { code: 'TIMEOUT' })
+    })
+    .finally(() => creating.delete(name))
+  creating.set(name, created)
+  return created
+}
+
+/** @throws StoreError INVALID. */
+function checkTopic(topic: TopicConfig): void {
+  const what = isTopicConfig(topic) ? topicNameError(topic.topicName) : 'a topic has all fields of a TopicConfig'
+  if (what !== undefined) throw new StoreError(what, { code: 'INVALID', what })
+}
+
+/** @throws StoreError INVALID. */
+function checkGroup(group: SubscriptionGroupConfig): void {
+  const what = isGroupConfig(group)
+    ? groupNameError(group.groupName)
+    : 'a group has all fields of a SubscriptionGroupConfig'
+  if (what !== undefined) throw new StoreError(what, { code: 'INVALID', what })
+}
+
+/** A callback as a promise. */
+function settled(begin: (callback: (error: Error | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    begin((error) => (error === null ? resolve() : reject(error)))
+  })
 }

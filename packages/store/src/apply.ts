@@ -1,0 +1,306 @@
+/**
+ * Applying committed entries: the state machine of a member, in memory.
+ *
+ *   entries ──► apply ──► ConsumeQueue entries, metadata, newest records ──► listeners, once for a batch
+ *
+ * Keeps:
+ *   A1  What apply leaves depends on the entries alone, in log order: no clock, no randomness.
+ *   A2  The queue offset in a record is the next one of its queue, and its physicalOffset is its place.
+ *   A3  What is written to files and database (checkpoint.ts) is the state at one index, and that is synced in the log.
+ *   A4  A message is visible exactly when it is applied.
+ *   A5  Store timestamps never go back in log order, whichever member led.
+ */
+import { assert, type Clock } from '@dledger-ts/base'
+import type { CommittedEntry, RoleState, StateMachine } from '@dledger-ts/dledger'
+import {
+  checkRecord,
+  delayOfLevel,
+  isQueued,
+  javaHash,
+  PropertyName,
+  ProtocolError,
+  recordBody,
+  recordPhysicalOffset,
+  recordProperty,
+  recordQueueId,
+  recordQueueOffset,
+  recordStoreTimestamp,
+  recordSysFlag,
+  recordTags,
+  recordTopic,
+  SystemTopic,
+} from '@dledger-ts/protocol'
+import type { MessageArrivalListener } from './api.ts'
+import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
+import { QueueTable } from './consume-queue/queue-table.ts'
+import { deliveredOf } from './delivered-property.ts'
+import { StoreError } from './errors.ts'
+import { HotRecords } from './hot-records.ts'
+import { physicalOffsetOf } from './log-place.ts'
+import { CHANGE_TOPIC, decodeChange } from './metadata/change.ts'
+import { MetadataState } from './metadata/state.ts'
+
+/** The state after some entry: what a checkpoint names. */
+export interface AppliedMark {
+  readonly index: number
+  readonly term: number
+  /** One after the last byte of that entry's record. */
+  readonly physicalEnd: number
+  readonly storeTimestamp: number
+}
+
+export const NOTHING_APPLIED: AppliedMark = { index: -1, term: 0, physicalEnd: 0, storeTimestamp: 0 }
+
+export interface StoreMachineOptions {
+  readonly clock: Clock
+  readonly delayLevelsMs: readonly number[]
+  readonly hotBytesMax: number
+}
+
+/** What hangs on the machine; each is called after the state is complete. */
+export interface StoreMachineHooks {
+  /** A batch was applied: something may be written once it is synced. */
+  applied(): void
+  /** Entries up to `index` are synced. */
+  durable(index: number): void
+  /** A batch changed the topic table. */
+  topicsChanged(): void
+  /** The schedule topic got entries or a delivery was applied. */
+  delaysChanged(): void
+  roleChanged(role: RoleState): void
+  /** The kept state is beyond the log: everything derived must go. */
+  discarded(): void
+}
+
+export class StoreMachine implements StateMachine {
+  readonly queues = new QueueTable()
+  readonly metadata = new MetadataState()
+  readonly hot: HotRecords
+  readonly #clock: Clock
+  readonly #delayLevelsMs: readonly number[]
+  readonly #arrivalListeners: MessageArrivalListener[] = []
+  #hooks: StoreMachineHooks | null = null
+  #applied: AppliedMark = NOTHING_APPLIED
+  /** Boundaries of applied batches that are not in a checkpoint yet, ascending. */
+  #marks: AppliedMark[] = []
+  /** Queues with entries that are not in the files yet. */
+  #dirtyQueues: ConsumeQueue[] = []
+  #lastStoreTimestamp = 0
+  #role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
+  #epoch = 0
+  // What became visible in the batch under way; three columns instead of an object for each message.
+  #arrivedQueues: ConsumeQueue[] = []
+  #arrivedOffsets: number[] = []
+  #arrivedTags: number[] = []
+
+  constructor(options: StoreMachineOptions) {
+    this.#clock = options.clock
+    this.#delayLevelsMs = options.delayLevelsMs
+    this.hot = new HotRecords(options.hotBytesMax)
+  }
+
+  get appliedIndex(): number {
+    return this.#applied.index
+  }
+
+  get applied(): AppliedMark {
+    return this.#applied
+  }
+
+  get role(): RoleState {
+    return this.#role
+  }
+
+  /** Grows with every change of leadership: what was given out in an earlier one is void. */
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  hook(hooks: StoreMachineHooks): void {
+    this.#hooks = hooks
+  }
+
+  onMessages(listener: MessageArrivalListener): () => void {
+    this.#arrivalListeners.push(listener)
+    return () => {
+      const at = this.#arrivalListeners.indexOf(listener)
+      if (at >= 0) this.#arrivalListeners.splice(at, 1)
+    }
+  }
+
+  /** Takes up a kept state; queues and metadata are filled already. */
+  restored(mark: AppliedMark): void {
+    assert(this.#applied.index === -1, 'a state is restored before anything is applied')
+    this.#applied = mark
+    this.#lastStoreTimestamp = mark.storeTimestamp
+  }
+
+  /** Leader: the time of the next record, not before any earlier one. Hot. */
+  nextStoreTimestamp(): number {
+    const nowMs = this.#clock.nowMs()
+    if (nowMs > this.#lastStoreTimestamp) this.#lastStoreTimestamp = nowMs
+    return this.#lastStoreTimestamp
+  }
+
+  discard(): void {
+    this.forget()
+    this.#hooks?.discarded()
+    assert(this.appliedIndex === -1, 'a discarded state has nothing applied')
+  }
+
+  // Hot.
+  apply(entries: readonly CommittedEntry[]): void {
+    const topicsBefore = this.metadata.topicsVersion.counter
+    let delaysChanged = false
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i] as CommittedEntry
+      assert(entry.index === this.#applied.index + 1 + i, 'entries are applied in log order, each once')
+      if (this.#applyEntry(entry)) delaysChanged = true
+    }
+    const last = entries[entries.length - 1]
+    if (last === undefined) return
+    this.#applied = {
+      index: last.index,
+      term: last.term,
+      physicalEnd: physicalOffsetOf(last.pos) + last.body.length,
+      storeTimestamp: this.#lastStoreTimestamp,
+    }
+    this.#marks.push(this.#applied)
+    this.hot.shrink()
+    this.#tellArrivals()
+    this.#hooks?.applied()
+    if (delaysChanged) this.#hooks?.delaysChanged()
+    if (this.metadata.topicsVersion.counter !== topicsBefore) this.#hooks?.topicsChanged()
+  }
+
+  roleChanged(state: RoleState): void {
+    if (state.role !== this.#role.role || state.term !== this.#role.term) this.#epoch++
+    this.#role = state
+    this.#hooks?.roleChanged(state)
+  }
+
+  durable(index: number): void {
+    this.#hooks?.durable(index)
+  }
+
+  /** @returns the newest boundary at or before `index` that is not in a checkpoint yet, and forgets those before it. */
+  takeMark(index: number): AppliedMark | undefined {
+    let count = 0
+    while (count < this.#marks.length && (this.#marks[count] as AppliedMark).index <= index) count++
+    if (count === 0) return undefined
+    const mark = this.#marks[count - 1]
+    this.#marks = this.#marks.slice(count)
+    return mark
+  }
+
+  /** Whether something was applied that no checkpoint covers. */
+  get isAhead(): boolean {
+    return this.#marks.length > 0
+  }
+
+  /** @returns and forgets the queues that have unwritten entries; those that keep some must be given back. */
+  takeDirtyQueues(): ConsumeQueue[] {
+    const dirty = this.#dirtyQueues
+    this.#dirtyQueues = []
+    for (const queue of dirty) queue.isDirty = false
+    return dirty
+  }
+
+  markDirty(queue: ConsumeQueue): void {
+    if (queue.isDirty) return
+    queue.isDirty = true
+    this.#dirtyQueues.push(queue)
+  }
+
+  checkInvariants(): void {
+    for (const queue of this.queues.all()) queue.checkInvariants()
+  }
+
+  /** Back to a member that has applied nothing. */
+  forget(): void {
+    this.queues.clear()
+    this.metadata.clear()
+    this.hot.clear()
+    this.#applied = NOTHING_APPLIED
+    this.#marks = []
+    this.#dirtyQueues = []
+    this.#lastStoreTimestamp = 0
+  }
+
+  /** @returns whether delayed messages are concerned. */
+  #applyEntry(entry: CommittedEntry): boolean {
+    const record = entry.body
+    const physicalOffset = physicalOffsetOf(entry.pos)
+    checkWhole(record, physicalOffset)
+    this.hot.add(physicalOffset, record)
+    const storeTimestamp = recordStoreTimestamp(record)
+    if (storeTimestamp > this.#lastStoreTimestamp) this.#lastStoreTimestamp = storeTimestamp
+    if (entry.kind !== 'data') return false
+    const topic = recordTopic(record)
+    if (topic === CHANGE_TOPIC) {
+      this.metadata.apply(decodeChange(recordBody(record), physicalOffset), { index: entry.index, storeTimestamp })
+      return false
+    }
+    const delivered = deliveredOf(record)
+    if (delivered !== undefined) this.metadata.applyDelivered(delivered.level, delivered.queueOffset, entry.index)
+    if (!isQueued(recordSysFlag(record))) return delivered !== undefined
+    this.#applyMessage(record, physicalOffset, topic, storeTimestamp)
+    return delivered !== undefined || topic === SystemTopic.SCHEDULE
+  }
+
+  #applyMessage(record: Buffer, physicalOffset: number, topic: string, storeTimestamp: number): void {
+    const queue = this.queues.findOrMake(topic, recordQueueId(record))
+    const queueOffset = queue.nextOffset
+    assert(recordQueueOffset(record) === queueOffset, 'the queue offset of a record is the next one of its queue')
+    const tagsCode =
+      topic === SystemTopic.SCHEDULE ? this.#dueTime(record, storeTimestamp) : tagsCodeOf(recordTags(record))
+    queue.append(physicalOffset, record.length, tagsCode)
+    this.markDirty(queue)
+    this.#arrivedQueues.push(queue)
+    this.#arrivedOffsets.push(queueOffset)
+    this.#arrivedTags.push(tagsCode)
+  }
+
+  #dueTime(record: Buffer, storeTimestamp: number): number {
+    const level = Number(recordProperty(record, PropertyName.DELAY) ?? 0)
+    return level >= 1 ? storeTimestamp + delayOfLevel(this.#delayLevelsMs, Math.floor(level)) : storeTimestamp
+  }
+
+  #tellArrivals(): void {
+    const count = this.#arrivedQueues.length
+    if (count === 0) return
+    for (const listener of this.#arrivalListeners) {
+      for (let i = 0; i < count; i++) {
+        const queue = this.#arrivedQueues[i] as ConsumeQueue
+        listener.messageArrived(
+          queue.topic,
+          queue.queueId,
+          this.#arrivedTags[i] as number,
+          this.#arrivedOffsets[i] as number,
+        )
+      }
+    }
+    this.#arrivedQueues.length = 0
+    this.#arrivedOffsets.length = 0
+    this.#arrivedTags.length = 0
+  }
+}
+
+function tagsCodeOf(tags: string | undefined): number {
+  return tags === undefined ? 0 : javaHash(tags)
+}
+
+/** @throws StoreError CORRUPT: the log's checksums hold, so this entry was written as it is. */
+function checkWhole(record: Buffer, physicalOffset: number): void {
+  let why = ''
+  try {
+    if (checkRecord(record) !== record.length) why = 'it is shorter than its entry'
+    else if (recordPhysicalOffset(record) !== physicalOffset) why = 'it names another place'
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    why = error.message
+  }
+  if (why === '') return
+  const what = `the entry at ${physicalOffset} holds no message record: ${why}`
+  throw new StoreError(what, { code: 'CORRUPT', what, physicalOffset })
+}

@@ -1,0 +1,163 @@
+/**
+ * One queue of one topic: its place counters and its newest entries in memory. The older ones are in files (queue-files.ts).
+ *
+ *   minOffset        tailFrom     writtenOffset      nextOffset      assignedOffset
+ *      | … in files … | … in both … | … in memory only … |  … pending …  |
+ *
+ * Keeps:
+ *   Q1  minOffset, tailFrom <= writtenOffset <= nextOffset; entries from tailFrom on are in memory.
+ *   Q2  Entries are appended in order, at exactly `nextOffset`.
+ *   Q3  The memory of a queue is what is not written yet and a short tail.
+ */
+import { assert } from '@dledger-ts/base'
+import {
+  CONSUME_QUEUE_ENTRY_BYTES,
+  entryPhysicalOffset,
+  entrySize,
+  entryTagsCode,
+  writeConsumeQueueEntry,
+} from './entry-codec.ts'
+
+/** Written entries that stay in memory, for consumers that are nearly up to date. */
+const TAIL_COUNT = 512
+const FIRST_CAPACITY = 16
+
+export class ConsumeQueue {
+  readonly topic: string
+  readonly queueId: number
+  readonly minOffset = 0
+  /** Record start of the entry at `minOffset`; -1 while the queue is empty. */
+  firstPhysicalOffset = -1
+  /** One after the newest applied entry. */
+  nextOffset = 0
+  /** Entries before this are in the files. */
+  writtenOffset = 0
+  /** The queue is in the list of those with unwritten entries. */
+  isDirty = false
+  #assignedOffset = 0
+  /** The leadership to which `#assignedOffset` belongs. */
+  #assignedEpoch = -1
+  #tail = Buffer.alloc(0)
+  #tailFrom = 0
+
+  constructor(topic: string, queueId: number) {
+    this.topic = topic
+    this.queueId = queueId
+  }
+
+  /** Takes up a queue whose entries before `nextOffset` are in files. */
+  static restored(topic: string, queueId: number, nextOffset: number, firstPhysicalOffset: number): ConsumeQueue {
+    const queue = new ConsumeQueue(topic, queueId)
+    queue.nextOffset = nextOffset
+    queue.writtenOffset = nextOffset
+    queue.firstPhysicalOffset = firstPhysicalOffset
+    queue.#tailFrom = nextOffset
+    return queue
+  }
+
+  /** Entries from here on are in memory. */
+  get tailFrom(): number {
+    return this.#tailFrom
+  }
+
+  /** Leader: the offset of the next message put in leadership `epoch`, counting those under way. Hot. */
+  assign(epoch: number): number {
+    if (this.#assignedEpoch !== epoch) {
+      this.#assignedEpoch = epoch
+      this.#assignedOffset = this.nextOffset
+    }
+    assert(this.#assignedOffset >= this.nextOffset, 'what was given out is not behind what is applied')
+    return this.#assignedOffset++
+  }
+
+  /** Adds the entry at `nextOffset`. Hot. */
+  append(physicalOffset: number, size: number, tagsCode: number): void {
+    const at = (this.nextOffset - this.#tailFrom) * CONSUME_QUEUE_ENTRY_BYTES
+    if (at === this.#tail.length) this.#makeRoom()
+    writeConsumeQueueEntry(
+      this.#tail,
+      (this.nextOffset - this.#tailFrom) * CONSUME_QUEUE_ENTRY_BYTES,
+      physicalOffset,
+      size,
+      tagsCode,
+    )
+    if (this.nextOffset === this.minOffset) this.firstPhysicalOffset = physicalOffset
+    this.nextOffset++
+  }
+
+  /** Of an entry in memory. */
+  physicalOffsetAt(queueOffset: number): number {
+    return entryPhysicalOffset(this.#tail, this.#placeOf(queueOffset))
+  }
+
+  sizeAt(queueOffset: number): number {
+    return entrySize(this.#tail, this.#placeOf(queueOffset))
+  }
+
+  tagsCodeAt(queueOffset: number): number {
+    return entryTagsCode(this.#tail, this.#placeOf(queueOffset))
+  }
+
+  /** @returns one after the last unwritten entry whose record starts before `physicalEnd`. */
+  writableBefore(physicalEnd: number): number {
+    let low = this.writtenOffset
+    let high = this.nextOffset
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2)
+      if (this.physicalOffsetAt(middle) < physicalEnd) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  /** @returns a copy of the entries [from, to), which are in memory. */
+  copyEntries(from: number, to: number): Buffer {
+    assert(from >= this.#tailFrom && from <= to && to <= this.nextOffset, 'only entries in memory are copied')
+    const start = (from - this.#tailFrom) * CONSUME_QUEUE_ENTRY_BYTES
+    const end = (to - this.#tailFrom) * CONSUME_QUEUE_ENTRY_BYTES
+    return Buffer.from(this.#tail.subarray(start, end))
+  }
+
+  /** Entries before `queueOffset` are in the files now. */
+  written(queueOffset: number): void {
+    assert(queueOffset >= this.writtenOffset && queueOffset <= this.nextOffset, 'what is written was applied')
+    this.writtenOffset = queueOffset
+    // A burst made the buffer large: give it back once its entries are in the files.
+    if (this.#tail.length > 4 * TAIL_COUNT * CONSUME_QUEUE_ENTRY_BYTES) this.#resize(this.#keptFrom(), TAIL_COUNT * 2)
+  }
+
+  checkInvariants(): void {
+    assert(this.#tailFrom <= this.writtenOffset, 'entries that are not written are in memory')
+    assert(
+      this.minOffset <= this.writtenOffset && this.writtenOffset <= this.nextOffset,
+      'written entries were applied',
+    )
+    const count = this.nextOffset - this.#tailFrom
+    assert(count * CONSUME_QUEUE_ENTRY_BYTES <= this.#tail.length, 'the tail holds its entries')
+  }
+
+  #placeOf(queueOffset: number): number {
+    assert(queueOffset >= this.#tailFrom && queueOffset < this.nextOffset, 'the entry is in memory')
+    return (queueOffset - this.#tailFrom) * CONSUME_QUEUE_ENTRY_BYTES
+  }
+
+  #keptFrom(): number {
+    return Math.max(this.#tailFrom, Math.min(this.writtenOffset, this.nextOffset - TAIL_COUNT))
+  }
+
+  #makeRoom(): void {
+    const from = this.#keptFrom()
+    const count = this.nextOffset - from
+    this.#resize(from, Math.max(FIRST_CAPACITY, count * 2))
+  }
+
+  #resize(from: number, capacity: number): void {
+    const start = (from - this.#tailFrom) * CONSUME_QUEUE_ENTRY_BYTES
+    const end = (this.nextOffset - this.#tailFrom) * CONSUME_QUEUE_ENTRY_BYTES
+    const wanted = Math.max(capacity * CONSUME_QUEUE_ENTRY_BYTES, end - start)
+    const tail = Buffer.alloc(wanted)
+    this.#tail.copy(tail, 0, start, end)
+    this.#tail = tail
+    this.#tailFrom = from
+  }
+}

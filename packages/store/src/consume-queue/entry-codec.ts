@@ -1,0 +1,65 @@
+/**
+ * One entry of a ConsumeQueue file: where one message lies in the log. 20 bytes, big-endian.
+ *
+ *   0                8        12               20
+ *   | physicalOffset | size   | tagsCode       |
+ *
+ * Entry n of a queue is at byte n * 20 of its files taken together. `physicalOffset` and `size` are those of the bare record,
+ * without the log's 48-byte header. `tagsCode` is Java's hash of the tag, sign-extended, 0 without one; in SCHEDULE_TOPIC_XXXX
+ * it is the time at which the message is due.
+ *
+ * An entry whose size is 0 was never written.  Source: org.apache.rocketmq.store.ConsumeQueue, CQ_STORE_UNIT_SIZE.
+ */
+import { assert, readInt64, writeInt64 } from '@dledger-ts/base'
+
+const PHYSICAL_OFFSET_AT = 0
+const SIZE_AT = PHYSICAL_OFFSET_AT + 8
+const TAGS_CODE_AT = SIZE_AT + 4
+export const CONSUME_QUEUE_ENTRY_BYTES = TAGS_CODE_AT + 8
+/** Entries of a file of Apache's default size, 6,000,000 bytes. */
+export const CONSUME_QUEUE_FILE_BYTES = 300_000 * CONSUME_QUEUE_ENTRY_BYTES
+
+export interface ConsumeQueueEntry {
+  readonly physicalOffset: number
+  readonly size: number
+  readonly tagsCode: number
+}
+
+export function encodeConsumeQueueEntry(entry: ConsumeQueueEntry, target: Buffer, at: number): void {
+  writeConsumeQueueEntry(target, at, entry.physicalOffset, entry.size, entry.tagsCode)
+}
+
+/** As `encodeConsumeQueueEntry`, without an object. Hot. */
+export function writeConsumeQueueEntry(
+  target: Buffer,
+  at: number,
+  physicalOffset: number,
+  size: number,
+  tagsCode: number,
+): void {
+  assert(size > 0, 'a stored record has bytes')
+  writeInt64(target, physicalOffset, at + PHYSICAL_OFFSET_AT)
+  target.writeInt32BE(size, at + SIZE_AT)
+  writeInt64(target, tagsCode, at + TAGS_CODE_AT)
+}
+
+/** @returns what stands there; a number beyond 2^53 becomes NaN, a never written entry has size 0. */
+export function decodeConsumeQueueEntry(source: Buffer, at: number): ConsumeQueueEntry {
+  return {
+    physicalOffset: entryPhysicalOffset(source, at),
+    size: entrySize(source, at),
+    tagsCode: entryTagsCode(source, at),
+  }
+}
+
+export function entryPhysicalOffset(source: Buffer, at: number): number {
+  return readInt64(source, at + PHYSICAL_OFFSET_AT)
+}
+
+export function entrySize(source: Buffer, at: number): number {
+  return source.readInt32BE(at + SIZE_AT)
+}
+
+export function entryTagsCode(source: Buffer, at: number): number {
+  return readInt64(source, at + TAGS_CODE_AT)
+}

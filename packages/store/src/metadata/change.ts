@@ -1,0 +1,198 @@
+/**
+ * Changes of the store's state as they stand in the log, and the records that carry them.
+ *
+ * A record of topic `rmq_sys_dledger` with sysFlag 0xC (rollback): Java's readers give such a record neither a queue nor an
+ * index entry. Its body is msgpackr (without its own records extension) of a map: `{ v: 1, kind, … }`. The log's own no-op and
+ * configuration entries are dressed the same way, with their payload.
+ *
+ * Keeps: what is decoded has the shape that its kind says; a version this program does not know is refused, never skipped.
+ */
+import { type HostAddress, hostAddress, MessageSysFlag, type RecordFields } from '@dledger-ts/protocol'
+import { Packr } from 'msgpackr'
+import { StoreError } from '../errors.ts'
+import type { SubscriptionGroupConfig } from './subscription-group-config.ts'
+import type { TopicConfig } from './topic-config.ts'
+
+export const CHANGE_TOPIC = 'rmq_sys_dledger'
+const CHANGE_VERSION = 1
+
+export type Change =
+  /** `create` leaves a topic that is there as it is; `put` replaces it. */
+  | { readonly kind: 'createTopic' | 'putTopic'; readonly topic: TopicConfig }
+  | { readonly kind: 'deleteTopic'; readonly topicName: string }
+  | { readonly kind: 'createGroup' | 'putGroup'; readonly group: SubscriptionGroupConfig }
+  | { readonly kind: 'deleteGroup'; readonly groupName: string }
+  | { readonly kind: 'consumerOffsets'; readonly offsets: readonly ConsumerOffsetRow[] }
+  /** The leader decided who holds these queues; `clientId` null frees them (released or expired). */
+  | { readonly kind: 'queueLocks'; readonly locks: readonly QueueLockRow[] }
+
+export type ConsumerOffsetRow = readonly [group: string, topic: string, queueId: number, offset: number]
+export type QueueLockRow = readonly [group: string, topic: string, queueId: number, clientId: string | null]
+
+/** What a control entry of the log carries. */
+export interface ControlBody {
+  readonly kind: 'noop' | 'configuration'
+  readonly payload: Buffer
+}
+
+const packr = new Packr({ useRecords: false, variableMapSize: true })
+const NOBODY: HostAddress = hostAddress('127.0.0.1', 0)
+
+/** The record that carries `body`; its place comes from the log. */
+export function changeRecord(body: Buffer, storeHost: HostAddress | null, bornTimestamp: number): RecordFields {
+  return {
+    topic: CHANGE_TOPIC,
+    queueId: 0,
+    flag: 0,
+    sysFlag: MessageSysFlag.TRANSACTION_ROLLBACK,
+    bornTimestamp,
+    bornHost: storeHost ?? NOBODY,
+    storeHost: storeHost ?? NOBODY,
+    reconsumeTimes: 0,
+    preparedTransactionOffset: 0,
+    body,
+    properties: '',
+  }
+}
+
+export function encodeChange(change: Change): Buffer {
+  return packr.pack({ v: CHANGE_VERSION, ...change })
+}
+
+export function encodeControl(control: ControlBody): Buffer {
+  return packr.pack({ v: CHANGE_VERSION, ...control })
+}
+
+/** @throws StoreError UNSUPPORTED for a newer version, CORRUPT for what is no change. */
+export function decodeChange(body: Buffer, physicalOffset: number): Change {
+  const map = decodeMap(body, physicalOffset)
+  const bad = (): StoreError => corrupt(`a change of kind ${String(map['kind'])} has an unknown shape`, physicalOffset)
+  switch (map['kind']) {
+    case 'createTopic':
+    case 'putTopic': {
+      if (!isTopicConfig(map['topic'])) throw bad()
+      return { kind: map['kind'], topic: map['topic'] }
+    }
+    case 'deleteTopic': {
+      if (typeof map['topicName'] !== 'string') throw bad()
+      return { kind: 'deleteTopic', topicName: map['topicName'] }
+    }
+    case 'createGroup':
+    case 'putGroup': {
+      if (!isGroupConfig(map['group'])) throw bad()
+      return { kind: map['kind'], group: map['group'] }
+    }
+    case 'deleteGroup': {
+      if (typeof map['groupName'] !== 'string') throw bad()
+      return { kind: 'deleteGroup', groupName: map['groupName'] }
+    }
+    case 'consumerOffsets': {
+      const offsets = map['offsets']
+      if (!Array.isArray(offsets) || !offsets.every(isOffsetRow)) throw bad()
+      return { kind: 'consumerOffsets', offsets }
+    }
+    case 'queueLocks': {
+      const locks = map['locks']
+      if (!Array.isArray(locks) || !locks.every(isLockRow)) throw bad()
+      return { kind: 'queueLocks', locks }
+    }
+    default:
+      throw unsupported(`a change of kind ${JSON.stringify(map['kind'])} at ${physicalOffset} is not known here`)
+  }
+}
+
+/** @throws StoreError UNSUPPORTED for a newer version, CORRUPT for what is no control entry. */
+export function decodeControl(body: Buffer, physicalOffset: number): ControlBody {
+  const map = decodeMap(body, physicalOffset)
+  const { kind, payload } = map as { kind?: unknown; payload?: unknown }
+  if ((kind !== 'noop' && kind !== 'configuration') || !(payload instanceof Uint8Array)) {
+    throw corrupt('a control entry has an unknown shape', physicalOffset)
+  }
+  return { kind, payload: Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength) }
+}
+
+export function isTopicConfig(value: unknown): value is TopicConfig {
+  if (!isMap(value)) return false
+  return (
+    typeof value['topicName'] === 'string' &&
+    isCount(value['readQueueNums']) &&
+    isCount(value['writeQueueNums']) &&
+    isCount(value['perm']) &&
+    typeof value['topicFilterType'] === 'string' &&
+    isInteger(value['topicSysFlag']) &&
+    typeof value['order'] === 'boolean' &&
+    isTextMap(value['attributes'])
+  )
+}
+
+export function isGroupConfig(value: unknown): value is SubscriptionGroupConfig {
+  if (!isMap(value)) return false
+  return (
+    typeof value['groupName'] === 'string' &&
+    typeof value['consumeEnable'] === 'boolean' &&
+    typeof value['consumeFromMinEnable'] === 'boolean' &&
+    typeof value['consumeBroadcastEnable'] === 'boolean' &&
+    typeof value['consumeMessageOrderly'] === 'boolean' &&
+    isInteger(value['retryQueueNums']) &&
+    isInteger(value['retryMaxTimes']) &&
+    isInteger(value['brokerId']) &&
+    isInteger(value['whichBrokerWhenConsumeSlowly']) &&
+    typeof value['notifyConsumerIdsChangedEnable'] === 'boolean' &&
+    isInteger(value['groupSysFlag']) &&
+    isInteger(value['consumeTimeoutMinute']) &&
+    isTextMap(value['attributes'])
+  )
+}
+
+function decodeMap(body: Buffer, physicalOffset: number): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = packr.unpack(body)
+  } catch (cause) {
+    throw corrupt('a change is not msgpack', physicalOffset, cause)
+  }
+  if (!isMap(value)) throw corrupt('a change is no map', physicalOffset)
+  if (value['v'] !== CHANGE_VERSION) {
+    throw unsupported(
+      `the change at ${physicalOffset} has version ${JSON.stringify(value['v'])}; this program knows version ${CHANGE_VERSION}`,
+    )
+  }
+  return value
+}
+
+function isOffsetRow(row: unknown): row is ConsumerOffsetRow {
+  if (!Array.isArray(row)) return false
+  const [group, topic, queueId, offset] = row as unknown[]
+  return typeof group === 'string' && typeof topic === 'string' && isInteger(queueId) && isCount(offset)
+}
+
+function isLockRow(row: unknown): row is QueueLockRow {
+  if (!Array.isArray(row)) return false
+  const [group, topic, queueId, clientId] = row as unknown[]
+  const isClient = clientId === null || typeof clientId === 'string'
+  return typeof group === 'string' && typeof topic === 'string' && isInteger(queueId) && isClient
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
+}
+
+function isTextMap(value: unknown): boolean {
+  return isMap(value) && Object.values(value).every((text) => typeof text === 'string')
+}
+
+function isInteger(value: unknown): value is number {
+  return Number.isSafeInteger(value)
+}
+
+function isCount(value: unknown): value is number {
+  return isInteger(value) && value >= 0
+}
+
+function corrupt(what: string, physicalOffset: number, cause?: unknown): StoreError {
+  return new StoreError(`${what} (at ${physicalOffset})`, { code: 'CORRUPT', what, physicalOffset }, { cause })
+}
+
+function unsupported(what: string): StoreError {
+  return new StoreError(what, { code: 'UNSUPPORTED', what })
+}

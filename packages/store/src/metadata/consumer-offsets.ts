@@ -1,0 +1,176 @@
+/**
+ * Consumer offsets of the leader: answered at once from memory, appended in bulk.
+ *
+ * Keeps:
+ *   O1  Last write wins; a negative offset is dropped.
+ *   O2  What was committed is appended within COALESCE_MS, or kept and tried again while the leadership lasts.
+ *   O3  On losing the leadership everything not applied is dropped: a crash repeats at most what was consumed meanwhile.
+ *   O4  Nothing is written for an offset that did not change.
+ */
+import type { Clock, Logger } from '@dledger-ts/base'
+import type { StoreMachine } from '../apply.ts'
+import { StoreError } from '../errors.ts'
+import type { ConsumerOffsetRow } from './change.ts'
+import type { ChangeProposer } from './change-proposals.ts'
+import { OffsetTable } from './offset-table.ts'
+
+const COALESCE_MS = 200
+/** Offsets in one entry at most. */
+const ROWS_MAX = 1_000
+/** Offsets that wait to be appended at most; beyond, a commit is refused with BUSY. */
+const WAITING_MAX = 200_000
+
+type Callback = (error: StoreError | null) => void
+
+export interface ConsumerOffsetsOptions {
+  readonly machine: StoreMachine
+  readonly changes: ChangeProposer
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+export class ConsumerOffsets {
+  readonly #options: ConsumerOffsetsOptions
+  /** What this leader was told, applied or not; asked before the applied table. */
+  readonly #told = new OffsetTable()
+  /** By a key of group, topic and queue: to be appended. */
+  #waiting = new Map<string, ConsumerOffsetRow>()
+  #underWay = 0
+  #cancelTimer: (() => void) | null = null
+  #epoch = -1
+  #flushWaiters: Callback[] = []
+
+  constructor(options: ConsumerOffsetsOptions) {
+    this.#options = options
+  }
+
+  get(group: string, topic: string, queueId: number): number | undefined {
+    const { metadata } = this.#options.machine
+    const told = this.#isCurrent() ? this.#told.get(group, topic, queueId) : undefined
+    return told ?? metadata.offsets.get(group, topic, queueId)
+  }
+
+  ofGroup(group: string): ReadonlyMap<string, ReadonlyMap<number, number>> {
+    const merged = new Map<string, Map<number, number>>()
+    const tables = [this.#options.machine.metadata.offsets]
+    if (this.#isCurrent()) tables.push(this.#told)
+    for (const table of tables) {
+      for (const [topic, queues] of table.ofGroup(group)) {
+        const into = merged.get(topic) ?? new Map<number, number>()
+        for (const [queueId, offset] of queues) into.set(queueId, offset)
+        merged.set(topic, into)
+      }
+    }
+    return merged
+  }
+
+  /** @throws StoreError NOT_LEADER, BUSY, INVALID. */
+  commit(group: string, topic: string, queueId: number, offset: number): void {
+    const { role } = this.#options.machine
+    if (!role.ready) {
+      throw new StoreError('this member does not lead', { code: 'NOT_LEADER', leader: role.leader })
+    }
+    if (!Number.isSafeInteger(queueId) || queueId < 0 || !isName(group) || !isName(topic)) {
+      const what = `no queue of a group: ${JSON.stringify([group, topic, queueId])}`
+      throw new StoreError(what, { code: 'INVALID', what })
+    }
+    if (!Number.isSafeInteger(offset)) {
+      throw new StoreError(`offset ${offset} is no whole number`, { code: 'INVALID', what: 'offset' })
+    }
+    if (offset < 0) return
+    this.#enterEpoch()
+    if (this.get(group, topic, queueId) === offset) return
+    if (this.#waiting.size >= WAITING_MAX) {
+      throw new StoreError(`${WAITING_MAX} offsets wait to be appended`, { code: 'BUSY' })
+    }
+    this.#told.set(group, topic, queueId, offset)
+    this.#waiting.set(`${group}\0${topic}\0${queueId}`, [group, topic, queueId, offset])
+    this.#arm()
+  }
+
+  /** Appends what waits; called back when all of it is applied, or with the first failure. */
+  flush(callback: Callback): void {
+    if (!this.#isCurrent() || (this.#waiting.size === 0 && this.#underWay === 0)) {
+      this.#options.clock.defer(() => callback(null))
+      return
+    }
+    this.#flushWaiters.push(callback)
+    this.#append()
+  }
+
+  /** After every change of role. */
+  roleChanged(): void {
+    if (this.#isCurrent()) return
+    this.#drop()
+    const waiters = this.#flushWaiters
+    this.#flushWaiters = []
+    const error = new StoreError('the leadership was lost while waiting', { code: 'TIMEOUT' })
+    for (const waiter of waiters) waiter(error)
+  }
+
+  #isCurrent(): boolean {
+    return this.#epoch === this.#options.machine.epoch
+  }
+
+  #enterEpoch(): void {
+    if (this.#isCurrent()) return
+    this.#drop()
+    this.#epoch = this.#options.machine.epoch
+  }
+
+  #drop(): void {
+    this.#epoch = -1
+    this.#told.clear()
+    this.#waiting = new Map()
+    this.#underWay = 0
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+  }
+
+  #arm(): void {
+    if (this.#cancelTimer !== null) return
+    this.#cancelTimer = this.#options.clock.after(COALESCE_MS, () => {
+      this.#cancelTimer = null
+      this.#append()
+    })
+  }
+
+  #append(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    const rows = [...this.#waiting.values()]
+    this.#waiting = new Map()
+    for (let at = 0; at < rows.length; at += ROWS_MAX) this.#appendRows(rows.slice(at, at + ROWS_MAX))
+  }
+
+  #appendRows(rows: readonly ConsumerOffsetRow[]): void {
+    const epoch = this.#epoch
+    this.#underWay++
+    this.#options.changes.proposeWith({ kind: 'consumerOffsets', offsets: rows }, (error) => {
+      if (this.#epoch !== epoch) return
+      this.#underWay--
+      if (error !== null) {
+        this.#options.logger.warn({ err: error, rows: rows.length }, 'consumer offsets were not appended')
+        this.#waitAgain(rows)
+      }
+      if (error === null && (this.#underWay > 0 || this.#waiting.size > 0)) return
+      const waiters = this.#flushWaiters
+      this.#flushWaiters = []
+      for (const waiter of waiters) waiter(error)
+    })
+  }
+
+  /** Rows that failed wait again, unless something newer was told. */
+  #waitAgain(rows: readonly ConsumerOffsetRow[]): void {
+    for (const row of rows) {
+      const [group, topic, queueId, offset] = row
+      if (this.#told.get(group, topic, queueId) !== offset) continue
+      this.#waiting.set(`${group}\0${topic}\0${queueId}`, row)
+    }
+    if (this.#waiting.size > 0) this.#arm()
+  }
+}
+
+function isName(text: string): boolean {
+  return text !== '' && !text.includes('\0')
+}

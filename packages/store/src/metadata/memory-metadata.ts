@@ -1,0 +1,71 @@
+/**
+ * Metadata in memory, for simulations and tests: a crash loses the newest batches that were not synced, as a disk may.
+ */
+import type { Clock } from '@dledger-ts/base'
+import type { MetadataStore, MetadataWrite } from './metadata-store.ts'
+
+export class MemoryMetadata implements MetadataStore {
+  readonly #clock: Clock
+  #synced = new Map<string, Buffer>()
+  #unsynced: (readonly MetadataWrite[])[] = []
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  get unsyncedBatches(): number {
+    return this.#unsynced.length
+  }
+
+  /** The process or the machine dies: of the batches that are not synced, only the oldest `kept` survive. */
+  crash(kept: number): void {
+    this.#unsynced = this.#unsynced.slice(0, kept)
+    this.#syncAll()
+  }
+
+  load(
+    callback: (error: Error | null, entries: readonly { readonly key: string; readonly value: Buffer }[]) => void,
+  ): void {
+    this.#clock.defer(() => {
+      const view = new Map(this.#synced)
+      for (const batch of this.#unsynced) applyTo(view, batch)
+      callback(
+        null,
+        [...view].map(([key, value]) => ({ key, value })),
+      )
+    })
+  }
+
+  write(
+    writes: readonly MetadataWrite[],
+    options: { readonly sync: boolean },
+    callback: (error: Error | null) => void,
+  ): void {
+    this.#unsynced.push(writes)
+    if (options.sync) this.#syncAll()
+    this.#clock.defer(() => callback(null))
+  }
+
+  clear(_first: string, callback: (error: Error | null) => void): void {
+    this.#unsynced = []
+    this.#synced = new Map()
+    this.#clock.defer(() => callback(null))
+  }
+
+  close(callback: (error: Error | null) => void): void {
+    this.#syncAll()
+    this.#clock.defer(() => callback(null))
+  }
+
+  #syncAll(): void {
+    for (const batch of this.#unsynced) applyTo(this.#synced, batch)
+    this.#unsynced = []
+  }
+}
+
+function applyTo(map: Map<string, Buffer>, batch: readonly MetadataWrite[]): void {
+  for (const { key, value } of batch) {
+    if (value === null) map.delete(key)
+    else map.set(key, value)
+  }
+}

@@ -1,0 +1,38 @@
+/** Consumer offsets by group, topic and queue id. */
+export class OffsetTable {
+  #groups = new Map<string, Map<string, Map<number, number>>>()
+
+  get(group: string, topic: string, queueId: number): number | undefined {
+    return this.#groups.get(group)?.get(topic)?.get(queueId)
+  }
+
+  set(group: string, topic: string, queueId: number, offset: number): void {
+    let topics = this.#groups.get(group)
+    if (topics === undefined) {
+      topics = new Map()
+      this.#groups.set(group, topics)
+    }
+    let queues = topics.get(topic)
+    if (queues === undefined) {
+      queues = new Map()
+      topics.set(topic, queues)
+    }
+    queues.set(queueId, offset)
+  }
+
+  ofGroup(group: string): ReadonlyMap<string, ReadonlyMap<number, number>> {
+    return this.#groups.get(group) ?? new Map()
+  }
+
+  groups(): Iterable<string> {
+    return this.#groups.keys()
+  }
+
+  deleteGroup(group: string): void {
+    this.#groups.delete(group)
+  }
+
+  clear(): void {
+    this.#groups = new Map()
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * The applied metadata: topics, groups, consumer offsets, queue locks, progress of the delay levels; in memory, with the
+ * writes that bring the kept copy up to any applied index.
+ *
+ * Keeps:
+ *   M1  The state depends on the applied entries alone, in their order.
+ *   M2  Every change of the state leaves a write under the index of its entry, so that the kept copy is exact at any index.
+ *   M3  The counters of the data versions never go back and are never reset.
+ */
+import { assert } from '@dledger-ts/base'
+import { Packr } from 'msgpackr'
+import { StoreError } from '../errors.ts'
+import { type Change, isGroupConfig, isTopicConfig } from './change.ts'
+import { LockTable } from './lock-table.ts'
+import type { MetadataWrite } from './metadata-store.ts'
+import { OffsetTable } from './offset-table.ts'
+import type { SubscriptionGroupConfig } from './subscription-group-config.ts'
+import type { TopicConfig } from './topic-config.ts'
+
+/** The place and time of the entry that brings a change. */
+export interface ChangePlace {
+  readonly index: number
+  readonly storeTimestamp: number
+}
+
+export interface TableVersion {
+  readonly counter: number
+  readonly timestamp: number
+}
+
+interface IndexedWrite extends MetadataWrite {
+  readonly index: number
+}
+
+const packr = new Packr({ useRecords: false, variableMapSize: true })
+const NEVER: TableVersion = { counter: 0, timestamp: 0 }
+/** Keys are parts joined by a character that no name has. */
+const PART_END = '\0'
+
+export class MetadataState {
+  readonly topics = new Map<string, TopicConfig>()
+  readonly groups = new Map<string, SubscriptionGroupConfig>()
+  readonly offsets = new OffsetTable()
+  readonly locks = new LockTable()
+  /** By level (from 1): entries of its queue before this are delivered. */
+  readonly delivered = new Map<number, number>()
+  topicsVersion: TableVersion = NEVER
+  groupsVersion: TableVersion = NEVER
+  #writes: IndexedWrite[] = []
+
+  /** Hot only for consumer offsets, and those are coalesced. */
+  apply(change: Change, place: ChangePlace): void {
+    switch (change.kind) {
+      case 'createTopic':
+        if (!this.topics.has(change.topic.topicName)) this.#putTopic(change.topic, place)
+        return
+      case 'putTopic':
+        return this.#putTopic(change.topic, place)
+      case 'deleteTopic':
+        if (!this.topics.delete(change.topicName)) return
+        this.#write(place.index, null, 'topic', change.topicName)
+        return this.#topicsChanged(place)
+      case 'createGroup':
+        if (!this.groups.has(change.group.groupName)) this.#putGroup(change.group, place)
+        return
+      case 'putGroup':
+        return this.#putGroup(change.group, place)
+      case 'deleteGroup':
+        return this.#deleteGroup(change.groupName, place)
+      case 'consumerOffsets':
+        for (const [group, topic, queueId, offset] of change.offsets) {
+          this.offsets.set(group, topic, queueId, offset)
+          this.#write(place.index, offset, 'offset', group, topic, queueId)
+        }
+        return
+      case 'queueLocks':
+        for (const [group, topic, queueId, clientId] of change.locks) {
+          this.locks.set(group, topic, queueId, clientId)
+          this.#write(place.index, clientId, 'lock', group, topic, queueId)
+        }
+    }
+  }
+
+  /** The delivered record that names entry `queueOffset` of `level` was applied. */
+  applyDelivered(level: number, queueOffset: number, index: number): void {
+    assert((this.delivered.get(level) ?? 0) === queueOffset, 'a delay level delivers its entries in order, each once')
+    this.delivered.set(level, queueOffset + 1)
+    this.#write(index, queueOffset + 1, 'delivered', level)
+  }
+
+  /** @returns and forgets the writes of entries up to `index`, the newest for each key. */
+  takeWrites(index: number): Map<string, Buffer | null> {
+    const newest = new Map<string, Buffer | null>()
+    let count = 0
+    for (const write of this.#writes) {
+      if (write.index > index) break
+      newest.set(write.key, write.value)
+      count++
+    }
+    this.#writes = count === this.#writes.length ? [] : this.#writes.slice(count)
+    return newest
+  }
+
+  get pendingWrites(): number {
+    return this.#writes.length
+  }
+
+  /** Takes up one kept value. @returns false when the key is not one of this state. @throws StoreError CORRUPT. */
+  restore(key: string, value: Buffer): boolean {
+    const [kind, ...parts] = key.split(PART_END)
+    const content: unknown = unpack(key, value)
+    switch (kind) {
+      case 'topic':
+        if (!isTopicConfig(content)) throw unreadable(key)
+        this.topics.set(content.topicName, content)
+        return true
+      case 'group':
+        if (!isGroupConfig(content)) throw unreadable(key)
+        this.groups.set(content.groupName, content)
+        return true
+      case 'offset':
+        if (!isCount(content)) throw unreadable(key)
+        this.offsets.set(text(parts, 0, key), text(parts, 1, key), whole(parts, 2, key), content)
+        return true
+      case 'lock':
+        if (typeof content !== 'string') throw unreadable(key)
+        this.locks.set(text(parts, 0, key), text(parts, 1, key), whole(parts, 2, key), content)
+        return true
+      case 'delivered':
+        if (!isCount(content)) throw unreadable(key)
+        this.delivered.set(whole(parts, 0, key), content)
+        return true
+      case 'version': {
+        const version = versionOf(content)
+        if (version === undefined) throw unreadable(key)
+        if (parts[0] === 'topics') this.topicsVersion = version
+        else this.groupsVersion = version
+        return true
+      }
+      default:
+        return false
+    }
+  }
+
+  clear(): void {
+    this.topics.clear()
+    this.groups.clear()
+    this.offsets.clear()
+    this.locks.clear()
+    this.delivered.clear()
+    this.topicsVersion = NEVER
+    this.groupsVersion = NEVER
+    this.#writes = []
+  }
+
+  #putTopic(topic: TopicConfig, place: ChangePlace): void {
+    this.topics.set(topic.topicName, topic)
+    this.#write(place.index, topic, 'topic', topic.topicName)
+    this.#topicsChanged(place)
+  }
+
+  #topicsChanged(place: ChangePlace): void {
+    this.topicsVersion = { counter: this.topicsVersion.counter + 1, timestamp: place.storeTimestamp }
+    this.#write(place.index, this.topicsVersion, 'version', 'topics')
+  }
+
+  #putGroup(group: SubscriptionGroupConfig, place: ChangePlace): void {
+    this.groups.set(group.groupName, group)
+    this.#write(place.index, group, 'group', group.groupName)
+    this.#groupsChanged(place)
+  }
+
+  #deleteGroup(groupName: string, place: ChangePlace): void {
+    if (!this.groups.delete(groupName)) return
+    this.#write(place.index, null, 'group', groupName)
+    this.#groupsChanged(place)
+  }
+
+  #groupsChanged(place: ChangePlace): void {
+    this.groupsVersion = { counter: this.groupsVersion.counter + 1, timestamp: place.storeTimestamp }
+    this.#write(place.index, this.groupsVersion, 'version', 'groups')
+  }
+
+  #write(index: number, content: unknown, ...parts: (string | number)[]): void {
+    this.#writes.push({ index, key: parts.join(PART_END), value: content === null ? null : packr.pack(content) })
+  }
+}
+
+function unpack(key: string, value: Buffer): unknown {
+  try {
+    return packr.unpack(value)
+  } catch (cause) {
+    throw unreadable(key, cause)
+  }
+}
+
+function text(parts: readonly string[], i: number, key: string): string {
+  const part = parts[i]
+  if (part === undefined || part === '') throw unreadable(key)
+  return part
+}
+
+function whole(parts: readonly string[], i: number, key: string): number {
+  const value = Number(text(parts, i, key))
+  if (!Number.isSafeInteger(value)) throw unreadable(key)
+  return value
+}
+
+function versionOf(content: unknown): TableVersion | undefined {
+  if (typeof content !== 'object' || content === null) return undefined
+  const { counter, timestamp } = content as { counter?: unknown; timestamp?: unknown }
+  return isCount(counter) && isCount(timestamp) ? { counter, timestamp } : undefined
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function unreadable(key: string, cause?: unknown): StoreError {
+  const what = `the kept metadata ${JSON.stringify(key)} cannot be read`
+  return new StoreError(what, { code: 'CORRUPT', what, physicalOffset: -1 }, { cause })
+}

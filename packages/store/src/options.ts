@@ -1,0 +1,177 @@
+/** The settings of a store, their defaults, and what is allowed. Checked as a whole before anything is touched. */
+import { totalmem } from 'node:os'
+import { join } from 'node:path'
+import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/base'
+import {
+  DEFAULT_SETTINGS,
+  type Disk,
+  type DLedgerOptions,
+  nodeDisk,
+  TcpTransport,
+  type Transport,
+} from '@dledger-ts/dledger'
+import { DEFAULT_MESSAGE_DELAY_LEVEL, type HostAddress, parseDelayLevels } from '@dledger-ts/protocol'
+import { CONSUME_QUEUE_ENTRY_BYTES, CONSUME_QUEUE_FILE_BYTES } from './consume-queue/entry-codec.ts'
+import { StoreError } from './errors.ts'
+import { LevelMetadata } from './metadata/level-metadata.ts'
+import type { MetadataStore } from './metadata/metadata-store.ts'
+
+const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000
+const DEFAULT_HOT_BYTES_MAX = 64 * 1024 * 1024
+/** Apache's accessMessageInMemoryMaxRatio: this share of the machine's memory counts as in memory. */
+const IN_MEMORY_RATIO = 0.4
+const ALL_INTERFACES = '0.0.0.0'
+
+export interface MessageStoreOptions {
+  /** Everything lies below it: `commitlog/`, `consumequeue/`, `metadata/`. */
+  readonly dir: string
+  /** `<dir>/commitlog` when absent; the log itself is in `dledger-<self>` below it. */
+  readonly commitLogDir?: string
+  /** This member's id. Default `n0`. */
+  readonly self?: string
+  /** Name of the group; members of another group are refused. Default `default`. */
+  readonly group?: string
+  /** All members that found the group, this one included. Absent, empty or only this one: no network is used. */
+  readonly peers?: readonly { readonly id: string; readonly host: string; readonly port: number }[]
+  /** How the others are reached. Default: TCP, on this member's port in `peers`. */
+  readonly transport?: Transport
+  /** The address on which the TCP transport listens. Default: all. */
+  readonly listenHost?: string
+  /** Told to the other members: the address on which this member's broker serves clients. */
+  readonly advertised?: string
+  readonly flushDiskType?: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
+  /** Size of a log file; fixed when the group is created. Apache: mappedFileSizeCommitLog. */
+  readonly fileBytes?: number
+  /** Size of a ConsumeQueue file, a multiple of 20. Apache: mappedFileSizeConsumeQueue. */
+  readonly consumeQueueFileBytes?: number
+  /** Delays by level, the same on all members. Default: Apache's 18. */
+  readonly messageDelayLevel?: string
+  readonly tickMs?: number
+  readonly heartbeatMs?: number
+  readonly electionTimeoutMs?: number
+  readonly proposalTimeoutMs?: number
+  /** How often what is derived from the log is written; a restart applies again what came after. Default 5,000. */
+  readonly checkpointIntervalMs?: number
+  /** Newest records kept in memory. Default 64 MiB. */
+  readonly hotBytesMax?: number
+  /** Records no further than this behind the newest count as in memory. Default 40 % of the machine's memory. */
+  readonly inMemoryBytes?: number
+  /** The host in records that the store makes itself. */
+  readonly storeHost?: HostAddress
+  readonly clock?: Clock
+  readonly logger?: Logger
+  readonly disk?: Disk
+  /** Where metadata is kept; closed with the store. Default: a `level` database in `<dir>/metadata`. */
+  readonly metadata?: MetadataStore
+  /** The member has stopped for good after a storage failure or a broken invariant; close it. */
+  readonly onFatal?: (error: Error) => void
+}
+
+/** Everything chosen. */
+export interface CheckedOptions {
+  readonly given: MessageStoreOptions
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly disk: Disk
+  readonly consumeQueueDirectory: string
+  readonly consumeQueueFileBytes: number
+  readonly fileBytes: number
+  readonly delayLevelsMs: readonly number[]
+  readonly hotBytesMax: number
+  readonly checkpointIntervalMs: number
+  readonly inMemoryBytes: number
+  readonly storeHost: HostAddress | null
+  readonly onFatal: (error: Error) => void
+}
+
+/** @throws StoreError INVALID that names the setting and what is allowed; dledger checks its own. */
+export function checkOptions(given: MessageStoreOptions): CheckedOptions {
+  const consumeQueueFileBytes = given.consumeQueueFileBytes ?? CONSUME_QUEUE_FILE_BYTES
+  if (consumeQueueFileBytes % CONSUME_QUEUE_ENTRY_BYTES !== 0 || !(consumeQueueFileBytes > 0)) {
+    throw invalid(
+      `consumeQueueFileBytes is ${consumeQueueFileBytes}; a multiple of ${CONSUME_QUEUE_ENTRY_BYTES} is allowed`,
+    )
+  }
+  const checkpointIntervalMs = given.checkpointIntervalMs ?? DEFAULT_CHECKPOINT_INTERVAL_MS
+  if (!(checkpointIntervalMs >= 1))
+    throw invalid(`checkpointIntervalMs is ${checkpointIntervalMs}; at least 1 is allowed`)
+  const logger = given.logger ?? silentLogger
+  return {
+    given,
+    clock: given.clock ?? systemClock,
+    logger,
+    disk: given.disk ?? nodeDisk,
+    consumeQueueDirectory: join(given.dir, 'consumequeue'),
+    consumeQueueFileBytes,
+    fileBytes: given.fileBytes ?? DEFAULT_SETTINGS.fileBytes,
+    delayLevelsMs: delayLevels(given.messageDelayLevel ?? DEFAULT_MESSAGE_DELAY_LEVEL),
+    hotBytesMax: given.hotBytesMax ?? DEFAULT_HOT_BYTES_MAX,
+    checkpointIntervalMs,
+    inMemoryBytes: given.inMemoryBytes ?? Math.floor(totalmem() * IN_MEMORY_RATIO),
+    storeHost: given.storeHost ?? null,
+    onFatal: given.onFatal ?? ((error) => logger.error({ err: error }, 'the store has stopped')),
+  }
+}
+
+/** The settings of the log below the store. */
+export function logOptions(options: CheckedOptions): DLedgerOptions {
+  const { given, clock, logger, disk, fileBytes, onFatal } = options
+  const self = given.self ?? 'n0'
+  const peers = given.peers ?? []
+  const transport = given.transport ?? tcpTransport(options, self)
+  return {
+    directory: join(given.commitLogDir ?? join(given.dir, 'commitlog'), `dledger-${self}`),
+    group: given.group ?? 'default',
+    self,
+    members: peers.length === 0 ? [self] : peers.map((peer) => peer.id),
+    advertised: given.advertised ?? '',
+    clock,
+    logger,
+    disk,
+    fileBytes,
+    onFatal,
+    ...(transport === null ? {} : { transport }),
+    ...(given.flushDiskType === undefined ? {} : { flushDiskType: given.flushDiskType }),
+    ...(given.tickMs === undefined ? {} : { tickMs: given.tickMs }),
+    ...(given.heartbeatMs === undefined ? {} : { heartbeatMs: given.heartbeatMs }),
+    ...(given.electionTimeoutMs === undefined ? {} : { electionTimeoutMs: given.electionTimeoutMs }),
+    ...(given.proposalTimeoutMs === undefined ? {} : { proposalTimeoutMs: given.proposalTimeoutMs }),
+  }
+}
+
+export async function openMetadata(options: CheckedOptions): Promise<MetadataStore> {
+  const directory = join(options.given.dir, 'metadata')
+  options.disk.makeDirectorySync(options.given.dir)
+  return LevelMetadata.open(directory)
+}
+
+/** null for a group of one. */
+function tcpTransport({ given, clock, logger }: CheckedOptions, self: string): Transport | null {
+  const peers = given.peers ?? []
+  const own = peers.find((peer) => peer.id === self)
+  if (peers.length > 0 && own === undefined) {
+    throw invalid(`member ${self} is not among the peers ${peers.map((peer) => peer.id).join(', ')}`)
+  }
+  if (own === undefined || peers.length === 1) return null
+  return new TcpTransport({
+    self,
+    listenHost: given.listenHost ?? ALL_INTERFACES,
+    listenPort: own.port,
+    peers: peers.filter((peer) => peer.id !== self),
+    clock,
+    logger,
+  })
+}
+
+function delayLevels(text: string): readonly number[] {
+  try {
+    return parseDelayLevels(text)
+  } catch (cause) {
+    const what = cause instanceof Error ? cause.message : String(cause)
+    throw new StoreError(what, { code: 'INVALID', what }, { cause })
+  }
+}
+
+function invalid(what: string): StoreError {
+  return new StoreError(what, { code: 'INVALID', what })
+}

@@ -1,0 +1,169 @@
+/**
+ * The parts of a store and how they hang together, without the log's own driver: what a simulation runs, and what
+ * `MessageStore` opens on a real log.
+ *
+ *   const core = new StoreCore(options)
+ *   core.load(…)                       takes up what is kept
+ *   open a log with `stateMachine: core.machine, controlEnvelope: core.envelope`
+ *   core.attach(log)                   from here on it acts: delivers delayed messages, expires locks
+ *
+ * Keeps: before `attach` nothing is proposed and nothing is read from the log.
+ */
+import { assert, type Clock, type Logger } from '@dledger-ts/base'
+import type { Disk, Proposal } from '@dledger-ts/dledger'
+import type { HostAddress } from '@dledger-ts/protocol'
+import { StoreMachine } from './apply.ts'
+import { Checkpointer } from './checkpoint.ts'
+import { QueueFiles } from './consume-queue/queue-files.ts'
+import { RecordEnvelope } from './control-envelope.ts'
+import { BLANK_BYTES_MIN, ENTRY_HEADER_BYTES } from './log-place.ts'
+import { ChangeProposer } from './metadata/change-proposals.ts'
+import { ConsumerOffsets } from './metadata/consumer-offsets.ts'
+import type { MetadataStore } from './metadata/metadata-store.ts'
+import { QueueLocks } from './metadata/queue-locks.ts'
+import { type ProposalTarget, Putter } from './put.ts'
+import { type LogReader, MessageReader } from './read.ts'
+import { DelayDelivery } from './timer/delay-delivery.ts'
+
+export interface StoreCoreOptions {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly disk: Disk
+  readonly metadata: MetadataStore
+  readonly consumeQueueDirectory: string
+  readonly consumeQueueFileBytes: number
+  /** Size of a log file. */
+  readonly fileBytes: number
+  readonly delayLevelsMs: readonly number[]
+  readonly hotBytesMax: number
+  readonly checkpointIntervalMs: number
+  readonly storeHost: HostAddress | null
+  /** Writing what is derived failed: the member must stop. */
+  readonly onFailed: (error: Error) => void
+}
+
+/** What the store needs of a log: `DLedger` and `LogNode` have it. */
+export type AttachedLog = ProposalTarget & LogReader
+
+/** What is told to the outside; each after the state is complete. */
+export interface StoreCoreEvents {
+  roleChanged(): void
+  topicsChanged(): void
+}
+
+export class StoreCore {
+  readonly machine: StoreMachine
+  readonly envelope: RecordEnvelope
+  readonly putter: Putter
+  readonly reader: MessageReader
+  readonly changes: ChangeProposer
+  readonly offsets: ConsumerOffsets
+  readonly locks: QueueLocks
+  readonly #checkpointer: Checkpointer
+  readonly #files: QueueFiles
+  readonly #delays: DelayDelivery
+  readonly #port = new LogPort()
+  #events: StoreCoreEvents | null = null
+
+  constructor(options: StoreCoreOptions) {
+    const { clock, logger, storeHost, fileBytes, delayLevelsMs } = options
+    const recordBytesMax = fileBytes - ENTRY_HEADER_BYTES - BLANK_BYTES_MIN
+    const log = this.#port
+    const machine = new StoreMachine({ clock, delayLevelsMs, hotBytesMax: options.hotBytesMax })
+    const files = new QueueFiles({
+      disk: options.disk,
+      directory: options.consumeQueueDirectory,
+      fileBytes: options.consumeQueueFileBytes,
+    })
+    this.machine = machine
+    this.#files = files
+    this.envelope = new RecordEnvelope(storeHost, () => machine.nextStoreTimestamp())
+    this.putter = new Putter({ machine, log, clock, delayLevelsMs, recordBytesMax })
+    this.reader = new MessageReader({ machine, files, log, fileBytes })
+    this.changes = new ChangeProposer({ machine, log, storeHost, recordBytesMax })
+    this.offsets = new ConsumerOffsets({ machine, changes: this.changes, clock, logger })
+    this.locks = new QueueLocks({ machine, changes: this.changes, clock, logger })
+    this.#delays = new DelayDelivery({ machine, reader: this.reader, putter: this.putter, clock, logger })
+    this.#checkpointer = new Checkpointer({
+      machine,
+      files,
+      metadata: options.metadata,
+      clock,
+      logger,
+      intervalMs: options.checkpointIntervalMs,
+      onFailed: options.onFailed,
+    })
+    machine.hook({
+      applied: () => this.#checkpointer.applied(),
+      durable: (index) => this.#checkpointer.durable(index),
+      topicsChanged: () => this.#events?.topicsChanged(),
+      delaysChanged: () => this.#delays.wake(),
+      roleChanged: () => this.#roleChanged(),
+      discarded: () => this.#checkpointer.discard(),
+    })
+  }
+
+  /** Takes up what is kept beside the log, or nothing. @see Checkpointer.load */
+  load(callback: (error: Error | null) => void): void {
+    this.#checkpointer.load(callback)
+  }
+
+  attach(log: AttachedLog, events: StoreCoreEvents | null): void {
+    this.#port.attach(log)
+    this.#events = events
+    this.#roleChanged()
+  }
+
+  /** Writes what is derived from entries up to `durableIndex`, which are synced, and syncs it. */
+  flush(durableIndex: number, callback: (error: Error | null) => void): void {
+    this.#checkpointer.durable(durableIndex)
+    this.#checkpointer.flush(callback)
+  }
+
+  /** Nothing is begun any more; a checkpoint under way goes on. */
+  stop(): void {
+    this.#delays.stop()
+    this.#checkpointer.stop()
+  }
+
+  /** After the last flush. The metadata store is its opener's to close. */
+  closeSync(): void {
+    this.#files.closeSync()
+  }
+
+  checkInvariants(): void {
+    this.machine.checkInvariants()
+  }
+
+  #roleChanged(): void {
+    if (!this.#port.isAttached) return
+    this.offsets.roleChanged()
+    this.locks.roleChanged()
+    this.#delays.roleChanged()
+    this.#events?.roleChanged()
+  }
+}
+
+/** The log, once there is one. */
+class LogPort implements ProposalTarget, LogReader {
+  #log: AttachedLog | null = null
+
+  get isAttached(): boolean {
+    return this.#log !== null
+  }
+
+  attach(log: AttachedLog): void {
+    assert(this.#log === null, 'a store is attached to one log')
+    this.#log = log
+  }
+
+  propose(proposal: Proposal): void {
+    assert(this.#log !== null, 'nothing is proposed before the log is attached')
+    this.#log.propose(proposal)
+  }
+
+  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
+    assert(this.#log !== null, 'nothing is read before the log is attached')
+    this.#log.readBytes(pos, size, callback)
+  }
+}
