@@ -1,49 +1,131 @@
-/** Administration that tests need. */
-import { connect } from 'node:net'
+/** What tests ask of a group beside sending and consuming: topics, single messages by offset, whole queues. */
+import { decodeRecord, decodeRecords, type MessageRecord } from '@dledger-ts/protocol'
+import {
+  CreateTopicRequest,
+  decodeTopicRouteData,
+  GetMaxOffsetRequest,
+  GetMaxOffsetResponse,
+  GetMinOffsetRequest,
+  GetMinOffsetResponse,
+  GetRouteInfoRequest,
+  PullMessageRequest,
+  PullMessageResponse,
+  RemotingClient,
+  type RemotingCommand,
+  ResponseCode,
+  ViewMessageRequest,
+} from '@dledger-ts/remoting'
+import { until } from './until.ts'
 
-interface Reply {
-  code: number
-  remark?: string
-  body: Buffer
+const CALL_TIMEOUT_MS = 5_000
+const ROUTE_TIMEOUT_MS = 60_000
+const MASTER_ID = 0
+const READ_AND_WRITE = 6
+/** A topic that every broker that makes topics by itself registers. */
+const DEFAULT_TOPIC = 'TBW102'
+const PULL_COUNT_MAX = 32
+
+export interface QueueRange {
+  minOffset: number
+  maxOffset: number
 }
 
-function request(address: string, code: number, extFields: Record<string, string>): Promise<Reply> {
-  const at = address.lastIndexOf(':')
-  const header = Buffer.from(JSON.stringify({ code, language: 'JAVA', version: 479, opaque: 1, flag: 0, extFields }))
-  const frame = Buffer.alloc(8)
-  frame.writeInt32BE(4 + header.length, 0)
-  frame.writeInt32BE(header.length, 4)
-  return new Promise((resolve, reject) => {
-    const socket = connect(Number(address.slice(at + 1)), address.slice(0, at))
-    let read = Buffer.alloc(0)
-    socket.setTimeout(5000, () => socket.destroy(new Error('timeout')))
-    socket.once('error', reject)
-    socket.once('close', () => reject(new Error('closed')))
-    socket.on('data', (chunk) => {
-      read = Buffer.concat([read, chunk])
-      if (read.length < 8 || read.length < 4 + read.readInt32BE(0)) return
-      const length = read.readInt32BE(4) & 0xffffff
-      const reply = JSON.parse(read.subarray(8, 8 + length).toString()) as Reply
-      resolve({ ...reply, body: read.subarray(8 + length, 4 + read.readInt32BE(0)) })
-      socket.destroy()
+export class Admin {
+  readonly #namesrv: string
+  readonly #remoting = new RemotingClient()
+
+  constructor(namesrv: string) {
+    this.#namesrv = namesrv
+  }
+
+  close(): void {
+    this.#remoting.close()
+  }
+
+  /** The address of the broker that the namesrv names as master. Waits until there is one. */
+  async master(topic: string = DEFAULT_TOPIC): Promise<string> {
+    return until(`the namesrv knows a master for ${topic}`, ROUTE_TIMEOUT_MS, async () => {
+      const answer = await this.#remoting.invoke(this.#namesrv, GetRouteInfoRequest.request({ topic }), CALL_TIMEOUT_MS)
+      if (answer.code !== ResponseCode.SUCCESS) return undefined
+      return decodeTopicRouteData(answer.bodyBytes).brokerDatas[0]?.brokerAddrs.get(MASTER_ID)
     })
-    socket.write(Buffer.concat([frame, header]))
-  })
+  }
+
+  /** Creates a topic at the master and waits until it has a route. */
+  async createTopic(topic: string, queueCount: number): Promise<void> {
+    const request = CreateTopicRequest.request({
+      topic,
+      defaultTopic: DEFAULT_TOPIC,
+      readQueueNums: queueCount,
+      writeQueueNums: queueCount,
+      perm: READ_AND_WRITE,
+      topicFilterType: 'SINGLE_TAG',
+      topicSysFlag: 0,
+      order: false,
+      force: false,
+    })
+    await this.#call(await this.master(), request)
+    await this.master(topic)
+  }
+
+  /** The record at a physical offset, as this broker has it. @throws Error with the broker's remark. */
+  async viewMessage(address: string, physicalOffset: number): Promise<MessageRecord> {
+    const answer = await this.#call(address, ViewMessageRequest.request({ offset: physicalOffset }))
+    return decodeRecord(answer.bodyBytes)
+  }
+
+  async range(address: string, topic: string, queueId: number): Promise<QueueRange> {
+    const min = await this.#call(address, GetMinOffsetRequest.request({ topic, queueId }))
+    const max = await this.#call(address, GetMaxOffsetRequest.request({ topic, queueId }))
+    return {
+      minOffset: GetMinOffsetResponse.decode(min.extFields).offset,
+      maxOffset: GetMaxOffsetResponse.decode(max.extFields).offset,
+    }
+  }
+
+  /** Every record of a queue, from its first to its last. */
+  async pullAll(address: string, topic: string, queueId: number): Promise<MessageRecord[]> {
+    const { minOffset, maxOffset } = await this.range(address, topic, queueId)
+    const records: MessageRecord[] = []
+    for (let queueOffset = minOffset; queueOffset < maxOffset;) {
+      const request = PullMessageRequest.request({
+        consumerGroup: 'TOOLS_CONSUMER',
+        topic,
+        queueId,
+        queueOffset,
+        maxMsgNums: PULL_COUNT_MAX,
+        // The subscription is part of this request; nothing is committed, nothing is held.
+        sysFlag: 4,
+        commitOffset: 0,
+        suspendTimeoutMillis: 0,
+        subscription: '*',
+        subVersion: 0,
+        expressionType: 'TAG',
+      })
+      const answer = await this.#call(address, request)
+      const { nextBeginOffset } = PullMessageResponse.decode(answer.extFields)
+      if (nextBeginOffset <= queueOffset) throw new Error(`a pull at ${queueOffset} goes on at ${nextBeginOffset}`)
+      records.push(...decodeRecords(answer.bodyBytes))
+      queueOffset = nextBeginOffset
+    }
+    return records
+  }
+
+  async #call(address: string, request: RemotingCommand): Promise<RemotingCommand> {
+    const answer = await this.#remoting.invoke(address, request, CALL_TIMEOUT_MS)
+    if (answer.code !== ResponseCode.SUCCESS) {
+      throw new Error(`${address} answers ${answer.code} to request ${request.code}: ${answer.remark ?? ''}`)
+    }
+    return answer
+  }
 }
 
-export async function createTopic(namesrv: string, topic: string, queues: number): Promise<void> {
-  const route = await request(namesrv, 105, { topic: 'TBW102' })
-  const master = /"?0"?:"([^"]+)"/.exec(route.body.toString())?.[1]
-  if (master === undefined) throw new Error(`no master in ${route.body.toString()}`)
-  const made = await request(master, 17, {
-    topic,
-    defaultTopic: 'TBW102',
-    readQueueNums: String(queues),
-    writeQueueNums: String(queues),
-    perm: '6',
-    topicFilterType: 'SINGLE_TAG',
-    topicSysFlag: '0',
-    order: 'false',
-  })
-  if (made.code !== 0) throw new Error(`cannot create ${topic}: ${made.code} ${made.remark}`)
+/** One topic, made by a client of its own. */
+export async function createTopic(namesrv: string, topic: string, queueCount: number): Promise<void> {
+  const admin = new Admin(namesrv)
+  try {
+    await admin.createTopic(topic, queueCount)
+  } finally {
+    admin.close()
+  }
 }

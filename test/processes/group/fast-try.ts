@@ -12,22 +12,22 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePorts } from './free-ports.ts'
 import { run, type Finished } from './run.ts'
-import { until } from './until.ts'
+import { until, untilTrue } from './until.ts'
 
 export type Role = 'LEADER' | 'CANDIDATE' | 'FOLLOWER' | 'LEARNER' | 'RECOVERING'
 
-/** One broker in the answer of `status --json`. Its numbers mean nothing while it is not up. */
+/** One broker in the answer of `status --json`. What a broker that does not answer would say is null. */
 export interface BrokerStatus {
   id: string
   pid: number | null
   addr: string
-  brokerId: number
+  brokerId: number | null
   role: Role | null
-  term: number
-  firstIndex: number
-  lastIndex: number
-  commitIndex: number
-  appliedIndex: number
+  term: number | null
+  firstIndex: number | null
+  lastIndex: number | null
+  commitIndex: number | null
+  appliedIndex: number | null
   up: boolean
   storePath: string
 }
@@ -38,7 +38,7 @@ export interface GroupStatus {
   cluster: string
   brokerName: string
   leader: string | null
-  term: number
+  term: number | null
   brokers: BrokerStatus[]
 }
 
@@ -66,11 +66,13 @@ process.on('exit', () => {
 })
 
 export class FastTry {
+  /** FAST_TRY_DIR: what the script writes. */
   readonly directory: string
   readonly namesrvPort: number
   readonly brokerPorts: readonly number[]
   readonly raftPorts: readonly number[]
   readonly metricsPorts: readonly number[]
+  readonly #base: string
   readonly #script: string
   readonly #env: NodeJS.ProcessEnv
 
@@ -80,12 +82,14 @@ export class FastTry {
 
   private constructor(options: FastTryOptions, ports: readonly number[]) {
     this.#script = options.script ?? join(REPOSITORY, 'scripts', 'fast-try.sh')
-    this.directory = mkdtempSync(join(tmpdir(), 'fast-try-'))
+    // The script removes its directory when it starts afresh; what is ours stands beside it.
+    this.#base = mkdtempSync(join(tmpdir(), 'fast-try-'))
+    this.directory = join(this.#base, 'group')
     this.namesrvPort = ports[0] as number
     this.brokerPorts = ports.slice(1, 4)
     this.raftPorts = ports.slice(4, 7)
     this.metricsPorts = ports.slice(7, 10)
-    const conf = join(this.directory, 'test.conf')
+    const conf = join(this.#base, 'extra.conf')
     const lines = Object.entries(options.conf ?? {}).map(([key, value]) => `${key}=${value}\n`)
     writeFileSync(conf, lines.join(''))
     this.#env = {
@@ -143,14 +147,26 @@ export class FastTry {
     })
   }
 
-  /** Waits until every member is up and has applied all that the leader has committed. */
-  async caughtUp(): Promise<GroupStatus> {
-    return until('all members have applied what is committed', LEADER_TIMEOUT_MS, async () => {
+  /** Waits until every member has applied what the leader has committed by now. */
+  async caughtUp(): Promise<void> {
+    const target = await until('the leader says what is committed', LEADER_TIMEOUT_MS, async () => {
+      const { brokers, leader } = await this.status()
+      return brokers.find((broker) => broker.id === leader)?.commitIndex ?? undefined
+    })
+    await untilTrue(`all members have applied entry ${target}`, LEADER_TIMEOUT_MS, async () => {
+      const { brokers } = await this.status()
+      return brokers.every(({ role, appliedIndex }) => role !== null && (appliedIndex ?? -1) >= target)
+    })
+  }
+
+  /** Waits until nothing is on its way: every member has applied its whole log, and the logs are equally long. */
+  async quiet(): Promise<GroupStatus> {
+    return until('all members have applied the same whole log', LEADER_TIMEOUT_MS, async () => {
       const status = await this.status()
-      const leading = status.brokers.find((broker) => broker.id === status.leader)
-      if (leading === undefined) return undefined
-      const level = (broker: BrokerStatus) => broker.up && broker.appliedIndex >= leading.commitIndex
-      return status.brokers.every(level) ? status : undefined
+      const { leader, brokers } = status
+      const lastIndex = brokers.find((broker) => broker.id === leader)?.lastIndex
+      const level = (broker: BrokerStatus) => broker.lastIndex === lastIndex && broker.appliedIndex === lastIndex
+      return lastIndex !== undefined && lastIndex !== null && brokers.every(level) ? status : undefined
     })
   }
 
@@ -159,12 +175,12 @@ export class FastTry {
     if (!open.has(this)) return
     await this.expect(['stop', '--clean'], COMMAND_TIMEOUT_MS)
     open.delete(this)
-    rmSync(this.directory, { recursive: true, force: true })
+    rmSync(this.#base, { recursive: true, force: true })
   }
 
   /** The last resort, at the exit of the process: no promise runs any more. */
   closeAtExit(): void {
     spawnSync(this.#script, ['stop', '--clean'], { env: this.#env, stdio: 'ignore', timeout: COMMAND_TIMEOUT_MS })
-    rmSync(this.directory, { recursive: true, force: true })
+    rmSync(this.#base, { recursive: true, force: true })
   }
 }

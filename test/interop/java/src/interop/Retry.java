@@ -50,10 +50,13 @@ final class Retry implements Scenario {
         consumer.subscribe(context.topic("retry"), "*");
         consumer.registerMessageListener((MessageListenerConcurrently) this::consume);
         consumer.start();
-        String seen = sendAndAwait("before");
+        return sendAndAwait("before");
+    }
+
+    @Override
+    public void leaveBehind() throws Exception {
         send(PENDING);
         Clients.until("the message that is to be pending is delivered", () -> !delivered(PENDING).isEmpty());
-        return seen;
     }
 
     @Override

@@ -43,6 +43,11 @@ final class Scenarios {
             }
         }
         pool.shutdown();
+        if (phase.equals("before")) {
+            for (Scenario scenario : all) {
+                scenario.leaveBehind();
+            }
+        }
     }
 
     /** An exception with its causes, on one line. */
