@@ -1,1 +1,139 @@
-export {}
+/**
+ * `npm run sim -- --seeds FROM..TO [--minutes N]`: runs the schedules of these seeds on all cores.
+ *
+ * One seed alone is replayed with its trace: `--trace` prints it even without a violation. `--schedule FILE` replays a
+ * schedule that was made small. The last line is `S schedules, E events, F faults, V violations`; exit 1 on any violation.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Worker } from 'node:worker_threads'
+import { scheduleOf } from './arbitraries.ts'
+import { type Failure, noTotals, replayCommand, shrink, type Totals } from './explore.ts'
+import { runSchedule } from './run.ts'
+import type { Schedule } from './schedule.ts'
+import type { Chunk, ChunkDone } from './worker.ts'
+
+const CHUNK_SEEDS = 50
+const SHRINK_MS_MAX = 60_000
+const SHRUNK_MAX = 3
+const TRACE_LINES_MAX = 400
+
+interface Wish {
+  readonly from: number
+  readonly to: number
+  readonly minutes: number
+}
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '1..1000' },
+    minutes: { type: 'string' },
+    trace: { type: 'boolean', default: false },
+    schedule: { type: 'string' },
+  },
+})
+
+if (values.schedule !== undefined) {
+  replay(JSON.parse(readFileSync(values.schedule, 'utf8')) as Schedule)
+} else {
+  const wish = parseWish(values.seeds, values.minutes)
+  if (wish.from === wish.to) replay(scheduleOf(wish.from))
+  else await explore(wish)
+}
+
+function parseWish(seeds: string, minutes: string | undefined): Wish {
+  const match = /^(\d+)\.\.(\d+)$/.exec(seeds)
+  const [from, to] = [Number(match?.[1]), Number(match?.[2])]
+  const limit = minutes === undefined ? Number.POSITIVE_INFINITY : Number(minutes)
+  if (match === null || !(to >= from) || to > 0x7fff_ffff)
+    refuse(`--seeds is ${seeds}; FROM..TO is wanted, for example 1..20000`)
+  if (!(limit > 0)) refuse(`--minutes is ${minutes}; a number above 0 is wanted`)
+  return { from, to, minutes: limit }
+}
+
+function refuse(why: string): never {
+  console.error(why)
+  process.exit(1)
+}
+
+function replay(schedule: Schedule): void {
+  const result = runSchedule(schedule, { keepText: true })
+  const lines = values.trace ? result.lines : result.lines.slice(-TRACE_LINES_MAX)
+  if (values.trace || result.violation !== null) {
+    console.log(JSON.stringify(schedule, null, 1))
+    if (lines.length < result.lines.length)
+      console.log(`… ${result.lines.length - lines.length} lines before; --trace prints all`)
+    console.log(lines.join('\n'))
+  }
+  console.log(
+    `${result.committed} entries committed, ${result.acknowledged} proposals acknowledged, trace ${result.traceHash}`,
+  )
+  if (result.violation !== null) console.log(`violated: ${result.violation}`)
+  finish({ ...noTotals(), ...result, schedules: 1 }, result.violation === null ? 0 : 1)
+}
+
+async function explore(wish: Wish): Promise<void> {
+  const totals = noTotals()
+  const failures: Failure[] = []
+  const deadline = performance.now() + wish.minutes * 60_000
+  let next = wish.from
+  const nextChunk = (): Chunk | null => {
+    if (next > wish.to || performance.now() > deadline) return null
+    const chunk = { from: next, to: Math.min(wish.to, next + CHUNK_SEEDS - 1) }
+    next = chunk.to + 1
+    return chunk
+  }
+  await Promise.all(
+    Array.from({ length: availableParallelism() }, () =>
+      work(nextChunk, (done) => {
+        for (const key of Object.keys(totals) as (keyof Totals)[]) totals[key] += done.totals[key]
+        for (const failure of done.failures) {
+          failures.push(failure)
+          console.log(`seed ${failure.seed}: ${failure.violation}`)
+          console.log(`  replay: ${replayCommand(failure.seed)}`)
+        }
+      }),
+    ),
+  )
+  for (const failure of failures.slice(0, SHRUNK_MAX)) makeSmall(failure)
+  console.log(`${totals.committed} entries committed, ${totals.acknowledged} proposals acknowledged`)
+  finish(totals, failures.length)
+}
+
+function work(nextChunk: () => Chunk | null, done: (chunk: ChunkDone) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL('./worker.js', import.meta.url))
+    const give = (): void => {
+      const chunk = nextChunk()
+      if (chunk === null) void worker.terminate().then(() => resolve(), reject)
+      else worker.postMessage(chunk)
+    }
+    worker.on('message', (chunk: ChunkDone) => {
+      done(chunk)
+      give()
+    })
+    worker.on('error', reject)
+    give()
+  })
+}
+
+function makeSmall({ seed }: Failure): void {
+  const small = shrink(seed, SHRINK_MS_MAX)
+  if (small === null) return
+  const path = join(tmpdir(), `simulation-${seed}.json`)
+  writeFileSync(path, `${JSON.stringify(small.schedule, null, 1)}\n`)
+  console.log(
+    `seed ${seed} made small: ${small.schedule.faults.length} faults, ${small.schedule.requests.length} requests`,
+  )
+  console.log(`  violated: ${small.violation}`)
+  console.log(`  replay: npm run sim -- --schedule ${path}`)
+}
+
+function finish(totals: Totals, violations: number): void {
+  process.exitCode = violations === 0 ? 0 : 1
+  console.log(
+    `${totals.schedules} schedules, ${totals.events} events, ${totals.faults} faults, ${violations} violations`,
+  )
+}

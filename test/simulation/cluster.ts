@@ -1,0 +1,340 @@
+/**
+ * A group of whole members — driver, core, log, state machine, all production code — on one simulated clock, network and a
+ * drive for each; and what can happen to them.
+ *
+ * One event runs at a time. After each the invariants are checked; the first violation stops everything.
+ */
+import { AssertionError, type Logger } from '@dledger-ts/base'
+import {
+  bareEnvelope,
+  type DLedgerError,
+  LogNode,
+  type NodeSettings,
+  type PlantedDriverFault,
+  type PlantedFault,
+} from '@dledger-ts/dledger/internals'
+import { Decisions } from './decisions.ts'
+import { Invariants } from './invariants.ts'
+import { Member } from './member.ts'
+import type { Death, Schedule } from './schedule.ts'
+import { settingsOf } from './settings.ts'
+import { EventQueue, SimClock, type SimEvent, US_PER_MS } from './sim-clock.ts'
+import { ProcessDied, SimDisk } from './sim-disk.ts'
+import { SimDrive } from './sim-drive.ts'
+import { SimNetwork } from './sim-network.ts'
+import { SimStateMachine } from './state-machine.ts'
+import { Trace } from './trace.ts'
+import { type ClientProposal, Workload } from './workload.ts'
+
+/** How long a member that met a disk error lives on before its machine goes off. */
+const LINGER_AFTER_FAILURE_MS = 30
+/** A clean stop that takes longer ends as a killed process. */
+const CLOSE_MS_MAX = 20_000
+/** Clocks run up to this much fast or slow. */
+const DRIFT_PER_MILLE_MAX = 20
+
+export interface PlantedFaults {
+  readonly core: ReadonlySet<PlantedFault>
+  readonly driver: ReadonlySet<PlantedDriverFault>
+}
+export const NO_PLANTED_FAULTS: PlantedFaults = { core: new Set(), driver: new Set() }
+
+export class Cluster {
+  readonly schedule: Schedule
+  readonly decisions: Decisions
+  readonly settings: NodeSettings
+  readonly events = new EventQueue()
+  readonly trace: Trace
+  readonly members: Member[] = []
+  readonly network: SimNetwork
+  readonly workload: Workload
+  readonly invariants: Invariants
+  readonly #planted: PlantedFaults
+  /** The first thing that was wrong, or null. */
+  violation: string | null = null
+  /** No more faults from now on. */
+  healed = false
+  eventCount = 0
+  /** Deaths, cuts, errors and so on that took effect. */
+  faultCount = 0
+
+  constructor(schedule: Schedule, options: { readonly keepText: boolean; readonly planted: PlantedFaults }) {
+    this.schedule = schedule
+    this.#planted = options.planted
+    this.decisions = new Decisions(schedule.seed)
+    this.settings = settingsOf(schedule, this.decisions)
+    this.trace = new Trace(options)
+    for (let id = 0; id < schedule.members; id++) {
+      this.members.push(new Member(id, new SimDrive(id, this.decisions), this.settings.fileBytes))
+    }
+    this.workload = new Workload({
+      violated: (what) => this.violated(what),
+      acknowledged: (proposal) => this.invariants.acknowledged(this.members[proposal.member] as Member, proposal),
+    })
+    this.network = new SimNetwork({
+      events: this.events,
+      decisions: this.decisions,
+      streams: schedule.network === 'streams',
+      hosts: this.members.map((member) => ({ name: member.name, process: member })),
+      onSent: (from, message) => {
+        const member = this.members[from] as Member
+        this.trace.note(message.type, this.events.nowUs, from, message.term)
+        if (this.trace.keepsText) this.say(member, `sends ${JSON.stringify(message)}`)
+        this.invariants.sent(member, message)
+      },
+      beforeSend: (from) => this.#beforeEffect(this.members[from] as Member),
+    })
+    this.invariants = new Invariants({
+      schedule,
+      members: this.members,
+      workload: this.workload,
+      violated: (what) => this.violated(what),
+    })
+    for (const member of this.members) this.startIn(member, this.decisions.below('first start', member.id, 0, 30))
+  }
+
+  get nowMs(): number {
+    return this.events.nowUs / US_PER_MS
+  }
+
+  /** Runs events until that time, the first violation, or `enough`, which is asked now and then. */
+  run(untilMs: number, enough: () => boolean = () => false): void {
+    const untilUs = untilMs * US_PER_MS
+    let nextLookUs = this.events.nowUs
+    while (this.violation === null) {
+      if (this.events.nowUs >= nextLookUs) {
+        if (enough()) return
+        nextLookUs = this.events.nowUs + 10 * US_PER_MS
+      }
+      const event = this.events.next(untilUs)
+      if (event === null) return
+      this.#runEvent(event)
+    }
+  }
+
+  violated(what: string): void {
+    this.violation ??= what
+    this.trace.say(this.events.nowUs, '', `VIOLATION: ${what}`)
+  }
+
+  say(member: Member, what: string): void {
+    this.trace.say(this.events.nowUs, member.name, what)
+  }
+
+  /** The member that leads, of the highest term if several believe so. */
+  leader(): Member | null {
+    let found: Member | null = null
+    for (const member of this.members) {
+      if (!member.isUp || member.role?.role !== 'LEADER') continue
+      if (found === null || (found.role?.term ?? 0) < member.role.term) found = member
+    }
+    return found
+  }
+
+  // ------------------------------------------------------------------------------------------------ lives
+
+  startIn(member: Member, delayMs: number): void {
+    this.events.schedule(delayMs * US_PER_MS, 'start', member, () => {
+      if (member.life === 'down') this.#start(member)
+    })
+  }
+
+  /** Ends a member's process at once, its machine too if so said; it comes back `downMs` later (never for null). */
+  die(member: Member, death: Death, downMs: number | null): void {
+    const before = this.invariants.beforeDeath(member)
+    const wasDown = member.life === 'down'
+    member.incarnation++
+    member.paused = false
+    member.heldBack.length = 0
+    member.life = 'down'
+    member.node = null
+    member.clock = null
+    member.dying = null
+    member.effectsLeft = null
+    this.say(member, `dies (${death})`)
+    if (!wasDown || death === 'power') this.network.processDied(member.id, death === 'kill')
+    if (death === 'power') {
+      member.boots++
+      member.drive.powerLost()
+    } else member.drive.processKilled()
+    this.workload.died(member.id)
+    this.invariants.afterDeath(member, death, before)
+    if (downMs !== null) this.startIn(member, downMs)
+  }
+
+  pause(member: Member, forMs: number): void {
+    if (member.paused) return
+    member.paused = true
+    this.say(member, 'is paused')
+    const { incarnation } = member
+    this.events.schedule(forMs * US_PER_MS, 'resume', null, () => {
+      if (member.incarnation === incarnation && member.paused) this.resume(member)
+    })
+  }
+
+  resume(member: Member): void {
+    this.say(member, 'goes on')
+    this.events.resume(member)
+  }
+
+  /** Closes it cleanly, then ends the process. */
+  stop(member: Member, downMs: number): void {
+    const { node, incarnation } = member
+    if (!member.isUp || node === null) return
+    member.life = 'closing'
+    this.say(member, 'is asked to stop')
+    node.close((error) => {
+      if (incarnation !== member.incarnation) return
+      if (error !== null && !member.metDiskError) this.violated(`${member.name} could not be closed: ${error.message}`)
+      for (const proposal of this.workload.proposals) {
+        if (proposal.member === member.id && proposal.incarnation === incarnation && proposal.outcome === 'pending') {
+          this.violated(`${member.name} closed and left proposal ${proposal.id} without an answer (20)`)
+        }
+      }
+      this.events.schedule(0, 'exit', null, () => {
+        if (incarnation === member.incarnation) this.die(member, member.metDiskError ? 'power' : 'kill', downMs)
+      })
+    })
+    this.events.schedule(CLOSE_MS_MAX * US_PER_MS, 'stop takes too long', null, () => {
+      if (incarnation === member.incarnation) this.die(member, 'kill', downMs)
+    })
+  }
+
+  propose(member: Member, bytes: number): ClientProposal {
+    const { incarnation } = member
+    const proposal = this.workload.make({ bytes, member: member.id, incarnation })
+    this.events.schedule(0, 'propose', member, () => {
+      if (member.isUp && member.node !== null) member.node.propose(proposal)
+      else proposal.orphan()
+    })
+    return proposal
+  }
+
+  #start(member: Member): void {
+    member.life = 'starting'
+    member.errorsGivenAtStart = member.drive.errorsGiven
+    member.storeIds++
+    const { incarnation } = member
+    const clock = new SimClock(this.events, member, this.decisions, {
+      driftPerMille: this.decisions.below('drift', member.id, 0, 2 * DRIFT_PER_MILLE_MAX + 1) - DRIFT_PER_MILLE_MAX,
+      wallSkewMs: member.wallSkewMs,
+    })
+    member.clock = clock
+    const machine = new SimStateMachine({
+      checkpoint: member.checkpoint,
+      keepsCheckpoints: this.decisions.chance('keeps checkpoints', member.id, 0, 500),
+      applied: (entry) => this.invariants.applied(member, entry),
+      roleChanged: (state) => {
+        if (incarnation !== member.incarnation) return
+        this.trace.note(state.role, this.events.nowUs, member.id, state.term)
+        this.say(
+          member,
+          `is ${state.role} of term ${state.term}, leader ${state.leader}${state.ready ? ', ready' : ''}`,
+        )
+        if (state.role === 'LEADER') this.invariants.roleChanged(member, state.term)
+      },
+      violated: (what) => this.violated(`${member.name}: ${what}`),
+    })
+    const node = new LogNode({
+      clock,
+      random: this.decisions.stream(`random ${incarnation}`, member.id),
+      disk: new SimDisk({
+        drive: member.drive,
+        events: this.events,
+        owner: member,
+        beforeEffect: () => this.#beforeEffect(member),
+      }),
+      transport: this.network.transportOf(member.id),
+      logger: this.#loggerOf(member),
+      directory: member.directory,
+      group: 'simulated',
+      self: member.name,
+      bootstrapVoters: this.members.map((one) => one.name),
+      settings: this.settings,
+      stateMachine: machine,
+      controlEnvelope: bareEnvelope,
+      advertised: member.name,
+      owner: member.owner(),
+      newStoreId: () => `store-${member.name}-${member.storeIds}`,
+      onFatal: (error) => {
+        if (incarnation === member.incarnation) this.#fatal(member, error)
+      },
+      plantedFaults: this.#planted.core,
+      plantedDriverFaults: this.#planted.driver,
+    })
+    member.node = node
+    node.start((error) => {
+      if (incarnation !== member.incarnation) return
+      if (error !== null) return this.#refusedToStart(member, error)
+      member.life = 'up'
+      this.say(member, `is up, term ${node.status.term}, log up to ${node.status.lastIndex}`)
+      this.invariants.started(member)
+    })
+  }
+
+  #refusedToStart(member: Member, error: Error): void {
+    member.life = 'failed'
+    if (member.metDiskError) return this.#restartMachine(member)
+    if (member.wiped) return
+    this.violated(`${member.name} does not start: ${error.message}`)
+  }
+
+  #fatal(member: Member, error: Error): void {
+    this.say(member, `stops for good: ${error.message}`)
+    member.life = 'failed'
+    this.workload.died(member.id)
+    this.invariants.stopped(member)
+    if (error instanceof AssertionError) this.violated(`${member.name}: ${error.message} (asserted)`)
+    else if (member.metDiskError) this.#restartMachine(member)
+    else if (!(member.wiped && (error as DLedgerError).code === 'INVALID')) {
+      this.violated(`${member.name} stopped: ${error.message}`)
+    }
+  }
+
+  /** After a failed write or sync the page cache may hold what the drive does not: only a restart of the machine is sound. */
+  #restartMachine(member: Member): void {
+    const { incarnation } = member
+    this.events.schedule(LINGER_AFTER_FAILURE_MS * US_PER_MS, 'machine off', null, () => {
+      if (incarnation === member.incarnation) this.die(member, 'power', member.restartAfterErrorMs)
+    })
+  }
+
+  // ------------------------------------------------------------------------------------------------ events
+
+  #runEvent(event: SimEvent): void {
+    this.eventCount++
+    const { owner } = event
+    this.trace.note(event.kind, event.atUs, owner === null ? -1 : owner.id, 0)
+    const run = event.run
+    event.run = null
+    try {
+      run?.()
+    } catch (error) {
+      if (!(error instanceof ProcessDied)) {
+        const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        this.violated(`${owner === null ? 'the simulation' : `n${owner.id}`} threw: ${stack}`)
+      }
+    }
+    if (owner === null) return
+    const member = this.members[owner.id] as Member
+    if (member.dying !== null) this.die(member, member.dying.death, member.dying.downMs)
+    else this.invariants.afterEvent(member)
+  }
+
+  #beforeEffect(member: Member): void {
+    if (member.effectsLeft === null) return
+    if (member.effectsLeft-- > 0) return
+    member.dying = member.plannedDeath
+    member.incarnation++
+    throw new ProcessDied()
+  }
+
+  #loggerOf(member: Member): Logger {
+    const line = (fields: Record<string, unknown>, event: string): void => {
+      if (!this.trace.keepsText) return
+      const { err } = fields as { err?: unknown }
+      this.say(member, `logs: ${event} ${err instanceof Error ? (err.stack ?? err.message) : JSON.stringify(fields)}`)
+    }
+    return { debug: line, info: line, warn: line, error: line }
+  }
+}

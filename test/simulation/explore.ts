@@ -1,0 +1,55 @@
+/** Runs the schedules of many seeds, and makes a failing one small. */
+import fc from 'fast-check'
+import { schedules, scheduleOf } from './arbitraries.ts'
+import type { PlantedFaults } from './cluster.ts'
+import { runSchedule } from './run.ts'
+import type { Schedule } from './schedule.ts'
+
+export interface Totals {
+  schedules: number
+  events: number
+  faults: number
+  committed: number
+  acknowledged: number
+}
+
+export interface Failure {
+  readonly seed: number
+  readonly violation: string
+}
+
+export function noTotals(): Totals {
+  return { schedules: 0, events: 0, faults: 0, committed: 0, acknowledged: 0 }
+}
+
+/** Runs one seed's schedule and adds to `totals`. @returns what was violated, or null. */
+export function tryFromSeed(seed: number, totals: Totals, planted?: PlantedFaults): Failure | null {
+  const result = runSchedule(scheduleOf(seed), planted === undefined ? {} : { planted })
+  totals.schedules++
+  totals.events += result.events
+  totals.faults += result.faults
+  totals.committed += result.committed
+  totals.acknowledged += result.acknowledged
+  return result.violation === null ? null : { seed, violation: result.violation }
+}
+
+/** The smallest schedule that fast-check finds from this seed's which still violates something. */
+export function shrink(
+  seed: number,
+  msMax: number,
+): { readonly schedule: Schedule; readonly violation: string } | null {
+  let found: { schedule: Schedule; violation: string } | null = null
+  fc.check(
+    fc.property(schedules, (schedule) => {
+      const { violation } = runSchedule(schedule)
+      if (violation !== null) found = { schedule, violation }
+      return violation === null
+    }),
+    { seed, numRuns: 1, interruptAfterTimeLimit: msMax },
+  )
+  return found
+}
+
+export function replayCommand(seed: number): string {
+  return `npm run sim -- --seeds ${seed}..${seed}`
+}

@@ -1,0 +1,201 @@
+/** Makes the faults of a schedule happen. A fault that has nothing to act on at its time does nothing. */
+import { unreachable } from '@dledger-ts/base'
+import type { Cluster } from './cluster.ts'
+import type { Member } from './member.ts'
+import type { ClientRequest, Death, Fault } from './schedule.ts'
+import { US_PER_MS } from './sim-clock.ts'
+import { CALM } from './sim-network.ts'
+
+export function scheduleFaults(cluster: Cluster): void {
+  for (const fault of cluster.schedule.faults) {
+    cluster.events.schedule(fault.atMs * US_PER_MS, `fault ${fault.kind}`, null, () => {
+      if (!cluster.healed) new FaultInAction(cluster, fault).begin()
+    })
+  }
+}
+
+export function scheduleRequests(cluster: Cluster): void {
+  for (const request of cluster.schedule.requests) {
+    cluster.events.schedule(request.atMs * US_PER_MS, 'request', null, () => send(cluster, request))
+  }
+}
+
+function send(cluster: Cluster, { to, count, bytes }: ClientRequest): void {
+  const member = to < 0 ? cluster.leader() : cluster.members[to % cluster.members.length]
+  if (member === null || member === undefined || !member.isUp) return
+  for (let i = 0; i < count; i++) cluster.propose(member, bytes)
+}
+
+class FaultInAction {
+  readonly #cluster: Cluster
+  readonly #fault: Fault
+
+  constructor(cluster: Cluster, fault: Fault) {
+    this.#cluster = cluster
+    this.#fault = fault
+  }
+
+  begin(): void {
+    const cluster = this.#cluster
+    const fault = this.#fault
+    switch (fault.kind) {
+      case 'crash':
+        return this.#crash(this.#member(fault.member), fault.death, fault.downMs)
+      case 'crashLeader':
+        return this.#crash(cluster.leader(), fault.death, fault.downMs)
+      case 'crashAll':
+        for (const member of cluster.members) this.#crash(member, fault.death, fault.downMs)
+        return
+      case 'crashAtEffect':
+        return this.#crashAtEffect(fault)
+      case 'stop':
+        return this.#onUp(this.#member(fault.member), (member) => cluster.stop(member, fault.downMs))
+      case 'wipe':
+        return this.#wipe(this.#member(fault.member), fault.downMs)
+      case 'pause':
+        return this.#onUp(this.#member(fault.member), (member) => cluster.pause(member, fault.forMs))
+      case 'pauseLeader':
+        return this.#onUp(cluster.leader(), (member) => cluster.pause(member, fault.forMs))
+      case 'isolate':
+        return this.#isolate(this.#member(fault.member), fault.direction, fault.forMs)
+      case 'isolateLeader':
+        return this.#isolate(cluster.leader(), fault.direction, fault.forMs)
+      case 'split':
+        return this.#cut((from, to) => ((fault.side >> from) & 1) !== ((fault.side >> to) & 1), fault.forMs)
+      case 'cutLink': {
+        const [a, b] = [this.#member(fault.from).id, this.#member(fault.to).id]
+        return this.#cut((from, to) => from === a && to === b, fault.forMs)
+      }
+      case 'weather':
+        return this.#weather(fault)
+      case 'reset': {
+        const [a, b] = [this.#member(fault.from).id, this.#member(fault.to).id]
+        if (a !== b) this.#happens(() => cluster.network.reset(a, b))
+        return
+      }
+      case 'slowDisk':
+        return this.#slowDisk(this.#member(fault.member), fault.factor, fault.forMs)
+      case 'diskError':
+        return this.#onUp(this.#member(fault.member), (member) => {
+          member.restartAfterErrorMs = fault.downMs
+          member.drive.plantError(fault.error, fault.operations)
+        })
+      case 'transfer':
+        return this.#transfer(this.#member(fault.to))
+      case 'clockJump':
+        return this.#happens(() => {
+          const member = this.#member(fault.member)
+          member.wallSkewMs += fault.byMs
+          member.clock?.jump(fault.byMs)
+        })
+      default:
+        return unreachable(fault, 'every kind of fault is known')
+    }
+  }
+
+  #member(number: number): Member {
+    return this.#cluster.members[number % this.#cluster.members.length] as Member
+  }
+
+  #happens(what: () => void): void {
+    this.#cluster.faultCount++
+    this.#cluster.trace.say(this.#cluster.events.nowUs, '', `fault: ${JSON.stringify(this.#fault)}`)
+    what()
+  }
+
+  #onUp(member: Member | null, what: (member: Member) => void): void {
+    if (member !== null && member.isUp) this.#happens(() => what(member))
+  }
+
+  #later(delayMs: number, what: () => void): void {
+    this.#cluster.events.schedule(delayMs * US_PER_MS, `end of ${this.#fault.kind}`, null, () => {
+      if (!this.#cluster.healed) what()
+    })
+  }
+
+  /** Power can be lost at any time, also while a member is down; a process can only be killed while there is one. */
+  #crash(member: Member | null, death: Death, downMs: number): void {
+    if (member === null || (member.life === 'down' && death === 'kill')) return
+    this.#happens(() => this.#cluster.die(member, death, downMs))
+  }
+
+  #crashAtEffect(fault: Extract<Fault, { kind: 'crashAtEffect' }>): void {
+    const member = this.#member(fault.member)
+    if (member.life === 'down') return
+    this.#happens(() => {
+      member.effectsLeft = fault.effects
+      member.plannedDeath = fault
+    })
+  }
+
+  /** Only while a majority keeps its disks, and once the log has bound this one's identity: before that nobody could notice. */
+  #wipe(member: Member, downMs: number): void {
+    const { members, invariants } = this.#cluster
+    const wiped = members.filter((one) => one.wiped).length
+    if (member.wiped || (wiped + 1) * 2 >= members.length || !invariants.bound.has(member.name)) return
+    this.#happens(() => {
+      this.#cluster.die(member, 'power', null)
+      member.wiped = true
+      member.drive.wipe()
+      for (const d of ['/srv', member.directory]) { member.drive.names.set(d, 'directory'); member.drive.durableNames.set(d, 'directory') } // TEMPORARY
+      member.checkpoint.appliedIndex = -1
+      invariants.wiped(member)
+      this.#cluster.startIn(member, downMs)
+    })
+  }
+
+  #isolate(member: Member | null, direction: 'both' | 'in' | 'out', forMs: number): void {
+    if (member === null) return
+    this.#cut(
+      (from, to) => (from === member.id && direction !== 'in') || (to === member.id && direction !== 'out'),
+      forMs,
+    )
+  }
+
+  #cut(isCut: (from: number, to: number) => boolean, forMs: number): void {
+    const { members, network } = this.#cluster
+    const each = (what: (from: number, to: number) => void): void => {
+      for (const from of members) {
+        for (const to of members) if (from !== to && isCut(from.id, to.id)) what(from.id, to.id)
+      }
+    }
+    this.#happens(() => each((from, to) => network.cut(from, to)))
+    this.#later(forMs, () => each((from, to) => network.heal(from, to)))
+  }
+
+  #weather(fault: Extract<Fault, { kind: 'weather' }>): void {
+    const { network } = this.#cluster
+    const conditions = {
+      lossPerMille: fault.lossPerMille,
+      duplicatePerMille: fault.duplicatePerMille,
+      latePerMille: fault.latePerMille,
+      delayUsMin: CALM.delayUsMin,
+      delayUsMax: Math.max(CALM.delayUsMax, fault.delayMs * US_PER_MS),
+    }
+    this.#happens(() => {
+      network.conditions = conditions
+    })
+    this.#later(fault.forMs, () => {
+      if (network.conditions === conditions) network.conditions = CALM
+    })
+  }
+
+  #slowDisk(member: Member, factor: number, forMs: number): void {
+    this.#happens(() => {
+      member.drive.slowness = factor
+    })
+    this.#later(forMs, () => {
+      member.drive.slowness = 1
+    })
+  }
+
+  #transfer(to: Member): void {
+    const leader = this.#cluster.leader()
+    if (leader === null || leader === to) return
+    this.#happens(() => {
+      this.#cluster.events.schedule(0, 'transfer', leader, () => {
+        if (leader.isUp) leader.node?.transferLeadership(to.name)
+      })
+    })
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * The second half of every simulation: everything is healed, and the group must find together within a bounded time.
+ */
+import type { Cluster } from './cluster.ts'
+import type { Member } from './member.ts'
+import type { ClientProposal } from './workload.ts'
+
+/** Of the longest election timeout (twice `electionTimeoutMs`): until there is a leader that takes writes. */
+const ELECTION_TIMEOUTS_MAX = 15
+/** Until a fresh proposal is committed and everybody has everything. */
+const CATCH_UP_MS_MAX = 20_000
+const REPROPOSE_MS = 500
+
+/** Ends all faults: links work, disks are fast, who is down or stopped by an error is started. */
+export function heal(cluster: Cluster): void {
+  cluster.healed = true
+  cluster.trace.say(cluster.events.nowUs, '', 'everything is healed')
+  cluster.network.healAll()
+  for (const member of cluster.members) {
+    member.drive.slowness = 1
+    member.drive.clearPlantedError()
+    member.effectsLeft = null
+    if (member.paused) cluster.resume(member)
+    if (member.life === 'failed' && !member.wiped) cluster.die(member, 'power', 0)
+    else if (member.life === 'down') cluster.startIn(member, 0)
+  }
+}
+
+/** Runs until the healed group is one again; what it does not reach in time is a violation. */
+export function expectRecovery(cluster: Cluster): void {
+  const longestTimeoutMs = 2 * cluster.settings.electionTimeoutMs
+  const leaderDeadlineMs = cluster.nowMs + ELECTION_TIMEOUTS_MAX * longestTimeoutMs
+  cluster.run(leaderDeadlineMs, () => readyLeader(cluster) !== null)
+  if (cluster.violation !== null) return
+  if (readyLeader(cluster) === null)
+    return cluster.violated(`no ready leader ${ELECTION_TIMEOUTS_MAX} election timeouts after healing`)
+  const deadlineMs = cluster.nowMs + CATCH_UP_MS_MAX
+  let fresh: ClientProposal | null = null
+  let proposedAtMs = Number.NEGATIVE_INFINITY
+  cluster.run(deadlineMs, () => {
+    if (fresh?.outcome === 'acknowledged') return isSettled(cluster)
+    const leader = readyLeader(cluster)
+    if (
+      leader !== null &&
+      (fresh === null || fresh.outcome !== 'pending') &&
+      cluster.nowMs > proposedAtMs + REPROPOSE_MS
+    ) {
+      proposedAtMs = cluster.nowMs
+      fresh = cluster.propose(leader, 8)
+    }
+    return false
+  })
+  if (cluster.violation !== null) return
+  if (!isSettled(cluster))
+    cluster.violated(`not one group again ${CATCH_UP_MS_MAX} ms after it had a leader: ${describe(cluster)}`)
+}
+
+function readyLeader(cluster: Cluster): Member | null {
+  const leader = cluster.leader()
+  return leader?.role?.ready === true ? leader : null
+}
+
+/** One leader, everybody follows it, has all of it, and has applied it; nobody waits for an answer. */
+function isSettled(cluster: Cluster): boolean {
+  const leader = readyLeader(cluster)
+  if (leader === null || leader.node === null) return false
+  const { lastIndex } = leader.cacheImage
+  const chain = leader.cacheImage.entries.at(-1)?.chain
+  for (const member of cluster.members) {
+    if (member.wiped) continue
+    const { node } = member
+    if (!member.isUp || node === null) return false
+    if (node.role.leader !== leader.name || node.role.term !== leader.node.role.term) return false
+    if (node.commitIndex !== lastIndex || node.appliedIndex !== lastIndex || member.cacheImage.lastIndex !== lastIndex)
+      return false
+    if (node.status.lastIndex !== lastIndex || member.cacheImage.entries.at(-1)?.chain !== chain) return false
+  }
+  return cluster.workload.proposals.every((proposal) => proposal.outcome !== 'pending')
+}
+
+function describe(cluster: Cluster): string {
+  const waiting = cluster.workload.proposals.filter((proposal) => proposal.outcome === 'pending').length
+  const members = cluster.members.map((member) => {
+    const { node } = member
+    if (node === null || !member.isUp) return `${member.name} ${member.life}${member.wiped ? ' (wiped)' : ''}`
+    const { role, term, leader, lastIndex } = node.status
+    return `${member.name} ${role} of ${leader} in ${term}, last ${lastIndex} commit ${node.commitIndex} applied ${node.appliedIndex}`
+  })
+  return `${members.join('; ')}; ${waiting} proposals without an answer`
+}

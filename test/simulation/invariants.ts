@@ -1,0 +1,394 @@
+/**
+ * What must hold after every event, whatever happened to disks, network and processes. Numbers are those of README.md.
+ *
+ * Observes from outside: roles and indexes that members report, messages as they leave, what is applied, what proposals are
+ * told, and the log as it can be read from each member's simulated drive. Incremental: looks only at what is new.
+ */
+import type { CommittedEntry, Message } from '@dledger-ts/dledger/internals'
+import { crc32 } from '@dledger-ts/base'
+import type { ImageEntry, LogImage } from './log-image.ts'
+import type { Member } from './member.ts'
+import type { Death, Schedule } from './schedule.ts'
+import type { ClientProposal, Workload } from './workload.ts'
+
+const NOOP_CHANNEL = 1
+/** (index, term) as one number. */
+const TERMS_MAX = 100_000
+
+/** What is remembered of a member, some of it across its deaths. */
+interface Seen {
+  term: number
+  commitIndex: number
+  appliedIndex: number
+  /** Highest term that a message of this store promised. */
+  revealedTerm: number
+  /** What its log must still hold after the next start: so many entries, ending with this chain value. */
+  mustKeep: { readonly count: number; readonly chain: number }
+  /** The term it led when last looked at, or -1. */
+  leaderTerm: number
+  stopped: boolean
+}
+
+export interface LogBeforeDeath {
+  readonly cache: readonly ImageEntry[]
+  readonly durable: readonly ImageEntry[]
+}
+
+export interface InvariantsOptions {
+  readonly schedule: Schedule
+  readonly members: readonly Member[]
+  readonly workload: Workload
+  readonly violated: (what: string) => void
+}
+
+export class Invariants {
+  /** Every entry that anybody committed, by index: it grows and never changes (7). */
+  readonly committed: ImageEntry[] = []
+  readonly #options: InvariantsOptions
+  readonly #seen: Seen[]
+  readonly #leaderOfTerm = new Map<number, string>()
+  readonly #voteOf = new Map<string, string>()
+  readonly #chainAt = new Map<number, number>()
+  /** Members whose store identity a committed configuration entry names. */
+  readonly bound = new Set<string>()
+  /** Data entries below this index have been handed to the workload. */
+  #counted = 0
+
+  constructor(options: InvariantsOptions) {
+    this.#options = options
+    this.#seen = options.members.map(() => ({
+      term: 0,
+      commitIndex: -1,
+      appliedIndex: -1,
+      revealedTerm: 0,
+      mustKeep: { count: 0, chain: 0 },
+      leaderTerm: -1,
+      stopped: false,
+    }))
+  }
+
+  // ------------------------------------------------------------------------------------------------ lives
+
+  /** Before anything of a dying process or of its unsynced data is gone. @returns what its log looks like then. */
+  beforeDeath(member: Member): LogBeforeDeath {
+    this.afterEvent(member)
+    member.durableImage.refresh()
+    return { cache: [...member.cacheImage.entries], durable: [...member.durableImage.entries] }
+  }
+
+  /** The tears and losses have happened: from now on it is known what the next start must find. */
+  afterDeath(member: Member, death: Death, before: LogBeforeDeath): void {
+    const seen = this.#seenOf(member)
+    this.#image(member)
+    let { cache } = before
+    let count: number
+    if (death === 'kill') {
+      cache = member.cacheImage.entries
+      count = cache.length
+    } else {
+      // What is durable and was not about to be cut.
+      count = Math.min(cache.length, before.durable.length)
+      while (count > 0 && cache[count - 1]?.chain !== before.durable[count - 1]?.chain) count--
+    }
+    seen.mustKeep = { count, chain: chainBefore(cache, count) }
+    seen.leaderTerm = -1
+    seen.stopped = false
+  }
+
+  /** It has another, empty drive: nothing it promised is remembered there. */
+  wiped(member: Member): void {
+    const seen = this.#seenOf(member)
+    seen.mustKeep = { count: 0, chain: 0 }
+    seen.revealedTerm = 0
+  }
+
+  /** Recovery is over: nothing durable is gone, the term is not older than any promise. */
+  started(member: Member): void {
+    const seen = this.#seenOf(member)
+    this.#image(member, { comparing: false })
+    const { count, chain } = seen.mustKeep
+    const entries = member.cacheImage.entries
+    if (entries.length < count || chainBefore(entries, count) !== chain) {
+      this.#violated(`${member.name} had ${count} durable entries and recovered ${entries.length} (7)`)
+    }
+    const term = member.node?.raft.status().term ?? 0
+    if (term < seen.revealedTerm) {
+      this.#violated(`${member.name} is back with term ${term} and had revealed term ${seen.revealedTerm} (10, 12)`)
+    }
+    seen.term = term
+    seen.commitIndex = -1
+    seen.appliedIndex = -1
+    seen.leaderTerm = -1
+  }
+
+  /** Its storage failed: from now on it only hands over. */
+  stopped(member: Member): void {
+    this.#seenOf(member).stopped = true
+  }
+
+  // ------------------------------------------------------------------------------------------------ after every event
+
+  afterEvent(member: Member): void {
+    this.#image(member)
+    if (member.life === 'up' || member.life === 'closing') this.#indexes(member)
+  }
+
+  /** Term, commit, applied: monotone (10), in order (11); a new commit index is looked into. */
+  #indexes(member: Member): void {
+    const node = member.node
+    if (node === null) return
+    const seen = this.#seenOf(member)
+    const { term } = node.role
+    if (term < seen.term && term !== 0) this.#violated(`${member.name} went from term ${seen.term} back to ${term} (10)`)
+    seen.term = term
+    this.noticeCommit(member)
+    const applied = node.appliedIndex
+    if (applied < seen.appliedIndex) {
+      this.#violated(`${member.name} went from applied index ${seen.appliedIndex} back to ${applied} (10)`)
+    }
+    seen.leaderTerm = node.role.role === 'LEADER' ? term : -1
+    if (applied > node.commitIndex) this.#violated(`${member.name} applied ${applied} beyond its commit index (11)`)
+    seen.appliedIndex = applied
+  }
+
+  /** Looks at a member's commit index now, for what is told within one event. */
+  noticeCommit(member: Member): void {
+    const node = member.node
+    if (node === null) return
+    const seen = this.#seenOf(member)
+    const { commitIndex, role } = node
+    if (commitIndex === seen.commitIndex) return
+    if (commitIndex < seen.commitIndex) {
+      this.#violated(`${member.name} went from commit index ${seen.commitIndex} back to ${commitIndex} (10)`)
+    }
+    seen.commitIndex = commitIndex
+    // A leader may commit and step down in one pass: what it was before counts.
+    const led = seen.leaderTerm >= 0
+    if (commitIndex >= this.committed.length) {
+      if (!led)
+        return this.#violated(`${member.name} follows and has committed ${commitIndex}, which no leader has (13)`)
+      this.#newCommit(member, commitIndex)
+    }
+    const term = this.committed[commitIndex]?.term
+    if (led && term !== undefined && term !== seen.leaderTerm) {
+      this.#violated(
+        `${member.name} leads term ${seen.leaderTerm} and committed ${commitIndex} of term ${term} itself (13)`,
+      )
+    }
+  }
+
+  /** A leader says that everything up to `index` is committed: that entry is durable on a majority (6). */
+  #newCommit(leader: Member, index: number): void {
+    const { members } = this.#options
+    const counts = new Map<number, number>()
+    let found: { readonly entries: readonly ImageEntry[]; readonly count: number } = { entries: [], count: 0 }
+    for (const member of members) {
+      if (member.wiped) continue
+      const { entries } = this.#promised(member)
+      const chain = entries[index]?.chain
+      if (chain === undefined) continue
+      const count = 1 + (counts.get(chain) ?? 0)
+      counts.set(chain, count)
+      if (count > found.count) found = { entries, count }
+    }
+    if (found.count * 2 <= members.length) {
+      const terms = members.map((member) => this.#promised(member).entries[index]?.term ?? '-').join(' ')
+      this.#violated(
+        `${leader.name} committed ${index}, which only ${found.count} of ${members.length} members hold for good ` +
+          `(its term there: ${terms}) (6)`,
+      )
+      return
+    }
+    this.#extendCommitted(found.entries, index)
+  }
+
+  /** The log as far as this member's acknowledgement may go: what is durable, or, if so configured, in the page cache. */
+  #promised(member: Member): LogImage {
+    if (this.#options.schedule.flush === 'SYNC_FLUSH') {
+      member.durableImage.refresh()
+      return member.durableImage
+    }
+    this.#image(member)
+    return member.cacheImage
+  }
+
+  #extendCommitted(entries: readonly ImageEntry[], index: number): void {
+    const known = this.committed.length
+    if (known > 0 && entries[known - 1]?.chain !== this.committed[known - 1]?.chain) {
+      this.#violated(`the log that ${index} was committed in differs from what was committed up to ${known - 1} (7)`)
+    }
+    for (let i = known; i <= index; i++) {
+      const entry = entries[i] as ImageEntry
+      const before = this.committed[i - 1]
+      if ((before === undefined || before.term !== entry.term) && entry.channel !== NOOP_CHANNEL) {
+        this.#violated(`the first entry of term ${entry.term}, ${i}, is no no-op (15)`)
+      }
+      this.committed.push(entry)
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ the log
+
+  /** Looks at what changed in a member's log on its drive. */
+  #image(member: Member, options: { readonly comparing: boolean } = { comparing: true }): void {
+    const { cacheImage } = member
+    const change = cacheImage.refresh()
+    const { entries } = cacheImage
+    if (options.comparing && (member.life === 'up' || member.life === 'closing')) {
+      for (const old of change.before) {
+        if (entries[old.index]?.chain === old.chain) continue
+        this.#cut(member, old)
+        break
+      }
+    }
+    for (let i = change.from; i < entries.length; i++) this.#appeared(member, entries[i] as ImageEntry)
+  }
+
+  /** `old` and all after it are no longer in the member's log. */
+  #cut(member: Member, old: ImageEntry): void {
+    const role = member.node?.role
+    const last = this.committed[old.index]
+    if (last !== undefined && last.chain === old.chain) {
+      this.#violated(`${member.name} cut entry ${old.index} of its log, which is committed (14)`)
+    }
+    if (role?.role === 'LEADER' && old.term === role.term) {
+      this.#violated(`${member.name} leads term ${role.term} and cut its own entry ${old.index} (2)`)
+    }
+  }
+
+  #appeared(member: Member, entry: ImageEntry): void {
+    const key = entry.index * TERMS_MAX + entry.term
+    const known = this.#chainAt.get(key)
+    if (known === undefined) this.#chainAt.set(key, entry.chain)
+    else if (known !== entry.chain) {
+      this.#violated(
+        `two logs hold different entries ${entry.index} of term ${entry.term}, one of them ${member.name} (3)`,
+      )
+    }
+    const committed = this.committed[entry.index]
+    if (committed !== undefined && entry.term > committed.term) {
+      this.#violated(
+        `the leader of term ${entry.term} wrote entry ${entry.index}, where term ${committed.term}'s is committed (4)`,
+      )
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ what is said
+
+  roleChanged(member: Member, term: number): void {
+    const leader = this.#leaderOfTerm.get(term)
+    if (leader === undefined) this.#leaderOfTerm.set(term, member.name)
+    else if (leader !== member.name) this.#violated(`${leader} and ${member.name} both lead term ${term} (1)`)
+  }
+
+  sent(member: Member, message: Message): void {
+    const seen = this.#seenOf(member)
+    if (seen.stopped && message.type !== 'TimeoutNow') {
+      this.#violated(`${member.name} sent ${message.type} after its storage failed (21)`)
+    }
+    const promises = message.type !== 'PreVote' && message.type !== 'PreVoteResponse'
+    if (promises && message.term > seen.revealedTerm) {
+      seen.revealedTerm = message.term
+      const durable = member.durableVote.read().term
+      if (durable < message.term) {
+        this.#violated(`${member.name} sent ${message.type} of term ${message.term}; durable there: ${durable} (12)`)
+      }
+    }
+    if (message.type === 'AppendEntries' || message.type === 'Heartbeat') {
+      if (message.commitIndex >= this.committed.length) this.#newCommit(member, message.commitIndex)
+    }
+    if (message.type === 'RequestVote') this.#vote(member, message, message.from)
+    if (message.type === 'RequestVoteResponse' && message.granted) this.#vote(member, message, message.to)
+    if (message.type === 'AppendEntriesResponse' && message.success && message.matchIndex >= 0) {
+      this.#acknowledges(member, message)
+    }
+  }
+
+  #vote(member: Member, { storeId, term }: Message, candidate: string): void {
+    const key = `${storeId} ${term}`
+    const known = this.#voteOf.get(key)
+    if (known === undefined) this.#voteOf.set(key, candidate)
+    else if (known !== candidate)
+      this.#violated(`store ${storeId} voted for ${known} and ${candidate} in term ${term} (8)`)
+    const durable = member.durableVote.read()
+    if (durable.term < term || (durable.term === term && durable.votedFor !== candidate)) {
+      this.#violated(
+        `${member.name} voted for ${candidate} in term ${term}; durable there: term ${durable.term}, ` +
+          `vote ${durable.votedFor} (12)`,
+      )
+    }
+  }
+
+  /** What is acknowledged is durable (12), and it is the leader's entry (18). */
+  #acknowledges(member: Member, message: Extract<Message, { type: 'AppendEntriesResponse' }>): void {
+    const { members } = this.#options
+    const image = this.#promised(member)
+    const held = image.entries[message.matchIndex]
+    if (held === undefined) {
+      this.#violated(`${member.name} acknowledged ${message.matchIndex}; durable there: up to ${image.lastIndex} (12)`)
+      return
+    }
+    const leader = members.find((one) => one.name === message.to)
+    if (leader === undefined || leader.role?.role !== 'LEADER' || leader.role.term !== message.term) return
+    const theirs = leader.cacheImage.entries[message.matchIndex]
+    if (theirs !== undefined && theirs.chain !== held.chain) {
+      this.#violated(
+        `${member.name} acknowledged ${message.matchIndex} to ${leader.name}, which has another entry there (18)`,
+      )
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ apply, proposals
+
+  applied(member: Member, entry: CommittedEntry): void {
+    this.noticeCommit(member)
+    const committed = this.committed[entry.index]
+    if (committed === undefined) {
+      this.#violated(`${member.name} applied ${entry.index}, which is not committed (11)`)
+      return
+    }
+    if (committed.term !== entry.term || committed.pos !== entry.pos || committed.bodyCrc !== crc32(entry.body)) {
+      this.#violated(`${member.name} applied another entry ${entry.index} than what is committed there (5)`)
+    }
+    if (entry.kind === 'configuration') {
+      const { voters } = JSON.parse(entry.body.toString()) as { voters: { id: string; storeId: string | null }[] }
+      for (const { id, storeId } of voters) if (storeId !== null) this.bound.add(id)
+    }
+    if (entry.kind === 'data' && !this.#countedUpTo(entry.index)) {
+      this.#options.workload.committedEntry(entry.index, entry.body)
+    }
+  }
+
+  /** Data entries are counted when first applied by anybody, in order. */
+  #countedUpTo(index: number): boolean {
+    if (index < this.#counted) return true
+    this.#counted = index + 1
+    return false
+  }
+
+  acknowledged(member: Member, proposal: ClientProposal): void {
+    this.noticeCommit(member)
+    const place = proposal.place
+    if (place === null) return
+    const committed = this.committed[place.index]
+    if (committed === undefined || committed.term !== place.term || committed.pos !== place.pos) {
+      this.#violated(`proposal ${proposal.id} was acknowledged at ${place.index}, where it is not committed (6, 20)`)
+    } else if (proposal.committedAt !== place.index) {
+      this.#violated(
+        `proposal ${proposal.id} was acknowledged at ${place.index} and applied at ${proposal.committedAt} (20)`,
+      )
+    }
+  }
+
+  #seenOf(member: Member): Seen {
+    return this.#seen[member.id] as Seen
+  }
+
+  #violated(what: string): void {
+    this.#options.violated(what)
+  }
+}
+
+function chainBefore(entries: readonly ImageEntry[], count: number): number {
+  return entries[count - 1]?.chain ?? 0
+}

@@ -1,0 +1,81 @@
+/**
+ * One member of a simulated group through all its lives: the machine with its drive stays, processes come and go.
+ */
+import type { DirectoryOwner, LogNode, MemberId, RoleState } from '@dledger-ts/dledger/internals'
+import { HardStateImage } from './hard-state-image.ts'
+import { LogImage } from './log-image.ts'
+import type { SimClock, SimEvent, Process } from './sim-clock.ts'
+import type { SimDrive } from './sim-drive.ts'
+import type { Death } from './schedule.ts'
+import type { Checkpoint } from './state-machine.ts'
+
+/** `failed`: it stopped itself after a disk error and waits for its machine to be started anew. */
+export type Life = 'down' | 'starting' | 'up' | 'closing' | 'failed'
+
+export class Member implements Process {
+  readonly id: number
+  readonly name: MemberId
+  readonly directory: string
+  readonly drive: SimDrive
+  readonly cacheImage: LogImage
+  readonly durableImage: LogImage
+  readonly durableVote: HardStateImage
+  readonly checkpoint: Checkpoint = { appliedIndex: -1 }
+  readonly heldBack: SimEvent[] = []
+  incarnation = 1
+  paused = false
+  pauses = 0
+  life: Life = 'down'
+  node: LogNode | null = null
+  clock: SimClock | null = null
+  /** Set by a death between two effects, until the event it happened in is over. */
+  dying: { readonly death: Death; readonly downMs: number } | null = null
+  /** Effects left until it dies, or null. */
+  effectsLeft: number | null = null
+  plannedDeath: { readonly death: Death; readonly downMs: number } = { death: 'kill', downMs: 0 }
+  boots = 0
+  wallSkewMs = 0
+  /** Its disk was replaced: it is out of the group for good. */
+  wiped = false
+  storeIds = 0
+  /** Disk errors it was given in this life are expected to stop it. */
+  errorsGivenAtStart = 0
+  restartAfterErrorMs = 100
+
+  constructor(id: number, drive: SimDrive, fileBytes: number) {
+    this.id = id
+    this.name = `n${id}`
+    this.drive = drive
+    this.directory = `/srv/dledger-${this.name}`
+    // TEMPORARY: the driver does not make its directory durable yet.
+    for (const d of ['/srv', this.directory]) { drive.names.set(d, 'directory'); drive.durableNames.set(d, 'directory') }
+    this.cacheImage = new LogImage(drive, `${this.directory}/data`, { fileBytes, view: 'cache' })
+    this.durableImage = new LogImage(drive, `${this.directory}/data`, { fileBytes, view: 'durable' })
+    this.durableVote = new HardStateImage(drive, `${this.directory}/hard-state`)
+  }
+
+  get isUp(): boolean {
+    return this.life === 'up' && this.dying === null
+  }
+
+  get role(): RoleState | null {
+    return this.node === null || (this.life !== 'up' && this.life !== 'closing') ? null : this.node.role
+  }
+
+  get metDiskError(): boolean {
+    return this.drive.errorsGiven > this.errorsGivenAtStart
+  }
+
+  owner(): DirectoryOwner {
+    const own = { pid: 1000 + this.incarnation, processStart: `${this.incarnation}`, bootId: `boot-${this.boots}` }
+    const { incarnation } = this
+    return {
+      ...own,
+      isAlive: (pid, processStart, bootId) =>
+        this.incarnation === incarnation &&
+        pid === own.pid &&
+        processStart === own.processStart &&
+        bootId === own.bootId,
+    }
+  }
+}

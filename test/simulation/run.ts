@@ -1,0 +1,56 @@
+/** Runs one schedule: faults, healing, recovery, and for some seeds one last power cut (or kill) of the whole group. */
+import { Cluster, NO_PLANTED_FAULTS, type PlantedFaults } from './cluster.ts'
+import { scheduleFaults, scheduleRequests } from './faults.ts'
+import { checkEqualLogs } from './final-checks.ts'
+import { expectRecovery, heal } from './healing.ts'
+import type { Schedule } from './schedule.ts'
+
+export interface RunResult {
+  readonly violation: string | null
+  readonly events: number
+  readonly faults: number
+  readonly committed: number
+  readonly acknowledged: number
+  /** Equal for two runs of one schedule. */
+  readonly traceHash: number
+  /** What happened, when that was asked for. */
+  readonly lines: readonly string[]
+}
+
+export interface RunOptions {
+  readonly keepText?: boolean
+  readonly planted?: PlantedFaults
+}
+
+export function runSchedule(schedule: Schedule, options: RunOptions = {}): RunResult {
+  const cluster = new Cluster(schedule, {
+    keepText: options.keepText === true,
+    planted: options.planted ?? NO_PLANTED_FAULTS,
+  })
+  scheduleFaults(cluster)
+  scheduleRequests(cluster)
+  cluster.run(schedule.faultyMs)
+  if (cluster.violation === null) heal(cluster)
+  recover(cluster)
+  if (cluster.violation === null && cluster.decisions.chance('last outage', 0, 0, 300)) {
+    for (const member of cluster.members) {
+      if (!member.wiped) cluster.die(member, schedule.flush === 'SYNC_FLUSH' ? 'power' : 'kill', 10)
+    }
+    recover(cluster)
+  }
+  const { network, workload, trace } = cluster
+  return {
+    violation: cluster.violation,
+    events: cluster.eventCount,
+    faults: cluster.faultCount + network.lost + network.duplicated,
+    committed: cluster.invariants.committed.length,
+    acknowledged: workload.proposals.filter((proposal) => proposal.outcome === 'acknowledged').length,
+    traceHash: trace.hash,
+    lines: trace.lines,
+  }
+}
+
+function recover(cluster: Cluster): void {
+  if (cluster.violation === null) expectRecovery(cluster)
+  if (cluster.violation === null) checkEqualLogs(cluster)
+}

@@ -1,0 +1,105 @@
+/**
+ * What one simulation does: plain data, so that fast-check can make it, shrink it and print it, and a person can replay it.
+ *
+ * The items are independent of each other: any of them can be left out and the rest still means the same.
+ */
+
+/** `kill`: the process dies, the page cache lives. `power`: the machine goes off, and what was not synced may be gone. */
+export type Death = 'kill' | 'power'
+
+export type Fault =
+  | {
+      readonly kind: 'crash'
+      readonly atMs: number
+      readonly member: number
+      readonly death: Death
+      readonly downMs: number
+    }
+  /** Dies between two effects: after so many more writes, syncs and sends from `atMs` on. */
+  | {
+      readonly kind: 'crashAtEffect'
+      readonly atMs: number
+      readonly member: number
+      readonly effects: number
+      readonly death: Death
+      readonly downMs: number
+    }
+  | { readonly kind: 'crashAll'; readonly atMs: number; readonly death: Death; readonly downMs: number }
+  /** The member that leads at that time. */
+  | { readonly kind: 'crashLeader'; readonly atMs: number; readonly death: Death; readonly downMs: number }
+  /** Closed cleanly, started again. */
+  | { readonly kind: 'stop'; readonly atMs: number; readonly member: number; readonly downMs: number }
+  /** Its disk is replaced by an empty one. Only while a majority keeps its disks, and once identities are bound. */
+  | { readonly kind: 'wipe'; readonly atMs: number; readonly member: number; readonly downMs: number }
+  /** No input is taken while its clock runs on. */
+  | { readonly kind: 'pause'; readonly atMs: number; readonly member: number; readonly forMs: number }
+  | { readonly kind: 'pauseLeader'; readonly atMs: number; readonly forMs: number }
+  | {
+      readonly kind: 'isolate'
+      readonly atMs: number
+      readonly member: number
+      readonly direction: 'both' | 'in' | 'out'
+      readonly forMs: number
+    }
+  | {
+      readonly kind: 'isolateLeader'
+      readonly atMs: number
+      readonly direction: 'both' | 'in' | 'out'
+      readonly forMs: number
+    }
+  /** Members whose bit is set, and the rest, do not hear each other. */
+  | { readonly kind: 'split'; readonly atMs: number; readonly side: number; readonly forMs: number }
+  | {
+      readonly kind: 'cutLink'
+      readonly atMs: number
+      readonly from: number
+      readonly to: number
+      readonly forMs: number
+    }
+  | {
+      readonly kind: 'weather'
+      readonly atMs: number
+      readonly lossPerMille: number
+      readonly duplicatePerMille: number
+      readonly latePerMille: number
+      readonly delayMs: number
+      readonly forMs: number
+    }
+  | { readonly kind: 'reset'; readonly atMs: number; readonly from: number; readonly to: number }
+  | {
+      readonly kind: 'slowDisk'
+      readonly atMs: number
+      readonly member: number
+      readonly factor: number
+      readonly forMs: number
+    }
+  /** The so-many-th operation from then on fails; the machine is started anew `downMs` later. */
+  | {
+      readonly kind: 'diskError'
+      readonly atMs: number
+      readonly member: number
+      readonly error: 'write' | 'sync' | 'full'
+      readonly operations: number
+      readonly downMs: number
+    }
+  | { readonly kind: 'transfer'; readonly atMs: number; readonly to: number }
+  | { readonly kind: 'clockJump'; readonly atMs: number; readonly member: number; readonly byMs: number }
+
+/** `count` proposals at once; to that member, or, where it is -1, to whichever says that it leads. */
+export interface ClientRequest {
+  readonly atMs: number
+  readonly to: number
+  readonly count: number
+  readonly bytes: number
+}
+
+export interface Schedule {
+  readonly seed: number
+  readonly members: 3 | 5
+  readonly flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
+  readonly network: 'streams' | 'datagrams'
+  /** Length of the part with faults. */
+  readonly faultyMs: number
+  readonly faults: readonly Fault[]
+  readonly requests: readonly ClientRequest[]
+}

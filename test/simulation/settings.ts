@@ -1,0 +1,28 @@
+/** The settings of a simulated group: production's timers, and sizes so small that every border is met often. */
+import { DEFAULT_SETTINGS, type NodeSettings } from '@dledger-ts/dledger/internals'
+import type { Decisions } from './decisions.ts'
+import type { Schedule } from './schedule.ts'
+
+const FILE_BYTES = [1024, 1536, 4096, 32_768] as const
+const INDEX_UNITS = [4, 32, 1024] as const
+const ZERO_FILL_BYTES = [0, 512, 4096] as const
+const HOT_BYTES_MAX = [0, 600, 8_192, 1_048_576] as const
+const APPEND_BYTES_MAX = [128, 1_000, 65_536] as const
+const INFLIGHT_BYTES_MAX = [256, 4_096, 1_048_576] as const
+const UNCOMMITTED_BYTES_MAX = [2_000, 1_048_576, 1_048_576] as const
+
+export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettings {
+  const one = (name: string, values: readonly number[]): number =>
+    values[decisions.below(name, 0, 0, values.length)] as number
+  return {
+    ...DEFAULT_SETTINGS,
+    flushDiskType: schedule.flush,
+    fileBytes: one('fileBytes', FILE_BYTES),
+    indexFileBytes: 32 * one('indexUnits', INDEX_UNITS),
+    zeroFillBytes: one('zeroFillBytes', ZERO_FILL_BYTES),
+    hotBytesMax: one('hotBytesMax', HOT_BYTES_MAX),
+    appendBytesMax: one('appendBytesMax', APPEND_BYTES_MAX),
+    inflightBytesMax: one('inflightBytesMax', INFLIGHT_BYTES_MAX),
+    uncommittedBytesMax: one('uncommittedBytesMax', UNCOMMITTED_BYTES_MAX),
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * What a machine's drive and page cache hold, whichever process uses them: files by name, now and durably.
+ *
+ * Keeps:
+ *   - A name made, removed or renamed is durable only when its directory has been synced.
+ *   - After a killed process everything that had reached the page cache is there; a write under way may be torn.
+ *   - After a power loss an arbitrary part of what was not synced is gone (see Inode), and so are unsynced names; a name that
+ *     depends on a lost one is lost too.
+ */
+import { dirname } from 'node:path'
+import type { Decisions } from './decisions.ts'
+import { type ChangeMarks, Inode } from './sim-inode.ts'
+
+export type NamedThing = Inode | 'directory'
+export type PlantedErrorKind = 'write' | 'sync' | 'full'
+
+interface NameChange {
+  readonly directory: string
+  /** What each name stands for afterwards; null: nothing. */
+  readonly names: readonly (readonly [path: string, thing: NamedThing | null])[]
+}
+
+export interface WriteUnderWay {
+  readonly inode: Inode
+  readonly bytes: readonly Buffer[]
+  readonly at: number
+  done: boolean
+}
+
+export class SimDrive {
+  readonly id: number
+  readonly decisions: Decisions
+  names = new Map<string, NamedThing>([['/', 'directory']])
+  durableNames = new Map<string, NamedThing>([['/', 'directory']])
+  /** Changes with every change of `names` or `durableNames`. */
+  namesVersion = 0
+  readonly marks: ChangeMarks = { cache: true, durable: true }
+  /** Multiplies the time that operations take. */
+  slowness = 1
+  /** Names the operation for keyed decisions about it. */
+  operations = 0
+  readonly writesUnderWay = new Set<WriteUnderWay>()
+  #pendingNames: NameChange[] = []
+  #inodes = 0
+  #losses = 0
+  #planted: { kind: PlantedErrorKind; operationsLeft: number } | null = null
+  /** Planted errors that happened. */
+  errorsGiven = 0
+
+  constructor(id: number, decisions: Decisions) {
+    this.id = id
+    this.decisions = decisions
+  }
+
+  newInode(): Inode {
+    return new Inode(this.id * 1_000_000 + this.#inodes++, this.marks)
+  }
+
+  changeNames(directory: string, names: NameChange['names']): void {
+    for (const [path, thing] of names) setName(this.names, path, thing)
+    this.#pendingNames.push({ directory, names })
+    this.#namesChanged()
+  }
+
+  syncDirectory(directory: string): void {
+    const rest: NameChange[] = []
+    for (const change of this.#pendingNames) {
+      if (change.directory !== directory) rest.push(change)
+      else for (const [path, thing] of change.names) setName(this.durableNames, path, thing)
+    }
+    this.#pendingNames = rest
+    this.#namesChanged()
+  }
+
+  /** The `operationsLeft`-th operation of that kind from now on fails. */
+  plantError(kind: PlantedErrorKind, operationsLeft: number): void {
+    this.#planted = { kind, operationsLeft }
+  }
+
+  clearPlantedError(): void {
+    this.#planted = null
+  }
+
+  /** @returns the error that this operation meets, or null. */
+  errorOf(operation: 'write' | 'sync'): Error | null {
+    const planted = this.#planted
+    if (planted === null || (planted.kind === 'sync') !== (operation === 'sync')) return null
+    if (planted.operationsLeft-- > 0) return null
+    this.#planted = null
+    this.errorsGiven++
+    if (planted.kind === 'full')
+      return Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+    return Object.assign(new Error(`EIO: i/o error, ${operation}`), { code: 'EIO' })
+  }
+
+  /** The process is gone: each write under way happened, did not, or happened in part. */
+  processKilled(): void {
+    for (const write of this.writesUnderWay) {
+      write.done = true
+      const operation = this.operations++
+      const bytes = Buffer.concat(write.bytes)
+      const outcome = this.decisions.below('killed write', this.id, operation, 3)
+      if (outcome === 0) continue
+      const kept = outcome === 1 ? bytes.length : this.decisions.below('torn write', this.id, operation, bytes.length)
+      if (kept > 0) write.inode.write(bytes.subarray(0, kept), write.at)
+    }
+    this.writesUnderWay.clear()
+  }
+
+  powerLost(): void {
+    this.processKilled()
+    this.#loseNames()
+    const inodes = new Set<Inode>()
+    for (const thing of this.names.values()) if (thing !== 'directory') inodes.add(thing)
+    for (const inode of inodes) inode.losePower(this.decisions)
+  }
+
+  /** An empty drive takes its place. */
+  wipe(): void {
+    this.names = new Map([['/', 'directory']])
+    this.durableNames = new Map(this.names)
+    this.#pendingNames = []
+    this.#namesChanged()
+  }
+
+  #loseNames(): void {
+    const loss = this.#losses++
+    const perMille = [1000, 500, 0][this.decisions.below('names loss mode', this.id, loss, 3)] as number
+    const blocked = new Set<string>()
+    let drawn = loss * 10_007
+    for (const change of this.#pendingNames) {
+      const lost = this.decisions.chance('name lost', this.id, drawn++, perMille)
+      if (lost || change.names.some(([path]) => blocked.has(path))) for (const [path] of change.names) blocked.add(path)
+      else for (const [path, thing] of change.names) setName(this.durableNames, path, thing)
+    }
+    this.#pendingNames = []
+    for (const path of [...this.durableNames.keys()]) if (!this.#hasParents(path)) this.durableNames.delete(path)
+    this.names = new Map(this.durableNames)
+    this.#namesChanged()
+  }
+
+  #namesChanged(): void {
+    this.namesVersion++
+    this.marks.cache = true
+    this.marks.durable = true
+  }
+
+  #hasParents(path: string): boolean {
+    for (let parent = dirname(path); parent !== '/'; parent = dirname(parent)) {
+      if (this.durableNames.get(parent) !== 'directory') return false
+    }
+    return true
+  }
+}
+
+function setName(names: Map<string, NamedThing>, path: string, thing: NamedThing | null): void {
+  if (thing === null) names.delete(path)
+  else names.set(path, thing)
+}

@@ -1,0 +1,165 @@
+/**
+ * One file of a simulated drive: what the page cache holds, what the platter holds, and the changes in between.
+ *
+ * Keeps:
+ *   - `durable` is exactly what survives when everything unsynced is lost.
+ *   - A power loss leaves, for each 512-byte sector, the content it had after some prefix of the changes that touched it:
+ *     a sector never tears, an entry that spans sectors may, and later changes may survive where earlier ones do not.
+ *   - Sizes change in order: a lost change of the size loses all later ones.
+ *   - What a failed sync covered stays readable and is never written any more (Linux marks such pages clean).
+ */
+import type { Decisions } from './decisions.ts'
+import { SparseBytes } from './sparse-bytes.ts'
+
+export const SECTOR_BYTES = 512
+/** How much of the unsynced changes a power loss takes, per mille, one of these for each file and loss. */
+const LOSS_PER_MILLE = [1000, 1000, 500, 150, 0] as const
+
+interface Change {
+  readonly sequence: number
+  /** A write of these bytes at `at`; null: the size is set to `at`. */
+  readonly bytes: Buffer | null
+  readonly at: number
+}
+
+/** Set when any file of a drive changes; cleared by those who read the images. */
+export interface ChangeMarks {
+  cache: boolean
+  durable: boolean
+}
+
+export class Inode {
+  readonly id: number
+  readonly #marks: ChangeMarks
+  cache = new SparseBytes()
+  cacheBytes = 0
+  durable = new SparseBytes()
+  durableBytes = 0
+  /** Lowest byte that changed since a reader of the image last looked. */
+  cacheChangedFrom = 0
+  durableChangedFrom = 0
+  #pending: Change[] = []
+  #sequence = 0
+  /** The cache holds something that will never be written. */
+  #cacheDiffers = false
+  #losses = 0
+
+  constructor(id: number, marks: ChangeMarks) {
+    this.id = id
+    this.#marks = marks
+  }
+
+  /** Where the changes made so far end: what a sync that starts now will cover. */
+  get sequence(): number {
+    return this.#sequence
+  }
+
+  write(bytes: Buffer, at: number): void {
+    this.cache.write(bytes, at)
+    this.cacheBytes = Math.max(this.cacheBytes, at + bytes.length)
+    this.cacheChangedFrom = Math.min(this.cacheChangedFrom, at)
+    this.#marks.cache = true
+    this.#pending.push({ sequence: ++this.#sequence, bytes, at })
+  }
+
+  truncate(size: number): void {
+    if (size === this.cacheBytes) return
+    if (size < this.cacheBytes) {
+      this.cache.zeroFrom(size)
+      this.cacheChangedFrom = Math.min(this.cacheChangedFrom, size)
+      this.#marks.cache = true
+    }
+    this.cacheBytes = size
+    this.#pending.push({ sequence: ++this.#sequence, bytes: null, at: size })
+  }
+
+  /** Brings the changes up to `sequence` to the platter. */
+  synced(sequence: number): void {
+    let count = 0
+    for (const change of this.#pending) {
+      if (change.sequence > sequence) break
+      count++
+      if (change.bytes === null) this.#resizeDurable(change.at)
+      else this.#writeDurable(change.bytes, change.at)
+    }
+    if (count > 0) this.#pending.splice(0, count)
+  }
+
+  /** The sync failed: its changes will never be written, though the cache still shows them. */
+  syncFailed(sequence: number): void {
+    const rest = this.#pending.filter((change) => change.sequence > sequence)
+    if (rest.length < this.#pending.length) this.#cacheDiffers = true
+    this.#pending = rest
+  }
+
+  losePower(decisions: Decisions): void {
+    const loss = this.#losses++
+    if (this.#pending.length > 0) this.#keepSome(decisions, loss)
+    else if (!this.#cacheDiffers) return
+    this.#pending = []
+    this.#cacheDiffers = false
+    this.cache = this.durable.clone()
+    this.cacheBytes = this.durableBytes
+    this.cacheChangedFrom = 0
+    this.durableChangedFrom = 0
+    this.#marks.cache = true
+    this.#marks.durable = true
+  }
+
+  #keepSome(decisions: Decisions, loss: number): void {
+    const mode = decisions.below('loss mode', this.id, loss, LOSS_PER_MILLE.length)
+    const perMille = LOSS_PER_MILLE[mode] as number
+    let drawn = loss * 100_003
+    const lost = (): boolean => decisions.chance('lost', this.id, drawn++, perMille)
+    let sizesAreKept = true
+    /** Sectors that have lost a change: nothing later reaches them. */
+    const stopped = new Set<number>()
+    let allStoppedFrom = Number.POSITIVE_INFINITY
+    for (const change of this.#pending) {
+      if (change.bytes === null) {
+        if (lost()) sizesAreKept = false
+        if (sizesAreKept) {
+          if (change.at < this.durableBytes) {
+            for (const sector of stopped) if (sector * SECTOR_BYTES >= change.at) stopped.delete(sector)
+          }
+          this.#resizeDurable(change.at)
+        } else {
+          allStoppedFrom = Math.min(allStoppedFrom, Math.floor(change.at / SECTOR_BYTES))
+        }
+        continue
+      }
+      const end = change.at + change.bytes.length
+      if (end > this.durableBytes) {
+        if (lost()) sizesAreKept = false
+        if (sizesAreKept) this.durableBytes = end
+      }
+      for (let sector = Math.floor(change.at / SECTOR_BYTES); sector * SECTOR_BYTES < end; sector++) {
+        if (sector >= allStoppedFrom || stopped.has(sector)) continue
+        if (lost()) {
+          stopped.add(sector)
+          continue
+        }
+        const from = Math.max(change.at, sector * SECTOR_BYTES)
+        const to = Math.min(end, (sector + 1) * SECTOR_BYTES)
+        this.durable.write(change.bytes.subarray(from - change.at, to - change.at), from)
+      }
+    }
+    this.durable.zeroFrom(this.durableBytes)
+  }
+
+  #writeDurable(bytes: Buffer, at: number): void {
+    this.durable.write(bytes, at)
+    this.durableBytes = Math.max(this.durableBytes, at + bytes.length)
+    this.durableChangedFrom = Math.min(this.durableChangedFrom, at)
+    this.#marks.durable = true
+  }
+
+  #resizeDurable(size: number): void {
+    if (size < this.durableBytes) {
+      this.durable.zeroFrom(size)
+      this.durableChangedFrom = Math.min(this.durableChangedFrom, size)
+      this.#marks.durable = true
+    }
+    this.durableBytes = size
+  }
+}

@@ -1,0 +1,390 @@
+/**
+ * The network between simulated members: dledger's `Transport` for each of them.
+ *
+ * Two ways to behave, chosen for each simulation:
+ *   - streams: in order on each lane of a connection, like TCP; what is lost is lost with its connection;
+ *   - datagrams: each message alone is lost, doubled, overtaken or late, even past a restart of its receiver. Harsher than
+ *     what the transport promises; Raft must bear it.
+ *
+ * Keeps: nothing is delivered within `send`; a cut direction delivers nothing; payload bytes are taken at delivery, so a
+ * sender that changes them too early is found out.
+ */
+import type { Hello, MemberId, Message, Transport, TransportHandler } from '@dledger-ts/dledger/internals'
+import type { Decisions } from './decisions.ts'
+import type { EventQueue, Process } from './sim-clock.ts'
+
+export interface NetworkConditions {
+  /** Of 1,000 messages; in streams, of 10,000: each loss costs a connection. */
+  readonly lossPerMille: number
+  readonly duplicatePerMille: number
+  readonly delayUsMin: number
+  readonly delayUsMax: number
+  /** Of 1,000 messages so many take up to `LATE_US_MAX`. */
+  readonly latePerMille: number
+}
+
+export const CALM: NetworkConditions = {
+  lossPerMille: 0,
+  duplicatePerMille: 0,
+  delayUsMin: 80,
+  delayUsMax: 900,
+  latePerMille: 0,
+}
+const LATE_US_MAX = 2_500_000
+const RECONNECT_US_MIN = 20_000
+const RECONNECT_US_MAX = 120_000
+
+/** One direction of one pair. */
+class Link {
+  readonly id: number
+  messages = 0
+  /** Cuts in force; it works when there is none. */
+  cuts = 0
+  conditions: NetworkConditions | null = null
+  /** When the last message of each lane arrives: control, data. */
+  readonly lastArrivalUs: [number, number] = [0, 0]
+
+  constructor(id: number) {
+    this.id = id
+  }
+}
+
+/** Both directions of one pair. */
+class Connection {
+  readonly id: number
+  up = false
+  /** Changes with every reset: what is under way on an earlier one is lost. */
+  generation = 0
+  attempts = 0
+  attemptScheduled = false
+
+  constructor(id: number) {
+    this.id = id
+  }
+}
+
+interface Host {
+  readonly name: MemberId
+  readonly process: Process
+  /** Null while no process listens. */
+  listener: { readonly hello: Hello; readonly handler: TransportHandler; readonly incarnation: number } | null
+  /** False when the machine is off: nobody answers, not even with a reset. */
+  machineIsOn: boolean
+}
+
+export interface SimNetworkOptions {
+  readonly events: EventQueue
+  readonly decisions: Decisions
+  readonly streams: boolean
+  readonly hosts: readonly { readonly name: MemberId; readonly process: Process }[]
+  /** Every message as it is sent, before anything happens to it. */
+  readonly onSent: (from: number, message: Message) => void
+  /** May end the sending process by throwing. */
+  readonly beforeSend: (from: number) => void
+}
+
+export class SimNetwork {
+  readonly #options: SimNetworkOptions
+  readonly #hosts: Host[]
+  readonly #links: Link[] = []
+  readonly #connections: Connection[] = []
+  readonly #placeOf = new Map<MemberId, number>()
+  conditions: NetworkConditions = CALM
+  lost = 0
+  duplicated = 0
+
+  constructor(options: SimNetworkOptions) {
+    this.#options = options
+    this.#hosts = options.hosts.map(({ name, process }) => ({ name, process, listener: null, machineIsOn: true }))
+    const count = this.#hosts.length
+    for (let i = 0; i < count * count; i++) {
+      this.#links.push(new Link(i))
+      this.#connections.push(new Connection(i))
+    }
+    this.#hosts.forEach((host, place) => this.#placeOf.set(host.name, place))
+  }
+
+  transportOf(place: number): Transport {
+    return new SimTransport(this, place, (this.#hosts[place] as Host).process)
+  }
+
+  // ------------------------------------------------------------------------------------------------ faults
+
+  cut(from: number, to: number): void {
+    this.#link(from, to).cuts++
+  }
+
+  heal(from: number, to: number): void {
+    const link = this.#link(from, to)
+    if (link.cuts > 0) link.cuts--
+  }
+
+  setLinkConditions(from: number, to: number, conditions: NetworkConditions | null): void {
+    this.#link(from, to).conditions = conditions
+  }
+
+  healAll(): void {
+    this.conditions = CALM
+    for (const link of this.#links) {
+      link.cuts = 0
+      link.conditions = null
+    }
+  }
+
+  /** Resets the connection between two members: both are told, what is under way is lost. */
+  reset(a: number, b: number): void {
+    const connection = this.#connection(a, b)
+    if (!connection.up) return
+    this.#breakConnection(connection, a, b)
+  }
+
+  /** The process of `place` is gone; its machine, if on, resets its connections. */
+  processDied(place: number, machineIsOn: boolean): void {
+    const host = this.#hosts[place] as Host
+    host.listener = null
+    host.machineIsOn = machineIsOn
+    for (let other = 0; other < this.#hosts.length; other++) {
+      if (other === place) continue
+      const connection = this.#connection(place, other)
+      if (!connection.up) continue
+      if (machineIsOn && this.#link(place, other).cuts === 0) this.#breakConnection(connection, place, other)
+      else {
+        connection.up = false
+        connection.generation++
+        this.#scheduleAttempt(place, other)
+      }
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ for SimTransport
+
+  listen(place: number, hello: Hello, handler: TransportHandler): void {
+    const host = this.#hosts[place] as Host
+    host.listener = { hello, handler, incarnation: host.process.incarnation }
+    host.machineIsOn = true
+    for (let other = 0; other < this.#hosts.length; other++) if (other !== place) this.#scheduleAttempt(place, other)
+  }
+
+  later(place: number, callback: () => void): void {
+    this.#options.events.schedule(50, 'transport', (this.#hosts[place] as Host).process, callback)
+  }
+
+  stopListening(place: number): void {
+    this.processDied(place, true)
+  }
+
+  send(from: number, message: Message, payload: readonly Buffer[] | null): void {
+    const to = this.#placeOf.get(message.to)
+    if (to === undefined || to === from) throw new Error(`a message to ${message.to} has nowhere to go`)
+    this.#options.beforeSend(from)
+    this.#options.onSent(from, message)
+    const link = this.#link(from, to)
+    const connection = this.#connection(from, to)
+    const counter = link.messages++
+    const conditions = link.conditions ?? this.conditions
+    const { decisions, streams } = this.#options
+    if (link.cuts > 0 || (streams && !connection.up)) {
+      this.lost++
+      return
+    }
+    if (streams) {
+      if (
+        conditions.lossPerMille > 0 &&
+        decisions.below('stream loss', link.id, counter, 10_000) < conditions.lossPerMille
+      ) {
+        this.lost++
+        this.#breakConnection(connection, from, to)
+        return
+      }
+      this.#deliverInOrder(link, connection, counter, conditions, { from, to, message, payload })
+      return
+    }
+    if (decisions.chance('loss', link.id, counter, conditions.lossPerMille)) {
+      this.lost++
+      return
+    }
+    this.#deliverAlone(link, counter, conditions, { from, to, message, payload })
+    if (decisions.chance('duplicate', link.id, counter, conditions.duplicatePerMille)) {
+      this.duplicated++
+      this.#deliverAlone(link, counter + 500_000_000, conditions, { from, to, message, payload })
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ delivery
+
+  #deliverInOrder(
+    link: Link,
+    connection: Connection,
+    counter: number,
+    conditions: NetworkConditions,
+    mail: Mail,
+  ): void {
+    const { events } = this.#options
+    const lane = mail.message.type === 'AppendEntries' || mail.message.type === 'AppendEntriesResponse' ? 1 : 0
+    const arrivalUs = Math.max(link.lastArrivalUs[lane], events.nowUs + this.#delayUs(link, counter, conditions))
+    link.lastArrivalUs[lane] = arrivalUs
+    const { generation } = connection
+    const receiver = (this.#hosts[mail.to] as Host).process
+    events.schedule(arrivalUs - events.nowUs, 'message', receiver, () => {
+      if (connection.generation === generation) this.#hand(link, mail)
+    })
+  }
+
+  #deliverAlone(link: Link, counter: number, conditions: NetworkConditions, mail: Mail): void {
+    const { events } = this.#options
+    events.schedule(this.#delayUs(link, counter, conditions), 'arrival', null, () => {
+      events.schedule(0, 'message', (this.#hosts[mail.to] as Host).process, () => this.#hand(link, mail))
+    })
+  }
+
+  #hand(link: Link, mail: Mail): void {
+    const listener = this.#listenerOf(mail.to)
+    if (listener === null) return
+    if (link.cuts > 0) {
+      this.lost++
+      return
+    }
+    listener.handler.message(mail.message, mail.payload === null ? null : Buffer.concat(mail.payload))
+  }
+
+  #delayUs(link: Link, counter: number, conditions: NetworkConditions): number {
+    const { decisions } = this.#options
+    if (decisions.chance('late', link.id, counter, conditions.latePerMille)) {
+      return decisions.below('late delay', link.id, counter, LATE_US_MAX)
+    }
+    const spread = conditions.delayUsMax - conditions.delayUsMin
+    return conditions.delayUsMin + decisions.below('delay', link.id, counter, spread + 1)
+  }
+
+  // ------------------------------------------------------------------------------------------------ connections
+
+  #breakConnection(connection: Connection, a: number, b: number): void {
+    connection.up = false
+    connection.generation++
+    this.#tellLost(a, b)
+    this.#tellLost(b, a)
+    this.#scheduleAttempt(a, b)
+  }
+
+  #tellLost(place: number, peer: number): void {
+    const host = this.#hosts[place] as Host
+    if (this.#listenerOf(place) === null) return
+    const delayUs = this.#options.decisions.below('reset', place * 16 + peer, this.#link(place, peer).messages, 500)
+    this.#options.events.schedule(delayUs, 'lost', host.process, () => {
+      this.#listenerOf(place)?.handler.peerLost((this.#hosts[peer] as Host).name)
+    })
+  }
+
+  #scheduleAttempt(a: number, b: number): void {
+    const connection = this.#connection(a, b)
+    if (connection.up || connection.attemptScheduled) return
+    connection.attemptScheduled = true
+    const { decisions, events } = this.#options
+    const counter = connection.attempts++
+    const first = counter === 0
+    const delayUs = first
+      ? decisions.below('connect', connection.id, counter, 2_000)
+      : RECONNECT_US_MIN + decisions.below('connect', connection.id, counter, RECONNECT_US_MAX - RECONNECT_US_MIN)
+    events.schedule(delayUs, 'connect', null, () => {
+      connection.attemptScheduled = false
+      this.#attempt(connection, a, b)
+    })
+  }
+
+  #attempt(connection: Connection, a: number, b: number): void {
+    if (connection.up) return
+    const hostA = this.#hosts[a] as Host
+    const hostB = this.#hosts[b] as Host
+    const cut = this.#link(a, b).cuts > 0 || this.#link(b, a).cuts > 0
+    if (cut || hostA.process.paused || hostB.process.paused) return this.#scheduleAttempt(a, b)
+    const [listenerA, listenerB] = [this.#listenerOf(a), this.#listenerOf(b)]
+    if (listenerA !== null && listenerB !== null) {
+      connection.up = true
+      connection.generation++
+      this.#tellConnected(connection, a, b)
+      this.#tellConnected(connection, b, a)
+      return
+    }
+    // Both gone: the next one that listens tries again.
+    if (listenerA === null && listenerB === null) return
+    if (listenerA !== null && hostB.machineIsOn) this.#tellLost(a, b)
+    if (listenerB !== null && hostA.machineIsOn) this.#tellLost(b, a)
+    this.#scheduleAttempt(a, b)
+  }
+
+  #tellConnected(connection: Connection, place: number, peer: number): void {
+    const { generation } = connection
+    const hello = this.#listenerOf(peer)?.hello
+    if (hello === undefined) return
+    this.#options.events.schedule(0, 'connected', (this.#hosts[place] as Host).process, () => {
+      if (connection.generation !== generation) return
+      this.#listenerOf(place)?.handler.peerConnected((this.#hosts[peer] as Host).name, hello)
+    })
+  }
+
+  #listenerOf(place: number): Host['listener'] {
+    const host = this.#hosts[place] as Host
+    return host.listener !== null && host.listener.incarnation === host.process.incarnation ? host.listener : null
+  }
+
+  #link(from: number, to: number): Link {
+    return this.#links[from * this.#hosts.length + to] as Link
+  }
+
+  #connection(a: number, b: number): Connection {
+    return this.#connections[Math.min(a, b) * this.#hosts.length + Math.max(a, b)] as Connection
+  }
+}
+
+interface Mail {
+  readonly from: number
+  readonly to: number
+  readonly message: Message
+  readonly payload: readonly Buffer[] | null
+}
+
+/** The transport of one incarnation of one member; after its death it does nothing. */
+class SimTransport implements Transport {
+  readonly #network: SimNetwork
+  readonly #place: number
+  readonly #process: Process
+  readonly #incarnation: number
+  #closed = false
+
+  constructor(network: SimNetwork, place: number, process: Process) {
+    this.#network = network
+    this.#place = place
+    this.#process = process
+    this.#incarnation = process.incarnation
+  }
+
+  start(hello: Hello, handler: TransportHandler, callback: (error: Error | null) => void): void {
+    this.#later(() => {
+      this.#network.listen(this.#place, hello, handler)
+      callback(null)
+    })
+  }
+
+  send(message: Message, payload: readonly Buffer[] | null): void {
+    if (this.#lives()) this.#network.send(this.#place, message, payload)
+  }
+
+  queuedBytes(): number {
+    return 0
+  }
+
+  close(callback: () => void): void {
+    if (!this.#lives()) return
+    this.#closed = true
+    this.#network.stopListening(this.#place)
+    this.#later(callback)
+  }
+
+  #later(callback: () => void): void {
+    this.#network.later(this.#place, callback)
+  }
+
+  #lives(): boolean {
+    return !this.#closed && this.#incarnation === this.#process.incarnation
+  }
+}

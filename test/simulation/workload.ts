@@ -1,0 +1,121 @@
+/**
+ * The clients of a simulation: proposals with unique contents, and what was said about each.
+ *
+ * Keeps: a proposal is told its outcome once; what it was told agrees with what is committed (raft.md e.9, 20):
+ *   acknowledged: in the committed log exactly there, for ever; refused: never there; unknown: there once or never.
+ */
+import type { DLedgerError, EntryPlace, Proposal } from '@dledger-ts/dledger/internals'
+
+const REFUSALS = new Set(['NOT_LEADER', 'BUSY', 'TOO_LARGE', 'DISK_FULL', 'CLOSED'])
+const ID_BYTES = 4
+
+export type Outcome = 'pending' | 'acknowledged' | 'refused' | 'unknown'
+
+export class ClientProposal implements Proposal {
+  readonly id: number
+  readonly bodyBytes: number
+  readonly member: number
+  readonly incarnation: number
+  outcome: Outcome = 'pending'
+  place: EntryPlace | null = null
+  /** Where it is committed, as far as anybody has seen; -1 for nowhere. */
+  committedAt = -1
+  readonly #workload: Workload
+  #encoded = false
+
+  constructor(workload: Workload, id: number, options: { bytes: number; member: number; incarnation: number }) {
+    this.#workload = workload
+    this.id = id
+    this.bodyBytes = ID_BYTES + options.bytes
+    this.member = options.member
+    this.incarnation = options.incarnation
+  }
+
+  encodeBody(target: Buffer, at: number): void {
+    if (this.#encoded) this.#workload.violated(`proposal ${this.id} was encoded twice`)
+    this.#encoded = true
+    target.writeInt32BE(this.id, at)
+    target.fill(fillerOf(this.id), at + ID_BYTES, at + this.bodyBytes)
+  }
+
+  committed(place: EntryPlace): void {
+    this.#told('acknowledged')
+    this.place = { index: place.index, term: place.term, pos: place.pos }
+    this.#workload.acknowledged(this)
+  }
+
+  failed(error: DLedgerError): void {
+    this.#told(REFUSALS.has(error.code) ? 'refused' : 'unknown')
+    if (this.outcome === 'refused' && this.committedAt >= 0) {
+      this.#workload.violated(`proposal ${this.id} was refused (${error.code}) and is committed at ${this.committedAt}`)
+    }
+  }
+
+  /** The member died: nobody will tell. */
+  orphan(): void {
+    if (this.outcome === 'pending') this.outcome = 'unknown'
+  }
+
+  #told(outcome: Outcome): void {
+    if (this.outcome !== 'pending') {
+      this.#workload.violated(`proposal ${this.id} was told ${outcome} after ${this.outcome} (20)`)
+    }
+    this.outcome = outcome
+  }
+}
+
+export interface WorkloadOptions {
+  readonly violated: (what: string) => void
+  readonly acknowledged: (proposal: ClientProposal) => void
+}
+
+export class Workload {
+  readonly proposals: ClientProposal[] = []
+  readonly #options: WorkloadOptions
+
+  constructor(options: WorkloadOptions) {
+    this.#options = options
+  }
+
+  make(options: { bytes: number; member: number; incarnation: number }): ClientProposal {
+    const proposal = new ClientProposal(this, this.proposals.length, options)
+    this.proposals.push(proposal)
+    return proposal
+  }
+
+  /** A committed data entry: somebody proposed exactly this, once, and was not told no. */
+  committedEntry(index: number, body: Buffer): void {
+    const id = body.length < ID_BYTES ? -1 : body.readInt32BE(0)
+    const proposal = this.proposals[id]
+    if (proposal === undefined) return this.violated(`entry ${index} was proposed by nobody`)
+    if (body.length !== proposal.bodyBytes || !isFilled(body, fillerOf(id))) {
+      this.violated(`entry ${index} holds proposal ${id} with other bytes`)
+    }
+    if (proposal.committedAt >= 0)
+      this.violated(`proposal ${id} is committed twice: ${proposal.committedAt} and ${index}`)
+    proposal.committedAt = index
+    if (proposal.outcome === 'refused') this.violated(`proposal ${id} was refused and is committed at ${index} (20)`)
+  }
+
+  /** The member died: what it had not answered stays unknown. */
+  died(member: number): void {
+    for (const proposal of this.proposals) if (proposal.member === member) proposal.orphan()
+  }
+
+  acknowledged(proposal: ClientProposal): void {
+    this.#options.acknowledged(proposal)
+  }
+
+  violated(what: string): void {
+    this.#options.violated(what)
+  }
+}
+
+function fillerOf(id: number): number {
+  return 1 + (id % 250)
+}
+
+function isFilled(body: Buffer, filler: number): boolean {
+  for (let at = ID_BYTES; at < body.length; at++) if (body[at] !== filler) return false
+  return true
+}
