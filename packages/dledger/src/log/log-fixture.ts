@@ -1,5 +1,5 @@
 /**
- * Builds batches and temporary logs for tests.
+ * Builds batches and logs on a disk in memory, for tests.
  */
 import fs from 'node:fs'
 import os from 'node:os'
@@ -14,10 +14,9 @@ import { SegmentedLog, type SegmentedLogOptions } from './segmented-log.ts'
 export interface EntrySpec {
   readonly bodyBytes: number
   readonly channel?: number
-  readonly fill?: number
 }
 
-/** The batch that a leader would make of these entries after `log`. */
+/** The batch that a leader would make of these entries after `log`. Bodies have no zero byte, as in most messages. */
 export function batchAfter(
   log: { lastIndex: number; endPos: number; lastChain: number; fileBytes: number },
   term: number,
@@ -34,10 +33,8 @@ export function batchAfter(
   const bytes = Buffer.alloc(sizes.reduce((sum, size) => sum + size, 0))
   const firstIndex = log.lastIndex + 1
   let at = 0
-  entries.forEach((entry, i) => {
-    const size = sizes[i] as number
-    for (let b = ENTRY_HEADER_BYTES; b < size; b++)
-      bytes[at + b] = ((entry.fill ?? firstIndex + i) * 31 + b * 7 + term) & 0xff
+  sizes.forEach((size, i) => {
+    for (let b = ENTRY_HEADER_BYTES; b < size; b++) bytes[at + b] = 1 + (((firstIndex + i) * 31 + b * 7 + term) % 255)
     at += size
   })
   const channels = entries.map((entry) => entry.channel ?? EntryChannel.DATA)
@@ -45,27 +42,16 @@ export function batchAfter(
   return { firstIndex, term, count: entries.length, positions, sizes, bytes }
 }
 
+/** An empty directory of the real disk. */
 export class TempDirectory {
   readonly path = fs.mkdtempSync(path.join(os.tmpdir(), 'dledger-log-'))
 
   remove(): void {
     fs.rmSync(this.path, { recursive: true, force: true })
   }
-
-  /** Name and content of every file below, but leave out what need not be equal. */
-  snapshot(): Map<string, Buffer> {
-    const files = new Map<string, Buffer>()
-    for (const kind of ['data', 'index']) {
-      const directory = path.join(this.path, kind)
-      if (!fs.existsSync(directory)) continue
-      for (const name of fs.readdirSync(directory).sort()) {
-        files.set(`${kind}/${name}`, fs.readFileSync(path.join(directory, name)))
-      }
-    }
-    return files
-  }
 }
 
+/** Files of 1,024 bytes and indexes of 16 units, so that a few entries go over the end of both. */
 export function openLog(directory: string, options: Partial<SegmentedLogOptions> = {}): SegmentedLog {
   return SegmentedLog.open({
     disk: nodeDisk,
@@ -91,8 +77,21 @@ export function sync(log: SegmentedLog): Promise<void> {
 
 export function read(log: SegmentedLog, firstIndex: number, lastIndex: number, bytesMax: number): Promise<EntryBatch> {
   return new Promise((resolve, reject) =>
-    log.read(firstIndex, lastIndex, bytesMax, (error, batch) =>
-      batch === null ? reject(error ?? new Error()) : resolve(batch),
-    ),
+    log.read(firstIndex, lastIndex, bytesMax, (error, batch) => {
+      if (batch === null) reject(error ?? new Error('neither error nor batch'))
+      else resolve(batch)
+    }),
   )
+}
+
+/** What can be told of a log from outside. */
+export function stateOf(log: SegmentedLog): object {
+  const { firstIndex, lastIndex, lastTerm, prevTerm, endPos, lastChain } = log
+  const configurations = [...log.configurationIndexes()]
+  return { firstIndex, lastIndex, lastTerm, prevTerm, endPos, lastChain, runs: [...log.termRuns()], configurations }
+}
+
+/** A hint that says everything in the log is synced. */
+export function hintOf(log: SegmentedLog): { index: number; endPos: number; chain: number } {
+  return { index: log.lastIndex, endPos: log.endPos, chain: log.lastChain }
 }

@@ -14,7 +14,7 @@
  *   V1  what is reported is a prefix of what was appended, and holds everything up to the durable hint.
  *   V2  the work does not grow with the log: entries before the hint are known by the index, and read only where it is damaged.
  */
-import { chainOf, decodeEntryHeader, type EntryHeader, isUnchecked } from './entry-codec.ts'
+import { chainOf, decodeEntryHeader, ENTRY_MAGIC, type EntryHeader, isUnchecked } from './entry-codec.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel } from './entry-batch.ts'
 import { decodeIndexUnit, INDEX_UNIT_BYTES, type IndexUnit } from './index-codec.ts'
 import { BLANK_BYTES, fileStartOf, isBlank, placeEntry } from './layout.ts'
@@ -157,11 +157,12 @@ class Examination {
     if (hint === null || configurations === null || hint.index < firstIndex) return
     const unit = this.#unit(hint.index)
     if (unit === null || unit.pos + unit.size !== hint.endPos) return
-    const step = this.#judge(unit.pos, { index: hint.index, term: 0, chain: null, checkBody: true })
+    const step = this.#judge(unit.pos, { index: hint.index, term: 0, chain: null })
     if (step.kind !== 'entry' || step.header.chainCrc !== hint.chain || step.header.term !== unit.term) return
     if (!this.#indexHolds(Math.max(firstIndex, hint.index - UNSYNCED_INDEX_UNITS_MAX), hint)) return
     const runs = this.#termRunsOf(firstIndex, hint.index)
     if (runs === null) return
+    if (!runs.every((run, i) => this.#isRun(run, (runs[i + 1]?.firstIndex ?? hint.index + 1) - 1))) return
     const held = configurations.filter((index) => index >= firstIndex && index <= hint.index)
     if (!held.every((index) => this.#isConfiguration(index))) return
     this.#termRuns.push(...runs)
@@ -172,11 +173,22 @@ class Examination {
     cursor.chain = hint.chain
   }
 
+  /** Do the data say that a run's first and last entry have its term? Terms do not fall, so those between have it too. */
+  #isRun(run: TermRun, lastIndex: number): boolean {
+    return this.#headerOf(run.firstIndex)?.term === run.term && this.#headerOf(lastIndex)?.term === run.term
+  }
+
   #isConfiguration(index: number): boolean {
+    return this.#headerOf(index)?.channel === EntryChannel.CONFIGURATION
+  }
+
+  /** The header to which the index leads, if it is that entry's. */
+  #headerOf(index: number): EntryHeader | null {
     const unit = this.#unit(index)
-    if (unit === null) return false
+    const { fileBytes } = this.#data
+    if (unit === null || (unit.pos % fileBytes) + ENTRY_HEADER_BYTES > fileBytes) return null
     const header = decodeEntryHeader(this.#window.bytes(unit.pos, ENTRY_HEADER_BYTES), 0)
-    return header !== null && header.index === index && header.channel === EntryChannel.CONFIGURATION
+    return header !== null && header.index === index && header.pos === unit.pos ? header : null
   }
 
   #unit(index: number): IndexUnit | null {
@@ -190,9 +202,12 @@ class Examination {
       const unit = this.#unit(index)
       if (unit === null) return false
       if (prev !== null) {
-        if (unit.term < prev.term) return false
+        if (unit.term < prev.term || unit.magic !== ENTRY_MAGIC) return false
         if (unit.size > this.#data.fileBytes - BLANK_BYTES) return false
-        if (unit.pos !== placeEntry(prev.pos + prev.size, unit.size, this.#data.fileBytes)) return false
+        const prevEnd = prev.pos + prev.size
+        if (unit.pos !== placeEntry(prevEnd, unit.size, this.#data.fileBytes)) return false
+        // Behind the last entry of a file nothing in the index tells its size.
+        if (unit.pos !== prevEnd && this.#headerOf(prev.index)?.size !== prev.size) return false
       }
       prev = unit
     }
@@ -294,13 +309,12 @@ class Examination {
       // A blank with nothing behind it is undone: the next entry may be smaller and fit after all.
       if (!this.#data.has(pos)) return { kind: 'end' }
     }
-    const expected = { index: cursor.index + 1, term: cursor.term, chain: cursor.chain }
-    const step = this.#judge(pos, { ...expected, checkBody: expected.index > this.#hintIndex })
+    const step = this.#judge(pos, { index: cursor.index + 1, term: cursor.term, chain: cursor.chain })
     if (step.kind !== 'entry' || placeEntry(cursor.endPos, step.header.size, fileBytes) === pos) return step
     return { kind: 'invalid', pos, what: 'it would have fitted elsewhere', header: null }
   }
 
-  #judge(pos: number, expected: { index: number; term: number; chain: number | null; checkBody: boolean }): Step {
+  #judge(pos: number, expected: { index: number; term: number; chain: number | null }): Step {
     const { fileBytes } = this.#data
     const offset = pos % fileBytes
     const room = Math.min(ENTRY_HEADER_BYTES, fileBytes - offset)
@@ -321,7 +335,7 @@ class Examination {
     if (header.index < this.#input.checksummedFrom && isUnchecked(header)) return { kind: 'entry', header }
     if (expected.chain !== null && header.chainCrc !== chainOf(bytes, 0, expected.chain))
       return invalid('chain checksum', false)
-    if (expected.checkBody && header.bodyCrc !== this.#window.crc(pos + ENTRY_HEADER_BYTES, header.bodySize)) {
+    if (header.bodyCrc !== this.#window.crc(pos + ENTRY_HEADER_BYTES, header.bodySize)) {
       return invalid('body checksum', true)
     }
     return { kind: 'entry', header }
