@@ -279,12 +279,14 @@ export class Cluster {
     return -1
   }
 
-  /** Lets `member` win an election, in a group in which everybody can hear it. */
+  /** Lets `member` win an election, in a group in which everybody can hear it. What is in the network is lost. */
   elect(member: TestMember): void {
     for (const each of this.members) {
       if (each.isUp && each.role.leader !== null && each !== member) each.raft.peerLost(each.role.leader)
       if (each.isUp) this.#drain(each)
     }
+    // What the others ask meanwhile gets lost.
+    this.network.length = 0
     member.raft.campaign()
     this.settle()
   }
