@@ -1,1 +1,11 @@
-export {}
+export type { ConsumeResult, MessageListener } from './consumer/listener.ts'
+export type { ConsumeFrom } from './consumer/offsets.ts'
+export { PushConsumer, type PushConsumerOptions, type QueueStatus } from './consumer/push-consumer.ts'
+export { ReceivedMessage } from './consumer/received-message.ts'
+export { ClientError, type ClientErrorDetail } from './errors.ts'
+export type { ClientOptions } from './options.ts'
+export type { Message } from './producer/message.ts'
+export { type AwaitedSendOptions, Producer, type ProducerOptions, type SendOptions } from './producer/producer.ts'
+export { type QueueSelector, selectByHash } from './producer/queue-choice.ts'
+export type { SendResult, SendStatus } from './producer/send-result.ts'
+export type { SendCallback } from './producer/sending.ts'
