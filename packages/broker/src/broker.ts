@@ -160,6 +160,7 @@ export class Broker {
     const config = this.#config
     const port = this.ports[0] ?? config.listenPort
     const mark = randomUUID()
+    const recentBytes = Math.floor((totalmem() * config.accessMessageInMemoryMaxRatio) / 100)
     const store = await MessageStore.open({
       dir: config.storePathRootDir,
       commitLogDir: config.storePathCommitLog,
@@ -174,6 +175,9 @@ export class Broker {
       tickMs: config.raftTickMs,
       heartbeatMs: config.raftHeartbeatMs,
       electionTimeoutMs: config.raftElectionTimeoutMs,
+      listenHost: config.bindAddress,
+      storeHost: { address: storeHost.address, port },
+      inMemoryBytes: recentBytes,
       clock: this.#clock,
       logger: this.#logger,
       onFatal: this.#onFatal,
@@ -188,7 +192,7 @@ export class Broker {
       address: this.address,
       storeHost: { address: storeHost.address, port },
       ownMark: mark,
-      recentBytes: Math.floor((totalmem() * config.accessMessageInMemoryMaxRatio) / 100),
+      recentBytes,
     })
     this.#processors.clear()
     for (const [code, processor] of this.#serving.processors) this.#processors.set(code, processor)

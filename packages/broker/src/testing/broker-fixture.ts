@@ -1,0 +1,180 @@
+/**
+ * A real broker in a fresh directory and a real client to it, for tests. Ports are chosen by the system.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  type Connection,
+  createRequest,
+  encodeHeartbeat,
+  type HeartbeatData,
+  type ExtFields,
+  RemotingClient,
+  type RemotingCommand,
+  RequestCode,
+  type SubscriptionData,
+} from '@dledger-ts/remoting'
+import { Broker } from '../broker.ts'
+import { parseConfig } from '../config/config.ts'
+import { EventQueue } from './event-queue.ts'
+
+const ANSWER_TIMEOUT_MS = 20_000
+
+export interface Fixture {
+  readonly broker: Broker
+  readonly directory: string
+  close(): Promise<void>
+}
+
+export async function startBroker(keys: Record<string, string> = {}): Promise<Fixture> {
+  const directory = await mkdtemp(join(tmpdir(), 'broker-test-'))
+  const { config } = parseConfig(
+    {
+      brokerClusterName: 'C',
+      brokerName: 'b',
+      brokerIP1: '127.0.0.1',
+      bindAddress: '127.0.0.1',
+      listenPort: '0',
+      storePathRootDir: directory,
+      mappedFileSizeCommitLog: '16777216',
+      flushDiskType: 'ASYNC_FLUSH',
+      ...keys,
+    },
+    { homeDirectory: directory, hostName: 'localhost', address: '127.0.0.1' },
+  )
+  const broker = new Broker(config)
+  const close = async () => {
+    await broker.close()
+    await rm(directory, { recursive: true, force: true })
+  }
+  try {
+    await broker.start()
+    await broker.store?.whenSettled()
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { broker, directory, close }
+}
+
+/** One client with its connection, and the 40s that it is sent. */
+export class TestClient {
+  readonly notices = new EventQueue<string>()
+  readonly #address: string
+  readonly #remoting: RemotingClient
+  readonly version: number
+
+  constructor(address: string, version = 479) {
+    this.#address = address
+    this.version = version
+    this.#remoting = new RemotingClient({
+      processors: new Map([
+        [
+          RequestCode.NOTIFY_CONSUMER_IDS_CHANGED,
+          (_connection: Connection, request: RemotingCommand) => {
+            this.notices.push(request.extFields?.['consumerGroup'] ?? '')
+            return undefined
+          },
+        ],
+      ]),
+    })
+  }
+
+  call(code: number, extFields: ExtFields = {}, body?: Buffer): Promise<RemotingCommand> {
+    const request = createRequest(code, extFields, body)
+    request.version = this.version
+    return this.#remoting.invoke(this.#address, request, ANSWER_TIMEOUT_MS)
+  }
+
+  oneway(code: number, extFields: ExtFields = {}, body?: Buffer): void {
+    const request = createRequest(code, extFields, body)
+    request.version = this.version
+    this.#remoting.oneway(this.#address, request)
+  }
+
+  /** SEND_MESSAGE_V2 to topic T, queue 0, unless told otherwise. */
+  send(body: string, extFields: ExtFields = {}, code: number = RequestCode.SEND_MESSAGE_V2): Promise<RemotingCommand> {
+    return this.call(code, { ...sendFields(), ...extFields }, Buffer.from(body))
+  }
+
+  /** PULL_MESSAGE of group g, topic T, queue 0, with the subscription `*`, unless told otherwise. */
+  pull(extFields: ExtFields = {}): Promise<RemotingCommand> {
+    return this.call(RequestCode.PULL_MESSAGE, { ...pullFields(), ...extFields })
+  }
+
+  heartbeat(data: Partial<HeartbeatData>): Promise<RemotingCommand> {
+    return this.call(RequestCode.HEART_BEAT, {}, encodeHeartbeat(heartbeatData(data)))
+  }
+
+  close(): void {
+    this.#remoting.close()
+  }
+}
+
+export function sendFields(): ExtFields {
+  return {
+    a: 'pg',
+    b: 'T',
+    c: 'TBW102',
+    d: '4',
+    e: '0',
+    f: '0',
+    g: '1700000000000',
+    h: '0',
+    i: 'UNIQ_KEY\u0001KEY1\u0002TAGS\u0001TagA\u0002',
+    j: '0',
+    k: 'false',
+    m: 'false',
+  }
+}
+
+export function pullFields(): ExtFields {
+  return {
+    consumerGroup: 'g',
+    topic: 'T',
+    queueId: '0',
+    queueOffset: '0',
+    maxMsgNums: '32',
+    sysFlag: '4',
+    commitOffset: '0',
+    suspendTimeoutMillis: '0',
+    subscription: '*',
+    subVersion: '0',
+    expressionType: 'TAG',
+  }
+}
+
+export function heartbeatData(data: Partial<HeartbeatData>): HeartbeatData {
+  return {
+    clientID: 'c1',
+    consumerDataSet: [],
+    producerDataSet: [],
+    heartbeatFingerprint: 0,
+    withoutSub: false,
+    ...data,
+  }
+}
+
+export function consumerData(groupName: string, ...subscriptionDataSet: SubscriptionData[]) {
+  return {
+    groupName,
+    consumeType: 'CONSUME_PASSIVELY',
+    messageModel: 'CLUSTERING',
+    consumeFromWhere: 'CONSUME_FROM_LAST_OFFSET',
+    subscriptionDataSet,
+    unitMode: false,
+  }
+}
+
+export function subscriptionData(topic: string, subString: string, subVersion: number): SubscriptionData {
+  return {
+    topic,
+    subString,
+    subVersion,
+    tagsSet: [],
+    codeSet: [],
+    expressionType: 'TAG',
+    classFilterMode: false,
+  }
+}
