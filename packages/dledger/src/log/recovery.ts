@@ -104,6 +104,7 @@ class Examination {
   #rebuildFrom = -1
   #rebuildPos = -1
   #scanned = 0
+  #firstIndex = 0
 
   constructor(input: RecoveryInput) {
     this.#input = input
@@ -116,6 +117,7 @@ class Examination {
   run(): RecoveredLog {
     const before = this.#beforeFirst()
     const firstIndex = before.index + 1
+    this.#firstIndex = firstIndex
     const cursor: Cursor = { index: before.index, term: before.term, endPos: before.endPos, chain: before.chain }
     if (this.#input.beforeFirst === null && before.index >= 0) cursor.chain = null
     this.#skipToHint(cursor, firstIndex)
@@ -304,7 +306,13 @@ class Examination {
     const { fileBytes } = this.#data
     let pos = cursor.endPos
     const rest = fileBytes - (pos % fileBytes)
-    if (rest >= BLANK_BYTES && isBlank(this.#window.bytes(pos, BLANK_BYTES), 0, rest)) {
+    const firstStart = this.#data.starts[0] ?? 0
+    if (cursor.index < this.#firstIndex && pos < firstStart && !this.#data.has(fileStartOf(pos, fileBytes))) {
+      // The head was trimmed up to a file's end.
+      if (firstStart !== fileStartOf(pos, fileBytes) + fileBytes)
+        throw corruptAt(this.#data, pos, 'the file is missing')
+      pos = firstStart
+    } else if (rest >= BLANK_BYTES && isBlank(this.#window.bytes(pos, BLANK_BYTES), 0, rest)) {
       pos += rest
       // A blank with nothing behind it is undone: the next entry may be smaller and fit after all.
       if (!this.#data.has(pos)) return { kind: 'end' }

@@ -4,7 +4,8 @@
  * Keeps:
  *   S1  files get their full size when they are made, sparsely; bytes never written read as zeros, also beyond a file's end.
  *   S2  a file whose name or size does not fit the file size of the group is refused before anything is changed.
- *   S3  creations and removals are remembered in `directoryDirty` until the directory is synced.
+ *   S3  creations and removals are remembered in `directoryDirty` until the directory is synced; those of a process that died
+ *       are suspected at open.
  */
 import { assert } from '@dledger-ts/base'
 import type { Disk, DiskCallback } from '../disk/disk.ts'
@@ -34,6 +35,7 @@ export class SegmentDirectory {
       this.#starts.push(start)
       const size = this.file(start).sizeSync()
       if (size > fileBytes) throw this.#misfit(name, `has ${size} bytes`)
+      this.directoryDirty = true
     }
   }
 
