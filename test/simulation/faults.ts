@@ -137,7 +137,6 @@ class FaultInAction {
       this.#cluster.die(member, 'power', null)
       member.wiped = true
       member.drive.wipe()
-      for (const d of ['/srv', member.directory]) { member.drive.names.set(d, 'directory'); member.drive.durableNames.set(d, 'directory') } // TEMPORARY
       member.checkpoint.appliedIndex = -1
       invariants.wiped(member)
       this.#cluster.startIn(member, downMs)

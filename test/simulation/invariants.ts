@@ -111,7 +111,7 @@ export class Invariants {
     if (entries.length < count || chainBefore(entries, count) !== chain) {
       this.#violated(`${member.name} had ${count} durable entries and recovered ${entries.length} (7)`)
     }
-    const term = member.node?.raft.status().term ?? 0
+    const term = member.node?.role.term ?? 0
     if (term < seen.revealedTerm) {
       this.#violated(`${member.name} is back with term ${term} and had revealed term ${seen.revealedTerm} (10, 12)`)
     }
@@ -139,7 +139,7 @@ export class Invariants {
     if (node === null) return
     const seen = this.#seenOf(member)
     const { term } = node.role
-    if (term < seen.term && term !== 0) this.#violated(`${member.name} went from term ${seen.term} back to ${term} (10)`)
+    if (term < seen.term) this.#violated(`${member.name} went from term ${seen.term} back to ${term} (10)`)
     seen.term = term
     this.noticeCommit(member)
     const applied = node.appliedIndex

@@ -47,8 +47,6 @@ export class Member implements Process {
     this.name = `n${id}`
     this.drive = drive
     this.directory = `/srv/dledger-${this.name}`
-    // TEMPORARY: the driver does not make its directory durable yet.
-    for (const d of ['/srv', this.directory]) { drive.names.set(d, 'directory'); drive.durableNames.set(d, 'directory') }
     this.cacheImage = new LogImage(drive, `${this.directory}/data`, { fileBytes, view: 'cache' })
     this.durableImage = new LogImage(drive, `${this.directory}/data`, { fileBytes, view: 'durable' })
     this.durableVote = new HardStateImage(drive, `${this.directory}/hard-state`)

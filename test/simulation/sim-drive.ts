@@ -14,6 +14,11 @@ import { type ChangeMarks, Inode } from './sim-inode.ts'
 export type NamedThing = Inode | 'directory'
 export type PlantedErrorKind = 'write' | 'sync' | 'full'
 
+const EMPTY_DRIVE: readonly (readonly [string, NamedThing])[] = [
+  ['/', 'directory'],
+  ['/srv', 'directory'],
+]
+
 interface NameChange {
   readonly directory: string
   /** What each name stands for afterwards; null: nothing. */
@@ -30,8 +35,8 @@ export interface WriteUnderWay {
 export class SimDrive {
   readonly id: number
   readonly decisions: Decisions
-  names = new Map<string, NamedThing>([['/', 'directory']])
-  durableNames = new Map<string, NamedThing>([['/', 'directory']])
+  names = new Map<string, NamedThing>(EMPTY_DRIVE)
+  durableNames = new Map<string, NamedThing>(EMPTY_DRIVE)
   /** Changes with every change of `names` or `durableNames`. */
   namesVersion = 0
   readonly marks: ChangeMarks = { cache: true, durable: true }
@@ -117,7 +122,7 @@ export class SimDrive {
 
   /** An empty drive takes its place. */
   wipe(): void {
-    this.names = new Map([['/', 'directory']])
+    this.names = new Map(EMPTY_DRIVE)
     this.durableNames = new Map(this.names)
     this.#pendingNames = []
     this.#namesChanged()

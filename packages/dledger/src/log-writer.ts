@@ -69,6 +69,15 @@ export class LogWriter {
     return this.#waiting.length === 0 && !this.#truncating
   }
 
+  /** The lowest entry that a truncation which has not happened yet will remove; infinite when there is none. */
+  get truncatesFrom(): number {
+    let from = Number.POSITIVE_INFINITY
+    for (const operation of this.#waiting) {
+      if (operation.truncateFrom !== null && operation.truncateFrom < from) from = operation.truncateFrom
+    }
+    return from
+  }
+
   submit(seq: number, truncateFrom: number | null, batches: readonly EntryBatch[]): void {
     if (this.#failed) return
     this.#waiting.push({ seq, truncateFrom, batches })

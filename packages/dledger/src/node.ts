@@ -125,6 +125,10 @@ export class LogNode {
   #role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
   #commitIndex = -1
   #appliedIndex = -1
+  /** Entries of the log as it is now are synced up to here. */
+  #syncedIndex = -1
+  /** What the state machine was told to be durable. */
+  #toldDurable = -1
   #applyReading = false
   readonly #coldBatches = new Map<MemberId, EntryBatch>()
   #heldMessages: Message[] = []
@@ -241,7 +245,7 @@ export class LogNode {
       this.#options.clock.defer(() => callback(null, hot))
       return
     }
-    this.#member.log.read(firstIndex, lastIndex, bytesMax, callback)
+    this.#member.log.read(firstIndex, this.#lastColdIndex(lastIndex), bytesMax, callback)
   }
 
   /** Reads raw log bytes at a position. */
@@ -328,6 +332,7 @@ export class LogNode {
       },
       this.#options.plantedFaults,
     )
+    this.#role = { role: 'FOLLOWER', term: this.#raft.status().term, leader: null, ready: false }
     this.#builder = new BatchBuilder(log, this.#options.controlEnvelope)
     this.#writer = new LogWriter({
       log,
@@ -376,7 +381,8 @@ export class LogNode {
         this.#state = 'open'
         this.#lastTickMs = this.#options.clock.monotonicMs()
         this.#armTick()
-        this.#options.stateMachine?.durable(this.#member.log.lastIndex)
+        this.#syncedIndex = this.#member.log.lastIndex
+        this.#tellDurable()
         const voters = this.#raft.configuration().voters
         // Nobody else can be heard, so there is nothing to wait for.
         if (voters.length === 1 && voters[0]?.id === this.#options.self) this.#raft.campaign()
@@ -522,6 +528,7 @@ export class LogNode {
 
   #persist(output: Output, carried: EntryBatch | null): void {
     const { truncateFrom, append } = output
+    if (truncateFrom !== null) this.#syncedIndex = Math.min(this.#syncedIndex, truncateFrom - 1)
     if (truncateFrom !== null && !this.#faults.has('hot-tail-not-truncated')) {
       this.#hot.truncateFrom(truncateFrom)
       this.#coldBatches.clear()
@@ -619,7 +626,7 @@ export class LogNode {
       )
       return
     }
-    this.#member.log.read(read.firstIndex, read.lastIndex, read.bytesMax, answer)
+    this.#member.log.read(read.firstIndex, this.#lastColdIndex(read.lastIndex), read.bytesMax, answer)
   }
 
   // ------------------------------------------------------------------------------------------------ proposals
@@ -759,17 +766,27 @@ export class LogNode {
     this.#raft.applied(index)
     this.#pending.applied(index)
     this.#options.onProgress?.()
+    this.#tellDurable()
+  }
+
+  /** Only what is applied, and so committed, is told durable: what is synced beyond may still be truncated and replaced. */
+  #tellDurable(): void {
+    const index = Math.min(this.#syncedIndex, this.#appliedIndex)
+    if (index <= this.#toldDurable) return
+    this.#toldDurable = index
+    this.#options.stateMachine?.durable(index)
   }
 
   #applyFromDisk(): void {
     const from = this.#appliedIndex + 1
+    const to = this.#lastColdIndex(this.#commitIndex)
     if (this.#options.stateMachine === null) {
-      this.#afterApply(Math.min(this.#commitIndex, this.#hot.firstIndex - 1))
+      this.#afterApply(to)
       this.#schedulePass()
       return
     }
     this.#applyReading = true
-    this.#member.log.read(from, this.#commitIndex, APPLY_BYTES_MAX, (error, batch) => {
+    this.#member.log.read(from, to, APPLY_BYTES_MAX, (error, batch) => {
       this.#applyReading = false
       if (this.#state !== 'open' && this.#state !== 'closing') return
       if (error !== null) return this.#fail(error)
@@ -779,6 +796,11 @@ export class LogNode {
       })
       this.#schedulePass()
     })
+  }
+
+  /** What is hot may not be in the files yet, where even the entries that it replaces may stand: it is never read there. */
+  #lastColdIndex(index: number): number {
+    return Math.min(index, this.#hot.firstIndex - 1)
   }
 
   // ------------------------------------------------------------------------------------------------ hard state, role
@@ -798,7 +820,8 @@ export class LogNode {
   }
 
   #onSynced(mark: LogMark): void {
-    this.#options.stateMachine?.durable(mark.index)
+    this.#syncedIndex = Math.min(mark.index, this.#writer.truncatesFrom - 1)
+    this.#tellDurable()
     const nowMs = this.#options.clock.monotonicMs()
     if (nowMs - this.#hintAtMs < this.#settings.tickMs * 2) return
     this.#hintAtMs = nowMs

@@ -8,12 +8,12 @@
  *   O4  A member that may have lost acknowledged entries to a power cut (asynchronous flush, unclean stop, another boot) does
  *       not start as a voter.
  */
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { decodeConfiguration } from './configuration-codec.ts'
 import { invalid } from './config.ts'
 import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
 import { DLedgerError } from './errors.ts'
-import type { DiskCallback } from './disk/disk.ts'
+import type { Disk, DiskCallback } from './disk/disk.ts'
 import { type HardState, HardStateFile } from './hard-state/hard-state-file.ts'
 import { SegmentedLog } from './log/segmented-log.ts'
 import type { LogNodeOptions } from './node.ts'
@@ -34,7 +34,7 @@ export interface OpenedMember {
 export function openMember(options: LogNodeOptions): OpenedMember {
   const { disk, directory, settings, owner } = options
   const hardStatePath = join(directory, 'hard-state')
-  disk.makeDirectorySync(directory)
+  if (!disk.existsSync(hardStatePath)) makeDirectoryDurably(disk, directory)
   const lock = lockDirectory(disk, directory, owner)
   let file: HardStateFile | null = null
   let log: SegmentedLog | null = null
@@ -115,6 +115,14 @@ class Member implements OpenedMember {
     this.#file.closeSync()
     this.#lock.release()
   }
+}
+
+/** Its own name is synced too: a store that a power cut takes away whole would forget its votes. */
+function makeDirectoryDurably(disk: Disk, directory: string): void {
+  const made = [directory]
+  for (let parent = dirname(directory); !disk.existsSync(parent); parent = dirname(parent)) made.push(parent)
+  disk.makeDirectorySync(directory)
+  for (const path of made.reverse()) disk.syncDirectorySync(dirname(path))
 }
 
 function firstHardState(options: LogNodeOptions): HardState {

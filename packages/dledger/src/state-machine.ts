@@ -40,7 +40,7 @@ export interface StateMachine {
   apply(entries: readonly CommittedEntry[]): void
   /** After every change of role, term, leader or readiness. On losing the leadership, drop what depends on pending proposals. */
   roleChanged(state: RoleState): void
-  /** Entries up to `index` are synced on this member: what is derived from them may be written. */
+  /** Entries up to `index` are applied and synced on this member: what is derived from them may be written. Ascends. */
   durable(index: number): void
 }
 
