@@ -50,11 +50,11 @@ export function routeProcessors(context: NamesrvContext): ProcessorEntry[] {
 /** A topic without a route is everyday business: new topics, retry topics before their first use. */
 function getRoute(context: NamesrvContext, request: RemotingCommand): RemotingCommand {
   const { topic } = GetRouteInfoRequest.decode(request.extFields)
-  const route = context.routes.route(topic)
-  if (route === undefined) {
+  const route = context.routes.route(topic ?? '')
+  if (topic === undefined || route === undefined) {
     return createResponse(
       ResponseCode.TOPIC_NOT_EXIST,
-      `No topic route info in name server for the topic: ${topic}${FAQ}`,
+      `No topic route info in name server for the topic: ${topic ?? null}${FAQ}`,
     )
   }
   const orderTopicConf = context.orderMessageEnable ? context.keyValues.get(ORDER_TOPIC_NAMESPACE, topic) : undefined

@@ -2,9 +2,12 @@
 import { RequestCode } from '../codes.ts'
 import { boolean, header, type HeaderOf, int32, optional, string } from './header.ts'
 
-/** Asks where the queues of a topic are. Answered with a TopicRouteData body, or TOPIC_NOT_EXIST. */
+/**
+ * Asks where the queues of a topic are. Answered with a TopicRouteData body, or TOPIC_NOT_EXIST. The JavaScript client was seen
+ * to ask without a topic, and counts on the latter.
+ */
 export const GetRouteInfoRequest = header(RequestCode.GET_ROUTEINFO_BY_TOPIC, {
-  topic: string,
+  topic: optional(string),
   acceptStandardJsonOnly: optional(boolean),
 })
 export type GetRouteInfoRequest = HeaderOf<typeof GetRouteInfoRequest>
