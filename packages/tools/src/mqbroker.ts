@@ -41,7 +41,7 @@ async function main(flags: Flags): Promise<void> {
   })
   await broker.start()
   const http = await StatusServer.start({
-    host: config.metricsBindAddress,
+    host: config.metricsPromExporterHost,
     port: config.metricsPromExporterPort,
     healthy: () => broker.healthy(),
     status: () => broker.status(),

@@ -1,6 +1,5 @@
 /** `mqnamesrv`: one namesrv. It writes nothing; several of them know nothing of each other. */
-import { systemClock } from '@dledger-ts/base'
-import { nearestKey } from '@dledger-ts/broker'
+import { nearestName, systemClock } from '@dledger-ts/base'
 import { Namesrv } from '@dledger-ts/namesrv'
 import { Command } from 'commander'
 import { collectDefaultMetrics, Registry } from 'prom-client'
@@ -29,7 +28,7 @@ async function main(flags: Flags): Promise<void> {
   const { config, unknown, withoutEffect } = parseNamesrvConfig(values)
   for (const line of file?.warnings ?? []) warn(line)
   for (const key of unknown) {
-    warn(`${key}=${values[key] ?? ''} is not a known key; the nearest is ${nearestKey(key, NAMESRV_KEYS)}`)
+    warn(`${key}=${values[key] ?? ''} is not a known key; the nearest is ${nearestName(key, NAMESRV_KEYS)}`)
   }
   for (const key of withoutEffect)
     warn(`${key}=${values[key] ?? ''} is a key of Apache's namesrv that changes nothing here`)
@@ -43,6 +42,8 @@ async function main(flags: Flags): Promise<void> {
     host: config.bindAddress,
     port: config.listenPort,
     scanIntervalMs: config.scanNotActiveBrokerInterval,
+    orderMessageEnable: config.orderMessageEnable,
+    returnOrderTopicConfigToBroker: config.returnOrderTopicConfigToBroker,
     clock: systemClock,
     logger,
   })
@@ -50,7 +51,7 @@ async function main(flags: Flags): Promise<void> {
   const metrics = new Registry()
   collectDefaultMetrics({ register: metrics })
   const http = await StatusServer.start({
-    host: config.metricsBindAddress,
+    host: config.metricsPromExporterHost,
     port: config.metricsPromExporterPort,
     healthy: () => true,
     status: () => ({ pid: process.pid, addr: namesrv.address(), up: true }),

@@ -11,7 +11,7 @@ const schema = z.object({
   orderMessageEnable: flag.default(false),
   returnOrderTopicConfigToBroker: flag.default(true),
   metricsPromExporterPort: port.default(5556),
-  metricsBindAddress: z.string().min(1).default('127.0.0.1'),
+  metricsPromExporterHost: z.string().min(1).default('127.0.0.1'),
 })
 
 export type NamesrvConfig = Readonly<z.infer<typeof schema>>

@@ -89,6 +89,7 @@ async function status(settings: Settings, flags: { json?: boolean }): Promise<vo
 
 function printTable(found: GroupStatus): void {
   const table = new CliTable({
+    style: { head: [], border: [], compact: true },
     head: ['id', 'pid', 'address', 'broker id', 'role', 'term', 'last', 'committed', 'applied'],
   })
   for (const broker of found.brokers) {

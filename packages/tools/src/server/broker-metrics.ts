@@ -16,7 +16,6 @@ export function brokerMetrics(broker: Broker): Registry {
       },
     })
   }
-  gauge('rocketmq_broker_permission', 'Permission of the broker: 4 read, 2 write.', () => broker.permission())
   gauge('dledger_term', 'Raft term of this member.', () => broker.status().term)
   gauge('dledger_is_leader', '1 while this member leads and serves writes.', () =>
     broker.status().role === 'LEADER' ? 1 : 0,

@@ -26,7 +26,7 @@ export function readPropertiesFile(path: string): PropertiesFile {
 export function parseProperties(text: string, name: string): PropertiesFile {
   const values: Record<string, string> = {}
   const warnings: string[] = []
-  for (const line of parseLines(text)) {
+  for (const line of parseLines(text, true)) {
     if (!(line instanceof Pair)) continue
     const { key, value } = line
     if (Object.hasOwn(values, key)) warnings.push(`${name}: ${key} is given twice; the last value (${value}) counts`)

@@ -1,0 +1,58 @@
+/** A few messages through the group, in at a producer and out at a push consumer: what `start` ends with. */
+import { Producer, PushConsumer } from '@dledger-ts/client'
+
+const TOPIC = 'FastTry'
+const BACK_WITHIN_MS = 15_000
+/** A group that has just been founded answers within this. */
+const SEND_WITHIN_MS = 10_000
+
+export interface RoundTrip {
+  readonly sent: number
+  readonly received: number
+  readonly lines: readonly string[]
+}
+
+export async function roundTrip(namesrvAddress: string, count: number): Promise<RoundTrip> {
+  // Told apart from what earlier runs left in the topic.
+  const run = `${process.pid}-${Date.now()}`
+  const wanted = new Map<string, (line: string) => void>()
+  const lines: string[] = []
+  const arrivals: Promise<void>[] = []
+  for (let i = 0; i < count; i++) {
+    arrivals.push(
+      new Promise((resolve) => {
+        wanted.set(`${run}-${i}`, (line) => {
+          lines.push(line)
+          resolve()
+        })
+      }),
+    )
+  }
+
+  const producer = new Producer({ group: 'fast_try_producer', namesrvAddress })
+  const consumer = new PushConsumer({
+    group: 'fast_try_consumer',
+    namesrvAddress,
+    consumeFrom: { from: 'FIRST_OFFSET' },
+    listener: (messages) => {
+      for (const message of messages) {
+        const text = message.body.toString()
+        wanted.get(text)?.(`received  ${text}  queue ${message.queueId} offset ${message.queueOffset}`)
+      }
+      return 'CONSUME_SUCCESS'
+    },
+  })
+  consumer.subscribe(TOPIC, '*')
+  try {
+    producer.start()
+    for (const text of wanted.keys()) {
+      const result = await producer.send({ topic: TOPIC, body: Buffer.from(text) }, { timeoutMs: SEND_WITHIN_MS })
+      lines.push(`sent      ${text}  queue ${result.queue.queueId} offset ${result.queueOffset}`)
+    }
+    await consumer.start()
+    await Promise.race([Promise.all(arrivals), new Promise((resolve) => setTimeout(resolve, BACK_WITHIN_MS).unref())])
+  } finally {
+    await Promise.all([producer.close(), consumer.close()])
+  }
+  return { sent: count, received: lines.filter((line) => line.startsWith('received')).length, lines }
+}
