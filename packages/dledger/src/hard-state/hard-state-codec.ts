@@ -1,8 +1,27 @@
 /**
- * Reads the content of a hard-state slot, field by field: a value of the wrong kind makes the slot invalid.
+ * What a member remembers beside its log, and how it is read from a slot: field by field; a value of the wrong kind makes the
+ * slot invalid.
  */
 import type { BeforeFirst, DurableHint } from '../log/recovery.ts'
-import type { HardState } from './hard-state-file.ts'
+
+export interface HardState {
+  readonly group: string
+  readonly member: string
+  readonly storeId: string
+  readonly term: number
+  readonly votedFor: string | null
+  readonly fileBytes: number
+  /** Entries from this index on have checksums. */
+  readonly checksummedFrom: number
+  readonly bootId: string | null
+  /** Whether acknowledgements before a sync were ever given. */
+  readonly asyncAcks: boolean
+  readonly cleanStop: boolean
+  readonly durableHint: DurableHint | null
+  readonly beforeFirst: BeforeFirst | null
+  /** The log's configuration entries up to the durable hint, written together with it; null or left out: not known. */
+  readonly configurationIndexes?: readonly number[] | null
+}
 
 type Fields = Readonly<Record<string, unknown>>
 

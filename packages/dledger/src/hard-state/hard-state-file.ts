@@ -17,27 +17,9 @@
 import { assert, crc32, readInt64, writeInt64 } from '@dledger-ts/base'
 import type { Disk, DiskCallback, DiskFile } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
-import type { BeforeFirst, DurableHint } from '../log/recovery.ts'
-import { decodeHardState } from './hard-state-codec.ts'
+import { decodeHardState, type HardState } from './hard-state-codec.ts'
 
-export interface HardState {
-  readonly group: string
-  readonly member: string
-  readonly storeId: string
-  readonly term: number
-  readonly votedFor: string | null
-  readonly fileBytes: number
-  /** Entries from this index on have checksums. */
-  readonly checksummedFrom: number
-  readonly bootId: string | null
-  /** Whether acknowledgements before a sync were ever given. */
-  readonly asyncAcks: boolean
-  readonly cleanStop: boolean
-  readonly durableHint: DurableHint | null
-  readonly beforeFirst: BeforeFirst | null
-  /** The log's configuration entries up to the durable hint, written together with it; null or left out: not known. */
-  readonly configurationIndexes?: readonly number[] | null
-}
+export type { HardState } from './hard-state-codec.ts'
 
 const SLOT_BYTES = 4096
 const MAGIC_AT = 0

@@ -155,7 +155,7 @@ export class SegmentedLog {
     this.firstIndex = found.firstIndex
     this.prevTerm = found.prevTerm
     this.recovery = report
-    this.#defer = options.defer ?? systemClock.defer
+    this.#defer = options.defer ?? ((callback) => systemClock.defer(callback))
     this.#data = data
     this.#index = index
     this.#firstChain = found.firstChain
