@@ -3,7 +3,14 @@ import { decodeRecords } from '@dledger-ts/protocol'
 import { CreateTopicRequest, type ExtFields, RequestCode } from '@dledger-ts/remoting'
 import { defaultSubscriptionGroupConfig } from '@dledger-ts/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { consumerData, type Fixture, pullFields, startBroker, subscriptionData, TestClient } from '../testing/broker-fixture.ts'
+import {
+  consumerData,
+  type Fixture,
+  pullFields,
+  startBroker,
+  subscriptionData,
+  TestClient,
+} from '../testing/broker-fixture.ts'
 
 let fixture: Fixture
 let client: TestClient
