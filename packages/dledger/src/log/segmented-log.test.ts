@@ -1,3 +1,4 @@
+import { type Random, seededRandom } from '@dledger-ts/base'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { DiskCallback, DiskFile } from '../disk/disk.ts'
@@ -147,8 +148,8 @@ describe('files are what the entries make them', () => {
     'after any appends, truncations and reopenings, with %i bytes filled ahead',
     async (zeroFillBytes) => {
       await fc.assert(
-        fc.asyncProperty(fc.array(command, { maxLength: 25 }), async (commands) => {
-          const disk = new MemoryDisk()
+        fc.asyncProperty(fc.array(command, { maxLength: 25 }), fc.nat(), async (commands, seed) => {
+          const disk = new SlowDisk(seed)
           const options = { disk, zeroFillBytes }
           let log = openLog('/log', options)
           let entries: { term: number; bodyBytes: number; channel: number }[] = []
@@ -169,7 +170,11 @@ describe('files are what the entries make them', () => {
               await Promise.all(appends)
               appends = []
               const keep = next.keep % (entries.length + 1)
-              if (keep < entries.length) log.truncateFrom(keep)
+              if (keep < entries.length) {
+                const hint = log.hintBefore(keep)
+                log.truncateFrom(keep)
+                expect(hintOf(log)).toEqual(hint)
+              }
               entries = entries.slice(0, keep)
               term++
             } else {
@@ -201,6 +206,46 @@ describe('files are what the entries make them', () => {
     },
   )
 })
+
+/** A disk whose writes and reads take their turn late, and overtake one another. */
+class SlowDisk extends MemoryDisk {
+  readonly #random: Random
+
+  constructor(seed: number) {
+    super()
+    this.#random = seededRandom(seed)
+  }
+
+  override openSync(path: string, options: { readonly create: boolean }): DiskFile {
+    const file = super.openSync(path, options)
+    const write = file.write.bind(file)
+    const close = file.closeSync.bind(file)
+    let underWay = 0
+    file.write = (buffers, at, callback) => {
+      underWay++
+      this.#later(() => {
+        write(buffers, at, (error) => {
+          underWay--
+          callback(error)
+        })
+      })
+    }
+    file.closeSync = () => {
+      expect(underWay).toBe(0)
+      close()
+    }
+    return file
+  }
+
+  #later(run: () => void): void {
+    let turns = this.#random.below(6)
+    const wait = (): void => {
+      if (turns-- === 0) run()
+      else queueMicrotask(wait)
+    }
+    queueMicrotask(wait)
+  }
+}
 
 /** A disk whose n-th write or sync fails, once; dependable otherwise. */
 class FailingDisk extends MemoryDisk {

@@ -404,6 +404,12 @@ export class SegmentedLog {
     return { lastIndex, endPos: header.pos + header.size, chain: header.chainCrc, term: header.term }
   }
 
+  /** What a durable hint says of a log that ends before `index`; for lowering the hint ahead of a truncation. */
+  hintBefore(index: number): DurableHint {
+    const { lastIndex, endPos, chain } = this.#endBefore(index)
+    return { index: lastIndex, endPos, chain }
+  }
+
   #readHeaderSync(index: number): EntryHeader {
     const pos = this.locate(index)
     const bytes = Buffer.allocUnsafe(ENTRY_HEADER_BYTES)
