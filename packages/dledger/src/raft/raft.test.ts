@@ -59,8 +59,12 @@ describe('elections', () => {
     for (const letter of cluster.network.splice(0)) cluster.deliver(letter)
     expect(at(0).role.role).toBe('CANDIDATE')
     expect(cluster.network).toHaveLength(0)
+    const { raft } = at(0)
+    raft.step({ type: 'RequestVoteResponse', from: 'n1', to: 'n0', storeId: 'store-n1', term: 1, granted: true })
+    expect(raft.status().role).toBe('CANDIDATE')
     cluster.completeHardStateWrite(at(0))
     expect(cluster.network.map((letter) => letter.message.type)).toEqual(['RequestVote', 'RequestVote'])
+    expect(raft.status().role).toBe('LEADER')
   })
 
   claim('votes of an earlier election do not count in the present one (§3.3)', 'stale-response-counted', (faults) => {
