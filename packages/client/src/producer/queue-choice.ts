@@ -29,13 +29,18 @@ export class RoundRobin {
   choose(route: TopicRoute, avoid: string | null): MessageQueue | undefined {
     const { writeQueues } = route
     let ofAvoided: MessageQueue | undefined
+    let ofAvoidedAt = 0
     for (let tried = 0; tried < writeQueues.length; tried++) {
       this.#next = this.#next >= Number.MAX_SAFE_INTEGER ? 0 : this.#next + 1
       const queue = writeQueues[this.#next % writeQueues.length] as MessageQueue
       if (route.masterOf(queue.brokerName) === undefined) continue
       if (queue.brokerName !== avoid) return queue
-      ofAvoided ??= queue
+      if (ofAvoided === undefined) {
+        ofAvoided = queue
+        ofAvoidedAt = this.#next
+      }
     }
+    if (ofAvoided !== undefined) this.#next = ofAvoidedAt
     return ofAvoided
   }
 }
