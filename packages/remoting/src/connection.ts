@@ -126,6 +126,11 @@ export class Connection {
     return this.#outgoingBytes + this.#socket.writableLength
   }
 
+  /** Whether nothing is read until the peer has taken what waits for it. */
+  get isReadingPaused(): boolean {
+    return this.#isReadingPaused
+  }
+
   /** This machine's address on this connection. */
   get localAddress(): string {
     return `${normalizedIp(this.#socket.localAddress ?? '')}:${this.#socket.localPort ?? 0}`

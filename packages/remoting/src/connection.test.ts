@@ -1,0 +1,529 @@
+/** Server and client over real sockets: what each connection promises, and that one never harms another. */
+import type { Socket } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import { RemotingClient, type RemotingClientOptions } from './client.ts'
+import { createRequest, createResponse, decodeCommand, RemotingCommand, SerializeType } from './command.ts'
+import type { Connection } from './connection.ts'
+import { RemotingError } from './errors.ts'
+import { encodeFrames, FrameDecoder } from './frame.ts'
+import type { Processor } from './processor.ts'
+import { RemotingServer, type RemotingServerOptions } from './server.ts'
+import { ManualClock } from './testing/manual-clock.ts'
+import { rawClient, rawServer, until } from './testing/pair.ts'
+
+const ECHO = 1
+const LATER = 2
+const THROWS = 3
+const REJECTS = 4
+const LARGE = 5
+
+const owned: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of owned.splice(0).reverse()) await close()
+})
+
+async function startServer(options: Partial<RemotingServerOptions> = {}, more: [number, Processor][] = []) {
+  const held: { connection: Connection; request: RemotingCommand }[] = []
+  const seen: RemotingCommand[] = []
+  const closed: Connection[] = []
+  const processors = new Map<number, Processor>([
+    [
+      ECHO,
+      (_, request) => {
+        seen.push(request)
+        return createResponse(0, undefined, request.extFields, request.body)
+      },
+    ],
+    [
+      LATER,
+      (connection, request) => {
+        held.push({ connection, request })
+        return undefined
+      },
+    ],
+    [
+      THROWS,
+      () => {
+        throw new TypeError('what went wrong')
+      },
+    ],
+    [REJECTS, () => Promise.reject(new Error('what failed'))],
+    [
+      LARGE,
+      (_, request) => createResponse(0, undefined, undefined, Buffer.alloc(Number(request.extFields?.['bytes']))),
+    ],
+    ...more,
+  ])
+  const server = new RemotingServer({
+    host: '127.0.0.1',
+    ports: [0],
+    processors,
+    connectionClosed: (connection) => closed.push(connection),
+    ...options,
+  })
+  await server.start()
+  owned.push(() => server.close())
+  const port = server.ports[0] as number
+  return { server, port, address: `127.0.0.1:${port}`, held, seen, closed }
+}
+
+function newClient(options: RemotingClientOptions = {}): RemotingClient {
+  const client = new RemotingClient(options)
+  owned.push(() => client.close())
+  return client
+}
+
+function frame(command: RemotingCommand, opaque = 0): Buffer {
+  command.opaque = opaque
+  return Buffer.concat(encodeFrames([command]))
+}
+
+function commands(bytes: Buffer): RemotingCommand[] {
+  const found: RemotingCommand[] = []
+  new FrameDecoder((chunk, at, end) => {
+    found.push(decodeCommand(chunk, at, end))
+    return true
+  }).push(bytes)
+  return found
+}
+
+function codeOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => 'no error',
+    (error: unknown) => (error instanceof RemotingError ? error.code : String(error)),
+  )
+}
+
+describe('a server', () => {
+  it('answers with the opaque, the serialization, our version and our language', async () => {
+    const { port } = await startServer()
+    const { socket, received } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    for (const type of [SerializeType.JSON, SerializeType.ROCKETMQ] as const) {
+      const request = createRequest(ECHO, { a: 'b' }, Buffer.from('body'))
+      Object.assign(request, { serializeType: type, language: 'GO', version: 317 })
+      socket.write(frame(request, 70 + type))
+      await until(() => commands(received()).length === 1 + type)
+      const answer = commands(received())[type] as RemotingCommand
+      expect(answer).toMatchObject({ code: 0, opaque: 70 + type, version: 479, language: 'JAVA', serializeType: type })
+      expect(answer.isResponse).toBe(true)
+      expect(answer.isOneway).toBe(false)
+      expect(answer.bodyBytes.toString()).toBe('body')
+    }
+  })
+
+  it('answers split and glued frames', async () => {
+    const { port } = await startServer()
+    const { socket, received } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    const bytes = Buffer.concat(
+      Array.from({ length: 20 }, (_, i) => frame(createRequest(ECHO, {}, Buffer.alloc(i)), i)),
+    )
+    for (let at = 0; at < bytes.length; at += 37) {
+      socket.write(bytes.subarray(at, at + 37))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await until(() => commands(received()).length === 20)
+    expect(commands(received()).map((answer) => answer.opaque)).toEqual(Array.from({ length: 20 }, (_, i) => i))
+  })
+
+  it('answers an unknown code with 3, an exception and a rejection with 1', async () => {
+    const { address } = await startServer()
+    const client = newClient()
+    expect(await client.invoke(address, createRequest(999), 1000)).toMatchObject({
+      code: 3,
+      remark: ' request type 999 not supported',
+    })
+    expect(await client.invoke(address, createRequest(THROWS), 1000)).toMatchObject({
+      code: 1,
+      remark: 'TypeError: what went wrong',
+    })
+    expect(await client.invoke(address, createRequest(REJECTS), 1000)).toMatchObject({
+      code: 1,
+      remark: 'Error: what failed',
+    })
+  })
+
+  it('never answers a one-way request, whatever becomes of it', async () => {
+    const { port, seen } = await startServer()
+    const { socket, received } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    for (const code of [ECHO, THROWS, REJECTS, 999]) {
+      const request = createRequest(code)
+      request.markOneway()
+      socket.write(frame(request))
+    }
+    socket.write(frame(createRequest(ECHO), 5))
+    await until(() => received().length > 0)
+    expect(seen.length).toBe(2)
+    expect(commands(received()).map((answer) => answer.opaque)).toEqual([5])
+  })
+
+  it('answers later and in any order', async () => {
+    const { address, held } = await startServer()
+    const client = newClient()
+    const first = client.invoke(address, createRequest(LATER, { n: '1' }), 5000)
+    const second = client.invoke(address, createRequest(LATER, { n: '2' }), 5000)
+    await until(() => held.length === 2)
+    for (const { connection, request } of held.reverse())
+      connection.respond(request, createResponse(0, request.extFields?.['n']))
+    expect([(await first).remark, (await second).remark]).toEqual(['1', '2'])
+  })
+
+  it('does not answer twice', async () => {
+    const { address, held } = await startServer()
+    const answered = newClient().invoke(address, createRequest(LATER), 5000)
+    await until(() => held.length === 1)
+    const { connection, request } = held[0] as (typeof held)[0]
+    connection.respond(request, createResponse(0))
+    expect(() => connection.respond(request, createResponse(0))).toThrow('a request is answered once')
+    await answered
+  })
+
+  it.each([
+    { name: 'a frame over the limit', bytes: Buffer.from('7fffffff', 'hex') },
+    { name: 'a senseless length', bytes: Buffer.alloc(4) },
+    { name: 'a header that is no JSON', bytes: Buffer.from('00000008000000047b7b7b7b', 'hex') },
+    { name: 'an HTTP request', bytes: Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n') },
+  ])('closes the connection that sends $name, counts it, and harms no other', async ({ bytes }) => {
+    const { port, address, server, closed } = await startServer()
+    const client = newClient()
+    await client.invoke(address, createRequest(ECHO), 1000)
+    const bad = await rawClient(port)
+    bad.socket.write(bytes)
+    await bad.closed
+    expect(server.counters.malformedFrames).toBe(1)
+    await until(() => closed.length === 1)
+    expect((await client.invoke(address, createRequest(ECHO), 1000)).code).toBe(0)
+    expect(server.connections.size).toBe(1)
+  })
+
+  it('answers what came before the nonsense of others, and still serves after a hundred bad connections', async () => {
+    const { port, address, server } = await startServer()
+    for (let i = 0; i < 100; i++) {
+      const bad = await rawClient(port)
+      bad.socket.write(Buffer.from([i, 255, i, i, 7, 7]))
+      bad.socket.end()
+      await bad.closed
+    }
+    await until(() => server.connections.size === 0)
+    expect((await newClient().invoke(address, createRequest(ECHO), 1000)).code).toBe(0)
+  })
+
+  it('closes a connection that was silent for 120 s, and not one that spoke meanwhile', async () => {
+    const clock = new ManualClock()
+    const { port, server, closed } = await startServer({ clock })
+    const [silent, alive] = [await rawClient(port), await rawClient(port)]
+    owned.push(() => alive.socket.destroy())
+    await until(() => server.connections.size === 2)
+    clock.advance(60_000)
+    alive.socket.write(frame(createRequest(ECHO)))
+    await until(() => alive.received().length > 0)
+    clock.advance(59_999)
+    expect(closed.length).toBe(0)
+    clock.advance(10_001)
+    await silent.closed
+    expect(server.counters.idleConnections).toBe(1)
+    expect(server.connections.size).toBe(1)
+  })
+
+  it('stops reading from a peer that does not take its answers, and goes on when it does', async () => {
+    let served = 0
+    const { port, server } = await startServer({ limits: { unwrittenBytesHigh: 1_000_000 } }, [
+      [
+        LARGE,
+        () => {
+          served++
+          return createResponse(0, undefined, undefined, Buffer.alloc(500_000))
+        },
+      ],
+    ])
+    const { socket, received, receivedBytes } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    socket.pause()
+    const count = 100
+    let sent = 0
+    await until(() => server.connections.size === 1)
+    const [connection] = server.connections as Set<Connection>
+    while (sent < count && connection?.isReadingPaused === false) {
+      socket.write(frame(createRequest(LARGE), sent++))
+      await until(() => served === sent || connection.isReadingPaused)
+    }
+    // What the kernel takes comes on top of the limit; without it, it would be fifty megabytes.
+    expect(served).toBeLessThan(count)
+    while (sent < count) socket.write(frame(createRequest(LARGE), sent++))
+    socket.resume()
+    await until(() => receivedBytes() > count * 500_000)
+    expect(commands(received()).map((answer) => answer.opaque)).toEqual(Array.from({ length: count }, (_, i) => i))
+    expect(connection?.isReadingPaused).toBe(false)
+  })
+
+  it('closes a peer for which more than the limit waits', async () => {
+    const { port, closed } = await startServer({ limits: { unwrittenBytesMax: 5_000_000 } })
+    const { socket } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    socket.pause()
+    socket.write(frame(createRequest(LARGE, { bytes: '50000000' })))
+    await until(() => closed.length === 1)
+  })
+
+  it('writes the answers of one pass in few pieces', async () => {
+    const { port } = await startServer()
+    const { socket, received } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    let reads = 0
+    socket.on('data', () => reads++)
+    socket.write(Buffer.concat(Array.from({ length: 100 }, (_, i) => frame(createRequest(ECHO), i))))
+    await until(() => commands(received()).length === 100)
+    expect(reads).toBeLessThan(10)
+  })
+
+  it('refuses connections beyond its limit', async () => {
+    const { port, server } = await startServer({ connectionsMax: 1 })
+    const first = await rawClient(port)
+    owned.push(() => first.socket.destroy())
+    await until(() => server.connections.size === 1)
+    await (
+      await rawClient(port)
+    ).closed
+    expect(server.counters.refusedConnections).toBe(1)
+  })
+
+  it('listens on several ports', async () => {
+    const { server } = await startServer({ ports: [0, 0] })
+    const client = newClient()
+    for (const port of server.ports) {
+      expect((await client.invoke(`127.0.0.1:${port}`, createRequest(ECHO), 1000)).code).toBe(0)
+    }
+  })
+
+  it('names the port that is taken, and leaves none of its own open', async () => {
+    const { port } = await startServer()
+    const other = new RemotingServer({ host: '127.0.0.1', ports: [0, port], processors: new Map() })
+    await expect(other.start()).rejects.toMatchObject({ detail: { code: 'LISTEN_FAILED', host: '127.0.0.1', port } })
+    expect(other.ports.filter((own) => own !== 0)).toEqual([])
+  })
+
+  it('sends out the last answers before it closes', async () => {
+    const { address, held, server } = await startServer()
+    const answered = newClient().invoke(address, createRequest(LATER), 5000)
+    await until(() => held.length === 1)
+    const { connection, request } = held[0] as (typeof held)[0]
+    connection.respond(request, createResponse(0, 'last', undefined, Buffer.alloc(100_000)))
+    await server.close()
+    expect((await answered).remark).toBe('last')
+  })
+
+  it('does not wait for a peer that takes nothing when it closes', async () => {
+    const clock = new ManualClock()
+    const { port, server } = await startServer({ clock })
+    const { socket } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    socket.pause()
+    socket.write(frame(createRequest(LARGE, { bytes: '50000000' })))
+    await until(() => server.connections.size === 1)
+    const [connection] = server.connections
+    await until(() => (connection as Connection).unwrittenBytes > 0)
+    const closed = server.close()
+    clock.advance(1000)
+    await closed
+    expect(server.connections.size).toBe(0)
+  })
+
+  it('shows IPv4 peers as IPv4, on a listener for both', async () => {
+    const addresses: string[] = []
+    const server = new RemotingServer({
+      host: '::',
+      ports: [0],
+      processors: new Map(),
+      connectionOpened: (connection) => addresses.push(connection.remoteIp),
+    })
+    await server.start()
+    owned.push(() => server.close())
+    const { socket } = await rawClient(server.ports[0] as number)
+    owned.push(() => socket.destroy())
+    await until(() => addresses.length === 1)
+    expect(addresses).toEqual(['127.0.0.1'])
+  })
+})
+
+describe('a server and its clients', () => {
+  it('ask each other over one connection, with equal opaques under way in both directions', async () => {
+    const asked: number[] = []
+    const { address, server, held } = await startServer()
+    const client = newClient({
+      processors: new Map<number, Processor>([
+        [
+          40,
+          (_, request) => {
+            asked.push(request.opaque)
+            return createResponse(0, 'from the client')
+          },
+        ],
+      ]),
+    })
+    const answered = client.invoke(address, createRequest(LATER), 5000)
+    await until(() => held.length === 1)
+    const [connection] = server.connections
+    const answer = await (connection as Connection).invoke(createRequest(40), 1000)
+    expect(answer.remark).toBe('from the client')
+    expect(asked).toEqual([held[0]?.request.opaque])
+    connection?.respond((held[0] as (typeof held)[0]).request, createResponse(0, 'from the server'))
+    expect((await answered).remark).toBe('from the server')
+    ;(connection as Connection).oneway(createRequest(40))
+    await until(() => asked.length === 2)
+  })
+
+  it('counts an answer that nobody waits for', async () => {
+    const { port, server } = await startServer()
+    const { socket } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    socket.write(frame(createResponse(0), 77))
+    await until(() => server.counters.strayResponses === 1)
+  })
+})
+
+describe('a client', () => {
+  it('keeps one connection to each address, and makes a new one after it was lost', async () => {
+    const { address, server } = await startServer()
+    const client = newClient()
+    await Promise.all(Array.from({ length: 20 }, () => client.invoke(address, createRequest(ECHO), 1000)))
+    expect(server.counters.acceptedConnections).toBe(1)
+    client.closeAddress(address)
+    expect(client.addresses).toEqual([])
+    expect((await client.invoke(address, createRequest(ECHO), 1000)).code).toBe(0)
+    expect(server.counters.acceptedConnections).toBe(2)
+  })
+
+  it('fails all that wait at once when the connection is lost', async () => {
+    const { address, server, held } = await startServer()
+    const client = newClient()
+    const waiting = Array.from({ length: 10 }, () => codeOf(client.invoke(address, createRequest(LATER), 60_000)))
+    await until(() => held.length === 10)
+    for (const connection of server.connections) connection.close()
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(['CONNECTION_LOST']))
+  })
+
+  it('fails at once when nobody listens', async () => {
+    const { port, server } = await rawServer(() => {})
+    await new Promise((resolve) => server.close(resolve))
+    expect(await codeOf(newClient().invoke(`127.0.0.1:${port}`, createRequest(ECHO), 60_000))).toBe('CONNECT_FAILED')
+  })
+
+  it.each(['nonsense', 'host:', 'host:0', 'host:70000', ':80', ''])('fails for the address %j', async (address) => {
+    expect(await codeOf(newClient().invoke(address, createRequest(ECHO), 60_000))).toBe('CONNECT_FAILED')
+  })
+
+  it('tells a request that its time is over, and survives the answer that comes later', async () => {
+    const clock = new ManualClock()
+    const { address, held } = await startServer()
+    const client = newClient({ clock })
+    const waiting = codeOf(client.invoke(address, createRequest(LATER), 3000))
+    await until(() => held.length === 1)
+    clock.advance(3000)
+    expect(await waiting).toBe('TIMEOUT')
+    const { connection, request } = held[0] as (typeof held)[0]
+    connection.respond(request, createResponse(0))
+    await until(() => client.counters.strayResponses === 1)
+    expect((await client.invoke(address, createRequest(ECHO), 1000)).code).toBe(0)
+  })
+
+  it('gives up connecting after its time', async () => {
+    const clock = new ManualClock()
+    // The pool of not yet accepted connections of this address is not ours: nothing answers in 192.0.2.0/24.
+    const client = newClient({ clock })
+    const waiting = codeOf(client.invoke('192.0.2.1:9', createRequest(ECHO), 60_000))
+    clock.advance(3000)
+    expect(['CONNECT_FAILED']).toContain(await waiting)
+    expect(client.addresses).toEqual([])
+  })
+
+  it('refuses more than its limit without sending', async () => {
+    const { address, held } = await startServer()
+    const client = newClient({ limits: { pendingMax: 2 } })
+    const waiting = [1, 2].map(() => codeOf(client.invoke(address, createRequest(LATER), 60_000)))
+    expect(await codeOf(client.invoke(address, createRequest(LATER), 60_000))).toBe('BUSY')
+    await until(() => held.length === 2)
+    client.close()
+    expect(await Promise.all(waiting)).toEqual(['CLOSED', 'CLOSED'])
+    expect(await codeOf(client.invoke(address, createRequest(ECHO), 1000))).toBe('CLOSED')
+  })
+
+  it('closes on nonsense from a server, and fails what waits', async () => {
+    const { port, server } = await rawServer((socket: Socket) => {
+      socket.once('data', () => socket.write(Buffer.from('ffffffff', 'hex')))
+    })
+    owned.push(() => server.close())
+    const client = newClient()
+    expect(await codeOf(client.invoke(`127.0.0.1:${port}`, createRequest(ECHO), 60_000))).toBe('FRAME_TOO_LARGE')
+    expect(client.counters.malformedFrames).toBe(1)
+  })
+
+  it('sends one-way requests, and drops them when nobody listens', async () => {
+    const { address, seen } = await startServer()
+    const client = newClient()
+    client.oneway(address, createRequest(ECHO))
+    client.oneway('nonsense', createRequest(ECHO))
+    await until(() => seen.length === 1)
+    expect(seen[0]?.isOneway).toBe(true)
+  })
+})
+
+describe('bodies that are lent', () => {
+  const lent = (released: string[], name: string) => {
+    const response = createResponse(0, undefined, undefined, [Buffer.alloc(50_000, 1), Buffer.alloc(50_000, 2)])
+    response.releasable = { release: () => released.push(name) }
+    return response
+  }
+
+  it('are given back when they are written, when the request was one-way, and when the connection is gone', async () => {
+    const released: string[] = []
+    const { address, held } = await startServer()
+    const client = newClient()
+    const answered = client.invoke(address, createRequest(LATER), 5000)
+    client.oneway(address, createRequest(LATER))
+    const lost = codeOf(client.invoke(address, createRequest(LATER), 5000))
+    await until(() => held.length === 3)
+    const [first, oneway, last] = held.splice(0) as [(typeof held)[0], (typeof held)[0], (typeof held)[0]]
+    first.connection.respond(first.request, lent(released, 'written'))
+    oneway.connection.respond(oneway.request, lent(released, 'one-way'))
+    expect(released).toEqual(['one-way'])
+    expect((await answered).bodyBytes.length).toBe(100_000)
+    await until(() => released.length === 2)
+    last.connection.close()
+    last.connection.respond(last.request, lent(released, 'gone'))
+    expect(released).toEqual(['one-way', 'written', 'gone'])
+    expect(await lost).toBe('CONNECTION_LOST')
+  })
+
+  it('are given back when the connection closes before they are written', async () => {
+    const released: string[] = []
+    const { address, held } = await startServer()
+    const lost = codeOf(newClient().invoke(address, createRequest(LATER), 5000))
+    await until(() => held.length === 1)
+    const { connection, request } = held[0] as (typeof held)[0]
+    connection.respond(request, lent(released, 'unsent'))
+    connection.close()
+    expect(released).toEqual(['unsent'])
+    expect(await lost).toBe('CONNECTION_LOST')
+  })
+})
+
+describe('listeners of the end of a connection', () => {
+  it('are called once, at once when it ended already, and not after they were taken back', async () => {
+    const { address, held } = await startServer()
+    const client = newClient()
+    const lost = codeOf(client.invoke(address, createRequest(LATER), 5000))
+    await until(() => held.length === 1)
+    const { connection } = held[0] as (typeof held)[0]
+    const calls: string[] = []
+    connection.onClose(() => calls.push('a'))
+    connection.onClose(() => calls.push('b'))()
+    client.closeAddress(address)
+    await until(() => connection.isClosed)
+    connection.close()
+    connection.onClose(() => calls.push('late'))
+    expect(calls).toEqual(['a', 'late'])
+    await lost
+  })
+})
