@@ -305,6 +305,16 @@ describe('replication', () => {
     expect(at(0).commitIndex).toBe(15)
   })
 
+  test('an entry that does not fit into the rest of the window waits', () => {
+    const { cluster, at } = group(NO_FAULTS, { inflightBytesMax: 2.5 * ENTRY_BYTES })
+    cluster.elect(at(0))
+    cluster.propose(at(0), 3)
+    cluster.drain(at(0))
+    expect(at(0).raft.status().peers[0]).toMatchObject({ inflightBytes: 2 * ENTRY_BYTES, nextIndex: 3 })
+    cluster.settle()
+    expect(at(0).commitIndex).toBe(3)
+  })
+
   test('an entry larger than the window goes alone', () => {
     const { cluster, at } = group(NO_FAULTS, { inflightBytesMax: 10, appendBytesMax: 10 })
     cluster.elect(at(0))
