@@ -218,7 +218,8 @@ export class Serving {
     const identity = this.#identity()
     if (identity === null) return null
     return registrationOf(identity, this.#topics.all(), {
-      dataVersion: this.store.dataVersion(),
+      // A follower may have applied nothing of this term yet.
+      dataVersion: { ...this.store.dataVersion(), stateVersion: this.store.status().term },
       brokerPermission: this.#options.config.brokerPermission,
     })
   }
