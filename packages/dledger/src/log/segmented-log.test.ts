@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { DiskCallback, DiskFile } from '../disk/disk.ts'
 import { MemoryDisk } from '../disk/memory-disk.ts'
 import { EntryChannel } from './entry-batch.ts'
+import { UNSYNCED_INDEX_UNITS_MAX } from './recovery.ts'
 import { append, batchAfter, hintOf, openLog, read, stateOf, sync, TempDirectory } from './log-fixture.ts'
 
 test('entries over several files are there after a reopening of the real disk, and read back', async () => {
@@ -329,6 +330,30 @@ test('a sync covers every file written since the one before, and the names of ne
   await sync(log)
   expect(disk.syncs).toEqual([name(3072)])
   expect(disk.directorySyncs).toEqual([])
+  log.close()
+})
+
+test('the index is synced before more units wait than recovery verifies', async () => {
+  const disk = new FailingDisk()
+  const log = openLog('/log', { disk, fileBytes: 1 << 22, indexFileBytes: 1 << 22 })
+  const add = async (count: number): Promise<boolean> => {
+    await append(
+      log,
+      batchAfter(
+        log,
+        1,
+        Array.from({ length: count }, () => ({ bodyBytes: 0 })),
+      ),
+    )
+    disk.syncs = []
+    await sync(log)
+    return disk.syncs.some((path) => path.includes('/index/'))
+  }
+  expect(await add(1), 'a new file').toBe(true)
+  expect(await add(1)).toBe(false)
+  expect(await add(UNSYNCED_INDEX_UNITS_MAX / 2 - 2)).toBe(false)
+  expect(await add(1)).toBe(true)
+  expect(await add(1)).toBe(false)
   log.close()
 })
 

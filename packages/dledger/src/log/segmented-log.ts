@@ -98,7 +98,7 @@ export class SegmentedLog {
   readonly #indexLane: WriteLane
   readonly #termRuns: TermRun[]
   readonly #configurationIndexes: number[]
-  /** Ascending by start; the oldest whose callback has not come first. */
+  /** Appends whose callback has not come yet, oldest first. */
   readonly #pending: PendingAppend[] = []
   /** Files written since they were last synced, whose appends have been called back. */
   #unsynced = new Set<SegmentFile>()

@@ -5,6 +5,7 @@
  *   A1  one write is under way at a time and writes start in order, so a killed process leaves a prefix of them.
  *   A2  callbacks come in the order of the pushes; after a failure every one of them gets that error.
  */
+import { assert } from '@dledger-ts/base'
 import type { DiskCallback } from '../disk/disk.ts'
 import type { SegmentFile } from './segment-file.ts'
 
@@ -61,7 +62,8 @@ export class WriteLane {
     let buffers = first.buffers.length
     for (; count < this.#waiting.length; count++) {
       const next = this.#waiting[count] as LaneWrite
-      if (next.file !== first.file || next.at !== end) break
+      if (next.file !== first.file) break
+      assert(next.at === end, 'writes to one file follow one another')
       end += next.bytes
       buffers += next.buffers.length
       if (buffers > WRITE_BUFFERS_MAX || end - first.at > WRITE_BYTES_MAX) break
