@@ -14,7 +14,7 @@ export interface Ports {
 }
 
 export const BENCH_PORTS: Ports = {
-  namesrv: 19876,
+  namesrv: 18876,
   broker: [31911, 31921, 31931],
   raft: [41911, 41912, 41913],
   metrics: [15557, 15558, 15559],

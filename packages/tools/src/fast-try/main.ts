@@ -1,4 +1,5 @@
 /** `scripts/fast-try.sh`: a namesrv and a three-node broker group on one machine. */
+import { connect } from 'node:net'
 import { Argument, Command, Option } from 'commander'
 import CliTable from 'cli-table3'
 import { fail } from '../server/program.ts'
@@ -15,7 +16,7 @@ import {
   startNamesrv,
   stopProcess,
 } from './processes.ts'
-import { type BrokerSettings, namesrvAddress, type Settings, settingsFrom } from './settings.ts'
+import { type BrokerSettings, HOST, namesrvAddress, type Settings, settingsFrom } from './settings.ts'
 import { type GroupStatus, groupStatus } from './status.ts'
 
 const LOOK_EVERY_MS = 50
@@ -60,7 +61,7 @@ async function leaderServes(settings: Settings): Promise<GroupStatus> {
   for (;;) {
     const status = await groupStatus(settings)
     const leader = status.brokers.find((broker) => broker.id === status.leader)
-    if (leader !== undefined) return status
+    if (leader !== undefined && (await listens(settings.namesrvPort))) return status
     for (const directory of directories) {
       if (pidIn(directory) === null) throw new Error(`a server has ended: ${directory}\n${lastOutput(directory)}`)
     }
@@ -71,6 +72,17 @@ async function leaderServes(settings: Settings): Promise<GroupStatus> {
     }
     await pause(LOOK_EVERY_MS)
   }
+}
+
+function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, HOST)
+    const answer = (open: boolean) => {
+      socket.destroy()
+      resolve(open)
+    }
+    socket.once('connect', () => answer(true)).once('error', () => answer(false))
+  })
 }
 
 async function demo(settings: Settings): Promise<void> {

@@ -1,0 +1,41 @@
+/** The programs in `examples/` do what they say. They use the built packages, as an embedder does. */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+const run = promisify(execFile)
+const example = (name: string) => fileURLToPath(new URL(`../examples/${name}`, import.meta.url))
+
+let directory: string
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'dledger-example-'))
+})
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true })
+})
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+test('the audit log keeps what was appended across runs', async () => {
+  await run(process.execPath, [example('audit-log.mjs'), directory])
+  const { stdout } = await run(process.execPath, [example('audit-log.mjs'), directory])
+  expect(stdout.match(/"did":"login"/g)).toHaveLength(2)
+})
+
+test('three members agree on a sum, also after the leader is gone', async () => {
+  const ports = [await freePort(), await freePort(), await freePort()]
+  const { stdout } = await run(process.execPath, [example('counter.mjs'), directory, ports.join(',')])
+  expect(stdout).toMatch(/led; the sum is 55\n/)
+  expect(stdout).toMatch(/another member led; the sum is 100\n/)
+})
