@@ -93,10 +93,11 @@ export class MessageStore implements MessageStoreApi {
   // ------------------------------------------------------------------------------------------------ role
 
   status(): StoreStatus {
-    const status = this.#log.status()
+    const { role } = this.#core.machine
     return {
-      ...status,
-      leaderAddress: status.leader === null ? null : this.#log.advertisedOf(status.leader),
+      ...this.#log.status(),
+      ...role,
+      leaderAddress: role.leader === null ? null : this.#log.advertisedOf(role.leader),
       maxPhysicalOffset: this.#core.machine.applied.physicalEnd,
     }
   }
@@ -352,7 +353,6 @@ export class MessageStore implements MessageStoreApi {
     }
     this.#core.closeSync()
     await attempt(() => settled((callback) => this.#metadata.close(callback)))
-    this.#roleChanged()
     if (failure !== null) throw failure instanceof DLedgerError ? storeErrorOf(failure) : failure
   }
 }

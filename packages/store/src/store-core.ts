@@ -120,10 +120,10 @@ export class StoreCore {
     this.#checkpointer.flush(callback)
   }
 
-  /** Nothing is begun any more; a checkpoint under way goes on. */
+  /** The log is closed: whatever a leader does ends here, and no checkpoint begins by itself any more. */
   stop(): void {
-    this.#delays.stop()
     this.#checkpointer.stop()
+    this.machine.roleChanged({ role: 'FOLLOWER', term: this.machine.role.term, leader: null, ready: false })
   }
 
   /** After the last flush. The metadata store is its opener's to close. */

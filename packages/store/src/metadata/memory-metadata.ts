@@ -17,10 +17,13 @@ export class MemoryMetadata implements MetadataStore {
     return this.#unsynced.length
   }
 
-  /** The process or the machine dies: of the batches that are not synced, only the oldest `kept` survive. */
-  crash(kept: number): void {
-    this.#unsynced = this.#unsynced.slice(0, kept)
-    this.#syncAll()
+  /** The process or the machine dies. @returns what survives: of the batches that are not synced, only the oldest `kept`. */
+  crash(kept: number): MemoryMetadata {
+    const survivor = new MemoryMetadata(this.#clock)
+    survivor.#synced = new Map(this.#synced)
+    survivor.#unsynced = this.#unsynced.slice(0, kept)
+    survivor.#syncAll()
+    return survivor
   }
 
   load(

@@ -193,9 +193,9 @@ class Level implements PutOrder, PutListener {
   }
 
   #propose(from: number, records: readonly Buffer[]): void {
-    this.#expected = records.length
-    for (let i = 0; i < records.length; i++) {
-      const draft = delivery(records[i] as Buffer, this.#level, from + i)
+    const drafts = records.map((record, i) => delivery(record, this.#level, from + i))
+    this.#expected = drafts.length
+    for (const [i, draft] of drafts.entries()) {
       this.#underWay.set(this.#options.putter.putOrdered(draft, this, this), from + i)
     }
   }
