@@ -128,12 +128,14 @@ class FaultInAction {
     })
   }
 
-  /** Only while a majority keeps its disks, and once the log has bound this one's identity: before that nobody could notice. */
+  /** Only while a majority keeps its disks, and once the others know its identity: before that nobody could notice. */
   #wipe(member: Member, downMs: number): void {
     const { members, invariants } = this.#cluster
     const wiped = members.filter((one) => one.wiped).length
-    if (member.wiped || (wiped + 1) * 2 >= members.length || !invariants.bound.has(member.name)) return
+    if (member.wiped || (wiped + 1) * 2 >= members.length || !invariants.isBound(member)) return
     this.#happens(() => {
+      member.durableImage.refresh()
+      member.lostLog = [...member.durableImage.entries]
       this.#cluster.die(member, 'power', null)
       member.wiped = true
       member.drive.wipe()

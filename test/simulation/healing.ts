@@ -60,7 +60,7 @@ function readyLeader(cluster: Cluster): Member | null {
   return leader?.role?.ready === true ? leader : null
 }
 
-/** One leader, everybody follows it, has all of it, and has applied it; nobody waits for an answer. */
+/** One leader, everybody follows it, has all of it written and applied; nobody waits for an answer. */
 function isSettled(cluster: Cluster): boolean {
   const leader = readyLeader(cluster)
   if (leader === null || leader.node === null) return false
@@ -69,7 +69,7 @@ function isSettled(cluster: Cluster): boolean {
   for (const member of cluster.members) {
     if (member.wiped) continue
     const { node } = member
-    if (!member.isUp || node === null) return false
+    if (!member.isUp || node === null || member.drive.writesUnderWay.size > 0) return false
     if (node.role.leader !== leader.name || node.role.term !== leader.node.role.term) return false
     if (node.commitIndex !== lastIndex || node.appliedIndex !== lastIndex || member.cacheImage.lastIndex !== lastIndex)
       return false

@@ -6,7 +6,7 @@
  */
 import type { CommittedEntry, Message } from '@dledger-ts/dledger/internals'
 import { crc32 } from '@dledger-ts/base'
-import type { ImageEntry, LogImage } from './log-image.ts'
+import type { ImageEntry } from './log-image.ts'
 import type { Member } from './member.ts'
 import type { Death, Schedule } from './schedule.ts'
 import type { ClientProposal, Workload } from './workload.ts'
@@ -49,8 +49,8 @@ export class Invariants {
   readonly #leaderOfTerm = new Map<number, string>()
   readonly #voteOf = new Map<string, string>()
   readonly #chainAt = new Map<number, number>()
-  /** Members whose store identity a committed configuration entry names. */
-  readonly bound = new Set<string>()
+  /** Where the committed configuration entry stands that first names a member's store identity. */
+  readonly #boundAt = new Map<string, number>()
   /** Data entries below this index have been handed to the workload. */
   #counted = 0
 
@@ -65,6 +65,20 @@ export class Invariants {
       leaderTerm: -1,
       stopped: false,
     }))
+  }
+
+  /**
+   * Whether everybody else knows `member` by its store identity, durably. A majority that has never heard of the identity
+   * cannot tell a wiped disk from a new one: that is the stated limit of binding identities in the log.
+   */
+  isBound(member: Member): boolean {
+    const at = this.#boundAt.get(member.name)
+    if (at === undefined) return false
+    return this.#options.members.every((other) => {
+      if (other === member || other.wiped) return true
+      other.durableImage.refresh()
+      return other.durableImage.entries[at]?.chain === this.committed[at]?.chain
+    })
   }
 
   // ------------------------------------------------------------------------------------------------ lives
@@ -183,8 +197,7 @@ export class Invariants {
     const counts = new Map<number, number>()
     let found: { readonly entries: readonly ImageEntry[]; readonly count: number } = { entries: [], count: 0 }
     for (const member of members) {
-      if (member.wiped) continue
-      const { entries } = this.#promised(member)
+      const entries = this.#promised(member)
       const chain = entries[index]?.chain
       if (chain === undefined) continue
       const count = 1 + (counts.get(chain) ?? 0)
@@ -192,7 +205,7 @@ export class Invariants {
       if (count > found.count) found = { entries, count }
     }
     if (found.count * 2 <= members.length) {
-      const terms = members.map((member) => this.#promised(member).entries[index]?.term ?? '-').join(' ')
+      const terms = members.map((member) => this.#promised(member)[index]?.term ?? '-').join(' ')
       this.#violated(
         `${leader.name} committed ${index}, which only ${found.count} of ${members.length} members hold for good ` +
           `(its term there: ${terms}) (6)`,
@@ -203,13 +216,14 @@ export class Invariants {
   }
 
   /** The log as far as this member's acknowledgement may go: what is durable, or, if so configured, in the page cache. */
-  #promised(member: Member): LogImage {
+  #promised(member: Member): readonly ImageEntry[] {
+    if (member.wiped) return member.lostLog
     if (this.#options.schedule.flush === 'SYNC_FLUSH') {
       member.durableImage.refresh()
-      return member.durableImage
+      return member.durableImage.entries
     }
     this.#image(member)
-    return member.cacheImage
+    return member.cacheImage.entries
   }
 
   #extendCommitted(entries: readonly ImageEntry[], index: number): void {
@@ -322,10 +336,11 @@ export class Invariants {
   /** What is acknowledged is durable (12), and it is the leader's entry (18). */
   #acknowledges(member: Member, message: Extract<Message, { type: 'AppendEntriesResponse' }>): void {
     const { members } = this.#options
-    const image = this.#promised(member)
-    const held = image.entries[message.matchIndex]
+    if (member.wiped) return
+    const entries = this.#promised(member)
+    const held = entries[message.matchIndex]
     if (held === undefined) {
-      this.#violated(`${member.name} acknowledged ${message.matchIndex}; durable there: up to ${image.lastIndex} (12)`)
+      this.#violated(`${member.name} acknowledged ${message.matchIndex}; durable there: up to ${entries.length - 1} (12)`)
       return
     }
     const leader = members.find((one) => one.name === message.to)
@@ -352,7 +367,7 @@ export class Invariants {
     }
     if (entry.kind === 'configuration') {
       const { voters } = JSON.parse(entry.body.toString()) as { voters: { id: string; storeId: string | null }[] }
-      for (const { id, storeId } of voters) if (storeId !== null) this.bound.add(id)
+      for (const { id, storeId } of voters) if (storeId !== null && !this.#boundAt.has(id)) this.#boundAt.set(id, entry.index)
     }
     if (entry.kind === 'data' && !this.#countedUpTo(entry.index)) {
       this.#options.workload.committedEntry(entry.index, entry.body)

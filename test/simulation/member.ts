@@ -3,7 +3,7 @@
  */
 import type { DirectoryOwner, LogNode, MemberId, RoleState } from '@dledger-ts/dledger/internals'
 import { HardStateImage } from './hard-state-image.ts'
-import { LogImage } from './log-image.ts'
+import { type ImageEntry, LogImage } from './log-image.ts'
 import type { SimClock, SimEvent, Process } from './sim-clock.ts'
 import type { SimDrive } from './sim-drive.ts'
 import type { Death } from './schedule.ts'
@@ -37,6 +37,8 @@ export class Member implements Process {
   wallSkewMs = 0
   /** Its disk was replaced: it is out of the group for good. */
   wiped = false
+  /** What its lost disk held durably: acknowledgements given for that count. */
+  lostLog: readonly ImageEntry[] = []
   storeIds = 0
   /** Disk errors it was given in this life are expected to stop it. */
   errorsGivenAtStart = 0

@@ -103,7 +103,8 @@ export interface NodeStatus extends RoleState {
   readonly peers: readonly PeerStatus[]
 }
 
-type State = 'new' | 'open' | 'closing' | 'closed' | 'failed'
+/** `finishing`: the last sync of a clean stop is under way, nothing more is taken in. */
+type State = 'new' | 'open' | 'closing' | 'finishing' | 'closed' | 'failed'
 
 export class LogNode {
   readonly #options: LogNodeOptions
@@ -930,6 +931,7 @@ export class LogNode {
       this.#options.transport.close(() => callback(error))
     }
     if (this.#state === 'failed') return done(null)
+    this.#state = 'finishing'
     this.#pending.abandon('was waiting when the log was closed; it may still be committed')
     this.#writer.flush((error, mark) => {
       if (error !== null) return done(error)
