@@ -843,9 +843,10 @@ export class LogNode {
       this.#options.clock.defer(callback)
       return
     }
-    // Rare: it only means that a crash before the next hint makes recovery read more.
-    this.#hint = null
-    this.#member.writeHardState({ durableHint: null, configurationIndexes: null }, (error) => {
+    // What is kept lies below the old hint, so it is synced; an empty log has nothing to vouch for.
+    this.#hint = index > this.#member.log.firstIndex ? this.#member.log.hintBefore(index) : null
+    const indexes = this.#hint === null ? { configurationIndexes: null } : this.#configurationIndexes(this.#hint.index)
+    this.#member.writeHardState({ durableHint: this.#hint, ...indexes }, (error) => {
       if (error !== null) return this.#fail(error)
       callback()
     })
