@@ -89,6 +89,7 @@ export class Peer {
   /** @returns true when a loss is to be told. */
   becameLost(): boolean {
     this.#connected = false
+    this.#askedAtMs = 0
     if (this.#lossTold) return false
     this.#lossTold = true
     return true
