@@ -58,7 +58,7 @@ beforeAll(async () => {
   const peers = ports.map((port, i) => `n${i}-127.0.0.1:${port}`).join(';')
   brokers = ports.map((_, i) => new Broker(memberConfig(i, peers)))
   await Promise.all(brokers.map((broker) => broker.start()))
-  await Promise.all(brokers.map((broker) => broker.store?.whenSettled()))
+  await Promise.all(brokers.map((broker) => broker.store?.whenSettled() ?? Promise.reject(new Error('not started'))))
   await until(() => registered.size === 3 && masters().length === 1)
 }, 60_000)
 
@@ -175,7 +175,7 @@ test('a leader that stops hands over: a client that goes on sending to it sees n
   const old = leader()
   const others = followers()
   const client = clientOf(old)
-  const bystander = clientOf(others[0] as Broker)
+  const bystander = clientOf(others[0] ?? old)
   expect((await client.send('first', { b: 'Handover' })).code).toBe(0)
   await client.call(RequestCode.UPDATE_CONSUMER_OFFSET, {
     consumerGroup: 'kept',

@@ -82,21 +82,9 @@ export class LongPolling<Pull> {
     }
   }
 
-  /** Resumes all: the role changed, or the broker stops. */
-  resumeAll(): void {
-    for (const queues of [...this.#topics.values()]) {
-      for (const waiting of [...queues.values()]) {
-        for (const held of [...waiting]) {
-          this.#remove(held)
-          this.#resume(held.pull)
-        }
-      }
-    }
-  }
-
   /** The connection is gone: nobody waits for an answer. */
   closed(channel: object): void {
-    for (const held of [...(this.#channels.get(channel) ?? [])]) this.#remove(held)
+    for (const held of this.#channels.get(channel) ?? []) this.#remove(held)
   }
 
   readonly #runWoken = (): void => {

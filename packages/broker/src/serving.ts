@@ -125,7 +125,7 @@ export class Serving {
       {
         ...dispatch,
         forward: (connection, request) => this.#forwarder.forward(connection, request),
-        retry: context.retryOnLeader,
+        retry: (connection, request) => this.#forwarder.retry(connection, request),
       },
     )
     this.processors = registry.table()

@@ -119,14 +119,14 @@ export class ConsumerTable<Channel> {
 
   /** The connection is gone. */
   closed(channel: Channel): void {
-    for (const group of [...(this.#groupsOf.get(channel) ?? [])]) this.#leave(group, channel)
+    for (const group of this.#groupsOf.get(channel) ?? []) this.#leave(group, channel)
   }
 
   /** Connections whose last heartbeat is older than `timeoutMs`, for closing; they are forgotten here. */
   expire(nowMs: number, timeoutMs: number): Channel[] {
     const expired: Channel[] = []
-    for (const group of [...this.#groups.values()]) {
-      for (const member of [...group.members.values()]) {
+    for (const group of this.#groups.values()) {
+      for (const member of group.members.values()) {
         if (nowMs - member.lastSeenMs <= timeoutMs) continue
         expired.push(member.channel)
         this.#leave(group, member.channel)
@@ -175,7 +175,7 @@ function updateSubscriptions(table: Map<string, Subscription>, given: readonly S
     if (present === undefined || subscription.subVersion > present.subVersion)
       table.set(subscription.topic, subscription)
   }
-  for (const topic of [...table.keys()]) {
+  for (const topic of table.keys()) {
     if (topics.has(topic)) continue
     table.delete(topic)
     changed = true

@@ -33,14 +33,14 @@ export class ProducerTable<Channel> {
   }
 
   closed(channel: Channel): void {
-    for (const group of [...this.#groups.keys()]) this.unregister(channel, group)
+    for (const group of this.#groups.keys()) this.unregister(channel, group)
   }
 
   /** Connections whose last heartbeat is older than `timeoutMs`, for closing; they are forgotten here. */
   expire(nowMs: number, timeoutMs: number): Channel[] {
     const expired: Channel[] = []
-    for (const [group, members] of [...this.#groups]) {
-      for (const member of [...members.values()]) {
+    for (const [group, members] of this.#groups) {
+      for (const member of members.values()) {
         if (nowMs - member.lastSeenMs <= timeoutMs) continue
         expired.push(member.channel)
         this.unregister(member.channel, group)

@@ -172,7 +172,7 @@ describe('what is stored', () => {
       'reconsumeTimes',
       'unitMode',
     ]
-    const v1 = Object.fromEntries(names.map((name, i) => [name, v2['abcdefghijk'[i] as string] as string]))
+    const v1 = Object.fromEntries(names.map((name, i) => [name, v2['abcdefghijk'.charAt(i)] ?? '']))
     const again = await client.call(
       RequestCode.SEND_MESSAGE,
       { ...v1, flag: '7', topic: 'V1' },

@@ -3,6 +3,7 @@ import { type Clock, silentLogger, systemClock } from '@dledger-ts/base'
 import {
   createRequest,
   createResponse,
+  type Processor,
   RemotingServer,
   type RemotingCommand,
   RequestCode,
@@ -28,7 +29,7 @@ async function nameServer(port = 0) {
   const server = new RemotingServer({
     host: '127.0.0.1',
     ports: [port],
-    processors: new Map([
+    processors: new Map<number, Processor>([
       [
         RequestCode.REGISTER_BROKER,
         async (_connection: unknown, request: RemotingCommand) => {
