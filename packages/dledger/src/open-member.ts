@@ -122,7 +122,6 @@ function makeDirectoryDurably(disk: Disk, directory: string): void {
   const made = [directory]
   for (let parent = dirname(directory); !disk.existsSync(parent); parent = dirname(parent)) made.push(parent)
   disk.makeDirectorySync(directory)
-  disk.syncDirectorySync(dirname(directory))
   for (const path of made.reverse()) disk.syncDirectorySync(dirname(path))
 }
 
