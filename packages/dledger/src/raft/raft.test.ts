@@ -406,6 +406,43 @@ describe('replication', () => {
     assert(at(2).raft.status().commitIndex === 0, 'the entry that was not compared is not committed')
   })
 
+  test('late refusals of other appends than the one that is asked about change nothing', () => {
+    const { cluster, at } = group()
+    cluster.elect(at(0))
+    cluster.propose(at(0), 5)
+    cluster.settle()
+    const refusal = (prevIndex: number): Message => ({
+      type: 'AppendEntriesResponse',
+      from: 'n1',
+      to: 'n0',
+      storeId: 'store-n1',
+      term: 1,
+      success: false,
+      matchIndex: -1,
+      prevIndex,
+      lastIndex: 0,
+      conflictTerm: 1,
+      conflictFirstIndex: 0,
+    })
+    const { raft } = at(0)
+    // It has acknowledged more since.
+    raft.step(refusal(3))
+    expect(raft.takeOutput()).toBeNull()
+    expect(raft.status().peers[0]).toMatchObject({ state: 'REPLICATE', matchIndex: 5, nextIndex: 6 })
+    // Two appends are lost; the leader asks where the logs meet, and hears of the earlier one.
+    cluster.propose(at(0), 1)
+    cluster.drain(at(0))
+    cluster.propose(at(0), 1)
+    cluster.drain(at(0))
+    raft.peerConnected('n1')
+    cluster.drain(at(0))
+    expect(raft.status().peers[0]).toMatchObject({ state: 'PROBE', nextIndex: 8 })
+    raft.step(refusal(6))
+    expect(raft.takeOutput()).toBeNull()
+    raft.step(refusal(7))
+    expect(raft.status().peers[0]).toMatchObject({ state: 'PROBE', nextIndex: 6 })
+  })
+
   test('one refusal skips a whole run of one term (§3.5)', () => {
     const { cluster, at } = group(NO_FAULTS, { hotBytesMax: 100 * ENTRY_BYTES, appendBytesMax: 100 * ENTRY_BYTES })
     cluster.elect(at(0))
