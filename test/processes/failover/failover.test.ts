@@ -18,7 +18,7 @@ test(
     )
     expect(lost).toEqual([])
     expect(result.violations).toEqual([])
-    expect(result.electionMs).toHaveLength(10)
+    expect(result.outageMs).toHaveLength(10)
     expect(acknowledged).toBeGreaterThan(4_000)
   },
 )

@@ -10,7 +10,7 @@ import { Producer, PushConsumer, type QueueSelector, type ReceivedMessage, type 
 import { bodyOf, type DeliveryLedger } from '../group/delivery-ledger.ts'
 
 export const TAG = 'TagA'
-const PACE_MS = 4
+const PACE_MS = 8
 const PACE_AFTER_FAILURE_MS = 20
 const CONCURRENCY = 8
 const BODY_BYTES = 700
@@ -44,6 +44,8 @@ export class Load {
   #ending = false
   #acknowledgedCount = 0
   #failedCount = 0
+  #lastAcknowledgedAtMs = Number.POSITIVE_INFINITY
+  #longestGapMs = 0
   #bug: unknown
 
   constructor(options: LoadOptions) {
@@ -71,6 +73,13 @@ export class Load {
   /** Sends whose outcome is unknown. */
   get failedCount(): number {
     return this.#failedCount
+  }
+
+  /** The longest time without any acknowledgement since the last call. */
+  takeLongestGapMs(): number {
+    const gapMs = this.#longestGapMs
+    this.#longestGapMs = 0
+    return gapMs
   }
 
   async start(): Promise<void> {
@@ -133,6 +142,9 @@ export class Load {
     }
     if (result.status !== 'SEND_OK') throw new Error(`${key} was answered ${result.status}`)
     this.#acknowledgedCount++
+    const nowMs = performance.now()
+    this.#longestGapMs = Math.max(this.#longestGapMs, nowMs - this.#lastAcknowledgedAtMs)
+    this.#lastAcknowledgedAtMs = nowMs
     const { queue, queueOffset, offsetMsgId: msgId } = result
     ledger.acknowledged({ key, tag: TAG, queueId: queue.queueId, queueOffset, msgId })
     return true

@@ -40,9 +40,7 @@ export interface RoundsResult {
   redelivered: number
   /** In the log more than once, because a client tried again without knowing the outcome. */
   storedTwice: number
-  /** From the kill to the status that names another leader, which polls; one for each round. */
-  electionMs: number[]
-  /** From the kill to the next acknowledgement of any sender. */
+  /** For each round, the longest time without an acknowledgement: what the death of the leader cost the senders. */
   outageMs: number[]
   violations: string[]
 }
@@ -64,7 +62,8 @@ class Rounds {
   readonly #topic = 'FailoverRounds'
   readonly #ledger = new DeliveryLedger([TAG])
   readonly #load: Load
-  readonly #kills: { electionMs: number; outageMs: number; atMs: number }[] = []
+  readonly #outageMs: number[] = []
+  #firstKillAtMs = Number.POSITIVE_INFINITY
 
   constructor(group: FastTry, options: RoundsOptions) {
     this.#group = group
@@ -96,19 +95,18 @@ class Rounds {
 
   async #round(round: number): Promise<void> {
     await this.#progress(ACKNOWLEDGED_PER_STEP)
+    this.#load.takeLongestGapMs()
+    this.#firstKillAtMs = Math.min(this.#firstKillAtMs, performance.now())
     const killed = await this.#group.killLeader()
-    const atMs = performance.now()
-    const progress = this.#progress(1).then(() => performance.now() - atMs)
     const leader = await this.#group.leader(killed)
-    const electionMs = performance.now() - atMs
-    const outageMs = await progress
     await this.#progress(ACKNOWLEDGED_PER_STEP)
+    const outageMs = this.#load.takeLongestGapMs()
+    this.#outageMs.push(outageMs)
     await this.#group.expect(['restart', killed])
     await this.#group.caughtUp()
-    this.#kills.push({ electionMs, outageMs, atMs })
     this.#options.say(
-      `round ${round}: ${killed} killed, ${leader} leads after ${electionMs.toFixed(0)} ms, ` +
-        `next acknowledgement after ${outageMs.toFixed(0)} ms; ${this.#load.acknowledgedCount} acknowledged`,
+      `round ${round}: ${killed} killed, ${leader} leads; ${outageMs.toFixed(0)} ms without an acknowledgement; ` +
+        `${this.#load.acknowledgedCount} acknowledged`,
     )
   }
 
@@ -167,9 +165,8 @@ class Rounds {
     const verdicts = this.#load.series.map((series) => ({ series, ...this.#ledger.judge(series) }))
     const sum = (pick: (verdict: (typeof verdicts)[number]) => number) =>
       verdicts.reduce((total, verdict) => total + pick(verdict), 0)
-    const firstKillAtMs = this.#kills[0]?.atMs ?? 0
     const tooOld = verdicts.flatMap(({ series }) => {
-      return this.#ledger.redeliveredAfterBeingConsumedBefore(series, firstKillAtMs - OFFSET_LAG_MS)
+      return this.#ledger.redeliveredAfterBeingConsumedBefore(series, this.#firstKillAtMs - OFFSET_LAG_MS)
     })
     return {
       acknowledged: sum((verdict) => verdict.acknowledged),
@@ -177,8 +174,7 @@ class Rounds {
       lost: verdicts.flatMap((verdict) => verdict.lost),
       redelivered: sum((verdict) => verdict.redelivered),
       storedTwice: sum((verdict) => verdict.storedTwice),
-      electionMs: this.#kills.map((kill) => kill.electionMs),
-      outageMs: this.#kills.map((kill) => kill.outageMs),
+      outageMs: this.#outageMs,
       violations: [
         ...verdicts.flatMap((verdict) => verdict.violations),
         ...tooOld.map((text) => `consumed long before any failover, delivered again: ${text}`),

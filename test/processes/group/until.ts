@@ -3,7 +3,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 
-const POLL_MS = 25
+const POLL_MS = 50
 
 /**
  * Asks again and again until the answer is not undefined, and returns it. An exception means "not yet", too.
