@@ -34,10 +34,10 @@ export class Expiry {
   }
 
   #scan(): void {
-    const { table, clock, logger, closeConnection } = this.#options
+    const { table, clock, logger } = this.#options
     for (const { connectionId, ...broker } of table.expire(clock.monotonicMs())) {
       logger.warn({ ...broker }, 'a broker went silent')
-      closeConnection(connectionId)
+      this.#options.closeConnection(connectionId)
     }
   }
 }

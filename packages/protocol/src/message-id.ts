@@ -14,6 +14,8 @@ import { type HostAddress, hostBytes, readHost, writeHost } from './host-address
 const IPV4_ID_CHARS = 32
 const IPV6_ID_CHARS = 56
 const COUNTER_MASK = 0xffff
+const DAY_MS = 86_400_000
+const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
 /** @param host the address that the broker stores in the record; `physicalOffset` is the record's own. */
 export function offsetMsgId(host: HostAddress, physicalOffset: number): string {
@@ -36,13 +38,18 @@ export function parseOffsetMsgId(text: string): { host: HostAddress; physicalOff
 export class UniqKeyGenerator {
   readonly #clock: Clock
   readonly #prefix: string
+  readonly #utcOffsetMs: number
   #monthStartMs = 0
   #nextMonthMs = 0
   #counter = 0
 
-  /** @param instance any 32-bit number that tells two generators of one process apart; Java takes a class loader's hash. */
-  constructor(options: { address: Buffer; pid: number; instance: number; clock: Clock }) {
+  /**
+   * @param instance any 32-bit number that tells two generators of one process apart; Java takes a class loader's hash.
+   * @param utcOffsetMs how far local time is ahead of UTC: Java counts local months, and tools print the time so. Default 0.
+   */
+  constructor(options: { address: Buffer; pid: number; instance: number; clock: Clock; utcOffsetMs?: number }) {
     this.#clock = options.clock
+    this.#utcOffsetMs = options.utcOffsetMs ?? 0
     const prefix = Buffer.alloc(options.address.length + 6)
     options.address.copy(prefix)
     prefix.writeUInt16BE(options.pid & 0xffff, options.address.length)
@@ -58,12 +65,31 @@ export class UniqKeyGenerator {
     return this.#prefix + hex(nowMs - this.#monthStartMs, 8) + hex(this.#counter, 4)
   }
 
-  /** Java counts from the first of the month in local time. */
   #enterMonth(nowMs: number): void {
-    const now = new Date(nowMs)
-    this.#monthStartMs = new Date(now.getFullYear(), now.getMonth(), 1).getTime()
-    this.#nextMonthMs = new Date(now.getFullYear(), now.getMonth() + 1, 1).getTime()
+    const localDay = Math.floor((nowMs + this.#utcOffsetMs) / DAY_MS)
+    const { dayOfMonth, daysInMonth } = monthOfDay(localDay)
+    this.#monthStartMs = (localDay - dayOfMonth) * DAY_MS - this.#utcOffsetMs
+    this.#nextMonthMs = this.#monthStartMs + daysInMonth * DAY_MS
   }
+}
+
+/** @param day days since 1970-01-01. @returns the day within its month, from 0, and how many that month has. */
+function monthOfDay(day: number): { dayOfMonth: number; daysInMonth: number } {
+  let year = 1970
+  let rest = day
+  for (let days = daysInYear(year); rest >= days; days = daysInYear(year)) {
+    rest -= days
+    year++
+  }
+  for (let month = 0; ; month++) {
+    const daysInMonth = month === 1 ? daysInYear(year) - 337 : (MONTH_DAYS[month] ?? 31)
+    if (rest < daysInMonth) return { dayOfMonth: rest, daysInMonth }
+    rest -= daysInMonth
+  }
+}
+
+function daysInYear(year: number): number {
+  return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 366 : 365
 }
 
 function hex(value: number, digits: number): string {

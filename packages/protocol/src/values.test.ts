@@ -101,15 +101,28 @@ describe('unique keys', () => {
     expect(ours).toMatch(/^[0-9A-F]+$/)
   })
   it('differ within a millisecond and count the milliseconds of the month', () => {
-    let nowMs = new Date(2026, 2, 1, 0, 0, 5).getTime()
+    const utcOffsetMs = 8 * 3_600_000
+    let nowMs = Date.UTC(2026, 2, 1, 0, 0, 5) - utcOffsetMs
     const clock = { nowMs: () => nowMs, monotonicMs: () => 0, after: () => () => {}, defer: () => {} }
-    const keys = new UniqKeyGenerator({ address: Buffer.from([10, 0, 0, 1]), pid: 7, instance: 9, clock })
+    const keys = new UniqKeyGenerator({ address: Buffer.from([10, 0, 0, 1]), pid: 7, instance: 9, clock, utcOffsetMs })
     expect(new Set(Array.from({ length: 1000 }, () => keys.next())).size).toBe(1000)
     expect(keys.next().slice(20, 28)).toBe('00001388')
-    nowMs = new Date(2026, 3, 1).getTime() + 1
+    nowMs = Date.UTC(2026, 3, 1) + 1 - utcOffsetMs
     expect(keys.next().slice(20, 28)).toBe('00000001')
-    nowMs = new Date(2026, 2, 1).getTime() + 2
+    nowMs = Date.UTC(2026, 2, 1) + 2 - utcOffsetMs
     expect(keys.next().slice(20, 28)).toBe('00000002')
+  })
+  it('know every month', () => {
+    let nowMs = 0
+    const clock = { nowMs: () => nowMs, monotonicMs: () => 0, after: () => () => {}, defer: () => {} }
+    const keys = new UniqKeyGenerator({ address: Buffer.from([10, 0, 0, 1]), pid: 7, instance: 9, clock })
+    for (let month = 0; month < 12 * 140; month++) {
+      nowMs = Date.UTC(1970, month + 1, 1) - 1
+      const sinceStart = nowMs - Date.UTC(1970, month, 1)
+      expect(Number.parseInt(keys.next().slice(20, 28), 16)).toBe(sinceStart)
+      nowMs++
+      expect(keys.next().slice(20, 28)).toBe('00000000')
+    }
   })
 })
 

@@ -82,7 +82,7 @@ export class RemotingClient {
   close(): void {
     this.#isClosed = true
     const reason = new RemotingError('the client is closed', { code: 'CLOSED' })
-    for (const connection of [...this.#connections.values()]) connection.close(reason)
+    for (const connection of this.#connections.values()) connection.close(reason)
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -176,7 +176,7 @@ function decodeExtFields(value: unknown): ExtFields | undefined {
 }
 
 function asText(value: unknown): string {
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
 function decodeBinaryHeader(bytes: Buffer, at: number, end: number): RemotingCommand {

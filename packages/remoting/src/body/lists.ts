@@ -36,5 +36,5 @@ export function encodeKvTable(table: ReadonlyMap<string, string>): Buffer {
 /** @throws RemotingError `BAD_BODY`. */
 export function decodeKvTable(body: Buffer): Map<string, string> {
   const entries = asEntries(parseObject(body, 'a table')['table'], 'table')
-  return new Map(entries.map(([key, value]) => [String(key), asText(value, 'a value')]))
+  return new Map(entries.map(([key, value]) => [key, asText(value, 'a value')]))
 }

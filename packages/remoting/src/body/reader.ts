@@ -24,10 +24,9 @@ export function asArray(value: DialectValue | undefined, what: string): DialectV
   return value
 }
 
-/** @returns the pairs of a table, whatever its keys; none when it is absent. */
-export function asEntries(value: DialectValue | undefined, what: string): [DialectValue, DialectValue][] {
-  if (value === undefined || value === null) return []
-  return value instanceof Map ? [...value] : Object.entries(asObject(value, what))
+/** @returns the pairs of a table whose keys are texts or numbers; none when it is absent. */
+export function asEntries(value: DialectValue | undefined, what: string): [string, DialectValue][] {
+  return value === undefined || value === null ? [] : Object.entries(asObject(value, what))
 }
 
 export function asText(value: DialectValue | undefined, what: string): string {

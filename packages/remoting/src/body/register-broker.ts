@@ -13,7 +13,7 @@ import { deflateSync, inflateSync } from 'node:zlib'
 import { badBody } from '../errors.ts'
 import { dataVersionText, readDataVersion } from './data-version.ts'
 import { parseDialect } from './dialect.ts'
-import { asObject, parseObject, texts } from './reader.ts'
+import { asObject, asText, parseObject, texts } from './reader.ts'
 import {
   readTopicConfigTable,
   type TopicConfig,
@@ -114,7 +114,7 @@ function readTopicLine(line: string): TopicConfig {
   })
   if (attributes.length > 0) {
     for (const [key, value] of Object.entries(asObject(parseDialect(attributes.join(' ')), 'attributes'))) {
-      config.attributes[key] = String(value)
+      config.attributes[key] = asText(value, 'an attribute')
     }
   }
   return config

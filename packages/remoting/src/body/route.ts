@@ -61,7 +61,7 @@ export function decodeTopicRouteData(body: Buffer): TopicRouteData {
   const orderTopicConf = textOr(object['orderTopicConf'], undefined, 'orderTopicConf')
   const filterServerTable = new Map<string, string[]>()
   for (const [address, list] of asEntries(object['filterServerTable'], 'filterServerTable')) {
-    filterServerTable.set(String(address), texts(list, 'filter servers'))
+    filterServerTable.set(address, texts(list, 'filter servers'))
   }
   return {
     ...(orderTopicConf === undefined ? {} : { orderTopicConf }),
@@ -86,10 +86,10 @@ export function decodeClusterInfo(body: Buffer): ClusterInfo {
   const object = parseObject(body, 'cluster info')
   const info: ClusterInfo = { brokerAddrTable: new Map(), clusterAddrTable: new Map() }
   for (const [name, value] of asEntries(object['brokerAddrTable'], 'brokerAddrTable')) {
-    info.brokerAddrTable.set(String(name), readBrokerData(value))
+    info.brokerAddrTable.set(name, readBrokerData(value))
   }
   for (const [name, value] of asEntries(object['clusterAddrTable'], 'clusterAddrTable')) {
-    info.clusterAddrTable.set(String(name), texts(value, 'broker names'))
+    info.clusterAddrTable.set(name, texts(value, 'broker names'))
   }
   return info
 }
@@ -150,7 +150,7 @@ function readBrokerData(value: DialectValue): BrokerData {
 function readBrokerAddrs(value: DialectValue | undefined): Map<number, string> {
   const addresses = new Map<number, string>()
   for (const [id, address] of asEntries(value, 'brokerAddrs')) {
-    addresses.set(numberOr(Number(String(id)), 0, 'a broker id'), asText(address, 'a broker address'))
+    addresses.set(numberOr(Number(id), 0, 'a broker id'), asText(address, 'a broker address'))
   }
   return addresses
 }

@@ -38,7 +38,7 @@ export function readTopicConfig(value: DialectValue | undefined, name?: string):
   const object = asObject(value, 'a topic')
   const attributes: Record<string, string> = {}
   for (const [key, attribute] of asEntries(object['attributes'], 'attributes')) {
-    attributes[String(key)] = asText(attribute, 'an attribute')
+    attributes[key] = asText(attribute, 'an attribute')
   }
   return {
     topicName: textOr(object['topicName'], name, 'topicName') ?? asText(undefined, 'topicName'),
@@ -70,7 +70,7 @@ export function topicConfigText(config: TopicConfig): string {
 export function readTopicConfigTable(object: DialectObject): TopicConfigTable {
   const topics = new Map<string, TopicConfig>()
   for (const [name, value] of asEntries(object['topicConfigTable'], 'topicConfigTable')) {
-    const config = readTopicConfig(value, String(name))
+    const config = readTopicConfig(value, name)
     topics.set(config.topicName, config)
   }
   return { dataVersion: readDataVersion(object['dataVersion']), topics }

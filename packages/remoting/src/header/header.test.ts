@@ -33,10 +33,10 @@ for (const [name, declaration] of Object.entries(modules) as [string, unknown][]
   if (!(declaration instanceof Header)) continue
   ;(name.endsWith('Response') ? responses : requests).set(declaration.code, declaration as Header<HeaderFields>)
 }
-requests.set(RequestCode.SEND_BATCH_MESSAGE, send.SendMessageRequestV2 as unknown as Header<HeaderFields>)
-requests.set(RequestCode.SEND_REPLY_MESSAGE_V2, send.SendMessageRequestV2 as unknown as Header<HeaderFields>)
-responses.set(RequestCode.SEND_MESSAGE_V2, send.SendMessageResponse as unknown as Header<HeaderFields>)
-responses.set(RequestCode.SEND_BATCH_MESSAGE, send.SendMessageResponse as unknown as Header<HeaderFields>)
+requests.set(RequestCode.SEND_BATCH_MESSAGE, send.SendMessageRequestV2)
+requests.set(RequestCode.SEND_REPLY_MESSAGE_V2, send.SendMessageRequestV2)
+responses.set(RequestCode.SEND_MESSAGE_V2, send.SendMessageResponse)
+responses.set(RequestCode.SEND_BATCH_MESSAGE, send.SendMessageResponse)
 
 /** Answers that carry the header although they are no success. */
 const WITH_HEADER: readonly number[] = [

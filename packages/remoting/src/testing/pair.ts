@@ -4,9 +4,9 @@ import { once } from 'node:events'
 
 export interface RawClient {
   socket: Socket
-  received(): Buffer
+  received: () => Buffer
   /** How much was received, without joining it. */
-  receivedBytes(): number
+  receivedBytes: () => number
   closed: Promise<void>
 }
 
