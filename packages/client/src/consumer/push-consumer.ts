@@ -39,7 +39,7 @@ import { ALL_TAGS, subscriptionData } from './subscription.ts'
 const REBALANCE_PERIOD_MS = 20_000
 const PERSIST_PERIOD_MS = 5_000
 /** After a rebalance that could not be finished; doubles up to the period. */
-const REBALANCE_SOON_MS = 500
+const REBALANCE_SOON_MS = 100
 const MEMBERS_TIMEOUT_MS = 3_000
 
 export interface PushConsumerOptions extends ClientOptions {
@@ -235,9 +235,9 @@ export class PushConsumer {
       if (this.#state !== 'STARTED') return
       if (!(await this.#rebalanceTopic(topic))) isComplete = false
     }
-    this.#soonMs = isComplete ? REBALANCE_SOON_MS : Math.min(this.#soonMs * 2, REBALANCE_PERIOD_MS)
     if (this.#state !== 'STARTED') return
     const waitMs = isComplete ? REBALANCE_PERIOD_MS : this.#soonMs
+    this.#soonMs = isComplete ? REBALANCE_SOON_MS : Math.min(this.#soonMs * 2, REBALANCE_PERIOD_MS)
     this.#cancelRebalance = this.#core.clock.after(waitMs, () => this.#wantRebalance())
   }
 
