@@ -8,7 +8,7 @@ import { DEFAULT_MESSAGE_DELAY_LEVEL, parseDelayLevels } from '@dledger-ts/proto
 import type { CommittedEntry } from '@dledger-ts/dledger'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { MemoryMetadata } from './metadata/memory-metadata.ts'
-import { filesBelow, flush, load, makeCore, TempDirectory } from './testing/fixture.ts'
+import { close, filesBelow, flush, load, makeCore, TempDirectory } from './testing/fixture.ts'
 import { ManualClock } from './testing/manual-clock.ts'
 
 const vectors = new URL('../../../test/vectors/dledger-store/', import.meta.url)
@@ -44,7 +44,7 @@ test('applying the records that Apache stored yields the ConsumeQueue files that
   })
   core.machine.apply(entries)
   await flush(core, entries.length - 1)
-  core.closeSync()
+  await close(core)
   const theirs = filesBelow(path.join(temp.path, 'store/consumequeue'))
   expect(theirs.size).toBe(16)
   expect(filesBelow(path.join(temp.path, 'ours/consumequeue'))).toEqual(theirs)

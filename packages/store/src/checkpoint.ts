@@ -104,7 +104,13 @@ export class Checkpointer {
     this.#run(true)
   }
 
-  /** No checkpoint begins after this. */
+  /** Calls back when no checkpoint is under way; the files may be closed then. */
+  whenIdle(callback: () => void): void {
+    if (this.#running) this.#waiters.push(callback)
+    else callback()
+  }
+
+  /** No checkpoint begins by itself after this. */
   stop(): void {
     this.#closed = true
     this.#cancelTimer?.()

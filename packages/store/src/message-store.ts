@@ -83,8 +83,7 @@ export class MessageStore implements MessageStoreApi {
       const log = await DLedger.open({ ...logOptions(options), stateMachine: machine, controlEnvelope: envelope })
       return new MessageStore(options, core, log, metadata)
     } catch (error) {
-      core?.stop()
-      core?.closeSync()
+      await closed(core)
       await settled((callback) => metadata.close(callback))
       throw error instanceof DLedgerError ? storeErrorOf(error) : error
     }
@@ -351,7 +350,7 @@ export class MessageStore implements MessageStoreApi {
       const { appliedIndex } = this.#core.machine
       await attempt(() => settled((callback) => this.#core.flush(appliedIndex, callback)))
     }
-    this.#core.closeSync()
+    await closed(this.#core)
     await attempt(() => settled((callback) => this.#metadata.close(callback)))
     if (failure !== null) throw failure instanceof DLedgerError ? storeErrorOf(failure) : failure
   }
@@ -411,6 +410,13 @@ function checkGroup(group: SubscriptionGroupConfig): void {
     ? groupNameError(group.groupName)
     : 'a group has all fields of a SubscriptionGroupConfig'
   if (what !== undefined) throw new StoreError(what, { code: 'INVALID', what })
+}
+
+function closed(core: StoreCore | null): Promise<void> {
+  return new Promise((resolve) => {
+    if (core === null) resolve()
+    else core.close(resolve)
+  })
 }
 
 /** A callback as a promise. */

@@ -96,9 +96,16 @@ export class MessageReader {
       return callback(null, without('OFFSET_OVERFLOW_BADLY', maxOffset, minOffset, maxOffset))
     }
     const scanCount = Math.max(SCAN_COUNT_MIN, Math.min(request.maxCount, GET_COUNT_MAX))
-    this.entries(queue, queueOffset, scanCount, (error, entries) => {
+    const scan = new Scan(request, queue, Math.min(queueOffset + scanCount, maxOffset))
+    this.#scan(scan, (error) => {
       if (error !== null) return callback(error, null)
-      this.#select(request, queue, entries as QueueEntries, callback)
+      const { wanted, next } = scan
+      if (wanted.count === 0) return callback(null, without('NO_MATCHED_MESSAGE', next, minOffset, maxOffset))
+      this.#fetch(wanted, (fetchError) => {
+        if (fetchError !== null) return callback(fetchError, null)
+        const { records, bytes: recordBytes } = wanted
+        callback(null, { status: 'FOUND', nextBeginOffset: next, minOffset, maxOffset, records, recordBytes })
+      })
     })
   }
 
@@ -171,31 +178,12 @@ export class MessageReader {
 
   // ------------------------------------------------------------------------------------------------ one request
 
-  #select(request: GetRequest, queue: ConsumeQueue, entries: QueueEntries, callback: GetCallback): void {
-    const { tagFilter } = request
-    const maxCount = Math.min(Math.max(1, request.maxCount), GET_COUNT_MAX)
-    const maxBytes = Math.min(request.maxBytes, GET_BYTES_MAX)
-    const wanted = new Wanted(queue)
-    let next = entries.from
-    for (; next < entries.to; next++) {
-      if (wanted.count >= maxCount) break
-      if (tagFilter !== null && !tagFilter.has(entries.tagsCodeAt(next) | 0)) continue
-      const size = entries.sizeAt(next)
-      if (wanted.count > 0 && wanted.bytes + size > maxBytes) break
-      wanted.add(next, entries.physicalOffsetAt(next), size)
-    }
-    const { minOffset, nextOffset: maxOffset } = queue
-    if (wanted.count === 0) return callback(null, without('NO_MATCHED_MESSAGE', next, minOffset, maxOffset))
-    this.#fetch(wanted, (error) => {
-      if (error !== null) return callback(error, null)
-      callback(null, {
-        status: 'FOUND',
-        nextBeginOffset: next,
-        minOffset,
-        maxOffset,
-        records: wanted.records,
-        recordBytes: wanted.bytes,
-      })
+  /** Examines entries, which may lie in several files and in memory, until the scan is done. */
+  #scan(scan: Scan, callback: (error: StoreError | null) => void): void {
+    this.entries(scan.queue, scan.next, scan.end - scan.next, (error, entries) => {
+      if (error !== null) return callback(error)
+      if (scan.examine(entries as QueueEntries)) callback(null)
+      else this.#scan(scan, callback)
     })
   }
 
@@ -271,6 +259,44 @@ export class MessageReader {
         else resolve(bytes)
       })
     })
+  }
+}
+
+/** The examination of one queue for one request. */
+class Scan {
+  readonly queue: ConsumeQueue
+  readonly wanted: Wanted
+  /** Not examined from here on. */
+  next: number
+  /** Not to be examined from here on. */
+  readonly end: number
+  readonly #tagFilter: ReadonlySet<number> | null
+  readonly #maxCount: number
+  readonly #maxBytes: number
+
+  constructor(request: GetRequest, queue: ConsumeQueue, end: number) {
+    this.queue = queue
+    this.wanted = new Wanted(queue)
+    this.next = request.queueOffset
+    this.end = end
+    this.#tagFilter = request.tagFilter
+    this.#maxCount = Math.min(Math.max(1, request.maxCount), GET_COUNT_MAX)
+    this.#maxBytes = Math.min(request.maxBytes, GET_BYTES_MAX)
+  }
+
+  /** Examines entries from `next` on. @returns whether the scan is done. Hot. */
+  examine(entries: QueueEntries): boolean {
+    const { wanted } = this
+    const filter = this.#tagFilter
+    const end = Math.min(this.end, entries.to)
+    for (; this.next < end; this.next++) {
+      if (wanted.count >= this.#maxCount) return true
+      if (filter !== null && !filter.has(entries.tagsCodeAt(this.next) | 0)) continue
+      const size = entries.sizeAt(this.next)
+      if (wanted.count > 0 && wanted.bytes + size > this.#maxBytes) return true
+      wanted.add(this.next, entries.physicalOffsetAt(this.next), size)
+    }
+    return this.next >= this.end
   }
 }
 

@@ -126,9 +126,13 @@ export class StoreCore {
     this.machine.roleChanged({ role: 'FOLLOWER', term: this.machine.role.term, leader: null, ready: false })
   }
 
-  /** After the last flush. The metadata store is its opener's to close. */
-  closeSync(): void {
-    this.#files.closeSync()
+  /** Ends what a leader does, waits for a checkpoint under way, closes the files. The metadata store is its opener's to close. */
+  close(callback: () => void): void {
+    this.stop()
+    this.#checkpointer.whenIdle(() => {
+      this.#files.closeSync()
+      callback()
+    })
   }
 
   checkInvariants(): void {

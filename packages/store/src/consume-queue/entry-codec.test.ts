@@ -15,8 +15,13 @@ const rows = [
   },
   {
     name: 'a negative hash, sign-extended',
-    hex: '00000000000100300000007bffffffff80000000',
-    entry: { physicalOffset: 65_584, size: 123, tagsCode: -2_147_483_648 },
+    hex: '0000000000000a24000000e3ffffffffc1954050',
+    entry: { physicalOffset: 2_596, size: 227, tagsCode: -1_047_183_280 },
+  },
+  {
+    name: 'the due time of a delayed message',
+    hex: '0000000000000fd200000143000001a1fbc27f14',
+    entry: { physicalOffset: 4_050, size: 323, tagsCode: 1_795_225_190_164 },
   },
 ]
 

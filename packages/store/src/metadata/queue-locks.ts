@@ -17,6 +17,8 @@ import type { ChangeProposer } from './change-proposals.ts'
 
 /** Apache's RebalanceLockManager: rocketmq.broker.rebalance.lockMaxLiveTime. */
 const LOCK_EXPIRY_MS = 60_000
+/** In the place of a client id, which is never empty. */
+const FREED = ''
 /** Locks of one group of clients at most in one request. */
 const QUEUES_PER_REQUEST_MAX = 10_000
 
@@ -31,7 +33,7 @@ export class QueueLocks {
   readonly #options: QueueLocksOptions
   /** Monotonic time of the last renewal seen by this leader. */
   readonly #renewedAtMs = new Map<string, number>()
-  /** Proposed and not applied: who will hold the queue. */
+  /** Proposed and not applied: who will hold the queue, or FREED. */
   readonly #granting = new Map<string, string>()
   #ledSinceMs = 0
   #epoch = -1
@@ -56,6 +58,7 @@ export class QueueLocks {
         this.#renewedAtMs.set(key, nowMs)
       } else if (
         holder === undefined ||
+        holder === FREED ||
         holder === clientId ||
         (!this.#granting.has(key) && this.#isExpired(key, nowMs))
       ) {
@@ -100,8 +103,13 @@ export class QueueLocks {
       for (const queue of wanted) this.#renewedAtMs.set(keyOf(group, queue), nowMs)
       this.#arm(LOCK_EXPIRY_MS)
     } finally {
-      if (this.#epoch === epoch) for (const queue of wanted) this.#granting.delete(keyOf(group, queue))
+      if (this.#epoch === epoch) for (const queue of wanted) this.#granted(keyOf(group, queue), clientId)
     }
+  }
+
+  /** The proposal's outcome is known; a later proposal for the same queue goes on counting. */
+  #granted(key: string, clientId: string): void {
+    if (this.#granting.get(key) === clientId) this.#granting.delete(key)
   }
 
   #holder(group: string, { topic, queueId }: QueueKey): string | undefined {
@@ -139,10 +147,10 @@ export class QueueLocks {
     const epoch = this.#epoch
     for (const [group, topic, queueId] of rows) this.#renewedAtMs.delete(keyOf(group, { topic, queueId }))
     // Between here and its apply nobody may take the old holder's renewal for a success.
-    for (const [group, topic, queueId] of rows) this.#granting.set(keyOf(group, { topic, queueId }), '')
+    for (const [group, topic, queueId] of rows) this.#granting.set(keyOf(group, { topic, queueId }), FREED)
     this.#options.changes.proposeWith({ kind: 'queueLocks', locks: rows }, (error) => {
       if (this.#epoch !== epoch) return
-      for (const [group, topic, queueId] of rows) this.#granting.delete(keyOf(group, { topic, queueId }))
+      for (const [group, topic, queueId] of rows) this.#granted(keyOf(group, { topic, queueId }), FREED)
       if (error === null) return
       this.#options.logger.warn({ err: error, locks: rows.length }, 'expired locks were not freed')
       // They count as renewed when this leader began: expired already.

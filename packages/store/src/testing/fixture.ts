@@ -112,6 +112,10 @@ export function flush(core: StoreCore, durableIndex: number): Promise<void> {
   })
 }
 
+export function close(core: StoreCore): Promise<void> {
+  return new Promise((resolve) => core.close(resolve))
+}
+
 /** Everything that applying yields, as plain values; older queue entries are read from the files below `directory`. */
 export function stateOf(machine: StoreMachine, directory: string, consumeQueueFileBytes = 60): unknown {
   const files = new QueueFiles({

@@ -56,6 +56,19 @@ export class ManualClock implements Clock {
   }
 }
 
+/** Waits for a promise that needs time to pass. */
+export async function passing<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
+  let isSettled = false
+  const settled = promise.finally(() => {
+    isSettled = true
+  })
+  while (!isSettled) {
+    await new Promise((resolve) => setImmediate(resolve))
+    if (!isSettled) clock.advance(1)
+  }
+  return settled
+}
+
 /** Lets everything that is ready run, many passes of the event loop. */
 export async function passes(count = 20): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve))
