@@ -120,7 +120,7 @@ describe('a producer', () => {
     async (code) => {
       const a = await cluster.addBroker('a')
       const b = await cluster.addBroker('b')
-      cluster.addTopic({ name: 'T', queues: 1 })
+      cluster.addTopic({ name: 'T', queues: 4 })
       cluster.setMembers('a', [a])
       cluster.setMembers('b', [b])
       let refusals = 0
