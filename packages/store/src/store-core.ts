@@ -126,6 +126,11 @@ export class StoreCore {
     this.machine.roleChanged({ role: 'FOLLOWER', term: this.machine.role.term, leader: null, ready: false })
   }
 
+  /** Calls back when no checkpoint is under way. */
+  whenIdle(callback: () => void): void {
+    this.#checkpointer.whenIdle(callback)
+  }
+
   /** Ends what a leader does, waits for a checkpoint under way, closes the files. The metadata store is its opener's to close. */
   close(callback: () => void): void {
     this.stop()

@@ -1,0 +1,78 @@
+/**
+ * A log in memory for one core at a time: it gives places in order, commits when told, and refuses or loses what it is told to.
+ */
+import { type CommittedEntry, DLedgerError, type Proposal } from '@dledger-ts/dledger'
+import type { AttachedLog, StoreCore } from '../store-core.ts'
+
+export class MemoryLog implements AttachedLog {
+  readonly entries: CommittedEntry[] = []
+  /** Whether the n-th proposal since this log was made is refused. */
+  refuses: (n: number) => boolean = () => false
+  #core: StoreCore | null = null
+  #term = 0
+  #proposed = 0
+  #pos = 0
+  #waiting: { entry: CommittedEntry; proposal: Proposal }[] = []
+
+  /** Makes a loaded core the leader of a new term; what another one had under way is in the log or not, as it was committed. */
+  lead(core: StoreCore): void {
+    this.#core = core
+    this.#waiting = []
+    this.#term++
+    const known = this.entries.slice(core.machine.appliedIndex + 1)
+    if (known.length > 0) core.machine.apply(known)
+    core.attach(this, null)
+    core.machine.roleChanged({ role: 'LEADER', term: this.#term, leader: 'n0', ready: true })
+  }
+
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  propose(proposal: Proposal): void {
+    const n = this.#proposed++
+    if (this.refuses(n)) {
+      setImmediate(() => proposal.failed(new DLedgerError('refused', { code: 'BUSY', uncommittedBytes: 0 })))
+      return
+    }
+    // As the driver: places are given at the end of the pass, so a refusal is told after the others have theirs.
+    setImmediate(() => {
+      const body = Buffer.alloc(proposal.bodyBytes)
+      const index = this.entries.length + this.#waiting.length
+      const entry: CommittedEntry = { index, term: this.#term, pos: this.#pos, kind: 'data', body }
+      this.#pos += 48 + body.length
+      proposal.encodeBody(body, 0, entry)
+      this.#waiting.push({ entry, proposal })
+    })
+  }
+
+  /** Commits the oldest `count` entries and applies them. */
+  commit(count = this.#waiting.length): void {
+    const done = this.#waiting.splice(0, count)
+    if (done.length === 0) return
+    this.entries.push(...done.map(({ entry }) => entry))
+    this.#core?.machine.apply(done.map(({ entry }) => entry))
+    for (const { entry, proposal } of done) proposal.committed(entry)
+  }
+
+  /** The leadership is lost: `kept` of the entries under way survive, nobody learns which. */
+  lose(kept: number): void {
+    const core = this.#core
+    const abandoned = this.#waiting
+    this.#waiting = []
+    this.#core = null
+    for (const { proposal } of abandoned) proposal.failed(new DLedgerError('lost', { code: 'TIMEOUT' }))
+    core?.machine.roleChanged({ role: 'FOLLOWER', term: this.#term, leader: null, ready: false })
+    const survivors = abandoned.slice(0, kept).map(({ entry }) => entry)
+    this.entries.push(...survivors)
+    this.#pos = abandoned[survivors.length]?.entry.pos ?? this.#pos
+  }
+
+  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
+    const entry = this.entries.find(({ pos: at, body }) => at + 48 <= pos && pos + size <= at + 48 + body.length)
+    setImmediate(() => {
+      if (entry === undefined) return callback(new Error(`nothing at ${pos}`), null)
+      callback(null, entry.body.subarray(pos - entry.pos - 48, pos - entry.pos - 48 + size))
+    })
+  }
+}
