@@ -2,7 +2,7 @@
  * A broker at work: everything that exists while its store is open.
  *
  * Keeps:
- *   - while the leadership is handed over, what only a leader does waits for the next one: nothing is refused for it;
+ *   - while the leadership is handed over, what the store refuses for it waits for the next leader, nothing is lost by it;
  *   - name servers hear of a role, a new leader's term and a change of topics at once.
  */
 import type { Clock, Logger, Random } from '@dledger-ts/base'
@@ -68,7 +68,6 @@ export class Serving {
   readonly #unsubscribe: (() => void)[] = []
   #role: BrokerRole | null = null
   #registeredTerm = -1
-  #isHandingOver = false
   #cancelScan: (() => void) | null = null
   #lingerEnded: (() => void) | null = null
 
@@ -79,7 +78,7 @@ export class Serving {
     this.#topics = new TopicTable(config, store)
     this.#consumers = new ConsumerTable((group) => this.#membersChanged(group))
     this.#producers = new ProducerTable()
-    const dispatch = { isLeader: () => this.#isLeader(), logger }
+    const dispatch = { isLeader: () => store.isReady(), logger }
     this.#forwarder = new Forwarder({
       ...dispatch,
       clock,
@@ -173,7 +172,6 @@ export class Serving {
     const { config, logger } = this.#options
     let isHandedOver = false
     if (this.store.isReady()) {
-      this.#isHandingOver = true
       isHandedOver = await this.store.transferLeadership()
       logger.info({ isHandedOver, leader: this.store.status().leader }, 'leadership given away')
     }
@@ -187,10 +185,6 @@ export class Serving {
     this.#cancelScan?.()
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     await this.store.close()
-  }
-
-  #isLeader(): boolean {
-    return !this.#isHandingOver && this.store.isReady()
   }
 
   #roleChanged(status: StoreStatus): void {

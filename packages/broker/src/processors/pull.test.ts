@@ -182,6 +182,26 @@ describe('long polling', () => {
     expect(performance.now() - startMs).toBeGreaterThanOrEqual(299)
   })
 
+  test('a held pull keeps its offset once: what was committed meanwhile stays', async () => {
+    await client.send('x', { b: 'Held' })
+    const pulled = client.pull({
+      topic: 'Held',
+      consumerGroup: 'held',
+      queueOffset: '1',
+      sysFlag: '7',
+      commitOffset: '0',
+      suspendTimeoutMillis: '15000',
+    })
+    while (fixture.broker.store?.consumerOffset('held', 'Held', 0) !== 0) {
+      await client.call(RequestCode.GET_MAX_OFFSET, { topic: 'Held', queueId: '0' })
+    }
+    const ext = { consumerGroup: 'held', topic: 'Held', queueId: '0', commitOffset: '1' }
+    await client.call(RequestCode.UPDATE_CONSUMER_OFFSET, ext)
+    await client.send('y', { b: 'Held' })
+    expect((await pulled).code).toBe(0)
+    expect(fixture.broker.store?.consumerOffset('held', 'Held', 0)).toBe(1)
+  })
+
   test('the offset that comes with a pull is kept', async () => {
     await client.send('x', { b: 'Piggy' })
     await client.pull({ topic: 'Piggy', consumerGroup: 'piggy', sysFlag: '5', commitOffset: '1' })
