@@ -85,7 +85,7 @@ describe('putting', () => {
       physicalOffset: second.physicalOffset,
       storeTimestamp: second.storeTimestamp,
     })
-    expect((await store.messageAt(first.physicalOffset))?.equals(records[0] as Buffer)).toBe(true)
+    expect(await store.messageAt(first.physicalOffset)).toEqual(records[0])
     expect(await store.messageAt(first.physicalOffset + 1)).toBeUndefined()
     expect(await store.messageAt(10_000_000)).toBeUndefined()
     expect(offsetMsgId(HOST, first.physicalOffset)).toMatch(/^[0-9A-F]{32}$/)

@@ -28,20 +28,14 @@ export class LevelMetadata implements MetadataStore {
   }
 
   load(
-    callback: (error: Error | null, entries: readonly { readonly key: string; readonly value: Buffer }[]) => void,
+    tell: (error: Error | null, entries: readonly { readonly key: string; readonly value: Buffer }[]) => void,
   ): void {
-    this.#db
-      .iterator()
-      .all()
-      .then(
-        (all) =>
-          callback(
-            null,
-            all.map(([key, value]) => ({ key, value })),
-          ),
-        (error: unknown) => callback(asError(error), []),
-      )
-      .catch(rethrow)
+    let entries: { key: string; value: Buffer }[] = []
+    const read = async (): Promise<void> => {
+      const all = await this.#db.iterator().all()
+      entries = all.map(([key, value]) => ({ key, value }))
+    }
+    settle(read(), (error) => tell(error, entries))
   }
 
   write(
@@ -67,16 +61,16 @@ export class LevelMetadata implements MetadataStore {
   }
 }
 
-function settle(promise: Promise<unknown>, callback: (error: Error | null) => void): void {
+function settle(promise: Promise<unknown>, tell: (error: Error | null) => void): void {
   promise
     .then(
-      () => callback(null),
-      (error: unknown) => callback(asError(error)),
+      () => tell(null),
+      (error: unknown) => tell(asError(error)),
     )
     .catch(rethrow)
 }
 
-/** What a callback throws is not the promise's business: it is uncaught, as from any other event. */
+/** What a listener throws is not the promise's business: it is uncaught, as from any other event. */
 function rethrow(error: unknown): void {
   process.nextTick(() => {
     throw error

@@ -30,6 +30,12 @@ async function leader(): Promise<StoreCore> {
   return core
 }
 
+function bodyOf(index: number): Buffer {
+  const entry = log.entries[index]
+  if (entry === undefined) throw new Error(`there is no entry ${index}`)
+  return entry.body
+}
+
 function put(core: StoreCore, body: string, properties: string): void {
   core.putter.put(message('T', body, { queueId: 3, properties }), {
     stored: () => {},
@@ -57,7 +63,7 @@ describe('a delayed message', () => {
     put(core, 'later', 'DELAY\x012\x02TAGS\x01a\x02TIMER_DELAY_SEC\x019\x02')
     await passes()
     log.commit()
-    const waiting = decodeRecord(log.entries[0]?.body as Buffer)
+    const waiting = decodeRecord(bodyOf(0))
     expect([waiting.topic, waiting.queueId]).toEqual(['SCHEDULE_TOPIC_XXXX', 1])
     expect(getProperty(waiting.properties, 'REAL_TOPIC')).toBe('T')
     expect(getProperty(waiting.properties, 'TIMER_DELAY_SEC')).toBeUndefined()
@@ -69,7 +75,7 @@ describe('a delayed message', () => {
     clock.advance(1)
     await until(() => log.waiting === 1, 'it is proposed')
     log.commit()
-    const record = decodeRecord(log.entries[1]?.body as Buffer)
+    const record = decodeRecord(bodyOf(1))
     expect([record.topic, record.queueId, record.body.toString()]).toEqual(['T', 3, 'later'])
     for (const [name, value] of [
       ['DELAY', '2'],
@@ -98,12 +104,12 @@ describe('a delayed message', () => {
     await passes()
     log.commit()
     expect(core.machine.metadata.delivered.size).toBe(0)
-    expect(decodeRecord(log.entries[0]?.body as Buffer).properties).toBe('TAGS\x01a\x02')
+    expect(decodeRecord(bodyOf(0)).properties).toBe('TAGS\x01a\x02')
   })
 })
 
 describe('delivery', () => {
-  async function withDelayed(count: number, refuses = (_: number): boolean => false): Promise<StoreCore> {
+  async function withDelayed(count: number, refuses: (n: number) => boolean = () => false): Promise<StoreCore> {
     const core = await leader()
     for (let i = 0; i < count; i++) put(core, `m${i}`, 'DELAY\x011\x02')
     await passes()

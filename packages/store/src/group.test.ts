@@ -1,0 +1,110 @@
+/** Three members over one network: what the leader took is on all of them, and survives it. */
+import { systemClock } from '@dledger-ts/base'
+import { MemoryNetwork, MemoryTransport } from '@dledger-ts/dledger'
+import { recordBody } from '@dledger-ts/protocol'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { MessageStore } from './message-store.ts'
+import { defaultTopicConfig } from './metadata/topic-config.ts'
+import { filesBelow, get, message, TempDirectory } from './testing/fixture.ts'
+import { until } from './testing/manual-clock.ts'
+
+const IDS = ['n0', 'n1', 'n2']
+let temp: TempDirectory
+let network: MemoryNetwork
+const open = new Map<string, MessageStore>()
+beforeEach(() => {
+  temp = new TempDirectory()
+  network = new MemoryNetwork(systemClock)
+})
+afterEach(async () => {
+  await Promise.all([...open.values()].map((store) => store.close()))
+  open.clear()
+  temp.remove()
+})
+
+async function start(self: string): Promise<MessageStore> {
+  const store = await MessageStore.open({
+    dir: `${temp.path}/${self}`,
+    self,
+    group: 'g',
+    peers: IDS.map((id) => ({ id, host: 'memory', port: 1 })),
+    transport: new MemoryTransport({ self, network, clock: systemClock, peers: IDS }),
+    advertised: `${self}.example:10911`,
+    fileBytes: 1024 * 1024,
+    consumeQueueFileBytes: 2000,
+    tickMs: 10,
+    heartbeatMs: 20,
+    electionTimeoutMs: 100,
+    messageDelayLevel: '1s',
+    onFatal: (error) => {
+      throw error
+    },
+  })
+  open.set(self, store)
+  return store
+}
+
+async function leader(): Promise<MessageStore> {
+  const find = (): MessageStore | undefined => [...open.values()].find((store) => store.isReady())
+  await until(() => find() !== undefined, 'there is a leader')
+  return find() as MessageStore
+}
+
+async function bodies(store: MessageStore, topic: string): Promise<string[]> {
+  const { records } = await get(store, { topic, maxCount: 1000, maxBytes: 1024 * 1024 })
+  return records.map((record) => recordBody(record).toString())
+}
+
+async function stop(store: MessageStore): Promise<void> {
+  open.delete(store.status().self)
+  await store.close()
+}
+
+test('messages, topics, offsets and locks are on every member and survive the leader', async () => {
+  await Promise.all(IDS.map(start))
+  const first = await leader()
+  for (let i = 0; i < 20; i++) await first.store(message('T', `m${i}`))
+  await first.putTopic(defaultTopicConfig('T', 4))
+  first.commitConsumerOffset('g', 'T', 0, 12)
+  await first.lockQueues('g', 'client', [{ topic: 'T', queueId: 0 }])
+  const version = first.dataVersion()
+  expect(() => [...open.values()].find((store) => !store.isReady())?.commitConsumerOffset('g', 'T', 0, 1)).toThrow(
+    expect.objectContaining({ code: 'NOT_LEADER' }) as Error,
+  )
+  // Closing flushes the offset that is coalesced, and hands over.
+  await stop(first)
+  const second = await leader()
+  const expected = Array.from({ length: 20 }, (_, i) => `m${i}`)
+  expect(await bodies(second, 'T')).toEqual(expected)
+  expect(second.consumerOffset('g', 'T', 0)).toBe(12)
+  expect(second.topics().get('T')?.writeQueueNums).toBe(4)
+  expect(await second.lockQueues('g', 'other', [{ topic: 'T', queueId: 0 }])).toEqual([])
+  expect(await second.lockQueues('g', 'client', [{ topic: 'T', queueId: 0 }])).toHaveLength(1)
+  expect(second.dataVersion().counter).toBe(version.counter)
+  expect(second.dataVersion().stateVersion).toBeGreaterThan(version.stateVersion)
+  expect((await second.store(message('T', 'more'))).queueOffset).toBe(20)
+
+  const third = await start(first.status().self)
+  await until(() => third.status().appliedIndex === second.status().lastIndex, 'it has caught up')
+  expect(await bodies(third, 'T')).toEqual([...expected, 'more'])
+  expect(third.status()).toMatchObject({ ready: false, leaderAddress: `${second.status().self}.example:10911` })
+  await Promise.all(IDS.map((id) => stop(open.get(id) as MessageStore)))
+  const files = IDS.map((id) => filesBelow(`${temp.path}/${id}/consumequeue`))
+  expect(files[1]).toEqual(files[0])
+  expect(files[2]).toEqual(files[0])
+})
+
+test('delayed messages are delivered once, though the leadership moves while they are due', async () => {
+  await Promise.all(IDS.map(start))
+  const count = 60
+  let store = await leader()
+  for (let i = 0; i < count; i++) await store.store(message('T', `m${i}`, { properties: 'DELAY\x011\x02' }))
+  for (let moves = 0; moves < 3; moves++) {
+    await until(() => (store.maxOffset('T', 0) > moves * 10 ? true : !store.isReady()), 'some are delivered')
+    await store.transferLeadership()
+    store = await leader()
+  }
+  await until(() => store.maxOffset('T', 0) >= count, 'all are delivered')
+  await store.store(message('Other', 'a later entry, so that nothing is under way'))
+  expect(await bodies(store, 'T')).toEqual(Array.from({ length: count }, (_, i) => `m${i}`))
+})
