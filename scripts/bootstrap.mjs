@@ -25,5 +25,6 @@ function run(command, args) {
 
 const installed = join(root, 'node_modules', '.package-lock.json')
 const lock = join(root, 'package-lock.json')
-if (!existsSync(installed) || statSync(lock).mtimeMs > statSync(installed).mtimeMs) run('npm', ['ci', '--loglevel=error'])
+if (!existsSync(installed) || statSync(lock).mtimeMs > statSync(installed).mtimeMs)
+  run('npm', ['ci', '--loglevel=error'])
 run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b'])

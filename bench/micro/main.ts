@@ -62,7 +62,7 @@ const answer = createResponse(ResponseCode.SUCCESS, undefined, {
 })
 codecs
   .add('crc32 of 1 KiB', () => void crc32(body))
-  .add('encode a stored record, 1 KiB body', () => void new RecordDraft(fields).encode(target, 0, place))
+  .add('encode a stored record, 1 KiB body', () => new RecordDraft(fields).encode(target, 0, place))
   .add('decode a send request, 1 KiB body', () => void decodeCommand(frame, 0, frame.length))
   .add('encode a send response', () => void encodeFrames([answer]))
 await codecs.run()

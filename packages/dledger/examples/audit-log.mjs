@@ -14,5 +14,5 @@ const places = await log.append([
 ])
 console.log(`appended ${places.length} entries; the last has index ${places.at(-1).index}`)
 
-for await (const entry of log.entries()) console.log(`${entry.index} ${entry.body}`)
+for await (const entry of log.entries()) console.log(`${entry.index} ${entry.body.toString()}`)
 await log.close()

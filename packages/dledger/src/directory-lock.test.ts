@@ -51,7 +51,8 @@ test.each([
 ] as const)('a lock of $name is stale: not $lives', ({ holder, lives }) => {
   const machine = new Machine()
   const disk = emptyDisk()
-  const former = machine.start(...holder)
+  const [pid, processStart, bootId] = holder
+  const former = machine.start(pid, processStart, bootId)
   lockDirectory(disk, '/m', former)
   if (!lives) machine.end(former)
   const owner = machine.start(12)
