@@ -72,6 +72,8 @@ describe('subscriptions', () => {
     expect(table.group('g')?.subscriptions.get('T')?.expression).toBe('a')
     beat('ch2', 'c2', data(sub('T', 'c', 6)))
     expect(table.group('g')?.subscriptions.get('T')?.expression).toBe('c')
+    beat('ch2', 'c2', data(sub('T', 'd', 6)))
+    expect(table.group('g')?.subscriptions.get('T')?.expression).toBe('d')
   })
 
   test('a topic that appears or disappears is told, a changed expression is not', () => {

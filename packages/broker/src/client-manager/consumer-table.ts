@@ -4,7 +4,7 @@
  * Keeps:
  *   - a group exists here exactly while it has a connection;
  *   - a change of the member list is told once, after the table shows it;
- *   - of two subscriptions to one topic the one with the newer version stays.
+ *   - of two subscriptions to one topic the one with the newer version stays, of equal ones the last.
  * Pure but for the clock values it is given. Source: ConsumerManager, ConsumerGroupInfo.
  */
 import type { Subscription } from './subscription.ts'
@@ -172,7 +172,8 @@ function updateSubscriptions(table: Map<string, Subscription>, given: readonly S
     topics.add(subscription.topic)
     const present = table.get(subscription.topic)
     if (present === undefined) changed = true
-    if (present === undefined || subscription.subVersion > present.subVersion)
+    // Equal counts as newer: the Go client's nanoseconds are beyond 2^53 and all read as the largest number.
+    if (present === undefined || subscription.subVersion >= present.subVersion)
       table.set(subscription.topic, subscription)
   }
   for (const topic of table.keys()) {

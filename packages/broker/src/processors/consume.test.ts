@@ -67,6 +67,21 @@ describe('heartbeats', () => {
     expect((await client.heartbeat({ ...short, heartbeatFingerprint: 78 })).extFields?.['IS_SUB_CHANGE']).toBe('true')
   })
 
+  test('of the Go client, with its codes as texts and its versions in nanoseconds, subscribes', async () => {
+    await client.send('a', { b: 'Gold_GO', i: 'TAGS\u0001TagA\u0002' })
+    await client.send('b', { b: 'Gold_GO', i: 'TAGS\u0001TagB\u0002' })
+    // As client-go v2.1.2 writes it.
+    const body =
+      '{"clientID":"192.0.2.2@pc_GO","producerDataSet":[],"consumerDataSet":[{"groupName":"PushG_GO","consumeType":' +
+      '"CONSUME_PASSIVELY","messageModel":"CLUSTERING","consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET","subscriptionDataSet":' +
+      '[{"classFilterMode":false,"topic":"Gold_GO","subString":"TagA || Tx","tagsSet":["TagA","Tx"],"codeSet":' +
+      '["2598919","2724"],"subVersion":1795225759695973888,"expressionType":"TAG"}],"unitMode":false}]}'
+    expect((await client.call(RequestCode.HEART_BEAT, {}, Buffer.from(body))).code).toBe(0)
+    const ext = { consumerGroup: 'PushG_GO', topic: 'Gold_GO', sysFlag: '2', subVersion: '1795225759695973888' }
+    const records = decodeRecords((await client.pull(ext)).bodyBytes)
+    expect(records.map((record) => record.body.toString())).toEqual(['a'])
+  })
+
   test('a body that is none is answered 1', async () => {
     expect((await client.call(RequestCode.HEART_BEAT, {}, Buffer.from('{"clientID":'))).code).toBe(1)
   })

@@ -85,7 +85,8 @@ export function readSubscriptionData(value: DialectValue | undefined): Subscript
     topic: asText(object['topic'], 'topic'),
     subString: textOr(object['subString'], '*', 'subString'),
     tagsSet: texts(object['tagsSet'], 'tagsSet'),
-    codeSet: asArray(object['codeSet'], 'codeSet').map((code) => numberOr(code, 0, 'codeSet') | 0),
+    // The Go client writes them as texts.
+    codeSet: asArray(object['codeSet'], 'codeSet').map((code) => Number(code) | 0),
     subVersion: numberOr(object['subVersion'], 0, 'subVersion'),
     expressionType: textOr(object['expressionType'], 'TAG', 'expressionType'),
     classFilterMode: booleanOr(object['classFilterMode'], false, 'classFilterMode'),
