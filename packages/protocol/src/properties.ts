@@ -46,17 +46,15 @@ export function encodeProperties(properties: Iterable<readonly [string, string |
 
 /** @returns the value of `name`, or undefined when the block has none by the reading rules. Hot. */
 export function getProperty(text: string, name: string): string | undefined {
-  let before = text.length
-  while (before >= name.length) {
-    const at = findName(text, name, before)
-    if (at < 0) return undefined
+  let found: string | undefined
+  for (let at = findName(text, name, 0); at >= 0; at = findName(text, name, at + 1)) {
     const from = at + name.length + 1
     const valueEnd = text.indexOf(VALUE_END, from)
     const to = valueEnd < 0 ? text.length : valueEnd
-    if (to > from) return text.slice(from, to)
-    before = at
+    // The last of equal names wins, but one without a value is no property.
+    if (to > from) found = text.slice(from, to)
   }
-  return undefined
+  return found
 }
 
 /** Whether the block has a value for `name`. Hot. */
@@ -68,7 +66,7 @@ export function hasProperty(text: string, name: string): boolean {
 export function removeProperty(text: string, name: string): string {
   let rest = text
   for (;;) {
-    const at = findName(rest, name, rest.length)
+    const at = findName(rest, name, 0)
     if (at < 0) return rest
     const valueEnd = rest.indexOf(VALUE_END, at)
     rest = valueEnd < 0 ? rest.slice(0, at) : rest.slice(0, at) + rest.slice(valueEnd + 1)
@@ -104,15 +102,13 @@ function property(name: string, value: string): string {
   return name + NAME_END + value + VALUE_END
 }
 
-/** @returns where the last piece named `name` that begins before `before` begins, or -1. */
-function findName(text: string, name: string, before: number): number {
-  let from = before - 1
-  while (from >= 0) {
-    const at = text.lastIndexOf(name, from)
-    if (at < 0) return -1
+/** @returns where the first piece named `name` that begins at `from` or later begins, or -1. */
+function findName(text: string, name: string, from: number): number {
+  // An empty name would be found everywhere, and names nothing.
+  if (name.length === 0) return -1
+  for (let at = text.indexOf(name, from); at >= 0; at = text.indexOf(name, at + 1)) {
     const startsPiece = at === 0 || text.charCodeAt(at - 1) === VALUE_END_CODE
     if (startsPiece && text.charCodeAt(at + name.length) === NAME_END_CODE) return at
-    from = at - 1
   }
   return -1
 }

@@ -14,7 +14,7 @@
  */
 import { malformedFrame } from './errors.ts'
 import { LANGUAGE_NAMES, OTHER_LANGUAGE } from './language.ts'
-import { utf8Bytes, writeUtf8 } from './text.ts'
+import { quoted, utf8Bytes, writeUtf8 } from './text.ts'
 
 /** What every frame of ours reports: RocketMQ 5.3.3. Clients gate features on it. */
 export const OUR_VERSION = 479
@@ -234,14 +234,14 @@ function encodeJsonHeader(command: RemotingCommand): string {
   let text = `{"code":${command.code}`
   if (command.extFields !== undefined) text += `,"extFields":${encodeJsonExtFields(command.extFields)}`
   text += `,"flag":${command.flag},"language":"${command.language}","opaque":${command.opaque}`
-  if (command.remark !== undefined) text += `,"remark":${JSON.stringify(command.remark)}`
+  if (command.remark !== undefined) text += `,"remark":${quoted(command.remark)}`
   return `${text},"serializeTypeCurrentRPC":"JSON","version":${command.version}}`
 }
 
 function encodeJsonExtFields(fields: ExtFields): string {
   let text = ''
   for (const key in fields) {
-    text += `${text === '' ? '{' : ','}${JSON.stringify(key)}:${JSON.stringify(fields[key])}`
+    text += `${text === '' ? '{' : ','}${quoted(key)}:${quoted(fields[key] as string)}`
   }
   return text === '' ? '{}' : `${text}}`
 }
