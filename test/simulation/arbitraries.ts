@@ -8,7 +8,11 @@ const FAULTY_MS = 6_000
 const FAULTS_MAX = 16
 const REQUESTS_MAX = 50
 
-const atMs = fc.nat(FAULTY_MS)
+/** Every other thing falls near one of a few moments, so that faults and requests often meet. */
+const atMs = fc.oneof(
+  fc.nat(FAULTY_MS),
+  fc.tuple(fc.constantFrom(1_200, 2_400, 3_600, 4_800), fc.nat(120)).map(([moment, later]) => moment + later),
+)
 const member = fc.nat(4)
 /** Short ones are met often, long ones outlast an election. */
 const forMs = fc.oneof(fc.integer({ min: 5, max: 200 }), fc.integer({ min: 200, max: 3_000 }))
@@ -49,6 +53,7 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
   },
   { weight: 2, arbitrary: one('reset', { from: member, to: member }) },
   { weight: 2, arbitrary: one('slowDisk', { member, factor: fc.integer({ min: 5, max: 100 }), forMs }) },
+  { weight: 2, arbitrary: one('slowLeader', { factor: fc.integer({ min: 5, max: 200 }), forMs }) },
   { weight: 2, arbitrary: one('transfer', { to: member }) },
   { weight: 1, arbitrary: one('clockJump', { member, byMs: fc.integer({ min: -100_000, max: 100_000 }) }) },
   {

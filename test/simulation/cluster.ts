@@ -5,17 +5,11 @@
  * One event runs at a time. After each the invariants are checked; the first violation stops everything.
  */
 import { AssertionError, type Logger } from '@dledger-ts/base'
-import {
-  bareEnvelope,
-  type DLedgerError,
-  LogNode,
-  type NodeSettings,
-  type PlantedDriverFault,
-  type PlantedFault,
-} from '@dledger-ts/dledger/internals'
+import { bareEnvelope, type DLedgerError, LogNode, type NodeSettings } from '@dledger-ts/dledger/internals'
 import { Decisions } from './decisions.ts'
 import { Invariants } from './invariants.ts'
 import { Member } from './member.ts'
+import type { PlantedFaults } from './planted.ts'
 import type { Death, Schedule } from './schedule.ts'
 import { settingsOf } from './settings.ts'
 import { EventQueue, SimClock, type SimEvent, US_PER_MS } from './sim-clock.ts'
@@ -32,12 +26,6 @@ const LINGER_AFTER_FAILURE_MS = 30
 const CLOSE_MS_MAX = 20_000
 /** Clocks run up to this much fast or slow. */
 const DRIFT_PER_MILLE_MAX = 20
-
-export interface PlantedFaults {
-  readonly core: ReadonlySet<PlantedFault>
-  readonly driver: ReadonlySet<PlantedDriverFault>
-}
-export const NO_PLANTED_FAULTS: PlantedFaults = { core: new Set(), driver: new Set() }
 
 export class Cluster {
   readonly schedule: Schedule
@@ -82,6 +70,7 @@ export class Cluster {
         if (this.trace.keepsText) this.say(member, `sends ${JSON.stringify(message)}`)
         this.invariants.sent(member, message)
       },
+      onDelivered: (to, message) => this.invariants.delivered(this.members[to] as Member, message),
       beforeSend: (from) => this.#beforeEffect(this.members[from] as Member),
     })
     this.invariants = new Invariants({
@@ -121,12 +110,16 @@ export class Cluster {
     this.trace.say(this.events.nowUs, member.name, what)
   }
 
-  /** The member that leads, of the highest term if several believe so. */
+  /** Those that believe to lead: after a partition there may be several. */
+  leaders(): Member[] {
+    return this.members.filter((member) => member.isUp && member.role?.role === 'LEADER')
+  }
+
+  /** The one of the highest term. */
   leader(): Member | null {
     let found: Member | null = null
-    for (const member of this.members) {
-      if (!member.isUp || member.role?.role !== 'LEADER') continue
-      if (found === null || (found.role?.term ?? 0) < member.role.term) found = member
+    for (const member of this.leaders()) {
+      if (found === null || (found.role?.term ?? 0) < (member.role?.term ?? 0)) found = member
     }
     return found
   }
@@ -231,7 +224,7 @@ export class Cluster {
           member,
           `is ${state.role} of term ${state.term}, leader ${state.leader}${state.ready ? ', ready' : ''}`,
         )
-        if (state.role === 'LEADER') this.invariants.roleChanged(member, state.term)
+        this.invariants.roleChanged(member, state)
       },
       violated: (what) => this.violated(`${member.name}: ${what}`),
     })
@@ -242,6 +235,7 @@ export class Cluster {
         drive: member.drive,
         events: this.events,
         owner: member,
+        planted: this.#planted.disk,
         beforeEffect: () => this.#beforeEffect(member),
       }),
       transport: this.network.transportOf(member.id),

@@ -1,7 +1,7 @@
 /** Runs the schedules of many seeds, and makes a failing one small. */
 import fc from 'fast-check'
 import { schedules, scheduleOf } from './arbitraries.ts'
-import type { PlantedFaults } from './cluster.ts'
+import type { PlantedFaults } from './planted.ts'
 import { runSchedule } from './run.ts'
 import type { Schedule } from './schedule.ts'
 

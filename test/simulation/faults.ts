@@ -21,9 +21,10 @@ export function scheduleRequests(cluster: Cluster): void {
 }
 
 function send(cluster: Cluster, { to, count, bytes }: ClientRequest): void {
-  const member = to < 0 ? cluster.leader() : cluster.members[to % cluster.members.length]
-  if (member === null || member === undefined || !member.isUp) return
-  for (let i = 0; i < count; i++) cluster.propose(member, bytes)
+  const members = to < 0 ? cluster.leaders() : [cluster.members[to % cluster.members.length] as Member]
+  for (const member of members) {
+    for (let i = 0; member.isUp && i < count; i++) cluster.propose(member, bytes)
+  }
 }
 
 class FaultInAction {
@@ -75,6 +76,10 @@ class FaultInAction {
       }
       case 'slowDisk':
         return this.#slowDisk(this.#member(fault.member), fault.factor, fault.forMs)
+      case 'slowLeader': {
+        const leader = cluster.leader()
+        return leader === null ? undefined : this.#slowDisk(leader, fault.factor, fault.forMs)
+      }
       case 'diskError':
         return this.#onUp(this.#member(fault.member), (member) => {
           member.restartAfterErrorMs = fault.downMs

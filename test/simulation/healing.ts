@@ -10,6 +10,8 @@ const ELECTION_TIMEOUTS_MAX = 15
 /** Until a fresh proposal is committed and everybody has everything. */
 const CATCH_UP_MS_MAX = 20_000
 const REPROPOSE_MS = 500
+/** What is settled for so long has no write left that waits behind another. */
+const SETTLED_MS = 200
 
 /** Ends all faults: links work, disks are fast, who is down or stopped by an error is started. */
 export function heal(cluster: Cluster): void {
@@ -37,8 +39,12 @@ export function expectRecovery(cluster: Cluster): void {
   const deadlineMs = cluster.nowMs + CATCH_UP_MS_MAX
   let fresh: ClientProposal | null = null
   let proposedAtMs = Number.NEGATIVE_INFINITY
+  let settledSinceMs = Number.POSITIVE_INFINITY
   cluster.run(deadlineMs, () => {
-    if (fresh?.outcome === 'acknowledged') return isSettled(cluster)
+    if (fresh?.outcome === 'acknowledged') {
+      settledSinceMs = isSettled(cluster) ? Math.min(settledSinceMs, cluster.nowMs) : Number.POSITIVE_INFINITY
+      return cluster.nowMs >= settledSinceMs + SETTLED_MS
+    }
     const leader = readyLeader(cluster)
     if (
       leader !== null &&

@@ -4,7 +4,7 @@
  * Observes from outside: roles and indexes that members report, messages as they leave, what is applied, what proposals are
  * told, and the log as it can be read from each member's simulated drive. Incremental: looks only at what is new.
  */
-import type { CommittedEntry, Message } from '@dledger-ts/dledger/internals'
+import type { CommittedEntry, Message, RoleState } from '@dledger-ts/dledger/internals'
 import { crc32 } from '@dledger-ts/base'
 import type { ImageEntry } from './log-image.ts'
 import type { Member } from './member.ts'
@@ -14,6 +14,8 @@ import type { ClientProposal, Workload } from './workload.ts'
 const NOOP_CHANNEL = 1
 /** (index, term) as one number. */
 const TERMS_MAX = 100_000
+
+type RequestVote = Extract<Message, { type: 'RequestVote' }>
 
 /** What is remembered of a member, some of it across its deaths. */
 interface Seen {
@@ -48,6 +50,10 @@ export class Invariants {
   readonly #seen: Seen[]
   readonly #leaderOfTerm = new Map<number, string>()
   readonly #voteOf = new Map<string, string>()
+  /** Who voted, by term and candidate. */
+  readonly #votesFor = new Map<string, Set<string>>()
+  /** The newest RequestVote of each member. */
+  readonly #campaignOf = new Map<string, RequestVote>()
   readonly #chainAt = new Map<number, number>()
   /** Where the committed configuration entry stands that first names a member's store identity. */
   readonly #boundAt = new Map<string, number>()
@@ -289,7 +295,18 @@ export class Invariants {
 
   // ------------------------------------------------------------------------------------------------ what is said
 
-  roleChanged(member: Member, term: number): void {
+  roleChanged(member: Member, { role, term, ready }: RoleState): void {
+    if (role !== 'LEADER') return
+    const votes = this.#votesFor.get(`${term} ${member.name}`)?.size ?? 0
+    if (votes * 2 <= this.#options.members.length) {
+      this.#violated(`${member.name} leads term ${term} with ${votes} of ${this.#options.members.length} votes (1)`)
+    }
+    if (ready) {
+      this.noticeCommit(member)
+      const applied = this.committed[member.node?.appliedIndex ?? -1]
+      if (applied?.term !== term)
+        this.#violated(`${member.name} is ready in term ${term} with none of its entries applied (15)`)
+    }
     const leader = this.#leaderOfTerm.get(term)
     if (leader === undefined) this.#leaderOfTerm.set(term, member.name)
     else if (leader !== member.name) this.#violated(`${leader} and ${member.name} both lead term ${term} (1)`)
@@ -311,8 +328,14 @@ export class Invariants {
     if (message.type === 'AppendEntries' || message.type === 'Heartbeat') {
       if (message.commitIndex >= this.committed.length) this.#newCommit(member, message.commitIndex)
     }
-    if (message.type === 'RequestVote') this.#vote(member, message, message.from)
-    if (message.type === 'RequestVoteResponse' && message.granted) this.#vote(member, message, message.to)
+    if (message.type === 'RequestVote') {
+      this.#campaignOf.set(member.name, message)
+      this.#vote(member, message, message.from)
+    }
+    if (message.type === 'RequestVoteResponse' && message.granted) {
+      this.#vote(member, message, message.to)
+      this.#voterIsNotNewer(member, message)
+    }
     if (message.type === 'AppendEntriesResponse' && message.success && message.matchIndex >= 0) {
       this.#acknowledges(member, message)
     }
@@ -324,6 +347,9 @@ export class Invariants {
     if (known === undefined) this.#voteOf.set(key, candidate)
     else if (known !== candidate)
       this.#violated(`store ${storeId} voted for ${known} and ${candidate} in term ${term} (8)`)
+    const votes = this.#votesFor.get(`${term} ${candidate}`)
+    if (votes === undefined) this.#votesFor.set(`${term} ${candidate}`, new Set([member.name]))
+    else votes.add(member.name)
     const durable = member.durableVote.read()
     if (durable.term < term || (durable.term === term && durable.votedFor !== candidate)) {
       this.#violated(
@@ -333,6 +359,48 @@ export class Invariants {
     }
   }
 
+  /** A vote goes to a log that is at least as new as the voter's: what makes committed entries stay (4). */
+  #voterIsNotNewer(member: Member, vote: Message): void {
+    const campaign = this.#campaignOf.get(vote.to)
+    const own = member.node?.raft.status()
+    // Entries of the voted term may have come since; without them the log is what it was.
+    if (campaign === undefined || campaign.term !== vote.term || own === undefined || own.lastTerm >= vote.term) return
+    if (
+      own.lastTerm > campaign.lastTerm ||
+      (own.lastTerm === campaign.lastTerm && own.lastIndex > campaign.lastIndex)
+    ) {
+      this.#violated(
+        `${member.name}, whose log ends with ${own.lastIndex} of term ${own.lastTerm}, voted for ${vote.to}, ` +
+          `whose log ends with ${campaign.lastIndex} of term ${campaign.lastTerm} (4)`,
+      )
+    }
+  }
+
+  /** A member that hears of a higher term from a leader, or in an answer, is in that term at once (10). */
+  delivered(member: Member, message: Message): void {
+    const node = member.node
+    if (node === null || !member.isUp || member.wiped || message.term <= node.role.term) return
+    if (message.storeId !== this.#storeIdOf(message.from)) return
+    switch (message.type) {
+      case 'AppendEntries':
+      case 'AppendEntriesResponse':
+      case 'Heartbeat':
+      case 'HeartbeatResponse': {
+        const { term } = node.raft.status()
+        if (term < message.term) {
+          this.#violated(`${member.name} heard ${message.type} of term ${message.term} and stays in term ${term} (10)`)
+        }
+      }
+    }
+  }
+
+  #storeIdOf(name: string): string | null {
+    const member = this.#options.members.find((one) => one.name === name)
+    return member === undefined || member.wiped || member.node === null || member.life !== 'up'
+      ? null
+      : member.node.status.storeId
+  }
+
   /** What is acknowledged is durable (12), and it is the leader's entry (18). */
   #acknowledges(member: Member, message: Extract<Message, { type: 'AppendEntriesResponse' }>): void {
     const { members } = this.#options
@@ -340,7 +408,9 @@ export class Invariants {
     const entries = this.#promised(member)
     const held = entries[message.matchIndex]
     if (held === undefined) {
-      this.#violated(`${member.name} acknowledged ${message.matchIndex}; durable there: up to ${entries.length - 1} (12)`)
+      this.#violated(
+        `${member.name} acknowledged ${message.matchIndex}; durable there: up to ${entries.length - 1} (12)`,
+      )
       return
     }
     const leader = members.find((one) => one.name === message.to)
@@ -367,7 +437,8 @@ export class Invariants {
     }
     if (entry.kind === 'configuration') {
       const { voters } = JSON.parse(entry.body.toString()) as { voters: { id: string; storeId: string | null }[] }
-      for (const { id, storeId } of voters) if (storeId !== null && !this.#boundAt.has(id)) this.#boundAt.set(id, entry.index)
+      for (const { id, storeId } of voters)
+        if (storeId !== null && !this.#boundAt.has(id)) this.#boundAt.set(id, entry.index)
     }
     if (entry.kind === 'data' && !this.#countedUpTo(entry.index)) {
       this.#options.workload.committedEntry(entry.index, entry.body)

@@ -1,8 +1,9 @@
 /** Runs one schedule: faults, healing, recovery, and for some seeds one last power cut (or kill) of the whole group. */
-import { Cluster, NO_PLANTED_FAULTS, type PlantedFaults } from './cluster.ts'
+import { Cluster } from './cluster.ts'
 import { scheduleFaults, scheduleRequests } from './faults.ts'
 import { checkEqualLogs } from './final-checks.ts'
 import { expectRecovery, heal } from './healing.ts'
+import { NO_PLANTED_FAULTS, type PlantedFaults } from './planted.ts'
 import type { Schedule } from './schedule.ts'
 
 export interface RunResult {

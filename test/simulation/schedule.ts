@@ -73,6 +73,7 @@ export type Fault =
       readonly factor: number
       readonly forMs: number
     }
+  | { readonly kind: 'slowLeader'; readonly atMs: number; readonly factor: number; readonly forMs: number }
   /** The so-many-th operation from then on fails; the machine is started anew `downMs` later. */
   | {
       readonly kind: 'diskError'
@@ -85,7 +86,7 @@ export type Fault =
   | { readonly kind: 'transfer'; readonly atMs: number; readonly to: number }
   | { readonly kind: 'clockJump'; readonly atMs: number; readonly member: number; readonly byMs: number }
 
-/** `count` proposals at once; to that member, or, where it is -1, to whichever says that it leads. */
+/** `count` proposals at once; to that member, or, where it is -1, to all that believe to lead. */
 export interface ClientRequest {
   readonly atMs: number
   readonly to: number

@@ -10,6 +10,7 @@
 import { basename, dirname } from 'node:path'
 import { assert } from '@dledger-ts/base'
 import type { Disk, DiskCallback, DiskFile } from '@dledger-ts/dledger/internals'
+import type { PlantedDiskFault } from './planted.ts'
 import type { EventQueue, Process } from './sim-clock.ts'
 import type { SimDrive, WriteUnderWay } from './sim-drive.ts'
 import type { Inode } from './sim-inode.ts'
@@ -25,6 +26,7 @@ export interface SimDiskOptions {
   readonly drive: SimDrive
   readonly events: EventQueue
   readonly owner: Process
+  readonly planted: ReadonlySet<PlantedDiskFault>
   readonly beforeEffect: () => void
 }
 
@@ -97,6 +99,7 @@ export class SimDisk implements Disk {
     this.#requireDirectory(directory)
     const error = this.#options.drive.errorOf('sync')
     if (error !== null) throw error
+    if (this.#options.planted.has('directory-sync-omitted')) return
     this.#options.drive.syncDirectory(directory)
   }
 
@@ -162,6 +165,7 @@ class SimFile implements DiskFile {
       const bytes = Buffer.concat(buffers)
       if (this.#poison !== null) return this.#poison
       const error = drive.errorOf('write')
+      if (error !== null && this.#options.planted.has('write-error-ignored')) return null
       if (error !== null) {
         this.#poison = error
         const kept = drive.decisions.below('failed write', drive.id, drive.operations++, bytes.length + 1)
@@ -204,7 +208,7 @@ class SimFile implements DiskFile {
         this.#inode.syncFailed(covered)
         return error
       }
-      this.#inode.synced(covered)
+      if (!this.#options.planted.has('file-sync-omitted')) this.#inode.synced(covered)
       return null
     })
   }
@@ -219,6 +223,7 @@ class SimFile implements DiskFile {
     }
     this.#mayWrite()
     this.#orPoison(this.#options.drive.errorOf('write'))
+    if (this.#options.planted.has('cut-bytes-not-zeroed') && bytes.every((byte) => byte === 0)) return
     this.#inode.write(Buffer.from(bytes), at)
   }
 
@@ -234,7 +239,7 @@ class SimFile implements DiskFile {
     const error = this.#options.drive.errorOf('sync')
     if (error !== null) this.#inode.syncFailed(this.#inode.sequence)
     this.#orPoison(error)
-    this.#inode.synced(this.#inode.sequence)
+    if (!this.#options.planted.has('file-sync-omitted')) this.#inode.synced(this.#inode.sequence)
   }
 
   sizeSync(): number {
@@ -246,6 +251,7 @@ class SimFile implements DiskFile {
     this.#effect()
     this.#mayWrite()
     this.#orPoison(this.#options.drive.errorOf('write'))
+    if (this.#options.planted.has('cut-bytes-not-zeroed') && size < this.#inode.cacheBytes) return
     this.#inode.truncate(size)
   }
 

@@ -79,6 +79,8 @@ export interface SimNetworkOptions {
   readonly hosts: readonly { readonly name: MemberId; readonly process: Process }[]
   /** Every message as it is sent, before anything happens to it. */
   readonly onSent: (from: number, message: Message) => void
+  /** Right after the receiver has handled it. */
+  readonly onDelivered: (to: number, message: Message) => void
   /** May end the sending process by throwing. */
   readonly beforeSend: (from: number) => void
 }
@@ -245,6 +247,7 @@ export class SimNetwork {
       return
     }
     listener.handler.message(mail.message, mail.payload === null ? null : Buffer.concat(mail.payload))
+    this.#options.onDelivered(mail.to, mail.message)
   }
 
   #delayUs(link: Link, counter: number, conditions: NetworkConditions): number {

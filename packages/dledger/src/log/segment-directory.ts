@@ -78,6 +78,8 @@ export class SegmentDirectory {
     if (open !== undefined) return open
     if (this.has(start)) return this.file(start)
     if (this.#starts.length === 0) this.#makeDirectory()
+    // Unsynced names may be lost in any order: one at a time, so that a file never outlives the one before it.
+    this.syncDirectorySync()
     const file = new SegmentFile(this.#disk.openSync(this.nameOf(start), { create: true }), start)
     file.truncateSync(this.fileBytes)
     this.#open.set(start, file)

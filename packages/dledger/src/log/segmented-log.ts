@@ -230,6 +230,7 @@ export class SegmentedLog {
     if (this.#failure !== null) {
       pending.allIssued = true
       this.#defer(() => this.#completeAppends())
+      this.#advance(batch)
       return
     }
     const units = Buffer.allocUnsafe(batch.count * INDEX_UNIT_BYTES)
@@ -248,19 +249,24 @@ export class SegmentedLog {
       encodeIndexUnit(units, i * INDEX_UNIT_BYTES, { magic, pos, size, index: batch.firstIndex + i, term })
       if (channelAt(bytes, at) === EntryChannel.CONFIGURATION) this.#configurationIndexes.push(batch.firstIndex + i)
       endPos = pos + size
-      if (i === batch.count - 1) this.#lastChain = chainCrcAt(bytes, at)
       at += size
     }
     this.#writeRun(pending, bytes.subarray(runFrom), endPos - (at - runFrom), false)
     this.#writeUnits(pending, batch.firstIndex, units)
     pending.allIssued = true
     if (pending.writesUnderWay === 0) this.#defer(() => this.#completeAppends()) // No file could be made.
-    if (this.#termRuns.length === 0 || term !== this.#lastTerm)
-      this.#termRuns.push({ firstIndex: batch.firstIndex, term })
-    this.#lastIndex += batch.count
-    this.#lastTerm = term
-    this.#endPos = endPos
+    this.#advance(batch)
     this.#zeroFill.ahead(endPos)
+  }
+
+  /** Also after a failure, which the callback tells: until then whoever appends goes on from here. */
+  #advance({ firstIndex, count, term, positions, sizes, bytes }: EntryBatch): void {
+    if (this.#termRuns.length === 0 || term !== this.#lastTerm) this.#termRuns.push({ firstIndex, term })
+    const lastSize = sizes[count - 1] as number
+    this.#lastIndex += count
+    this.#lastTerm = term
+    this.#lastChain = chainCrcAt(bytes, bytes.length - lastSize)
+    this.#endPos = (positions[count - 1] as number) + lastSize
   }
 
   #assertPlaced({ positions, sizes, bytes }: EntryBatch): void {

@@ -1,0 +1,27 @@
+/** One core's share of `npm run sim:mutants`: looks for one planted fault at a time. */
+import { parentPort } from 'node:worker_threads'
+import { type Failure, noTotals, tryFromSeed } from './explore.ts'
+import { type FaultName, plant } from './planted.ts'
+
+export interface Hunt {
+  readonly fault: FaultName
+  readonly from: number
+  readonly schedulesMax: number
+}
+export interface Hunted {
+  readonly fault: FaultName
+  /** Schedules it took, the one that found it included. */
+  readonly schedules: number
+  readonly failure: Failure | null
+}
+
+parentPort?.on('message', ({ fault, from, schedulesMax }: Hunt) => {
+  const planted = plant(fault)
+  const totals = noTotals()
+  let failure: Failure | null = null
+  for (let seed = from; failure === null && totals.schedules < schedulesMax; seed++) {
+    failure = tryFromSeed(seed, totals, planted)
+  }
+  const hunted: Hunted = { fault, schedules: totals.schedules, failure }
+  parentPort?.postMessage(hunted)
+})

@@ -1,0 +1,51 @@
+/**
+ * Every fault that can be planted, to show that the simulation finds it: in the core, in the driver, and below them, where a
+ * disk that silently does nothing stands for code that forgot to ask it.
+ */
+import { PLANTED_FAULTS, type PlantedDriverFault, type PlantedFault } from '@dledger-ts/dledger/internals'
+
+/** What the simulated disk leaves out, as if nobody had called it. */
+export type PlantedDiskFault =
+  /** fdatasync of a file is never called. */
+  | 'file-sync-omitted'
+  /** A directory is never synced, so new files and names vanish in a power cut. */
+  | 'directory-sync-omitted'
+  /** What a truncation or recovery zeroes is left as it was. */
+  | 'cut-bytes-not-zeroed'
+  /** A failed write reports success. */
+  | 'write-error-ignored'
+
+export interface PlantedFaults {
+  readonly core: ReadonlySet<PlantedFault>
+  readonly driver: ReadonlySet<PlantedDriverFault>
+  readonly disk: ReadonlySet<PlantedDiskFault>
+}
+
+export type FaultName = PlantedFault | PlantedDriverFault | PlantedDiskFault
+
+export const NO_PLANTED_FAULTS: PlantedFaults = { core: new Set(), driver: new Set(), disk: new Set() }
+
+const DRIVER_FAULTS: readonly PlantedDriverFault[] = [
+  'reply-before-hard-state',
+  'durable-before-sync',
+  'sync-error-ignored',
+  'acknowledged-before-commit',
+  'hot-tail-not-truncated',
+]
+const DISK_FAULTS: readonly PlantedDiskFault[] = [
+  'file-sync-omitted',
+  'directory-sync-omitted',
+  'cut-bytes-not-zeroed',
+  'write-error-ignored',
+]
+
+export const ALL_FAULTS: readonly FaultName[] = [...PLANTED_FAULTS, ...DRIVER_FAULTS, ...DISK_FAULTS]
+
+/** One fault alone. */
+export function plant(name: FaultName): PlantedFaults {
+  return {
+    core: new Set(PLANTED_FAULTS.filter((fault) => fault === name)),
+    driver: new Set(DRIVER_FAULTS.filter((fault) => fault === name)),
+    disk: new Set(DISK_FAULTS.filter((fault) => fault === name)),
+  }
+}
