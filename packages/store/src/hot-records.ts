@@ -4,29 +4,37 @@
  * Entries that were applied together usually stand one after another in one buffer of the log. Such a run is kept as it is:
  * one object for many messages, no copy; a record is a slice of it.
  *
- * Keeps: runs ascend and do not overlap; the sum of their bytes (and a charge for each) stays below the bound, oldest dropped
- * first. Relies on the log never changing a buffer that it gave to apply.
+ * Keeps: runs ascend and do not overlap; the memory they hold (whole buffers count, and a charge for each run) stays below the
+ * bound, oldest dropped first. Relies on the log never changing a buffer that it gave to apply.
  */
 import { assert } from '@dledger-ts/base'
 import { ENTRY_HEADER_BYTES } from './log-place.ts'
 
-/** What a run costs beside its bytes. */
+/** What a run costs beside its buffer. */
 const RUN_CHARGE_BYTES = 256
 
 class Run {
   /** Position in the log of the run's first byte. */
   readonly start: number
-  bytes: Buffer
+  /** One after the position of its last byte. */
+  end: number
+  readonly buffer: ArrayBufferLike
+  /** Where the run starts in `buffer`. */
+  readonly at: number
+  readonly chargeBytes: number
 
-  constructor(start: number, bytes: Buffer) {
+  constructor(start: number, record: Buffer, chargeBytes: number) {
     this.start = start
-    this.bytes = bytes
+    this.end = start + record.length
+    this.buffer = record.buffer
+    this.at = record.byteOffset
+    this.chargeBytes = chargeBytes
   }
 }
 
 export class HotRecords {
   readonly #bytesMax: number
-  #runs: Run[] = []
+  #runs: (Run | null)[] = []
   /** Runs before this place of the array are dropped; the array is compacted now and then. */
   #head = 0
   #bytes = 0
@@ -41,30 +49,28 @@ export class HotRecords {
 
   /** Adds the record that starts at `physicalOffset`, above all others. Hot. */
   add(physicalOffset: number, record: Buffer): void {
-    const last = this.#runs.length > this.#head ? this.#runs[this.#runs.length - 1] : undefined
-    if (last !== undefined) {
-      const end = last.start + last.bytes.length
-      assert(physicalOffset >= end, 'records come in log order')
+    const last = this.#runs.length > this.#head ? (this.#runs[this.#runs.length - 1] as Run) : null
+    let chargeBytes = RUN_CHARGE_BYTES
+    if (last === null || last.buffer !== record.buffer) {
+      chargeBytes += record.buffer.byteLength
+    } else if (
       // The next entry's header stands between two records of a run.
-      if (
-        physicalOffset === end + ENTRY_HEADER_BYTES &&
-        record.buffer === last.bytes.buffer &&
-        record.byteOffset === last.bytes.byteOffset + last.bytes.length + ENTRY_HEADER_BYTES
-      ) {
-        const grown = last.bytes.length + ENTRY_HEADER_BYTES + record.length
-        this.#bytes += grown - last.bytes.length
-        last.bytes = Buffer.from(record.buffer, last.bytes.byteOffset, grown)
-        return
-      }
+      physicalOffset === last.end + ENTRY_HEADER_BYTES &&
+      record.byteOffset - last.at === physicalOffset - last.start
+    ) {
+      last.end = physicalOffset + record.length
+      return
     }
-    this.#runs.push(new Run(physicalOffset, record))
-    this.#bytes += record.length + RUN_CHARGE_BYTES
+    assert(last === null || physicalOffset >= last.end, 'records come in log order')
+    this.#runs.push(new Run(physicalOffset, record, chargeBytes))
+    this.#bytes += chargeBytes
   }
 
   /** Drops what is beyond the bound; the newest run stays. */
   shrink(): void {
     while (this.#bytes > this.#bytesMax && this.#head < this.#runs.length - 1) {
-      this.#bytes -= (this.#runs[this.#head] as Run).bytes.length + RUN_CHARGE_BYTES
+      this.#bytes -= (this.#runs[this.#head] as Run).chargeBytes
+      this.#runs[this.#head] = null
       this.#head++
     }
     if (this.#head > 1024 && this.#head * 2 > this.#runs.length) {
@@ -81,11 +87,9 @@ export class HotRecords {
       const middle = (low + high) >> 1
       const run = this.#runs[middle] as Run
       if (physicalOffset < run.start) high = middle - 1
-      else if (physicalOffset >= run.start + run.bytes.length) low = middle + 1
-      else {
-        const at = physicalOffset - run.start
-        return at + size <= run.bytes.length ? run.bytes.subarray(at, at + size) : undefined
-      }
+      else if (physicalOffset >= run.end) low = middle + 1
+      else if (physicalOffset + size > run.end) return undefined
+      else return Buffer.from(run.buffer, run.at + physicalOffset - run.start, size)
     }
     return undefined
   }

@@ -1,12 +1,14 @@
 /** A store of one member on real files: what is put is what is read, before and after a restart, a kill and a rebuild. */
 import fs from 'node:fs'
 import path from 'node:path'
-import { decodeRecords, javaHash, offsetMsgId, recordBody } from '@dledger-ts/protocol'
+import { DLedger } from '@dledger-ts/dledger'
+import { decodeRecords, javaHash, offsetMsgId, recordBody, RecordDraft } from '@dledger-ts/protocol'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { GetStatus, NewMessage, PutBatchListener, PutListener, PutResult } from './api.ts'
-import type { StoreError } from './errors.ts'
+import { RecordEnvelope } from './control-envelope.ts'
 import { MessageStore } from './message-store.ts'
+import { changeRecord } from './metadata/change.ts'
 import { MemoryMetadata } from './metadata/memory-metadata.ts'
 import { defaultTopicConfig } from './metadata/topic-config.ts'
 import type { MessageStoreOptions } from './options.ts'
@@ -525,9 +527,37 @@ describe('random puts and reads', () => {
 })
 
 describe('errors', () => {
-  test('an exhausted batch says what it is', async () => {
+  test('a batch without messages is refused', async () => {
     const store = await open()
-    const failure = await putBatch(store, []).catch((error: StoreError) => error)
-    expect(failure).toMatchObject({ code: 'INVALID' })
+    await expect(putBatch(store, [])).rejects.toMatchObject({ code: 'INVALID' })
+  })
+
+  test('a store that holds a change of a newer version does not open', async () => {
+    const store = await open()
+    await store.store(message('T', 'x'))
+    await store.close()
+    const log = await DLedger.open({
+      directory: path.join(temp.path, 'commitlog/dledger-n0'),
+      fileBytes: 1024 * 1024,
+      controlEnvelope: new RecordEnvelope(null, () => 1),
+    })
+    const fields = changeRecord(Buffer.from('81a17602', 'hex'), HOST, 0)
+    const draft = new RecordDraft(fields)
+    await new Promise<void>((resolve, reject) => {
+      log.propose({
+        bodyBytes: draft.bytes,
+        encodeBody: (target, at, { pos }) =>
+          draft.encode(target, at, { queueOffset: 0, physicalOffset: pos + 48, storeTimestamp: 1 }),
+        committed: () => resolve(),
+        failed: reject,
+      })
+    })
+    await log.close()
+    const told: Error[] = []
+    await expect(open({ onFatal: (error) => told.push(error) })).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringContaining('version 2; this program knows version 1') as string,
+    })
+    expect(told).toHaveLength(1)
   })
 })

@@ -76,11 +76,22 @@ export class MessageStore implements MessageStoreApi {
     const options = checkOptions(given)
     const metadata = given.metadata ?? (await openMetadata(options))
     let core: StoreCore | null = null
+    // A member that fails while it opens (an entry that this program does not know) must not be waited for.
+    let failOpening: (error: Error) => void = () => {}
+    const failed = new Promise<never>((_, reject) => {
+      failOpening = reject
+    })
+    const onFatal = (error: Error): void => {
+      failOpening(error)
+      options.onFatal(error)
+    }
+    failed.catch(() => {})
     try {
-      core = new StoreCore({ ...options, metadata, onFailed: options.onFatal })
+      core = new StoreCore({ ...options, metadata, onFailed: onFatal })
       const { machine, envelope } = core
       await settled((callback) => core?.load(callback))
-      const log = await DLedger.open({ ...logOptions(options), stateMachine: machine, controlEnvelope: envelope })
+      const wanted = { ...logOptions(options), stateMachine: machine, controlEnvelope: envelope, onFatal }
+      const log = await Promise.race([DLedger.open(wanted), failed])
       return new MessageStore(options, core, log, metadata)
     } catch (error) {
       await closed(core)
