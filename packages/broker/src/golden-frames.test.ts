@@ -59,7 +59,7 @@ async function brokerOfRecording(): Promise<Fixture> {
     brokerName: 'gold-b1',
     defaultTopicQueueNums: '2',
   })
-  closers.push(fixture.close)
+  closers.push(() => fixture.close())
   return fixture
 }
 
