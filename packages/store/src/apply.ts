@@ -86,6 +86,7 @@ export class StoreMachine implements StateMachine {
   /** Queues with entries that are not in the files yet. */
   #dirtyQueues: ConsumeQueue[] = []
   #lastStoreTimestamp = 0
+  #failure: Error | null = null
   #role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
   #epoch = 0
   // What became visible in the batch under way; three columns instead of an object for each message.
@@ -148,8 +149,14 @@ export class StoreMachine implements StateMachine {
     assert(this.appliedIndex === -1, 'a discarded state has nothing applied')
   }
 
+  /** Writing what is derived failed: nothing more is applied, so the member stops and another one leads. */
+  fail(error: Error): void {
+    this.#failure ??= error
+  }
+
   // Hot.
   apply(entries: readonly CommittedEntry[]): void {
+    if (this.#failure !== null) throw this.#failure
     const topicsBefore = this.metadata.topicsVersion.counter
     let delaysChanged = false
     for (let i = 0; i < entries.length; i++) {

@@ -262,6 +262,34 @@ describe('what is kept beside the log', () => {
     expect(core.machine.metadata.topicsVersion.counter).toBe(1)
   })
 
+  test('stops the member when it cannot be written, and is not tried again', async () => {
+    const clock = new ManualClock()
+    const failure = new Error('no space left on device')
+    let writes = 0
+    class FullMetadata extends MemoryMetadata {
+      override write(_writes: unknown, _options: unknown, callback: (error: Error | null) => void): void {
+        writes++
+        clock.defer(() => callback(failure))
+      }
+    }
+    const maker = new EntryMaker()
+    const told: Error[] = []
+    const metadata = new FullMetadata(clock)
+    const core = makeCore({ directory: temp.path, clock, metadata, onFailed: (error) => told.push(error) })
+    await load(core)
+    core.machine.apply([maker.add(message('T', 'x'))])
+    core.machine.durable(0)
+    clock.advance(1_000)
+    await until(() => told.length > 0, 'the failure is told')
+    expect(() => core.machine.apply([maker.add(message('T', 'y'))])).toThrow(failure)
+    core.machine.durable(0)
+    clock.advance(60_000)
+    await passes()
+    expect([told, writes]).toEqual([[failure], 1])
+    await expect(flush(core, 0)).rejects.toBe(failure)
+    await close(core)
+  })
+
   test('is forgotten when it is beyond the log', async () => {
     const clock = new ManualClock()
     const metadata = new MemoryMetadata(clock)

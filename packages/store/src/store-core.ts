@@ -38,7 +38,7 @@ export interface StoreCoreOptions {
   readonly hotBytesMax: number
   readonly checkpointIntervalMs: number
   readonly storeHost: HostAddress | null
-  /** Writing what is derived failed: the member must stop. */
+  /** Writing what is derived failed: the member takes part until its next entry, then its log stops it. */
   readonly onFailed: (error: Error) => void
 }
 
@@ -91,7 +91,10 @@ export class StoreCore {
       clock,
       logger,
       intervalMs: options.checkpointIntervalMs,
-      onFailed: options.onFailed,
+      onFailed: (error) => {
+        machine.fail(error)
+        options.onFailed(error)
+      },
     })
     machine.hook({
       applied: () => this.#checkpointer.applied(),
