@@ -14,6 +14,8 @@ export class MemoryLog implements AttachedLog {
   #pos = 0
   #waiting: { entry: CommittedEntry; proposal: Proposal }[] = []
 
+  readonly #attached = new WeakSet<StoreCore>()
+
   /** Makes a loaded core the leader of a new term; what another one had under way is in the log or not, as it was committed. */
   lead(core: StoreCore): void {
     this.#core = core
@@ -21,7 +23,8 @@ export class MemoryLog implements AttachedLog {
     this.#term++
     const known = this.entries.slice(core.machine.appliedIndex + 1)
     if (known.length > 0) core.machine.apply(known)
-    core.attach(this, null)
+    if (!this.#attached.has(core)) core.attach(this, null)
+    this.#attached.add(core)
     core.machine.roleChanged({ role: 'LEADER', term: this.#term, leader: 'n0', ready: true })
   }
 
