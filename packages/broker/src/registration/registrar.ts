@@ -30,6 +30,7 @@ export class Registrar {
   #isWanted = false
   #isClosed = false
   #isRegistered = false
+  #lastFault: string | null = null
   #cancelTimer: (() => void) | null = null
 
   constructor(options: RegistrarOptions) {
@@ -90,7 +91,9 @@ export class Registrar {
     if (this.#isClosed) return
     const { logger, address } = this.#options
     if (fault === null && !this.#isRegistered) logger.info({ namesrv: address }, 'registered')
-    if (fault !== null) logger.warn({ namesrv: address, fault }, 'registration failed')
+    // Tried every second: the same fault is told once.
+    if (fault !== null && fault !== this.#lastFault) logger.warn({ namesrv: address, fault }, 'registration failed')
+    this.#lastFault = fault
     this.#isRegistered = fault === null
     if (fault === null && this.#isWanted) this.register()
     else this.#registerAfter(fault === null ? this.#options.periodMs : RETRY_MS)
