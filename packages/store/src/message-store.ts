@@ -346,6 +346,7 @@ export class MessageStore implements MessageStoreApi {
 
   /** Offsets into the log, the leadership over, the log synced, what is derived written, then everything is given free. */
   async #close(): Promise<void> {
+    this.#core.retire()
     await this.#flushOffsetsBriefly()
     let failure: unknown = null
     const attempt = async (work: () => Promise<void>): Promise<void> => {

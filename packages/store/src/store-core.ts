@@ -64,6 +64,7 @@ export class StoreCore {
   readonly #delays: DelayDelivery
   readonly #port = new LogPort()
   #events: StoreCoreEvents | null = null
+  #isRetired = false
 
   constructor(options: StoreCoreOptions) {
     const { clock, logger, storeHost, fileBytes, delayLevelsMs } = options
@@ -123,8 +124,16 @@ export class StoreCore {
     this.#checkpointer.flush(callback)
   }
 
+  /** The member is about to stop: what a leader does by itself ends, what it is asked still goes on. */
+  retire(): void {
+    this.#isRetired = true
+    this.#delays.stop()
+    this.locks.stop()
+  }
+
   /** The log is closed: whatever a leader does ends here, and no checkpoint begins by itself any more. */
   stop(): void {
+    this.retire()
     this.#checkpointer.stop()
     this.machine.roleChanged({ role: 'FOLLOWER', term: this.machine.role.term, leader: null, ready: false })
   }
@@ -150,8 +159,10 @@ export class StoreCore {
   #roleChanged(): void {
     if (!this.#port.isAttached) return
     this.offsets.roleChanged()
-    this.locks.roleChanged()
-    this.#delays.roleChanged()
+    if (!this.#isRetired) {
+      this.locks.roleChanged()
+      this.#delays.roleChanged()
+    }
     this.#events?.roleChanged()
   }
 }

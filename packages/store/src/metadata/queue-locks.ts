@@ -84,9 +84,9 @@ export class QueueLocks {
   /** After every change of role. */
   roleChanged(): void {
     const { machine, clock } = this.#options
-    if (!machine.role.ready) return this.#stop()
+    if (!machine.role.ready) return this.stop()
     if (this.#epoch === machine.epoch) return
-    this.#stop()
+    this.stop()
     this.#epoch = machine.epoch
     this.#ledSinceMs = clock.monotonicMs()
     if (machine.metadata.locks.count > 0) this.#arm(LOCK_EXPIRY_MS)
@@ -158,7 +158,8 @@ export class QueueLocks {
     })
   }
 
-  #stop(): void {
+  /** Forgets what only a leader knows. */
+  stop(): void {
     this.#epoch = -1
     this.#renewedAtMs.clear()
     this.#granting.clear()
