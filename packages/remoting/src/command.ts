@@ -151,7 +151,7 @@ function decodeJsonHeader(text: string): RemotingCommand {
   command.opaque = headerInt(fields['opaque'] ?? 0, 'opaque')
   command.flag = headerInt(fields['flag'] ?? 0, 'flag')
   const remark = fields['remark']
-  if (remark !== undefined && remark !== null) command.remark = asText(remark)
+  if (remark !== undefined && remark !== null) command.remark = scalarText(remark)
   command.extFields = decodeExtFields(fields['extFields'])
   return command
 }
@@ -170,13 +170,15 @@ function decodeExtFields(value: unknown): ExtFields | undefined {
     const field = fields[key]
     if (typeof field === 'string') continue
     if (field === null) delete fields[key]
-    else fields[key] = asText(field)
+    else fields[key] = scalarText(field)
   }
   return fields as ExtFields
 }
 
-function asText(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value)
+function scalarText(value: unknown): string {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  throw malformedFrame('a field of the header is an object or an array')
 }
 
 function decodeBinaryHeader(bytes: Buffer, at: number, end: number): RemotingCommand {

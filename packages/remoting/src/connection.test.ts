@@ -1,4 +1,5 @@
 /** Server and client over real sockets: what each connection promises, and that one never harms another. */
+import { silentLogger } from '@dledger-ts/base'
 import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { RemotingClient, type RemotingClientOptions } from './client.ts'
@@ -447,6 +448,20 @@ describe('a client', () => {
     client.close()
     expect(await Promise.all(waiting)).toEqual(['CLOSED', 'CLOSED'])
     expect(await codeOf(client.invoke(address, createRequest(ECHO), 1000))).toBe('CLOSED')
+  })
+
+  it('outlives a handler that throws', async () => {
+    const { address } = await startServer()
+    const logged: string[] = []
+    const logger = { ...silentLogger, error: (_: unknown, event: string) => logged.push(event) }
+    const client = newClient({ logger })
+    const throws = () => {
+      throw new RemotingError('not understood', { code: 'BAD_BODY', what: 'x' })
+    }
+    client.invokeCallback(address, createRequest(ECHO), 5000, { responded: throws, failed: throws })
+    expect((await client.invoke(address, createRequest(ECHO), 5000)).code).toBe(0)
+    expect(logged).toEqual(['a response handler failed'])
+    expect(client.counters.malformedFrames).toBe(0)
   })
 
   it('closes on nonsense from a server, and fails what waits', async () => {

@@ -12,7 +12,7 @@
  *     when more than `unwrittenBytesMax` wait, the connection is closed.
  *   - After it closed, every waiting request has failed, every `Releasable` was released, every close listener was called.
  */
-import { assert, type Clock, type Logger } from '@dledger-ts/base'
+import { assert, AssertionError, type Clock, type Logger } from '@dledger-ts/base'
 import type { Socket } from 'node:net'
 import { normalizedIp } from './address.ts'
 import { createResponse, decodeCommand, type Releasable, type RemotingCommand } from './command.ts'
@@ -238,8 +238,18 @@ export class Connection {
   #frame(bytes: Buffer, at: number, end: number): boolean {
     const command = decodeCommand(bytes, at, end)
     if (!command.isResponse) this.#requestSink(this, command)
-    else if (!this.#pending.complete(command)) this.#counters.strayResponses++
+    else this.#complete(command)
     return !this.isClosed && !this.#isEnding
+  }
+
+  /** A handler that throws has its own trouble, not the connection's. */
+  #complete(response: RemotingCommand): void {
+    try {
+      if (!this.#pending.complete(response)) this.#counters.strayResponses++
+    } catch (error) {
+      if (error instanceof AssertionError) throw error
+      this.#logger.error({ remote: this.remoteAddress, err: error }, 'a response handler failed')
+    }
   }
 
   #send(command: RemotingCommand): void {

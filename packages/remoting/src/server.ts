@@ -128,6 +128,8 @@ export class RemotingServer {
 
   #accept(socket: Socket): void {
     const connectionsMax = this.#options.connectionsMax ?? CONNECTIONS_MAX
+    // The peer may have hung up before it was accepted.
+    if (socket.remoteAddress === undefined) return void socket.destroy()
     if (this.#isClosed || this.#connections.size >= connectionsMax) {
       this.counters.refusedConnections++
       this.#logger.warn({ remote: socket.remoteAddress, connectionsMax }, 'refused a connection')
