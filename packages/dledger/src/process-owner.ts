@@ -15,14 +15,25 @@ function isAlive(pid: number, processStart: string, boot: string): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
-  return startOf(pid) === processStart
+  const fields = statOf(pid)
+  // A zombie has ended; only its parent has not asked how. Its files are closed.
+  return startIn(fields) === processStart && fields[0] !== 'Z' && fields[0] !== 'X'
+}
+
+function startOf(pid: number): string {
+  return startIn(statOf(pid))
 }
 
 /** Start time in clock ticks since boot (field 22 of /proc/PID/stat), which tells a process from a later one of the same id. */
-function startOf(pid: number): string {
+function startIn(fields: readonly string[]): string {
+  return fields[19] ?? UNKNOWN
+}
+
+/** The fields of /proc/PID/stat from the third, the state, on. */
+function statOf(pid: number): string[] {
   const stat = readText(`/proc/${pid}/stat`)
   // The command name, in parentheses, may hold spaces; the fields that follow it do not.
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? UNKNOWN
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 }
 
 function bootId(): string {
