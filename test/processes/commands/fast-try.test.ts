@@ -1,5 +1,5 @@
 /** scripts/fast-try.sh as users and checks rely on it: every call, its output and its exit status, on real processes. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type BrokerStatus, FastTry, type GroupStatus } from '../group/fast-try.ts'
 import { until } from '../group/until.ts'
@@ -22,13 +22,15 @@ function broker(status: GroupStatus, id: string): BrokerStatus {
   return found
 }
 
+/** A process that ended but was not waited for by its parent keeps its id; it does not run. */
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    return true
-  } catch {
-    // No such process.
-    return false
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) !== 'Z'
+  } catch (failure) {
+    // No such process; or no such file, where the system has no /proc.
+    return (failure as NodeJS.ErrnoException).syscall === 'open' && !existsSync('/proc/self')
   }
 }
 

@@ -8,11 +8,17 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
+export type ServerProgram = 'mqbroker' | 'mqnamesrv'
+
 export interface Ended {
   status: number | null
   signal: NodeJS.Signals | null
   stdout: string
   stderr: string
+}
+
+export function serverScript(program: ServerProgram): string {
+  return join(REPOSITORY, 'packages', 'tools', 'bin', `${program}.js`)
 }
 
 export class ServerProcess {
@@ -21,10 +27,8 @@ export class ServerProcess {
   #stdout = ''
   #stderr = ''
 
-  /** @param program a name of packages/tools/bin. */
-  constructor(program: 'mqbroker' | 'mqnamesrv', args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-    const script = join(REPOSITORY, 'packages', 'tools', 'bin', `${program}.js`)
-    const child = spawn(process.execPath, [script, ...args], {
+  constructor(program: ServerProgram, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+    const child = spawn(process.execPath, [serverScript(program), ...args], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

@@ -37,6 +37,14 @@ describe('a clean end', { timeout: TIMEOUT_MS }, () => {
     expect((await server.stop()).status).toBe(0)
   })
 
+  test('a broker that was killed and not waited for by its parent does not own its store any more', async () => {
+    const settings = await loneBroker(workplace)
+    const killed = await workplace.orphanedBroker(settings)
+    process.kill(killed, 'SIGKILL')
+    const server = await workplace.broker(settings)
+    expect((await server.stop()).status).toBe(0)
+  })
+
   test('a namesrv ends with 0 at SIGTERM', async () => {
     const [port = 0, metricsPort = 0] = await freePorts(2)
     const conf = workplace.configuration('namesrv.conf', { metricsPromExporterPort: metricsPort })

@@ -1,13 +1,15 @@
 /** A broker or namesrv on its own, in a directory of its own, for tests of one server. */
+import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePorts } from '../group/free-ports.ts'
-import { type Ended, ServerProcess } from '../group/server-process.ts'
+import { type Ended, ServerProcess, type ServerProgram, serverScript } from '../group/server-process.ts'
 import { untilTrue } from '../group/until.ts'
 
 const UP_TIMEOUT_MS = 30_000
+const ORPHANAGE_SECONDS = 600
 /** Larger than the largest message with its overhead. */
 export const LOG_FILE_BYTES = 8 * 1024 * 1024
 
@@ -17,6 +19,7 @@ export type Settings = Readonly<Record<string, string | number>>
 export class Workplace {
   readonly directory = mkdtempSync(join(tmpdir(), 'server-'))
   readonly #servers: ServerProcess[] = []
+  readonly #parents: ChildProcess[] = []
 
   path(name: string): string {
     return join(this.directory, name)
@@ -31,11 +34,11 @@ export class Workplace {
   }
 
   /** Runs a server until it ends by itself. */
-  async runToEnd(program: 'mqbroker' | 'mqnamesrv', args: readonly string[]): Promise<Ended> {
+  async runToEnd(program: ServerProgram, args: readonly string[]): Promise<Ended> {
     return this.launch(program, args).ended
   }
 
-  launch(program: 'mqbroker' | 'mqnamesrv', args: readonly string[]): ServerProcess {
+  launch(program: ServerProgram, args: readonly string[]): ServerProcess {
     const server = new ServerProcess(program, args)
     this.#servers.push(server)
     return server
@@ -48,7 +51,26 @@ export class Workplace {
     return server
   }
 
+  /**
+   * Starts a broker below a process that never waits for its children, as the first process of many a container; killed, it
+   * stays in the process table. Returns its id once it serves.
+   */
+  async orphanedBroker(settings: Settings): Promise<number> {
+    const pidFile = this.path('orphan.pid')
+    const command = `"$0" "$1" -c "$2" & echo $! > "$3"; exec sleep ${ORPHANAGE_SECONDS}`
+    const conf = this.configuration('orphan.conf', settings)
+    const parent = spawn('sh', ['-c', command, process.execPath, serverScript('mqbroker'), conf, pidFile], {
+      stdio: 'ignore',
+    })
+    this.#parents.push(parent)
+    await untilTrue('the broker serves', UP_TIMEOUT_MS, async () => {
+      return (await fetch(`http://127.0.0.1:${settings['metricsPromExporterPort']}/health`)).status === 200
+    })
+    return Number(readFileSync(pidFile, 'utf8'))
+  }
+
   async close(): Promise<void> {
+    for (const parent of this.#parents) parent.kill('SIGKILL')
     for (const server of this.#servers) server.signal('SIGKILL')
     await Promise.all(this.#servers.map((server) => server.ended))
     rmSync(this.directory, { recursive: true, force: true })
