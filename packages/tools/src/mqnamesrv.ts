@@ -2,8 +2,9 @@
 import { nearestName, systemClock } from '@dledger-ts/base'
 import { Namesrv } from '@dledger-ts/namesrv'
 import { Command } from 'commander'
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
 import { NAMESRV_KEYS, parseNamesrvConfig } from './namesrv-config.ts'
+import { collectProcessMetrics } from './server/process-metrics.ts'
 import { writePidFile } from './server/pid-files.ts'
 import { closeOnSignal, createLogger, fail, VERSION } from './server/program.ts'
 import { readPropertiesFile } from './server/properties-file.ts'
@@ -49,7 +50,7 @@ async function main(flags: Flags): Promise<void> {
   })
   await namesrv.start()
   const metrics = new Registry()
-  collectDefaultMetrics({ register: metrics })
+  collectProcessMetrics(metrics)
   const http = await StatusServer.start({
     host: config.metricsPromExporterHost,
     port: config.metricsPromExporterPort,

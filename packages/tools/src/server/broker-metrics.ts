@@ -1,10 +1,11 @@
 /** What `/metrics` of a broker shows; RocketMQ 5's names where one exists. Values are read when they are asked for. */
 import type { Broker } from '@dledger-ts/broker'
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { Gauge, Registry } from 'prom-client'
+import { collectProcessMetrics } from './process-metrics.ts'
 
 export function brokerMetrics(broker: Broker): Registry {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
+  collectProcessMetrics(registry)
   const gauge = (name: string, help: string, read: () => number): void => {
     // The registry keeps the gauge; it is collected when /metrics is asked.
     void new Gauge({
