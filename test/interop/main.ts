@@ -6,7 +6,7 @@ import { CLIENTS, missingCommand, type Client } from './clients.ts'
 import { runGroupSuite } from './group-suite.ts'
 import { parseOptions, type Options } from './options.ts'
 import { Report } from './report.ts'
-import { openGroup } from './test-group.ts'
+import { openGroup, type TestGroup } from './test-group.ts'
 
 /** Returns the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -47,8 +47,15 @@ async function built(options: Options, report: Report): Promise<Client[]> {
 }
 
 async function runSuites(options: Options, clients: readonly Client[], report: Report): Promise<void> {
+  let group: TestGroup
+  try {
+    group = await openGroup(options)
+  } catch (failure) {
+    report.suite('servers')
+    report.check('the group starts', false, failure instanceof Error ? failure.message : String(failure))
+    return
+  }
   const workDirectory = mkdtempSync(join(tmpdir(), 'interop-'))
-  const group = await openGroup(options)
   try {
     for (const client of clients) {
       const startedAtMs = performance.now()

@@ -1,24 +1,24 @@
 /**
  * The promise of the whole, on real processes: the leader is killed ten times under load and no acknowledged message is lost.
  */
-import { expect, test } from 'vitest'
-import { runRounds } from './rounds.ts'
+import { describe, expect, test } from 'vitest'
+import { type RoundsOptions, runRounds, summary } from './rounds.ts'
 
 const TIMEOUT_MS = 300_000
+/** A slow machine may need some time; but a client that learns of the new leader by its 30 s timer only has failed. */
+const OUTAGE_MS_MAX = 15_000
 
-test(
-  'ten times kill -9 of the leader: what was acknowledged is where it was acknowledged, at all members',
-  { timeout: TIMEOUT_MS },
-  async () => {
-    const result = await runRounds({ rounds: 10, flush: 'SYNC_FLUSH', say: (line) => console.log(line) })
-    const { acknowledged, lost, redelivered, storedTwice, failed } = result
-    console.log(
-      `acknowledged ${acknowledged}, lost ${lost.length}, duplicated ${redelivered + storedTwice} ` +
-        `(${redelivered} delivered twice, ${storedTwice} stored twice), ${failed} sends with unknown outcome`,
-    )
-    expect(lost).toEqual([])
+describe('what was acknowledged is where it was acknowledged, at all members', { timeout: TIMEOUT_MS }, () => {
+  test.each<Pick<RoundsOptions, 'rounds' | 'blow' | 'flush'>>([
+    { rounds: 10, blow: 'kill', flush: 'SYNC_FLUSH' },
+    { rounds: 3, blow: 'pause', flush: 'ASYNC_FLUSH' },
+  ])('after $rounds times $blow of the leader, $flush', async (options) => {
+    const result = await runRounds({ ...options, say: (line) => console.log(line) })
+    console.log(summary(result))
+    expect(result.lost).toEqual([])
     expect(result.violations).toEqual([])
-    expect(result.outageMs).toHaveLength(10)
-    expect(acknowledged).toBeGreaterThan(4_000)
-  },
-)
+    expect(result.outageMs).toHaveLength(options.rounds)
+    expect(Math.max(...result.outageMs)).toBeLessThan(OUTAGE_MS_MAX)
+    expect(result.acknowledged).toBeGreaterThan(400 * options.rounds)
+  })
+})

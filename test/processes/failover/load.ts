@@ -41,6 +41,9 @@ export class Load {
   readonly #producers: Producer[] = []
   readonly #senders: Promise<void>[] = []
   readonly #consumer: PushConsumer
+  /** By queue: the offset that nothing was handed out from on yet. */
+  readonly #nextOffsets = new Map<number, number>()
+  readonly #violations: string[] = []
   #ending = false
   #acknowledgedCount = 0
   #failedCount = 0
@@ -49,15 +52,14 @@ export class Load {
   #bug: unknown
 
   constructor(options: LoadOptions) {
-    const { namesrv, topic, queueCount, concurrentSenders, ledger } = options
+    const { namesrv, topic, queueCount, concurrentSenders } = options
     this.#options = options
     this.#consumer = new PushConsumer({
       group: `C_${topic}`,
       namesrvAddress: namesrv,
       consumeFrom: { from: 'FIRST_OFFSET' },
       listener: (messages) => {
-        for (const message of messages)
-          ledger.consumed({ ...contentOf(message), consumer: 'consumer', atMs: performance.now() })
+        for (const message of messages) this.#consume(message)
         return 'CONSUME_SUCCESS'
       },
     })
@@ -73,6 +75,11 @@ export class Load {
   /** Sends whose outcome is unknown. */
   get failedCount(): number {
     return this.#failedCount
+  }
+
+  /** What was handed out out of order, in words. */
+  get violations(): readonly string[] {
+    return this.#violations
   }
 
   /** The longest time without any acknowledgement since the last call. */
@@ -106,6 +113,17 @@ export class Load {
   async close(): Promise<void> {
     await this.endSending()
     await this.#consumer.close()
+  }
+
+  /** A consumer of all there is gets each queue in order: it may be given a message again, but never one before its turn. */
+  #consume(message: ReceivedMessage): void {
+    const { queueId, queueOffset } = message
+    const next = this.#nextOffsets.get(queueId) ?? 0
+    if (queueOffset > next) {
+      this.#violations.push(`queue ${queueId}: ${queueOffset} was handed out, ${next} was not yet`)
+    }
+    this.#nextOffsets.set(queueId, Math.max(next, queueOffset + 1))
+    this.#options.ledger.consumed({ ...contentOf(message), consumer: 'consumer', atMs: performance.now() })
   }
 
   async #sendInOrder(producer: Producer, series: string, queueId: number): Promise<void> {

@@ -1,6 +1,8 @@
 /**
- * Round after round the leader is killed with SIGKILL and started again, while senders and a consumer never stop. Real
- * processes, real files, real sockets.
+ * Round after round the leader is struck, while senders and a consumer never stop. Real processes, real files, real sockets.
+ *
+ *   kill   SIGKILL, and a start when another leads
+ *   pause  SIGSTOP, and SIGCONT when another leads: it wakes up as a leader with connections, clients and entries of its own
  */
 import { Admin } from '../group/admin.ts'
 import { DeliveryLedger } from '../group/delivery-ledger.ts'
@@ -26,6 +28,7 @@ const LOG_FILE_BYTES = 8 * 1024 * 1024
 
 export interface RoundsOptions extends FastTryOptions {
   rounds: number
+  blow: 'kill' | 'pause'
   flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
   /** Told one line at a time what happens. */
   say: (line: string) => void
@@ -43,6 +46,19 @@ export interface RoundsResult {
   /** For each round, the longest time without an acknowledgement: what the death of the leader cost the senders. */
   outageMs: number[]
   violations: string[]
+}
+
+/** The counts on one line. */
+export function summary(result: RoundsResult): string {
+  const { acknowledged, lost, redelivered, storedTwice, failed, outageMs, violations } = result
+  const sorted = outageMs.toSorted((a, b) => a - b)
+  const median = sorted[Math.floor(sorted.length / 2)] ?? 0
+  return (
+    `acknowledged ${acknowledged}, lost ${lost.length}, duplicated ${redelivered + storedTwice} ` +
+    `(${redelivered} delivered twice, ${storedTwice} stored twice), ${failed} sends with unknown outcome, ` +
+    `${violations.length} violations; longest gap between acknowledgements: median ${median.toFixed(0)} ms, ` +
+    `maximum ${(sorted.at(-1) ?? 0).toFixed(0)} ms`
+  )
 }
 
 export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
@@ -63,7 +79,7 @@ class Rounds {
   readonly #ledger = new DeliveryLedger([TAG])
   readonly #load: Load
   readonly #outageMs: number[] = []
-  #firstKillAtMs = Number.POSITIVE_INFINITY
+  #firstBlowAtMs = Number.POSITIVE_INFINITY
 
   constructor(group: FastTry, options: RoundsOptions) {
     this.#group = group
@@ -96,18 +112,26 @@ class Rounds {
   async #round(round: number): Promise<void> {
     await this.#progress(ACKNOWLEDGED_PER_STEP)
     this.#load.takeLongestGapMs()
-    this.#firstKillAtMs = Math.min(this.#firstKillAtMs, performance.now())
-    const killed = await this.#group.killLeader()
-    const leader = await this.#group.leader(killed)
+    this.#firstBlowAtMs = Math.min(this.#firstBlowAtMs, performance.now())
+    const struck = await this.#strike()
+    const leader = await this.#group.leader(struck)
     await this.#progress(ACKNOWLEDGED_PER_STEP)
     const outageMs = this.#load.takeLongestGapMs()
     this.#outageMs.push(outageMs)
-    await this.#group.expect(['restart', killed])
+    await this.#group.expect([this.#options.blow === 'kill' ? 'restart' : 'resume', struck])
     await this.#group.caughtUp()
     this.#options.say(
-      `round ${round}: ${killed} killed, ${leader} leads; ${outageMs.toFixed(0)} ms without an acknowledgement; ` +
+      `round ${round}: ${this.#options.blow} ${struck}, ${leader} leads; ${outageMs.toFixed(0)} ms without an acknowledgement; ` +
         `${this.#load.acknowledgedCount} acknowledged`,
     )
+  }
+
+  /** Returns the id of the leader that was struck. */
+  async #strike(): Promise<string> {
+    if (this.#options.blow === 'kill') return this.#group.killLeader()
+    const leader = await this.#group.leader()
+    await this.#group.expect(['pause', leader])
+    return leader
   }
 
   async #progress(count: number): Promise<void> {
@@ -166,7 +190,7 @@ class Rounds {
     const sum = (pick: (verdict: (typeof verdicts)[number]) => number) =>
       verdicts.reduce((total, verdict) => total + pick(verdict), 0)
     const tooOld = verdicts.flatMap(({ series }) => {
-      return this.#ledger.redeliveredAfterBeingConsumedBefore(series, this.#firstKillAtMs - OFFSET_LAG_MS)
+      return this.#ledger.redeliveredAfterBeingConsumedBefore(series, this.#firstBlowAtMs - OFFSET_LAG_MS)
     })
     return {
       acknowledged: sum((verdict) => verdict.acknowledged),
@@ -177,6 +201,7 @@ class Rounds {
       outageMs: this.#outageMs,
       violations: [
         ...verdicts.flatMap((verdict) => verdict.violations),
+        ...this.#load.violations,
         ...tooOld.map((text) => `consumed long before any failover, delivered again: ${text}`),
         ...found,
       ],
