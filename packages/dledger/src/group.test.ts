@@ -45,7 +45,7 @@ async function freePorts(count: number): Promise<number[]> {
   return found
 }
 
-async function start(id: string, group = 'g'): Promise<DLedger> {
+async function start(id: string, group = 'g', onFatal: (error: Error) => void = () => {}): Promise<DLedger> {
   const peers = IDS.map((peer, i) => ({ id: peer, host: '127.0.0.1', port: ports[i] as number }))
   const member = await DLedger.open({
     directory: join(root, id),
@@ -53,6 +53,7 @@ async function start(id: string, group = 'g'): Promise<DLedger> {
     self: id,
     members: IDS,
     advertised: `address of ${id}`,
+    onFatal,
     transport: new TcpTransport({
       self: id,
       listenHost: '127.0.0.1',
@@ -148,5 +149,24 @@ test('a member of another group is refused and stops, the group goes on', async 
   await until('the stranger has stopped', () => stopped !== null)
   expect(String(stopped)).toMatch(/another/)
   await stranger.close()
+  await member.append(Buffer.from('b'))
+})
+
+test('a member whose disk was replaced is refused and stops, the group goes on', async () => {
+  await Promise.all(IDS.map((id) => start(id)))
+  const [first, member] = await leader()
+  await member.append(Buffer.from('a'))
+  const bound = () => [...open.values()].every((one) => one.lastIndex >= 2)
+  await until('all stores are bound by the log', bound)
+  const wiped = IDS.find((id) => id !== first) as string
+  await open.get(wiped)?.close()
+  open.delete(wiped)
+  rmSync(join(root, wiped), { recursive: true })
+  let stopped: Error | null = null
+  await start(wiped, 'g', (error) => {
+    stopped = error
+  })
+  await until('the replaced disk has stopped', () => stopped !== null)
+  expect(String(stopped)).toMatch(/its disk was replaced/)
   await member.append(Buffer.from('b'))
 })

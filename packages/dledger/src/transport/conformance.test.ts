@@ -27,6 +27,10 @@ class Recorder implements TransportHandler {
     this.lost.push(peer)
     this.#look()
   }
+  judge(): null {
+    return null
+  }
+
   peerRefused(peer: string, why: string): void {
     this.refused.push({ peer, why })
     this.#look()

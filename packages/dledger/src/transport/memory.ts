@@ -215,7 +215,8 @@ export class MemoryTransport implements Transport {
 
   /** @internal */
   whyUnfit(other: MemoryTransport): string | null {
-    return whyUnfit(this.#hello as Hello, other.#hello as Hello, this.#peers)
+    const hello = other.#hello as Hello
+    return whyUnfit(this.#hello as Hello, hello, this.#peers) ?? this.#handler?.judge(hello) ?? null
   }
 
   /** @internal */

@@ -32,6 +32,9 @@ class Events implements TransportHandler {
   readonly messages: Message[] = []
   #waiters: (() => void)[] = []
 
+  judge(): null {
+    return null
+  }
   message(message: Message): void {
     this.messages.push(message)
     this.#add(`message ${message.type}`)

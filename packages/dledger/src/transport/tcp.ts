@@ -225,7 +225,7 @@ export class TcpTransport implements Transport, OutgoingOwner, IncomingOwner {
     this.#strangers.delete(incoming)
     const own = this.#hello as Hello
     const { hello } = introduction
-    const why = whyUnfit(own, hello, this.#peers.keys()) ?? whyMisdirected(own, introduction)
+    const why = whyUnfit(own, hello, this.#peers.keys()) ?? whyMisdirected(own, introduction) ?? this.#judge(hello)
     const peer = this.#peers.get(hello.member)
     if (why !== null || peer === undefined) {
       this.#stats.refused++
@@ -257,7 +257,7 @@ export class TcpTransport implements Transport, OutgoingOwner, IncomingOwner {
   welcomed(outgoing: Outgoing, hello: Hello): string | null {
     const peer = this.#peers.get(outgoing.peer.id)
     if (peer === undefined) return null
-    const why = whyUnfit(this.#hello as Hello, hello, [peer.id])
+    const why = whyUnfit(this.#hello as Hello, hello, [peer.id]) ?? this.#judge(hello)
     if (why !== null) return why
     peer.heard()
     this.#tellIfConnected(peer, hello)
@@ -277,6 +277,10 @@ export class TcpTransport implements Transport, OutgoingOwner, IncomingOwner {
     this.#stats.badFrames++
     const from = connection instanceof Incoming ? (connection.member ?? connection.remote) : connection.peer.id
     this.#logger.warn({ from, why: error.message }, 'a connection is closed: its bytes are no frames')
+  }
+
+  #judge(hello: Hello): string | null {
+    return this.#handler?.judge(hello) ?? null
   }
 
   #tellIfConnected(peer: Peer, hello: Hello): void {

@@ -18,6 +18,8 @@ export interface Hello {
 }
 
 export interface TransportHandler {
+  /** What only the member knows of a peer that fits otherwise. @returns null, or a line for people that says why it is refused. */
+  judge(hello: Hello): string | null
   /** `payload` is the raw log bytes of an AppendEntries, else null; it stays valid, the handler may keep it. */
   message(message: Message, payload: Buffer | null): void
   /** A connection to `peer` works in both directions (again). */
