@@ -46,7 +46,7 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
     arbitrary: one('weather', {
       lossPerMille: fc.nat(300),
       duplicatePerMille: fc.nat(300),
-      latePerMille: fc.nat(100),
+      latePerMille: fc.oneof(fc.nat(100), fc.nat(600)),
       delayMs: fc.nat(120),
       forMs,
     }),

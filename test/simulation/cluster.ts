@@ -132,8 +132,14 @@ export class Cluster {
     })
   }
 
-  /** Ends a member's process at once, its machine too if so said; it comes back `downMs` later (never for null). */
-  die(member: Member, death: Death, downMs: number | null): void {
+  /**
+   * Ends a member's process at once, its machine too if so said; it comes back `downMs` later (never for null).
+   *
+   * After a failed write or sync it is always the machine: the page cache may show what the drive will never hold, and a
+   * process that starts over it could not know (the stated limit).
+   */
+  die(member: Member, how: Death, downMs: number | null): void {
+    const death = member.metDiskError ? 'power' : how
     const before = this.invariants.beforeDeath(member)
     const wasDown = member.life === 'down'
     member.incarnation++
@@ -185,7 +191,7 @@ export class Cluster {
         }
       }
       this.events.schedule(0, 'exit', null, () => {
-        if (incarnation === member.incarnation) this.die(member, member.metDiskError ? 'power' : 'kill', downMs)
+        if (incarnation === member.incarnation) this.die(member, 'kill', downMs)
       })
     })
     this.events.schedule(CLOSE_MS_MAX * US_PER_MS, 'stop takes too long', null, () => {
@@ -285,7 +291,6 @@ export class Cluster {
     }
   }
 
-  /** After a failed write or sync the page cache may hold what the drive does not: only a restart of the machine is sound. */
   #restartMachine(member: Member): void {
     const { incarnation } = member
     this.events.schedule(LINGER_AFTER_FAILURE_MS * US_PER_MS, 'machine off', null, () => {

@@ -176,7 +176,7 @@ export class Invariants {
     const node = member.node
     if (node === null) return
     const seen = this.#seenOf(member)
-    const { commitIndex, role } = node
+    const { commitIndex } = node
     if (commitIndex === seen.commitIndex) return
     if (commitIndex < seen.commitIndex) {
       this.#violated(`${member.name} went from commit index ${seen.commitIndex} back to ${commitIndex} (10)`)
@@ -299,7 +299,7 @@ export class Invariants {
     if (role !== 'LEADER') return
     const votes = this.#votesFor.get(`${term} ${member.name}`)?.size ?? 0
     if (votes * 2 <= this.#options.members.length) {
-      this.#violated(`${member.name} leads term ${term} with ${votes} of ${this.#options.members.length} votes (1)`)
+      this.#violated(`${member.name} leads term ${term} with ${votes} of ${this.#options.members.length} votes (1, 16)`)
     }
     if (ready) {
       this.noticeCommit(member)
@@ -347,9 +347,12 @@ export class Invariants {
     if (known === undefined) this.#voteOf.set(key, candidate)
     else if (known !== candidate)
       this.#violated(`store ${storeId} voted for ${known} and ${candidate} in term ${term} (8)`)
-    const votes = this.#votesFor.get(`${term} ${candidate}`)
-    if (votes === undefined) this.#votesFor.set(`${term} ${candidate}`, new Set([member.name]))
-    else votes.add(member.name)
+    // Another disk's vote under the old name is none (16).
+    if (!member.wiped) {
+      const votes = this.#votesFor.get(`${term} ${candidate}`)
+      if (votes === undefined) this.#votesFor.set(`${term} ${candidate}`, new Set([member.name]))
+      else votes.add(member.name)
+    }
     const durable = member.durableVote.read()
     if (durable.term < term || (durable.term === term && durable.votedFor !== candidate)) {
       this.#violated(

@@ -5,17 +5,15 @@
  * schedule that was made small. The last line is `S schedules, E events, F faults, V violations`; exit 1 on any violation.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { Worker } from 'node:worker_threads'
 import { scheduleOf } from './arbitraries.ts'
 import { type Failure, noTotals, replayCommand, shrink, type Totals } from './explore.ts'
+import { runSeeds } from './pool.ts'
 import { runSchedule } from './run.ts'
 import type { Schedule } from './schedule.ts'
-import type { Chunk, ChunkDone } from './worker.ts'
 
-const CHUNK_SEEDS = 50
 const SHRINK_MS_MAX = 60_000
 const SHRUNK_MAX = 3
 const TRACE_LINES_MAX = 400
@@ -74,49 +72,18 @@ function replay(schedule: Schedule): void {
   finish({ ...noTotals(), ...result, schedules: 1 }, result.violation === null ? 0 : 1)
 }
 
-async function explore(wish: Wish): Promise<void> {
-  const totals = noTotals()
+async function explore({ from, to, minutes }: Wish): Promise<void> {
   const failures: Failure[] = []
-  const deadline = performance.now() + wish.minutes * 60_000
-  let next = wish.from
-  const nextChunk = (): Chunk | null => {
-    if (next > wish.to || performance.now() > deadline) return null
-    const chunk = { from: next, to: Math.min(wish.to, next + CHUNK_SEEDS - 1) }
-    next = chunk.to + 1
-    return chunk
-  }
-  await Promise.all(
-    Array.from({ length: availableParallelism() }, () =>
-      work(nextChunk, (done) => {
-        for (const key of Object.keys(totals) as (keyof Totals)[]) totals[key] += done.totals[key]
-        for (const failure of done.failures) {
-          failures.push(failure)
-          console.log(`seed ${failure.seed}: ${failure.violation}`)
-          console.log(`  replay: ${replayCommand(failure.seed)}`)
-        }
-      }),
-    ),
-  )
+  const deadline = performance.now() + minutes * 60_000
+  const worker = new URL('./worker.js', import.meta.url)
+  const totals = await runSeeds({ from, to, deadline, worker }, (failure) => {
+    failures.push(failure)
+    console.log(`seed ${failure.seed}: ${failure.violation}`)
+    console.log(`  replay: ${replayCommand(failure.seed)}`)
+  })
   for (const failure of failures.slice(0, SHRUNK_MAX)) makeSmall(failure)
   console.log(`${totals.committed} entries committed, ${totals.acknowledged} proposals acknowledged`)
   finish(totals, failures.length)
-}
-
-function work(nextChunk: () => Chunk | null, done: (chunk: ChunkDone) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./worker.js', import.meta.url))
-    const give = (): void => {
-      const chunk = nextChunk()
-      if (chunk === null) void worker.terminate().then(() => resolve(), reject)
-      else worker.postMessage(chunk)
-    }
-    worker.on('message', (chunk: ChunkDone) => {
-      done(chunk)
-      give()
-    })
-    worker.on('error', reject)
-    give()
-  })
 }
 
 function makeSmall({ seed }: Failure): void {

@@ -139,7 +139,7 @@ export class SimDrive {
       else for (const [path, thing] of change.names) setName(this.durableNames, path, thing)
     }
     this.#pendingNames = []
-    for (const path of [...this.durableNames.keys()]) if (!this.#hasParents(path)) this.durableNames.delete(path)
+    for (const path of this.durableNames.keys()) if (!this.#hasParents(path)) this.durableNames.delete(path)
     this.names = new Map(this.durableNames)
     this.#namesChanged()
   }

@@ -302,6 +302,12 @@ export class SimNetwork {
     if (cut || hostA.process.paused || hostB.process.paused) return this.#scheduleAttempt(a, b)
     const [listenerA, listenerB] = [this.#listenerOf(a), this.#listenerOf(b)]
     if (listenerA !== null && listenerB !== null) {
+      const why = listenerA.handler.judge(listenerB.hello) ?? listenerB.handler.judge(listenerA.hello)
+      if (why !== null) {
+        this.#tellRefused(a, b, why)
+        this.#tellRefused(b, a, why)
+        return this.#scheduleAttempt(a, b)
+      }
       connection.up = true
       connection.generation++
       this.#tellConnected(connection, a, b)
@@ -313,6 +319,12 @@ export class SimNetwork {
     if (listenerA !== null && hostB.machineIsOn) this.#tellLost(a, b)
     if (listenerB !== null && hostA.machineIsOn) this.#tellLost(b, a)
     this.#scheduleAttempt(a, b)
+  }
+
+  #tellRefused(place: number, peer: number, why: string): void {
+    this.#options.events.schedule(0, 'refused', (this.#hosts[place] as Host).process, () => {
+      this.#listenerOf(place)?.handler.peerRefused((this.#hosts[peer] as Host).name, why)
+    })
   }
 
   #tellConnected(connection: Connection, place: number, peer: number): void {

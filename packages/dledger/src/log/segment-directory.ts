@@ -80,12 +80,12 @@ export class SegmentDirectory {
     if (this.#starts.length === 0) this.#makeDirectory()
     // Unsynced names may be lost in any order: one at a time, so that a file never outlives the one before it.
     this.syncDirectorySync()
+    this.directoryDirty = true
     const file = new SegmentFile(this.#disk.openSync(this.nameOf(start), { create: true }), start)
     file.truncateSync(this.fileBytes)
     this.#open.set(start, file)
     this.#starts.push(start)
     this.#starts.sort((a, b) => a - b)
-    this.directoryDirty = true
     return file
   }
 

@@ -1,0 +1,67 @@
+/** Spreads work over all cores: one worker thread for each, one task at a time. */
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import { type Failure, noTotals, type Totals } from './explore.ts'
+import type { Chunk, ChunkDone } from './worker.ts'
+
+const CHUNK_SEEDS = 50
+
+/** Gives each worker `nextTask()` until that is null. Rejects when a worker throws. */
+export async function onAllCores(
+  worker: URL,
+  nextTask: () => object | null,
+  answered: (answer: unknown) => void,
+): Promise<void> {
+  await Promise.all(Array.from({ length: availableParallelism() }, () => employ(worker, nextTask, answered)))
+}
+
+function employ(url: URL, nextTask: () => object | null, answered: (answer: unknown) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(url)
+    const give = (): void => {
+      const task = nextTask()
+      if (task === null) void worker.terminate().then(() => resolve(), reject)
+      else worker.postMessage(task)
+    }
+    worker.on('message', (answer: unknown) => {
+      answered(answer)
+      give()
+    })
+    worker.on('error', reject)
+    give()
+  })
+}
+
+export interface SeedRange {
+  readonly from: number
+  /** Included. */
+  readonly to: number
+  /** Of `performance.now()`: no further seeds are begun after it. */
+  readonly deadline: number
+  /** The built `worker.js`. */
+  readonly worker: URL
+}
+
+/** Runs the schedules of a range of seeds. */
+export async function runSeeds(
+  { from, to, deadline, worker }: SeedRange,
+  failed: (failure: Failure) => void,
+): Promise<Totals> {
+  const totals = noTotals()
+  let next = from
+  await onAllCores(
+    worker,
+    (): Chunk | null => {
+      if (next > to || performance.now() > deadline) return null
+      const chunk = { from: next, to: Math.min(to, next + CHUNK_SEEDS - 1) }
+      next = chunk.to + 1
+      return chunk
+    },
+    (answer) => {
+      const done = answer as ChunkDone
+      for (const key of Object.keys(totals) as (keyof Totals)[]) totals[key] += done.totals[key]
+      done.failures.forEach(failed)
+    },
+  )
+  return totals
+}

@@ -1,0 +1,88 @@
+/**
+ * The group under simulated faults: 2,000 schedules without a violation, the ones that once had one, the same run twice, and
+ * planted faults that must show.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { scheduleOf } from './arbitraries.ts'
+import { type Failure, noTotals, replayCommand, shrink, tryFromSeed } from './explore.ts'
+import { type FaultName, plant } from './planted.ts'
+import { runSeeds } from './pool.ts'
+import { runSchedule } from './run.ts'
+import type { Schedule } from './schedule.ts'
+
+const SCHEDULES = 2_000
+const TIMEOUT_MS = 600_000
+const SHRINK_MS_MAX = 60_000
+const REGRESSIONS = new URL('./regressions/', import.meta.url)
+
+describe('a group under faults', () => {
+  test(`keeps every invariant over ${SCHEDULES} schedules`, { timeout: TIMEOUT_MS }, async () => {
+    const failures: Failure[] = []
+    const totals = await runSeeds(
+      {
+        from: 1,
+        to: SCHEDULES,
+        deadline: Number.POSITIVE_INFINITY,
+        worker: new URL('../dist/simulation/worker.js', import.meta.url),
+      },
+      (failure) => failures.push(failure),
+    )
+    expect(failures.map(describeFailure)).toEqual([])
+    expect(totals.schedules).toBe(SCHEDULES)
+    // Schedules in which nothing happens would prove nothing.
+    expect(totals.events / SCHEDULES).toBeGreaterThan(2_000)
+    expect(totals.acknowledged / SCHEDULES).toBeGreaterThan(20)
+  })
+
+  test.each(readdirSync(REGRESSIONS))('keeps every invariant where it once did not: %s', (name) => {
+    const schedule = JSON.parse(readFileSync(new URL(name, REGRESSIONS), 'utf8')) as Schedule
+    expect(runSchedule(schedule).violation).toBeNull()
+  })
+})
+
+describe('a simulation', () => {
+  test('run again does the same', () => {
+    const hashes = new Set<number>()
+    for (let seed = 1; seed <= 20; seed++) {
+      const schedule = scheduleOf(seed)
+      const first = runSchedule(schedule)
+      const second = runSchedule(structuredClone(schedule), { keepText: true })
+      expect({ ...second, lines: [] }).toEqual(first)
+      hashes.add(first.traceHash)
+    }
+    expect(hashes.size).toBe(20)
+  })
+
+  /** `npm run sim:mutants` looks for all of them; these are found at once. */
+  test.each<[FaultName, number]>([
+    ['commit-old-term-by-counting', 100],
+    ['vote-not-persisted', 20],
+    ['vote-persisted-after-reply', 20],
+    ['votes-twice', 100],
+    ['no-last-term-comparison', 1_000],
+    ['off-by-one-quorum', 20],
+    ['truncate-on-late-duplicate', 100],
+    ['ack-before-durable', 20],
+    ['no-step-down-on-higher-term', 200],
+    ['noop-omitted', 20],
+    ['durable-before-sync', 20],
+    ['acknowledged-before-commit', 20],
+    ['directory-sync-omitted', 20],
+    ['cut-bytes-not-zeroed', 200],
+  ])('finds the planted fault %s within %i schedules', (name, schedulesMax) => {
+    const totals = noTotals()
+    let failure: Failure | null = null
+    for (let seed = 1; failure === null && totals.schedules < schedulesMax; seed++) {
+      failure = tryFromSeed(seed, totals, plant(name))
+    }
+    expect(failure).not.toBeNull()
+  })
+})
+
+function describeFailure(failure: Failure, place: number): string {
+  const lines = [`seed ${failure.seed}: ${failure.violation}`, `replay: ${replayCommand(failure.seed)}`]
+  const small = place === 0 ? shrink(failure.seed, SHRINK_MS_MAX) : null
+  if (small !== null) lines.push(`made small: ${small.violation}`, JSON.stringify(small.schedule))
+  return lines.join('\n')
+}
