@@ -169,6 +169,7 @@ export class Broker {
       peers: config.peers,
       advertised: encodeAdvertised({ address: this.address, mark }),
       flushDiskType: config.flushDiskType,
+      asyncFlushIntervalMs: config.flushIntervalCommitLog,
       fileBytes: config.mappedFileSizeCommitLog,
       consumeQueueFileBytes: config.mappedFileSizeConsumeQueue,
       messageDelayLevel: config.messageDelayLevel,

@@ -46,6 +46,8 @@ export interface MessageStoreOptions {
   readonly consumeQueueFileBytes?: number
   /** Delays by level, the same on all members. Default: Apache's 18. */
   readonly messageDelayLevel?: string
+  /** ms between syncs under ASYNC_FLUSH. Default 500. */
+  readonly asyncFlushIntervalMs?: number
   readonly tickMs?: number
   readonly heartbeatMs?: number
   readonly electionTimeoutMs?: number
@@ -132,6 +134,7 @@ export function logOptions(options: CheckedOptions): DLedgerOptions {
     onFatal,
     ...(transport === null ? {} : { transport }),
     ...(given.flushDiskType === undefined ? {} : { flushDiskType: given.flushDiskType }),
+    ...(given.asyncFlushIntervalMs === undefined ? {} : { asyncFlushIntervalMs: given.asyncFlushIntervalMs }),
     ...(given.tickMs === undefined ? {} : { tickMs: given.tickMs }),
     ...(given.heartbeatMs === undefined ? {} : { heartbeatMs: given.heartbeatMs }),
     ...(given.electionTimeoutMs === undefined ? {} : { electionTimeoutMs: given.electionTimeoutMs }),

@@ -39,7 +39,7 @@ async function main(flags: Flags): Promise<void> {
     logger,
     onFatal: (error) => fail(PROGRAM, error),
   })
-  await broker.start()
+  // First, so that a busy port changes nothing on disk.
   const http = await StatusServer.start({
     host: config.metricsPromExporterHost,
     port: config.metricsPromExporterPort,
@@ -48,6 +48,7 @@ async function main(flags: Flags): Promise<void> {
     metrics: brokerMetrics(broker),
     onError: (error) => logger.warn({ err: error }, 'the status server had an error'),
   })
+  await broker.start()
   const removePidFile = writePidFile('broker')
   process.on('exit', removePidFile)
   closeOnSignal(
@@ -58,7 +59,7 @@ async function main(flags: Flags): Promise<void> {
     },
     (error) => logger.error({ err: error }, 'the broker did not close cleanly'),
   )
-  logger.info({ ...broker.status() }, `the broker runs at ${config.brokerIP1}:${config.listenPort}`)
+  logger.info({ ...broker.status() }, `the broker runs at ${broker.address}`)
 }
 
 new Command(PROGRAM)

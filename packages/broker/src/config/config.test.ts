@@ -27,8 +27,6 @@ describe('defaults', () => {
     expect(parse({}).config).toMatchObject({
       flushDiskType: 'SYNC_FLUSH',
       slaveReadEnable: true,
-      enablePropertyFilter: true,
-      timerPrecisionMs: 100,
       raftTickMs: 50,
       raftHeartbeatMs: 100,
       raftElectionTimeoutMs: 500,

@@ -5,7 +5,7 @@
  * key, the value and what is allowed; an unknown key is a warning with the nearest known one. Nothing here touches the
  * machine: what the machine gives (home directory, host name, address) is an argument.
  */
-import { CodedError } from '@dledger-ts/base'
+import { CodedError, nearestName } from '@dledger-ts/base'
 import { CONFIG_KEYS, type ConfigKey, type ConfigValues, IGNORED_KEYS, type KeyDeclaration } from './keys.ts'
 import { memberNumber, parsePeers, type Peer } from './peers.ts'
 
@@ -221,34 +221,7 @@ function warningsFor(input: Readonly<Record<string, string>>): string[] {
       warnings.push(`${key}=${value} is a key of Apache's broker that changes nothing here`)
       continue
     }
-    warnings.push(`${key}=${value} is not a known key; the nearest is ${nearest(key, [...known, ...ignored])}`)
+    warnings.push(`${key}=${value} is not a known key; the nearest is ${nearestName(key, [...known, ...ignored])}`)
   }
   return warnings
-}
-
-function nearest(key: string, candidates: readonly string[]): string {
-  let best = ''
-  let bestDistance = Infinity
-  for (const candidate of candidates) {
-    const distance = editDistance(key.toLowerCase(), candidate.toLowerCase())
-    if (distance < bestDistance) {
-      bestDistance = distance
-      best = candidate
-    }
-  }
-  return best
-}
-
-/** Levenshtein's distance. */
-function editDistance(left: string, right: string): number {
-  let previous = Array.from({ length: right.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= left.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= right.length; j++) {
-      const replaced = (previous[j - 1] ?? 0) + (left[i - 1] === right[j - 1] ? 0 : 1)
-      row.push(Math.min(replaced, (previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1))
-    }
-    previous = row
-  }
-  return previous[right.length] ?? 0
 }

@@ -74,14 +74,11 @@ export const CONFIG_KEYS = {
   channelExpiredTimeout: ms(120_000, 1_000, INT32_MAX, 'A client silent for so long is forgotten.'),
   validateSystemTopicWhenUpdateTopic: boolean(true, 'Creating a topic with the name of a system topic is refused.'),
 
-  rejectTransactionMessage: boolean(false, 'Half messages are refused.'),
   longPollingEnable: boolean(true, 'A pull that finds nothing is held for as long as the client asked.'),
   shortPollingTimeMills: ms(1_000, 1, 60_000, 'How long a pull is held when longPollingEnable is false.'),
   notifyConsumerIdsChangedEnable: boolean(true, 'Consumers are told at once when their group changes.'),
   slaveReadEnable: boolean(true, 'Followers serve pulls, and a busy leader may send consumers there (Apache: false).'),
   litePullMessageEnable: boolean(true, 'Request 361 is served.'),
-  enablePropertyFilter: boolean(true, 'Consumers may filter by SQL92 (Apache: false).'),
-  filterSupportRetry: boolean(false, 'Filters look through %RETRY% at the properties of the original topic.'),
   rejectPullConsumerEnable: boolean(false, 'Consumers that pull by themselves are refused.'),
   serverLoadBalancerEnable: boolean(true, 'Request 400 assigns queues; false returns all of them.'),
 
@@ -105,9 +102,6 @@ export const CONFIG_KEYS = {
     ['ASYNC_MASTER', 'SYNC_MASTER', 'SLAVE'],
     'Classic replication; without meaning in a group of members.',
   ),
-  fileReservedTime: int(72, { min: 1, max: 876_000, unit: 'hours' }, 'How long messages are kept.'),
-  deleteWhen: text('04', 'Hours of the day at which old files are deleted, separated by semicolons.'),
-  diskMaxUsedSpaceRatio: int(75, { min: 10, max: 95, unit: '%' }, 'Above this, old files are deleted at any hour.'),
   maxMessageSize: bytes(4_194_304, 1_024, 16_000_000, 'Largest body of a message or a batch.'),
   maxTransferBytesOnMessageInMemory: bytes(
     262_144,
@@ -131,20 +125,11 @@ export const CONFIG_KEYS = {
     { min: 1, max: 95, unit: '%' },
     'Share of memory whose worth of newest messages counts as recent.',
   ),
-  maxFilterMessageSize: bytes(16_000, 20, 1_000_000, 'Bytes of a ConsumeQueue looked through for one pull.'),
-  messageIndexEnable: boolean(true, 'Messages can be found by key.'),
-  defaultQueryMaxNum: int(
-    32,
-    { min: 1, max: 1_024, unit: 'messages' },
-    'Messages of one answer to a query by unique key.',
-  ),
   messageDelayLevel: text(
     '1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h',
     'The delay of each level, from level 1 on.',
   ),
   timerWheelEnable: boolean(true, 'Messages may be delayed by any time.'),
-  timerMaxDelaySec: int(259_200, { min: 1, max: 31_536_000, unit: 's' }, 'The longest delay by any time.'),
-  timerPrecisionMs: ms(100, 10, 1_000, 'Due times are rounded down to this (Apache: 1000).'),
 
   enableDLegerCommitLog: boolean(false, 'This broker is a member of a replicated group (Apache spells it so).'),
   dLegerGroup: text('', 'Name of the group; brokerName when absent.'),
@@ -165,6 +150,17 @@ export const CONFIG_KEYS = {
 
 /** Keys of Apache's broker that are accepted and change nothing here. */
 export const IGNORED_KEYS: readonly string[] = [
+  'rejectTransactionMessage',
+  'enablePropertyFilter',
+  'filterSupportRetry',
+  'fileReservedTime',
+  'deleteWhen',
+  'diskMaxUsedSpaceRatio',
+  'maxFilterMessageSize',
+  'messageIndexEnable',
+  'timerMaxDelaySec',
+  'timerPrecisionMs',
+  'defaultQueryMaxNum',
   'brokerId',
   'brokerIP2',
   'haListenPort',
