@@ -93,6 +93,12 @@ export class LogWriter {
     this.#options.log.sync((error) => callback(error, mark))
   }
 
+  /** From now on nothing is written, synced or told; what is under way ends unheard. Idempotent. */
+  stop(): void {
+    this.#failed = true
+    this.#cancelAsyncFlush?.()
+  }
+
   get quiet(): boolean {
     return this.placeable && this.#writesUnderWay === 0 && !this.#syncing
   }
@@ -108,6 +114,8 @@ export class LogWriter {
           if (this.#failed) return
           this.#truncating = false
           this.#guarded(() => this.#options.log.truncateFrom(from))
+          // It may name what was just removed.
+          this.#written = null
           this.#waiting.shift()
           this.#append(operation)
           this.#next()
@@ -159,12 +167,15 @@ export class LogWriter {
       return
     }
     this.#options.onDurable(mark.seq)
-    if (this.#cancelAsyncFlush === null && !this.#closed) {
-      this.#cancelAsyncFlush = this.#options.clock.after(this.#options.asyncFlushIntervalMs, () => {
-        this.#cancelAsyncFlush = null
-        this.#sync()
-      })
-    }
+    this.#armAsyncFlush()
+  }
+
+  #armAsyncFlush(): void {
+    if (this.#cancelAsyncFlush !== null || this.#closed || this.#failed) return
+    this.#cancelAsyncFlush = this.#options.clock.after(this.#options.asyncFlushIntervalMs, () => {
+      this.#cancelAsyncFlush = null
+      this.#sync()
+    })
   }
 
   #sync(): void {
@@ -183,6 +194,8 @@ export class LogWriter {
       if (this.#options.syncBeforeDurable) this.#options.onDurable(mark.seq)
       this.#next()
       if (this.#options.syncBeforeDurable) this.#sync()
+      // A flush that was due meanwhile was skipped.
+      else if (this.#written !== null && this.#written.seq > this.#syncedSeq) this.#armAsyncFlush()
       this.#afterProgress()
     })
   }

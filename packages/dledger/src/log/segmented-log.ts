@@ -16,6 +16,7 @@
  */
 import { assert, crc32, type Logger, systemClock } from '@dledger-ts/base'
 import type { Disk, DiskCallback } from '../disk/disk.ts'
+import { DLedgerError } from '../errors.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './entry-batch.ts'
 import { chainCrcAt, chainOf, channelAt, decodeEntryHeader, type EntryHeader, isUnchecked } from './entry-codec.ts'
 import { decodeIndexUnit, encodeIndexUnit, INDEX_FILE_BYTES_DEFAULT, INDEX_UNIT_BYTES } from './index-codec.ts'
@@ -505,6 +506,9 @@ export class SegmentedLog {
     if (this.#closed) return
     this.#closed = true
     this.#zeroFill.stop()
+    const closed = new DLedgerError('the log is closed', { code: 'CLOSED' })
+    this.#dataLane.stop(closed)
+    this.#indexLane.stop(closed)
     this.#data.close()
     this.#index.close()
   }

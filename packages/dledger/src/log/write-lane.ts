@@ -41,6 +41,15 @@ export class WriteLane {
     this.resume()
   }
 
+  /** Nothing more is written: the file closes behind the write under way. What waits gets this error. */
+  stop(error: Error): void {
+    this.#failure ??= error
+    if (this.#underWay) return
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const write of waiting) write.done(this.#failure)
+  }
+
   /** Hot: starts what waits, if nothing is under way. */
   resume(): void {
     const first = this.#waiting[0]
