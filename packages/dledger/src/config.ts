@@ -91,6 +91,22 @@ export function checkSettings(settings: NodeSettings): void {
   }
 }
 
+/** Bytes of a group's or a member's name at most: they stand in the hard state and in every hello. */
+const NAME_BYTES_MAX = 255
+
+/** @throws DLedgerError INVALID that names what does not fit. */
+export function checkNames(group: string, self: string, members: readonly string[]): void {
+  for (const name of [group, self, ...members]) {
+    const bytes = Buffer.byteLength(name)
+    if (bytes === 0 || bytes > NAME_BYTES_MAX) {
+      throw invalid(`the name of a group or member has ${bytes} bytes; 1 to ${NAME_BYTES_MAX} are allowed`)
+    }
+  }
+  if (!members.includes(self)) throw invalid(`member ${self} is not among the peers ${members.join(', ')}`)
+  const twice = members.find((member, i) => members.indexOf(member) !== i)
+  if (twice !== undefined) throw invalid(`member ${twice} is named twice among the peers ${members.join(', ')}`)
+}
+
 export function invalid(what: string): DLedgerError {
   return new DLedgerError(what, { code: 'INVALID', what })
 }

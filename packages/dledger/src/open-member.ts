@@ -9,6 +9,7 @@
  *       not start as a voter.
  */
 import { dirname, join } from 'node:path'
+import type { Logger } from '@dledger-ts/base'
 import { decodeConfiguration } from './configuration-codec.ts'
 import { invalid } from './config.ts'
 import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
@@ -28,13 +29,20 @@ export interface OpenedMember {
   writeHardState(change: Partial<HardState>, callback: DiskCallback): void
   /** Closes the files and gives the directory free. Idempotent. */
   release(): void
+  /** As `release`, for a start that failed before anything was taken in: a clean stop before it is still one. */
+  abandon(): void
 }
 
 /** @throws DLedgerError INVALID or CORRUPT with a line that names what and where. */
 export function openMember(options: LogNodeOptions): OpenedMember {
   const { disk, directory, settings, owner } = options
   const hardStatePath = join(directory, 'hard-state')
-  if (!disk.existsSync(hardStatePath)) makeDirectoryDurably(disk, directory)
+  try {
+    if (!disk.existsSync(hardStatePath)) makeDirectoryDurably(disk, directory)
+  } catch (cause) {
+    const what = `${directory}: cannot be made: ${cause instanceof Error ? cause.message : String(cause)}`
+    throw new DLedgerError(what, { code: 'INVALID', what }, { cause })
+  }
   const lock = lockDirectory(disk, directory, owner)
   let file: HardStateFile | null = null
   let log: SegmentedLog | null = null
@@ -80,11 +88,19 @@ export function openMember(options: LogNodeOptions): OpenedMember {
       cleanStop: false,
       asyncAcks: known.asyncAcks || settings.flushDiskType === 'ASYNC_FLUSH',
     })
-    return new Member(file, log, shape, lock)
+    return new Member(file, log, { shape, lock, before: known, logger: options.logger })
   } catch (error) {
     closeAll()
     throw error
   }
+}
+
+interface Opened {
+  readonly shape: LogShape
+  readonly lock: DirectoryLock
+  /** As it was found, or made. */
+  readonly before: HardState
+  readonly logger: Logger
 }
 
 class Member implements OpenedMember {
@@ -93,13 +109,17 @@ class Member implements OpenedMember {
   hardState: HardState
   readonly #file: HardStateFile
   readonly #lock: DirectoryLock
+  readonly #before: HardState
+  readonly #logger: Logger
   #released = false
 
-  constructor(file: HardStateFile, log: SegmentedLog, shape: LogShape, lock: DirectoryLock) {
+  constructor(file: HardStateFile, log: SegmentedLog, opened: Opened) {
     this.#file = file
-    this.#lock = lock
+    this.#lock = opened.lock
+    this.#before = opened.before
+    this.#logger = opened.logger
     this.log = log
-    this.shape = shape
+    this.shape = opened.shape
     this.hardState = file.state
   }
 
@@ -114,6 +134,16 @@ class Member implements OpenedMember {
     this.log.close()
     this.#file.closeSync()
     this.#lock.release()
+  }
+
+  abandon(): void {
+    try {
+      this.#file.writeSync(this.#before)
+    } catch (error) {
+      // What stands there says too little, not too much.
+      this.#logger.warn({ err: error }, 'a start that failed counts as an unclean stop')
+    }
+    this.release()
   }
 }
 
