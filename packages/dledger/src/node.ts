@@ -15,7 +15,7 @@
  */
 import { assert, type Clock, type Logger, type Random } from '@dledger-ts/base'
 import type { NodeSettings } from './config.ts'
-import { checkSettings, entryBodyBytesMax, invalid } from './config.ts'
+import { checkNames, checkSettings, entryBodyBytesMax, invalid } from './config.ts'
 import { decodeConfiguration, encodeConfiguration } from './configuration-codec.ts'
 import type { Disk } from './disk/disk.ts'
 import { DLedgerError } from './errors.ts'
@@ -25,7 +25,7 @@ import { checkBatch, sliceBatch } from './log/entry-codec.ts'
 import { BatchBuilder } from './batch-builder.ts'
 import { LogWriter, type LogMark } from './log-writer.ts'
 import { type OpenedMember, openMember } from './open-member.ts'
-import { PendingProposals } from './pending-proposals.ts'
+import { failEach, PendingProposals } from './pending-proposals.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
 import type { Configuration } from './raft/configuration.ts'
 import type { MemberId, Message } from './raft/messages.ts'
@@ -106,6 +106,8 @@ export interface NodeStatus extends RoleState {
 /** `finishing`: the last sync of a clean stop is under way, nothing more is taken in. */
 type State = 'new' | 'open' | 'closing' | 'finishing' | 'closed' | 'failed'
 
+type ReadCallback = (error: Error | null, batch: EntryBatch | null) => void
+
 export class LogNode {
   readonly #options: LogNodeOptions
   readonly #settings: NodeSettings
@@ -131,6 +133,10 @@ export class LogNode {
   /** What the state machine was told to be durable. */
   #toldDurable = -1
   #applyReading = false
+  /** Reads of the log under way: the files stay open for them. */
+  #reads = 0
+  /** False once a close waits for the disk to be quiet: a leader that goes on sending must not hold it up. */
+  #takesEntries = true
   readonly #coldBatches = new Map<MemberId, EntryBatch>()
   #heldMessages: Message[] = []
   #hardStateWrites = 0
@@ -152,9 +158,7 @@ export class LogNode {
     assert(this.#state === 'new', 'a member is started once')
     try {
       checkSettings(this.#settings)
-      if (!this.#options.bootstrapVoters.includes(this.#options.self)) {
-        throw invalid(`member ${this.#options.self} is not among the peers ${this.#options.bootstrapVoters.join(', ')}`)
-      }
+      checkNames(this.#options.group, this.#options.self, this.#options.bootstrapVoters)
       this.#member = openMember(this.#options)
     } catch (error) {
       callback(error as Error)
@@ -163,16 +167,16 @@ export class LogNode {
     // After a plain process kill the kept bytes may be in the page cache only: nothing counts before they are synced.
     this.#member.log.sync((error) => {
       if (error !== null) {
-        this.#member.release()
+        this.#member.abandon()
         return callback(error)
       }
       try {
         this.#assemble()
+        this.#join(callback)
       } catch (failure) {
-        this.#member.release()
-        return callback(failure as Error)
+        this.#member.abandon()
+        callback(failure as Error)
       }
-      this.#join(callback)
     })
   }
 
@@ -221,7 +225,7 @@ export class LogNode {
   propose(proposal: Proposal): void {
     if (this.#state !== 'open') {
       this.#options.clock.defer(() => {
-        proposal.failed(new DLedgerError('the log is closed', { code: 'CLOSED' }))
+        proposal.failed(closed())
       })
       return
     }
@@ -235,26 +239,43 @@ export class LogNode {
   }
 
   /** Reads committed entries [firstIndex, lastIndex] of one term, at least one, until `bytesMax`. */
-  read(
-    firstIndex: number,
-    lastIndex: number,
-    bytesMax: number,
-    callback: (error: Error | null, batch: EntryBatch | null) => void,
-  ): void {
+  read(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback): void {
+    if (this.#filesAreClosed) {
+      this.#options.clock.defer(() => callback(closed(), null))
+      return
+    }
     const hot = this.#hot.find(firstIndex)
     if (hot !== undefined) {
       this.#options.clock.defer(() => callback(null, hot))
       return
     }
-    this.#member.log.read(firstIndex, this.#lastColdIndex(lastIndex), bytesMax, callback)
+    this.#readLog(firstIndex, this.#lastColdIndex(lastIndex), bytesMax, callback)
   }
 
   /** Reads raw log bytes at a position. */
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
+    if (this.#filesAreClosed) {
+      this.#options.clock.defer(() => callback(closed(), null))
+      return
+    }
     const target = Buffer.allocUnsafe(size)
-    this.#member.log.readBytes(pos, size, target, (error: Error | null) =>
-      callback(error, error === null ? target : null),
-    )
+    this.#member.log.readBytes(pos, size, target, (error: Error | null) => {
+      this.#reads--
+      callback(error, error === null ? target : null)
+    })
+    this.#reads++
+  }
+
+  get #filesAreClosed(): boolean {
+    return this.#state === 'finishing' || this.#state === 'closed'
+  }
+
+  #readLog(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback): void {
+    this.#member.log.read(firstIndex, lastIndex, bytesMax, (error, batch) => {
+      this.#reads--
+      callback(error, batch)
+    })
+    this.#reads++
   }
 
   /** Asks a follower (the best one for null) to take over. @returns false when this member is not the leader. */
@@ -271,20 +292,19 @@ export class LogNode {
    */
   close(callback: (error: Error | null) => void): void {
     if (this.#state === 'closed' || this.#state === 'new') return callback(null)
-    if (this.#state === 'failed') {
-      this.#state = 'closed'
-      this.#member.release()
-      return callback(null)
-    }
+    if (this.#state === 'failed') return this.#release(() => callback(null))
     assert(this.#state === 'open', 'a member is closed once')
     this.#state = 'closing'
-    this.#failQueued()
+    this.#guarded(() => this.#failQueued())
     const stop = (): void => {
+      this.#takesEntries = false
       this.#stopParts()
-      this.#whenQuiet(() => this.#finish(callback))
+      // Not within this call: it may come from a callback in the middle of a pass.
+      this.#options.clock.defer(() => this.#whenQuiet(() => this.#finish(callback)))
     }
     const alone = this.#raft.configuration().voters.length === 1
-    if (this.#role.role !== 'LEADER' || alone || !this.#raft.transferLeadership(null)) return stop()
+    if (this.#role.role !== 'LEADER' || alone) return stop()
+    if (!this.#raft.transferLeadership(null) && this.#raft.status().transferTarget === null) return stop()
     let stopped = false
     const once = (): void => {
       if (stopped) return
@@ -342,11 +362,11 @@ export class LogNode {
       clock: this.#options.clock,
       faults: this.#faults,
       onDurable: (seq) => {
-        this.#raft.persisted(seq)
+        this.#guarded(() => this.#raft.persisted(seq))
         this.#schedulePass()
       },
-      onSynced: (mark) => this.#onSynced(mark),
-      beforeTruncate: (index, callback) => this.#lowerHint(index, callback),
+      onSynced: (mark) => this.#guarded(() => this.#onSynced(mark)),
+      beforeTruncate: (index, callback) => this.#guarded(() => this.#lowerHint(index, callback)),
       onIdle: () => {
         if (this.#noopDue || this.#queued.length > 0) this.#schedulePass()
       },
@@ -369,6 +389,7 @@ export class LogNode {
     this.#options.transport.start(
       hello,
       {
+        judge: (theirs) => this.#whyAnotherStore(theirs),
         message: (message, payload) => this.#onMessage(message, payload),
         peerConnected: (peer, theirs) => this.#onPeerConnected(peer, theirs),
         peerLost: (peer) => this.#onPeerLost(peer),
@@ -376,17 +397,19 @@ export class LogNode {
       },
       (error) => {
         if (error !== null) {
-          this.#member.release()
+          this.#member.abandon()
           return callback(error)
         }
         this.#state = 'open'
         this.#lastTickMs = this.#options.clock.monotonicMs()
         this.#armTick()
         this.#syncedIndex = this.#member.log.lastIndex
-        this.#tellDurable()
-        const voters = this.#raft.configuration().voters
-        // Nobody else can be heard, so there is nothing to wait for.
-        if (voters.length === 1 && voters[0]?.id === this.#options.self) this.#raft.campaign()
+        this.#guarded(() => {
+          this.#tellDurable()
+          const voters = this.#raft.configuration().voters
+          // Nobody else can be heard, so there is nothing to wait for.
+          if (voters.length === 1 && voters[0]?.id === this.#options.self) this.#raft.campaign()
+        })
         this.#schedulePass()
         callback(null)
       },
@@ -398,8 +421,10 @@ export class LogNode {
   #onMessage(message: Message, payload: Buffer | null): void {
     if (this.#state !== 'open' && this.#state !== 'closing') return
     this.#guarded(() => {
-      if (message.type === 'AppendEntries' && message.count > 0) this.#onEntries(message, payload)
-      else this.#raft.step(message)
+      if (message.type === 'AppendEntries' && message.count > 0) {
+        if (!this.#takesEntries) return
+        this.#onEntries(message, payload)
+      } else this.#raft.step(message)
       this.#schedulePass()
     })
   }
@@ -425,19 +450,22 @@ export class LogNode {
     this.#drain(batch)
   }
 
+  /** A wiped or restored disk comes under its old name with another identity: what it promised before is forgotten. */
+  #whyAnotherStore(hello: Hello): string | null {
+    const bound = this.#raft.configuration().voters.find((voter) => voter.id === hello.member)?.storeId ?? null
+    if (bound === null || bound === hello.storeId) return null
+    return (
+      `group ${hello.group} knows ${hello.member} by store ${bound}, but it comes with store ${hello.storeId}: ` +
+      'its disk was replaced, so it may not vote under its old name'
+    )
+  }
+
   #onPeerConnected(id: MemberId, hello: Hello): void {
     if (this.#state !== 'open' && this.#state !== 'closing') return
     const peer = this.#peers.get(id)
     if (peer === undefined) return
     peer.connected = true
     peer.hello = hello
-    const bound = this.#raft.configuration().voters.find((voter) => voter.id === id)?.storeId ?? null
-    if (bound !== null && bound !== hello.storeId) {
-      this.#options.logger.error(
-        { peer: id, bound, theirs: hello.storeId },
-        'a peer has another store than the one the group knows: it is not counted',
-      )
-    }
     this.#guarded(() => this.#raft.peerConnected(id))
     this.#schedulePass()
   }
@@ -627,60 +655,66 @@ export class LogNode {
       )
       return
     }
-    this.#member.log.read(read.firstIndex, this.#lastColdIndex(read.lastIndex), read.bytesMax, answer)
+    this.#readLog(read.firstIndex, this.#lastColdIndex(read.lastIndex), read.bytesMax, answer)
   }
 
   // ------------------------------------------------------------------------------------------------ proposals
 
   #proposeQueued(): void {
-    if (this.#queued.length === 0 || !this.#writer.placeable || this.#noopDue) return
+    if (this.#queued.length === 0) return
     const queue = this.#queued
     this.#queued = []
     this.#queuedBytes = 0
-    const bodyBytesMax = entryBodyBytesMax(this.#settings)
-    let at = 0
-    while (at < queue.length) {
-      const chunk: Proposal[] = []
-      let bytes = 0
-      while (at < queue.length && chunk.length < PROPOSE_COUNT_MAX && bytes < this.#settings.appendBytesMax) {
-        const proposal = queue[at++] as Proposal
-        if (proposal.bodyBytes > bodyBytesMax) {
-          proposal.failed(
-            new DLedgerError(`a body of ${proposal.bodyBytes} bytes is too large; ${bodyBytesMax} are allowed`, {
-              code: 'TOO_LARGE',
-              bytes: proposal.bodyBytes,
-              bytesMax: bodyBytesMax,
-            }),
-          )
-          continue
-        }
-        bytes += ENTRY_HEADER_BYTES + proposal.bodyBytes
-        chunk.push(proposal)
-      }
-      if (chunk.length > 0) this.#proposeChunk(chunk)
+    // No leader that takes writes is here before these are over, however long the disk takes.
+    if (!this.#writer.placeable || this.#noopDue) {
+      return this.#refuse(queue, this.#refusal(this.#role.role === 'LEADER' ? 'NOT_READY' : 'NOT_LEADER'))
     }
+    const bodyBytesMax = entryBodyBytesMax(this.#settings)
+    const tooLarge: Proposal[] = []
+    let at = 0
+    try {
+      while (at < queue.length) {
+        const chunk: Proposal[] = []
+        let bytes = 0
+        while (at < queue.length && chunk.length < PROPOSE_COUNT_MAX && bytes < this.#settings.appendBytesMax) {
+          const proposal = queue[at++] as Proposal
+          if (proposal.bodyBytes > bodyBytesMax) {
+            tooLarge.push(proposal)
+            continue
+          }
+          bytes += ENTRY_HEADER_BYTES + proposal.bodyBytes
+          chunk.push(proposal)
+        }
+        if (chunk.length > 0) this.#proposeChunk(chunk)
+      }
+    } catch (error) {
+      // The member stops, which tells them.
+      this.#queued.push(...tooLarge, ...queue.slice(at))
+      throw error
+    }
+    failEach(tooLarge, (proposal) => proposal.failed(tooLargeError(proposal.bodyBytes, bodyBytesMax)))
   }
 
   #proposeChunk(chunk: readonly Proposal[]): void {
     const sizes = chunk.map((proposal) => ENTRY_HEADER_BYTES + proposal.bodyBytes)
     const placed = this.#raft.propose('data', sizes)
-    if (typeof placed === 'string') {
-      const error = this.#refusal(placed)
-      for (const proposal of chunk) proposal.failed(error)
-      return
-    }
+    if (typeof placed === 'string') return this.#refuse(chunk, this.#refusal(placed))
     assert(placed.firstIndex === this.#member.log.lastIndex + 1, 'a proposal follows the end of the log')
     const deadlineMs = this.#options.clock.monotonicMs() + this.#settings.proposalTimeoutMs
-    this.#built.push(
-      this.#builder.build(placed.firstIndex, placed.term, sizes, (i, target, bodyAt, pos) => {
-        const proposal = chunk[i] as Proposal
-        proposal.encodeBody(
-          target,
-          bodyAt,
-          this.#pending.add(placed.firstIndex + i, placed.term, pos, deadlineMs, proposal),
-        )
-      }),
-    )
+    let pending = 0
+    try {
+      this.#built.push(
+        this.#builder.build(placed.firstIndex, placed.term, sizes, (i, target, bodyAt, pos) => {
+          const proposal = chunk[i] as Proposal
+          const place = this.#pending.add(placed.firstIndex + i, placed.term, pos, deadlineMs, proposal)
+          pending++
+          proposal.encodeBody(target, bodyAt, place)
+        }),
+      )
+    } catch (error) {
+      this.#queued.push(...chunk.slice(pending))
+      throw error
+    }
     this.#drain(null)
     if (this.#faults.has('acknowledged-before-commit')) this.#pending.applied(this.#member.log.lastIndex)
   }
@@ -715,7 +749,12 @@ export class LogNode {
     const queue = this.#queued
     this.#queued = []
     this.#queuedBytes = 0
-    for (const proposal of queue) proposal.failed(new DLedgerError('the log is closed', { code: 'CLOSED' }))
+    this.#refuse(queue, closed())
+  }
+
+  /** Every one of them is told, also when one throws. */
+  #refuse(proposals: readonly Proposal[], error: DLedgerError): void {
+    failEach(proposals, (proposal) => proposal.failed(error))
   }
 
   // ------------------------------------------------------------------------------------------------ apply
@@ -787,7 +826,7 @@ export class LogNode {
       return
     }
     this.#applyReading = true
-    this.#member.log.read(from, to, APPLY_BYTES_MAX, (error, batch) => {
+    this.#readLog(from, to, APPLY_BYTES_MAX, (error, batch) => {
       this.#applyReading = false
       if (this.#state !== 'open' && this.#state !== 'closing') return
       if (error !== null) return this.#fail(error)
@@ -893,10 +932,21 @@ export class LogNode {
     if (wasLeader) this.#tellSuccessor()
     this.#state = 'failed'
     this.#stopParts()
-    this.#failQueued()
-    this.#pending.abandon('was waiting when the member stopped; it may still be committed')
+    this.#writer.stop()
     this.#role = { role: 'FOLLOWER', term: this.#role.term, leader: null, ready: false }
-    this.#options.stateMachine?.roleChanged(this.#role)
+    // Whoever throws here does not keep the others from learning it.
+    const told = [
+      () => this.#failQueued(),
+      () => this.#pending.abandon('was waiting when the member stopped; it may still be committed'),
+      () => this.#options.stateMachine?.roleChanged(this.#role),
+    ]
+    for (const tell of told) {
+      try {
+        tell()
+      } catch (failure) {
+        this.#options.logger.error({ err: failure }, 'somebody threw when told that the member stops')
+      }
+    }
     this.#options.onFatal(error)
   }
 
@@ -921,25 +971,30 @@ export class LogNode {
   }
 
   #whenQuiet(callback: () => void): void {
-    if (this.#state === 'failed' || (this.#writer.quiet && this.#hardStateWrites === 0)) return callback()
+    const quiet = this.#writer.quiet && this.#hardStateWrites === 0 && this.#reads === 0
+    if (this.#state === 'failed' || quiet) return callback()
     this.#options.clock.after(1, () => this.#whenQuiet(callback))
   }
 
   #finish(callback: (error: Error | null) => void): void {
-    const done = (error: Error | null): void => {
-      this.#state = 'closed'
-      this.#member.release()
-      this.#options.transport.close(() => callback(error))
-    }
+    const done = (error: Error | null): void => this.#release(() => callback(error))
+    if (this.#state !== 'failed') this.#state = 'finishing'
+    this.#guarded(() => this.#pending.abandon('was waiting when the log was closed; it may still be committed'))
     if (this.#state === 'failed') return done(null)
-    this.#state = 'finishing'
-    this.#pending.abandon('was waiting when the log was closed; it may still be committed')
     this.#writer.flush((error, mark) => {
       if (error !== null) return done(error)
       const durableHint = mark === null ? this.#hint : { index: mark.index, endPos: mark.endPos, chain: mark.chain }
       const indexes = durableHint === null ? {} : this.#configurationIndexes(durableHint.index)
       this.#member.writeHardState({ durableHint, cleanStop: true, ...indexes }, done)
     })
+  }
+
+  #release(callback: () => void): void {
+    this.#state = 'closed'
+    this.#stopParts()
+    this.#writer.stop()
+    this.#member.release()
+    this.#options.transport.close(callback)
   }
 }
 
@@ -950,4 +1005,16 @@ function channelAt(bytes: Buffer, at: number): number {
 function kindOf(channel: number): CommittedEntry['kind'] {
   if (channel === EntryChannel.NOOP) return 'noop'
   return channel === EntryChannel.CONFIGURATION ? 'configuration' : 'data'
+}
+
+function closed(): DLedgerError {
+  return new DLedgerError('the log is closed', { code: 'CLOSED' })
+}
+
+function tooLargeError(bytes: number, bytesMax: number): DLedgerError {
+  return new DLedgerError(`a body of ${bytes} bytes is too large; ${bytesMax} are allowed`, {
+    code: 'TOO_LARGE',
+    bytes,
+    bytesMax,
+  })
 }

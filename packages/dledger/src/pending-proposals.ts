@@ -72,7 +72,7 @@ export class PendingProposals {
     this.#queue = []
     this.#head = 0
     this.#expired = 0
-    for (const pending of rest) this.#fail(pending, why)
+    failEach(rest, (pending) => this.#fail(pending, why))
   }
 
   #fail(pending: Pending, why: string): void {
@@ -92,4 +92,17 @@ export class PendingProposals {
       this.#head = 0
     }
   }
+}
+
+/** Tells each of them, also when telling one throws; the first error is thrown when all have been told. */
+export function failEach<Waiting>(all: readonly Waiting[], fail: (one: Waiting) => void): void {
+  const errors: unknown[] = []
+  for (const one of all) {
+    try {
+      fail(one)
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  if (errors.length > 0) throw errors[0]
 }
