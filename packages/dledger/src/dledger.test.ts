@@ -1,5 +1,5 @@
 /** The embedding API on real files, with one member and no network. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -116,3 +116,64 @@ class Recorder implements StateMachine {
 
   durable(): void {}
 }
+
+describe('a member that stops', () => {
+  class Broken extends Recorder {
+    throws = true
+    override apply(entries: readonly CommittedEntry[]): void {
+      if (this.throws) throw new Error('oops')
+      super.apply(entries)
+    }
+  }
+
+  test('while it is opened, is an error, and the directory is free again', async () => {
+    const broken = DLedger.open({ directory, ...small, stateMachine: new Broken(-1) })
+    await expect(broken).rejects.toThrow('oops')
+    const log = await DLedger.open({ directory, ...small })
+    await log.close()
+  })
+
+  test('ends the iterators that wait for more', async () => {
+    const machine = new Broken(-1)
+    machine.throws = false
+    const log = await DLedger.open({ directory, ...small, stateMachine: machine })
+    const entries = log.entries({ follow: true })
+    const first = entries.next()
+    machine.throws = true
+    await expect(log.append(Buffer.from('a'))).rejects.toMatchObject({ code: 'TIMEOUT' })
+    // It is committed, though it could not be applied here.
+    expect(await first).toMatchObject({ done: false })
+    await expect(entries.next()).rejects.toThrow('oops')
+    await log.close()
+  })
+})
+
+test('what cannot be a group or a directory is refused before anything is changed', async () => {
+  const path = join(directory, 'member')
+  const rows: [options: object, message: RegExp][] = [
+    [{ members: ['n0', 'n1', 'n1'] }, /n1 is named twice/],
+    [{ members: ['n1'] }, /n0 is not among/],
+    [{ self: '', members: [''] }, /has 0 bytes/],
+    [{ group: 'g'.repeat(5000) }, /has 5000 bytes/],
+  ]
+  for (const [options, message] of rows) {
+    await expect(DLedger.open({ directory: path, ...small, ...options })).rejects.toThrow(message)
+  }
+  expect(readdirSync(directory)).toEqual([])
+  writeFileSync(path, '')
+  for (const place of [path, join(path, 'below')]) {
+    const opening = DLedger.open({ directory: place, ...small })
+    await expect(opening).rejects.toMatchObject({ code: 'INVALID', message: expect.stringContaining(place) as string })
+  }
+})
+
+test('what is no buffer and no index is refused, and the member goes on', async () => {
+  const log = await DLedger.open({ directory, ...small })
+  for (const body of [new Uint8Array(3), 'text', [new Uint8Array(3)], undefined] as unknown[]) {
+    await expect(log.append(body as Buffer)).rejects.toMatchObject({ code: 'INVALID' })
+  }
+  for (const index of [Number.NaN, 0.5, 1000]) await expect(log.read(index)).rejects.toMatchObject({ code: 'INVALID' })
+  const { index } = await log.append(Buffer.from('a'))
+  await log.close()
+  await expect(log.read(index)).rejects.toMatchObject({ code: 'CLOSED' })
+})

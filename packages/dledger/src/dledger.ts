@@ -64,6 +64,7 @@ export interface IterateOptions {
 export class DLedger {
   readonly #node: LogNode
   #closing: Promise<void> | null = null
+  #fatal: Error | null = null
   #waiters: (() => void)[] = []
 
   private constructor(node: LogNode) {
@@ -80,6 +81,7 @@ export class DLedger {
     const self = options.self ?? 'n0'
     const clock = options.clock ?? systemClock
     let opened: DLedger | null = null
+    let fatal: Error | null = null
     const node = new LogNode({
       clock,
       random: options.random ?? systemRandom,
@@ -99,13 +101,23 @@ export class DLedger {
       advertised: options.advertised ?? '',
       owner: processOwner(),
       newStoreId: randomUUID,
-      onFatal: options.onFatal ?? (() => {}),
+      onFatal: (error) => {
+        fatal = error
+        if (opened !== null) opened.#stopped(error)
+        options.onFatal?.(error)
+      },
     })
     await new Promise<void>((resolve, reject) => {
       node.start((error) => (error === null ? resolve() : reject(error)))
     })
     opened = new DLedger(node)
-    if (node.status.peers.length === 0) await opened.#until(() => node.role.ready)
+    try {
+      if (fatal !== null) throw fatal
+      if (node.status.peers.length === 0) await opened.#until(() => node.role.ready)
+    } catch (error) {
+      await opened.close()
+      throw error
+    }
     return opened
   }
 
@@ -123,6 +135,11 @@ export class DLedger {
   ): Promise<EntryPlace | EntryPlace[]> {
     options.signal?.throwIfAborted()
     const many = Buffer.isBuffer(bodies) ? [bodies] : bodies
+    // A size that is no number would stop the member.
+    if (!Array.isArray(many) || !many.every(Buffer.isBuffer)) {
+      const what = 'a body is a Buffer'
+      throw new DLedgerError(what, { code: 'INVALID', what })
+    }
     const places = await withAbort(Promise.all(many.map((body) => this.#appendOne(body))), options.signal)
     return Buffer.isBuffer(bodies) ? (places[0] as EntryPlace) : places
   }
@@ -134,6 +151,10 @@ export class DLedger {
 
   /** @returns the committed entry at `index`, or null for a control entry. @throws DLedgerError TRIMMED or INVALID. */
   async read(index: number): Promise<LogEntry | null> {
+    if (!Number.isSafeInteger(index)) {
+      const what = `index ${index} is no whole number`
+      throw new DLedgerError(what, { code: 'INVALID', what })
+    }
     if (index > this.commitIndex) {
       const what = `index ${index} is not committed; the last committed one is ${this.commitIndex}`
       throw new DLedgerError(what, { code: 'INVALID', what })
@@ -249,11 +270,18 @@ export class DLedger {
 
   async #until(condition: () => boolean): Promise<void> {
     while (!condition()) {
+      if (this.#fatal !== null) throw this.#fatal
       if (this.#closing !== null) throw new DLedgerError('the log is closed', { code: 'CLOSED' })
       await new Promise<void>((resolve) => {
         this.#waiters.push(resolve)
       })
     }
+  }
+
+  /** Nobody waits for what cannot come any more. */
+  #stopped(error: Error): void {
+    this.#fatal = error
+    this.#wake()
   }
 
   #wake(): void {
