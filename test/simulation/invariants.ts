@@ -12,6 +12,8 @@ import type { Death, Schedule } from './schedule.ts'
 import type { ClientProposal, Workload } from './workload.ts'
 
 const NOOP_CHANNEL = 1
+/** The core checks all it keeps after every so-manieth event. */
+const CORE_CHECK_EVENTS = 8
 /** (index, term) as one number. */
 const TERMS_MAX = 100_000
 
@@ -59,6 +61,7 @@ export class Invariants {
   readonly #boundAt = new Map<string, number>()
   /** Data entries below this index have been handed to the workload. */
   #counted = 0
+  #events = 0
 
   constructor(options: InvariantsOptions) {
     this.#options = options
@@ -150,7 +153,17 @@ export class Invariants {
 
   afterEvent(member: Member): void {
     this.#image(member)
-    if (member.life === 'up' || member.life === 'closing') this.#indexes(member)
+    if (member.life !== 'up' && member.life !== 'closing') return
+    this.#indexes(member)
+    if (this.#events++ % CORE_CHECK_EVENTS === 0 && member.dying === null) this.#coreInvariants(member)
+  }
+
+  #coreInvariants(member: Member): void {
+    try {
+      member.node?.raft.checkInvariants()
+    } catch (error) {
+      this.#violated(`${member.name}: ${error instanceof Error ? error.message : String(error)} (the core's own check)`)
+    }
   }
 
   /** Term, commit, applied: monotone (10), in order (11); a new commit index is looked into. */

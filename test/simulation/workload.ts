@@ -2,7 +2,8 @@
  * The clients of a simulation: proposals with unique contents, and what was said about each.
  *
  * Keeps: a proposal is told its outcome once; what it was told agrees with what is committed (raft.md e.9, 20):
- *   acknowledged: in the committed log exactly there, for ever; refused: never there; unknown: there once or never.
+ *   acknowledged: in the committed log exactly there, for ever; refused: never there; unknown: there once or never;
+ *   what is proposed after an acknowledgement stands behind what was acknowledged.
  */
 import type { DLedgerError, EntryPlace, Proposal } from '@dledger-ts/dledger/internals'
 
@@ -16,6 +17,8 @@ export class ClientProposal implements Proposal {
   readonly bodyBytes: number
   readonly member: number
   readonly incarnation: number
+  /** The highest place that was acknowledged to anybody before this was proposed: it comes later. */
+  readonly afterIndex: number
   outcome: Outcome = 'pending'
   place: EntryPlace | null = null
   /** Where it is committed, as far as anybody has seen; -1 for nowhere. */
@@ -29,6 +32,7 @@ export class ClientProposal implements Proposal {
     this.bodyBytes = ID_BYTES + options.bytes
     this.member = options.member
     this.incarnation = options.incarnation
+    this.afterIndex = workload.highestAcknowledged
   }
 
   encodeBody(target: Buffer, at: number): void {
@@ -71,6 +75,7 @@ export interface WorkloadOptions {
 
 export class Workload {
   readonly proposals: ClientProposal[] = []
+  highestAcknowledged = -1
   readonly #options: WorkloadOptions
 
   constructor(options: WorkloadOptions) {
@@ -93,6 +98,11 @@ export class Workload {
     }
     if (proposal.committedAt >= 0)
       this.violated(`proposal ${id} is committed twice: ${proposal.committedAt} and ${index}`)
+    if (index <= proposal.afterIndex) {
+      this.violated(
+        `proposal ${id} is at ${index}, though ${proposal.afterIndex} was acknowledged before it was made (20)`,
+      )
+    }
     proposal.committedAt = index
     if (proposal.outcome === 'refused') this.violated(`proposal ${id} was refused and is committed at ${index} (20)`)
   }
@@ -103,6 +113,7 @@ export class Workload {
   }
 
   acknowledged(proposal: ClientProposal): void {
+    this.highestAcknowledged = Math.max(this.highestAcknowledged, proposal.place?.index ?? -1)
     this.#options.acknowledged(proposal)
   }
 

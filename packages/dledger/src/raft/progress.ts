@@ -25,6 +25,9 @@ export class Progress {
   probeCarries = true
   /** COLD: first entry that the driver reads. */
   coldFirst = -1
+  /** A cold append that did not fit into the rest of the window: its first entry, or -1, and its bytes. */
+  misfitFirst = -1
+  misfitBytes = 0
   /** The highest commit index it was told and can act on. */
   toldCommit = -1
   ticksSinceHeard = 0

@@ -381,6 +381,36 @@ describe('replication', () => {
     cluster.runUntil(() => at(2).log.length === at(0).log.length, 5)
   })
 
+  test('a large cold entry waits until the window has room for it', () => {
+    const { cluster, at } = group(NO_FAULTS, { appendBytesMax: ENTRY_BYTES, inflightBytesMax: 4 * ENTRY_BYTES })
+    cluster.elect(at(0))
+    const isReached = (from: string, to: string): boolean => from !== 'n2' && to !== 'n2'
+    for (let i = 0; i < 20; i++) {
+      cluster.propose(at(0), 1)
+      cluster.settle(isReached)
+    }
+    at(0).raft.peerConnected('n2')
+    const inflight = (): number => at(0).raft.status().peers[1]?.inflightBytes ?? 0
+    // Nothing written at n2 becomes durable, so it acknowledges nothing.
+    for (let i = 0; i < 20 && (at(0).coldReads.length === 0 || inflight() === 0); i++) {
+      if (at(0).coldReads.length > 0) cluster.answerColdRead(at(0), 1)
+      for (const member of cluster.members) cluster.drain(member)
+      for (const letter of cluster.network.splice(0)) cluster.deliver(letter)
+      cluster.drain(at(0))
+    }
+    const before = inflight()
+    const [asked] = at(0).coldReads.splice(0)
+    expect(asked).toBeDefined()
+    expect(before).toBeGreaterThan(0)
+    at(0).raft.coldRead('n2', asked?.firstIndex ?? -1, 1, 4 * ENTRY_BYTES)
+    cluster.drain(at(0))
+    expect(inflight()).toBe(before)
+    expect(at(0).coldReads).toHaveLength(0)
+    at(0).raft.checkInvariants()
+    cluster.settle()
+    expect(at(2).log).toEqual(at(0).log)
+  })
+
   claim('a follower commits only what it has compared (§3.5)', 'follower-commits-unverified', (faults) => {
     const { cluster, at } = group(faults)
     cluster.elect(at(0))

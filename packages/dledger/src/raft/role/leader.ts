@@ -142,7 +142,14 @@ export class Leadership {
     }
     assert(firstIndex + count - 1 <= this.#state.log.runLastIndex(firstIndex), 'a cold read is of one term')
     peer.replicate()
-    if (peer.nextIndex === firstIndex) this.#append(peer, firstIndex + count - 1, bytes)
+    if (peer.nextIndex !== firstIndex) return
+    if (peer.inflightBytes > 0 && peer.inflightBytes + bytes > this.#state.options.inflightBytesMax) {
+      // A single large entry: read again when the window has room for it.
+      peer.misfitFirst = firstIndex
+      peer.misfitBytes = bytes
+      return
+    }
+    this.#append(peer, firstIndex + count - 1, bytes)
   }
 
   connected(id: MemberId): void {
@@ -302,9 +309,8 @@ export class Leadership {
     let sent = false
     while (peer.nextIndex <= log.lastIndex) {
       if (peer.nextIndex < log.hot.firstIndex) {
-        if (peer.inflightBytes === 0 || peer.inflightBytes + options.appendBytesMax <= options.inflightBytesMax) {
-          this.#askCold(peer)
-        }
+        const bytes = peer.misfitFirst === peer.nextIndex ? peer.misfitBytes : options.appendBytesMax
+        if (peer.inflightBytes === 0 || peer.inflightBytes + bytes <= options.inflightBytesMax) this.#askCold(peer)
         break
       }
       if (!this.#appendHot(peer)) break
