@@ -486,8 +486,10 @@ export class LogNode {
 
   #armTick(): void {
     this.#cancelTick = this.#options.clock.after(this.#settings.tickMs, () => {
-      // Messages that already arrived are heard before the time that passed: a stall is not the leader's silence.
-      this.#options.clock.defer(() => this.#tick())
+      const lateMs = this.#options.clock.monotonicMs() - this.#lastTickMs - this.#settings.tickMs
+      // After a stall, messages that already arrived are heard before the time that passed: it is not the leader's silence.
+      if (lateMs * 2 > this.#settings.tickMs) this.#options.clock.defer(() => this.#tick())
+      else this.#tick()
     })
   }
 
@@ -640,19 +642,8 @@ export class LogNode {
     // An entry whose write is still under way is not in the file yet, but it is hot.
     const hot = this.#hot.find(read.firstIndex)
     if (hot !== undefined) {
-      const lastIndex = Math.min(read.lastIndex, hot.firstIndex + hot.count - 1)
-      const part = sliceBatch(hot, read.firstIndex)
-      const count = lastIndex - read.firstIndex + 1
-      const bytes = part.bytes.subarray(0, offsetIn(part, read.firstIndex + count))
-      this.#options.clock.defer(() =>
-        answer(null, {
-          ...part,
-          count,
-          bytes,
-          positions: part.positions.slice(0, count),
-          sizes: part.sizes.slice(0, count),
-        }),
-      )
+      const part = hotPart(hot, read)
+      this.#options.clock.defer(() => answer(null, part))
       return
     }
     this.#readLog(read.firstIndex, this.#lastColdIndex(read.lastIndex), read.bytesMax, answer)
@@ -1017,4 +1008,23 @@ function tooLargeError(bytes: number, bytesMax: number): DLedgerError {
     bytes,
     bytesMax,
   })
+}
+
+/** What a cold read asked for, cut from a hot batch: at least one entry, within the reader's bytes. */
+function hotPart(hot: EntryBatch, { firstIndex, lastIndex, bytesMax }: ColdRead): EntryBatch {
+  const rest = sliceBatch(hot, firstIndex)
+  const countMax = Math.min(lastIndex - firstIndex + 1, rest.count)
+  let count = 0
+  let bytes = 0
+  while (count < countMax && (count === 0 || bytes + (rest.sizes[count] as number) <= bytesMax)) {
+    bytes += rest.sizes[count] as number
+    count++
+  }
+  return {
+    ...rest,
+    count,
+    bytes: rest.bytes.subarray(0, bytes),
+    positions: rest.positions.slice(0, count),
+    sizes: rest.sizes.slice(0, count),
+  }
 }
