@@ -204,8 +204,13 @@ export class Sending implements ResponseHandler, RouteListener {
 
   /** The route table spaces its fetches, so this is no busy loop. */
   #waitForLeader(): void {
-    if (this.#context.clock.monotonicMs() >= this.#deadlineMs) this.#timeOut()
-    else this.#context.routes.refresh(this.#outgoing.topic, this)
+    if (this.#context.clock.monotonicMs() < this.#deadlineMs) {
+      this.#context.routes.refresh(this.#outgoing.topic, this)
+      return
+    }
+    // Too late for this send, but the next one need not meet the same silent broker.
+    this.#context.routes.refresh(this.#outgoing.topic)
+    this.#timeOut()
   }
 
   #timeOut(): void {
