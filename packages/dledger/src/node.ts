@@ -40,8 +40,6 @@ const APPLY_COUNT_MAX = 4096
 const APPLY_BYTES_MAX = 8 * 1024 * 1024
 /** Entries proposed as one batch at most. */
 const PROPOSE_COUNT_MAX = 1024
-/** Ticks lived through at once after a stall of the event loop at most. */
-const TICKS_AT_ONCE_MAX = 2
 const WIRE_VERSION = 1
 /** Configuration entries remembered beside the durable hint; only the newest two matter. */
 const CONFIGURATIONS_KEPT = 16
@@ -340,7 +338,7 @@ export class LogNode {
         self: this.#options.self,
         selfStoreId: hardState.storeId,
         bootstrapVoters: this.#options.bootstrapVoters,
-        heartbeatTicks: Math.max(1, Math.round(this.#settings.heartbeatMs / this.#settings.tickMs)),
+        heartbeatTicks: this.#heartbeatTicks,
         electionTicks: Math.max(2, Math.round(this.#settings.electionTimeoutMs / this.#settings.tickMs)),
         random: this.#options.random,
         inflightBytesMax: this.#settings.inflightBytesMax,
@@ -425,6 +423,11 @@ export class LogNode {
         if (!this.#takesEntries) return
         this.#onEntries(message, payload)
       } else this.#raft.step(message)
+      if (message.type === 'Heartbeat' || message.type === 'HeartbeatResponse') {
+        // The traffic of an idle group: it asks for nothing that a pass could gather, unless it tells of a commit.
+        this.#drain(null)
+        return
+      }
       this.#schedulePass()
     })
   }
@@ -484,9 +487,21 @@ export class LogNode {
     if (this.#member.log.lastIndex === -1) this.#fail(invalid(why))
   }
 
+  get #heartbeatTicks(): number {
+    return Math.max(1, Math.round(this.#settings.heartbeatMs / this.#settings.tickMs))
+  }
+
+  /**
+   * One wake-up lives through the ticks of one heartbeat: nothing in between is due that soon, and waking is what an idle
+   * member costs. After a stall no more than that is lived through at once.
+   */
+  get #wakeMs(): number {
+    return this.#heartbeatTicks * this.#settings.tickMs
+  }
+
   #armTick(): void {
-    this.#cancelTick = this.#options.clock.after(this.#settings.tickMs, () => {
-      const lateMs = this.#options.clock.monotonicMs() - this.#lastTickMs - this.#settings.tickMs
+    this.#cancelTick = this.#options.clock.after(this.#wakeMs, () => {
+      const lateMs = this.#options.clock.monotonicMs() - this.#lastTickMs - this.#wakeMs
       // After a stall, messages that already arrived are heard before the time that passed: it is not the leader's silence.
       if (lateMs * 2 > this.#settings.tickMs) this.#options.clock.defer(() => this.#tick())
       else this.#tick()
@@ -496,10 +511,10 @@ export class LogNode {
   #tick(): void {
     if (this.#state !== 'open' && this.#state !== 'closing') return
     const nowMs = this.#options.clock.monotonicMs()
-    const passed = Math.floor((nowMs - this.#lastTickMs) / this.#settings.tickMs)
+    const passed = Math.round((nowMs - this.#lastTickMs) / this.#settings.tickMs)
     this.#lastTickMs = nowMs
     this.#guarded(() => {
-      for (let i = 0; i < Math.min(Math.max(1, passed), TICKS_AT_ONCE_MAX); i++) this.#raft.tick()
+      for (let i = 0; i < Math.min(Math.max(1, passed), this.#heartbeatTicks); i++) this.#raft.tick()
       this.#pending.expire(nowMs)
       this.#drain(null)
       this.#bindIdentities()
