@@ -138,7 +138,7 @@ describe('the tree', () => {
   test('every file is imported by another one or is a program', () => {
     const imported = new Set(sources.flatMap((source) => source.imports.map(({ from }) => targetOf(source, from))))
     const roots =
-      /\/(index|internals)\.ts$|^packages\/tools\/src\/(mq[a-z]+|quickstart-[a-z]+|fast-try\/main)\.ts$|-conformance\.ts$|\/testing\//
+      /\/(index|internals)\.ts$|^packages\/tools\/src\/(mq[a-z]+|quickstart-[a-z]+|fast-try\/main)\.ts$|(-conformance|\/memory-disk)\.ts$/
     expect(sources.map(({ path }) => path).filter((path) => !imported.has(path) && !roots.test(path))).toEqual([])
   })
 })

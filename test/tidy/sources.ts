@@ -15,13 +15,17 @@ export interface Source {
   readonly imports: readonly { readonly from: string; readonly typeOnly: boolean }[]
 }
 
-/** All sources of the packages, tests left out. */
+/** What only tests use: fixtures beside them, and folders of helpers. */
+const TEST_HELPER = /-fixture\.ts$|\/testing\//
+
+/** All sources of the packages, tests and what only they use left out. */
 export function packageSources(): Source[] {
   const found: Source[] = []
   for (const name of readdirSync(join(ROOT, 'packages'))) {
     for (const entry of readdirSync(join(ROOT, 'packages', name, 'src'), { recursive: true, withFileTypes: true })) {
       if (!entry.isFile() || !entry.name.endsWith('.ts') || entry.name.endsWith('.test.ts')) continue
       const path = relative(ROOT, join(entry.parentPath, entry.name))
+      if (TEST_HELPER.test(path)) continue
       found.push(sourceOf(path, name, readFileSync(join(ROOT, path), 'utf8')))
     }
   }

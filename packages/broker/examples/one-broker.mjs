@@ -53,6 +53,6 @@ const pulled = await client.invoke(
   }),
   3000,
 )
-for (const record of decodeRecords(pulled.bodyBytes)) console.log(`read: ${record.body}`)
+for (const record of decodeRecords(pulled.bodyBytes)) console.log(`read: ${record.body.toString()}`)
 client.close()
 await broker.close()

@@ -113,7 +113,9 @@ export class DLedger {
     opened = new DLedger(node)
     try {
       if (fatal !== null) throw fatal
-      if (node.status.peers.length === 0) await opened.#until(() => node.role.ready)
+      // Its identity is bound, too: what the caller appends next is the next entry.
+      if (node.status.peers.length === 0)
+        await opened.#until(() => node.role.ready && node.appliedIndex === node.status.lastIndex)
     } catch (error) {
       await opened.close()
       throw error
@@ -136,7 +138,7 @@ export class DLedger {
     options.signal?.throwIfAborted()
     const many = Buffer.isBuffer(bodies) ? [bodies] : bodies
     // A size that is no number would stop the member.
-    if (!Array.isArray(many) || !many.every(Buffer.isBuffer)) {
+    if (!Array.isArray(many) || !many.every((body) => Buffer.isBuffer(body))) {
       const what = 'a body is a Buffer'
       throw new DLedgerError(what, { code: 'INVALID', what })
     }

@@ -166,7 +166,8 @@ async function until(what: string, condition: () => boolean): Promise<void> {
 }
 
 const close = (node: LogNode): Promise<Error | null> => new Promise((resolve) => node.close(resolve))
-const ready = (node: LogNode): Promise<void> => until('ready', () => node.role.ready)
+const ready = (node: LogNode): Promise<void> =>
+  until('ready', () => node.role.ready && node.appliedIndex === node.status.lastIndex)
 
 function proposal(outcomes: string[], name: string, over: Partial<Proposal> = {}): Proposal {
   return {
@@ -226,6 +227,7 @@ describe('each proposal is told its outcome once', () => {
     )
     for (let i = 0; i < 3000; i++) node.propose(proposal(outcomes, String(i)))
     await until('it is closing', () => closing !== null)
+    // oxlint-disable-next-line typescript/await-thenable -- set by a callback, which the checker cannot see
     expect(await closing).toBeNull()
     expect(fatal).toEqual([])
     expect(outcomes).toHaveLength(3001)

@@ -122,6 +122,8 @@ export class LogNode {
   #queuedBytes = 0
   #built: EntryBatch[] = []
   #noopDue = false
+  /** The leadership has just become ready: identities may be waiting to be bound. */
+  #bindDue = false
   #passScheduled = false
   #role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
   #commitIndex = -1
@@ -539,6 +541,10 @@ export class LogNode {
       this.#proposeQueued()
       this.#apply()
       this.#drain(null)
+      if (this.#bindDue) {
+        this.#bindDue = false
+        this.#bindIdentities()
+      }
       // Whatever the core takes for hot is kept: it sends that without asking for it.
       this.#hot.shrink(Math.min(this.#appliedIndex, this.#raft.hotFirstIndex - 1))
     })
@@ -900,6 +906,7 @@ export class LogNode {
   #onRole(role: RoleState): void {
     const before = this.#role
     this.#role = role
+    if (role.ready) this.#bindDue = true
     if (before.role === 'LEADER' && (role.role !== 'LEADER' || role.term !== before.term)) {
       this.#noopDue = false
       this.#pending.abandon('was waiting when the leadership was lost; it may still be committed')

@@ -10,10 +10,11 @@ const stat = (pid: number) =>
     .split(' ')
 
 test('this process lives, one of another start or boot does not', () => {
-  const { pid, processStart, bootId, isAlive } = processOwner()
-  expect(isAlive(pid, processStart, bootId)).toBe(true)
-  expect(isAlive(pid, `${processStart}1`, bootId)).toBe(false)
-  expect(isAlive(pid, processStart, 'another boot')).toBe(false)
+  const owner = processOwner()
+  const { pid, processStart, bootId } = owner
+  expect(owner.isAlive(pid, processStart, bootId)).toBe(true)
+  expect(owner.isAlive(pid, `${processStart}1`, bootId)).toBe(false)
+  expect(owner.isAlive(pid, processStart, 'another boot')).toBe(false)
 })
 
 test.runIf(process.platform === 'linux')(
@@ -25,8 +26,8 @@ test.runIf(process.platform === 'linux')(
       const pid = Number(await new Promise<Buffer>((resolve) => parent.stdout.once('data', resolve)))
       const start = stat(pid)[19] as string
       while (stat(pid)[0] !== 'Z') await new Promise((resolve) => setImmediate(resolve))
-      const { bootId, isAlive } = processOwner()
-      expect(isAlive(pid, start, bootId)).toBe(false)
+      const owner = processOwner()
+      expect(owner.isAlive(pid, start, owner.bootId)).toBe(false)
     } finally {
       parent.kill()
     }

@@ -35,7 +35,7 @@ console.log(`the last order is message ${queueOffset} of its queue`)
 
 const request = { topic: 'orders', queueId: 0, queueOffset: 0, maxCount: 32, maxBytes: 262_144 }
 const paid = await read({ ...request, tagFilter: new Set([javaHash('paid')]) })
-for (const record of paid.records) console.log(`paid: ${recordBody(record)}`)
+for (const record of paid.records) console.log(`paid: ${recordBody(record).toString()}`)
 store.commitConsumerOffset('shipping', 'orders', 0, paid.nextBeginOffset)
 
 const arrived = new Promise((resolve) => {
@@ -43,6 +43,6 @@ const arrived = new Promise((resolve) => {
 })
 await store.store(order('ask for feedback', 'reminder', 'DELAY\x011\x02'))
 const reminder = await read({ ...request, queueOffset: await arrived, tagFilter: null })
-console.log(`a second later: ${recordBody(reminder.records[0])}`)
+console.log(`a second later: ${recordBody(reminder.records[0]).toString()}`)
 
 await store.close()
