@@ -140,6 +140,7 @@ class FaultInAction {
     if (member.wiped || (wiped + 1) * 2 >= members.length || !invariants.isBound(member)) return
     this.#happens(() => {
       member.durableImage.refresh()
+      member.lostStoreId = member.durableVote.read().storeId
       member.lostLog = [...member.durableImage.entries]
       this.#cluster.die(member, 'power', null)
       member.wiped = true

@@ -14,9 +14,10 @@ const MAGIC = 0x444c4853
 export interface DurableVote {
   readonly term: number
   readonly votedFor: string | null
+  readonly storeId: string
 }
 
-const NONE: DurableVote = { term: 0, votedFor: null }
+const NONE: DurableVote = { term: 0, votedFor: null, storeId: '' }
 
 export class HardStateImage {
   readonly #drive: SimDrive

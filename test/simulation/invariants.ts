@@ -31,6 +31,8 @@ interface Seen {
   /** The term it led when last looked at, or -1. */
   leaderTerm: number
   stopped: boolean
+  /** Messages from other stores that its core has refused in this life. */
+  refusedIdentities: number
 }
 
 export interface LogBeforeDeath {
@@ -73,6 +75,7 @@ export class Invariants {
       mustKeep: { count: 0, chain: 0 },
       leaderTerm: -1,
       stopped: false,
+      refusedIdentities: 0,
     }))
   }
 
@@ -139,6 +142,7 @@ export class Invariants {
       this.#violated(`${member.name} is back with term ${term} and had revealed term ${seen.revealedTerm} (10, 12)`)
     }
     seen.term = term
+    seen.refusedIdentities = 0
     seen.commitIndex = -1
     seen.appliedIndex = -1
     seen.leaderTerm = -1
@@ -189,21 +193,25 @@ export class Invariants {
     const node = member.node
     if (node === null) return
     const seen = this.#seenOf(member)
-    const { commitIndex } = node
+    const { commitIndex, role } = node
     if (commitIndex === seen.commitIndex) return
     if (commitIndex < seen.commitIndex) {
       this.#violated(`${member.name} went from commit index ${seen.commitIndex} back to ${commitIndex} (10)`)
     }
     seen.commitIndex = commitIndex
-    // A leader may commit and step down in one pass: what it was before counts.
+    // In one pass a leader may commit and step down, or step down and hear of a commit. What nobody knew yet, it did itself.
     const led = seen.leaderTerm >= 0
-    if (commitIndex >= this.committed.length) {
-      if (!led)
-        return this.#violated(`${member.name} follows and has committed ${commitIndex}, which no leader has (13)`)
+    const stillLeads = role.role === 'LEADER' && role.term === seen.leaderTerm
+    const isNews = commitIndex >= this.committed.length
+    if (isNews) {
+      if (!led) {
+        this.#violated(`${member.name} follows and has committed ${commitIndex}, which no leader has (13)`)
+        return
+      }
       this.#newCommit(member, commitIndex)
     }
     const term = this.committed[commitIndex]?.term
-    if (led && term !== undefined && term !== seen.leaderTerm) {
+    if (led && (stillLeads || isNews) && term !== undefined && term !== seen.leaderTerm) {
       this.#violated(
         `${member.name} leads term ${seen.leaderTerm} and committed ${commitIndex} of term ${term} itself (13)`,
       )
@@ -395,6 +403,7 @@ export class Invariants {
   /** A member that hears of a higher term from a leader, or in an answer, is in that term at once (10). */
   delivered(member: Member, message: Message): void {
     const node = member.node
+    this.#countsNoStranger(member, message)
     if (node === null || !member.isUp || member.wiped || message.term <= node.role.term) return
     if (message.storeId !== this.#storeIdOf(message.from)) return
     switch (message.type) {
@@ -408,6 +417,21 @@ export class Invariants {
         }
       }
     }
+  }
+
+  /** Whoever knows a member by its store identity hears nothing from another store under its name (16). */
+  #countsNoStranger(member: Member, message: Message): void {
+    const sender = this.#options.members.find((one) => one.name === message.from)
+    if (sender === undefined || !sender.wiped || message.storeId === sender.lostStoreId) return
+    if (member.node === null || !member.isUp || member.wiped || message.type === 'AppendEntries') return
+    const seen = this.#seenOf(member)
+    const { refusedIdentities } = member.node.raft.status()
+    if (refusedIdentities <= seen.refusedIdentities) {
+      this.#violated(
+        `${member.name} heard ${message.type} from ${message.storeId}, which is not ${message.from}'s store (16)`,
+      )
+    }
+    seen.refusedIdentities = refusedIdentities
   }
 
   #storeIdOf(name: string): string | null {

@@ -39,6 +39,7 @@ export class Member implements Process {
   wiped = false
   /** What its lost disk held durably: acknowledgements given for that count. */
   lostLog: readonly ImageEntry[] = []
+  lostStoreId = ''
   storeIds = 0
   /** Disk errors it was given in this life are expected to stop it. */
   errorsGivenAtStart = 0
