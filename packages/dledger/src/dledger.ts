@@ -18,6 +18,7 @@ import { DLedgerError } from './errors.ts'
 import { offsetIn } from './hot-tail.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './log/entry-batch.ts'
 import { LogNode, type NodeStatus } from './node.ts'
+import { checkMember } from './open-member.ts'
 import { processOwner } from './process-owner.ts'
 import type { ControlEnvelope, EntryPlace, Proposal, StateMachine } from './state-machine.ts'
 import { LoneTransport } from './transport/lone.ts'
@@ -69,6 +70,23 @@ export class DLedger {
 
   private constructor(node: LogNode) {
     this.#node = node
+  }
+
+  /**
+   * Refuses a directory that `open` would refuse for its owner, group, member, file size or format, and changes nothing: for
+   * embedders that open other files before the log.
+   *
+   * @throws DLedgerError INVALID or CORRUPT.
+   */
+  static check(options: DLedgerOptions): void {
+    checkMember({
+      disk: options.disk ?? nodeDisk,
+      directory: options.directory,
+      group: options.group ?? 'default',
+      self: options.self ?? 'n0',
+      settings: settingsOf(options),
+      owner: processOwner(),
+    })
   }
 
   /**

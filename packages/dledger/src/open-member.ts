@@ -53,13 +53,8 @@ export function openMember(options: LogNodeOptions): OpenedMember {
   }
   try {
     file = HardStateFile.openSync(disk, hardStatePath)
-    if (file === null) {
-      refuseForeignFiles(options)
-      file = HardStateFile.createSync(disk, hardStatePath, firstHardState(options))
-    } else {
-      compare(file.state, options)
-      refuseRecovering(file.state, options)
-    }
+    refuseUnfit(file, options)
+    file ??= HardStateFile.createSync(disk, hardStatePath, firstHardState(options))
     const known = file.state
     log = SegmentedLog.open({
       disk,
@@ -93,6 +88,35 @@ export function openMember(options: LogNodeOptions): OpenedMember {
     closeAll()
     throw error
   }
+}
+
+/** What decides whether a directory fits, before its log is read. */
+export type DirectoryClaim = Pick<LogNodeOptions, 'disk' | 'directory' | 'group' | 'self' | 'settings' | 'owner'>
+
+/**
+ * Refuses a directory that `openMember` would refuse for its owner, group, member, file size, format or history, and changes
+ * nothing. The log is not read: whether it is damaged is seen at opening.
+ *
+ * @throws DLedgerError INVALID or CORRUPT with a line that names what and where.
+ */
+export function checkMember(claim: DirectoryClaim): void {
+  const { disk, directory, owner } = claim
+  if (!disk.existsSync(directory)) return
+  const lock = lockDirectory(disk, directory, owner)
+  let file: HardStateFile | null = null
+  try {
+    file = HardStateFile.openSync(disk, join(directory, 'hard-state'))
+    refuseUnfit(file, claim)
+  } finally {
+    file?.closeSync()
+    lock.release()
+  }
+}
+
+function refuseUnfit(file: HardStateFile | null, claim: DirectoryClaim): void {
+  if (file === null) return refuseForeignFiles(claim)
+  compare(file.state, claim)
+  refuseRecovering(file.state, claim)
 }
 
 interface Opened {
@@ -172,7 +196,7 @@ function firstHardState(options: LogNodeOptions): HardState {
   }
 }
 
-function refuseForeignFiles({ disk, directory }: LogNodeOptions): void {
+function refuseForeignFiles({ disk, directory }: DirectoryClaim): void {
   const data = disk.listSync(join(directory, 'data'))
   if (data.length === 0) return
   throw new DLedgerError(
@@ -181,7 +205,7 @@ function refuseForeignFiles({ disk, directory }: LogNodeOptions): void {
   )
 }
 
-function compare(known: HardState, { directory, group, self, settings }: LogNodeOptions): void {
+function compare(known: HardState, { directory, group, self, settings }: DirectoryClaim): void {
   if (known.group !== group) throw invalid(`${directory}: belongs to group ${known.group}, not ${group}`)
   if (known.member !== self) throw invalid(`${directory}: belongs to member ${known.member}, not ${self}`)
   if (known.fileBytes !== settings.fileBytes) {
@@ -192,7 +216,7 @@ function compare(known: HardState, { directory, group, self, settings }: LogNode
   }
 }
 
-function refuseRecovering(known: HardState, { directory, owner }: LogNodeOptions): void {
+function refuseRecovering(known: HardState, { directory, owner }: DirectoryClaim): void {
   if (!known.asyncAcks || known.cleanStop || known.bootId === owner.bootId) return
   throw invalid(
     `${directory}: acknowledged entries under ASYNC_FLUSH, was not stopped cleanly and the machine was started anew since: ` +

@@ -333,6 +333,21 @@ describe('a store that was stopped', () => {
     })
   })
 
+  test('a start that is refused changes nothing on disk', async () => {
+    const store = await open()
+    await store.store(message('T', 'x'))
+    await store.close()
+    const snapshot = (): unknown => [
+      filesBelow(path.join(temp.path, 'metadata')),
+      fs.readFileSync(path.join(temp.path, 'commitlog/dledger-n0/hard-state')),
+      fs.readdirSync(path.join(temp.path, 'commitlog/dledger-n0')),
+    ]
+    const before = snapshot()
+    await expect(open({ fileBytes: 2 * 1024 * 1024 })).rejects.toMatchObject({ code: 'INVALID' })
+    await expect(open({ group: 'another' })).rejects.toMatchObject({ code: 'INVALID' })
+    expect(snapshot()).toEqual(before)
+  })
+
   test('lays out commitlog, consumequeue and metadata below one directory', async () => {
     const store = await open()
     await store.store(message('T', 'x'))

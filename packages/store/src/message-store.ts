@@ -74,6 +74,9 @@ export class MessageStore implements MessageStoreApi {
    */
   static async open(given: MessageStoreOptions): Promise<MessageStore> {
     const options = checkOptions(given)
+    // Opening the metadata database writes to it: what would be refused is refused before.
+    const forLog = logOptions(options)
+    refuse(() => DLedger.check(forLog))
     const metadata = given.metadata ?? (await openMetadata(options))
     let core: StoreCore | null = null
     // A member that fails while it opens (an entry that this program does not know) must not be waited for.
@@ -90,7 +93,7 @@ export class MessageStore implements MessageStoreApi {
       core = new StoreCore({ ...options, metadata, onFailed: onFatal })
       const { machine, envelope } = core
       await settled((callback) => core?.load(callback))
-      const wanted = { ...logOptions(options), stateMachine: machine, controlEnvelope: envelope, onFatal }
+      const wanted = { ...forLog, stateMachine: machine, controlEnvelope: envelope, onFatal }
       const log = await Promise.race([DLedger.open(wanted), failed])
       return new MessageStore(options, core, log, metadata)
     } catch (error) {
@@ -436,4 +439,12 @@ function settled(begin: (callback: (error: Error | null) => void) => void): Prom
   return new Promise((resolve, reject) => {
     begin((error) => (error === null ? resolve() : reject(error)))
   })
+}
+
+function refuse(check: () => void): void {
+  try {
+    check()
+  } catch (error) {
+    throw error instanceof DLedgerError ? storeErrorOf(error) : error
+  }
 }
