@@ -73,8 +73,8 @@ export class DLedger {
   }
 
   /**
-   * Refuses a directory that `open` would refuse for its owner, group, member, file size or format, and changes nothing: for
-   * embedders that open other files before the log.
+   * Refuses a directory that `open` would refuse for its owner, group, member, file size, format or damage, and changes nothing:
+   * for embedders that open other files before the log.
    *
    * @throws DLedgerError INVALID or CORRUPT.
    */

@@ -90,12 +90,12 @@ export function openMember(options: LogNodeOptions): OpenedMember {
   }
 }
 
-/** What decides whether a directory fits, before its log is read. */
+/** What decides whether a directory fits. */
 export type DirectoryClaim = Pick<LogNodeOptions, 'disk' | 'directory' | 'group' | 'self' | 'settings' | 'owner'>
 
 /**
- * Refuses a directory that `openMember` would refuse for its owner, group, member, file size, format or history, and changes
- * nothing. The log is not read: whether it is damaged is seen at opening.
+ * Refuses a directory that `openMember` would refuse for its owner, group, member, file size, format, history or damage, and
+ * changes nothing.
  *
  * @throws DLedgerError INVALID or CORRUPT with a line that names what and where.
  */
@@ -107,6 +107,19 @@ export function checkMember(claim: DirectoryClaim): void {
   try {
     file = HardStateFile.openSync(disk, join(directory, 'hard-state'))
     refuseUnfit(file, claim)
+    if (file === null) return
+    const { settings } = claim
+    const { durableHint, checksummedFrom, beforeFirst, configurationIndexes = null } = file.state
+    SegmentedLog.check({
+      disk,
+      directory,
+      fileBytes: settings.fileBytes,
+      indexFileBytes: settings.indexFileBytes,
+      durableHint,
+      checksummedFrom,
+      beforeFirst,
+      configurationIndexes,
+    })
   } finally {
     file?.closeSync()
     lock.release()

@@ -346,6 +346,14 @@ describe('a store that was stopped', () => {
     await expect(open({ fileBytes: 2 * 1024 * 1024 })).rejects.toMatchObject({ code: 'INVALID' })
     await expect(open({ group: 'another' })).rejects.toMatchObject({ code: 'INVALID' })
     expect(snapshot()).toEqual(before)
+    // A bit of the last entry that the durable hint vouches for.
+    const file = path.join(temp.path, 'commitlog/dledger-n0/data/00000000000000000000')
+    const bytes = fs.readFileSync(file)
+    const at = bytes.lastIndexOf('x')
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at)
+    fs.writeFileSync(file, bytes)
+    await expect(open()).rejects.toThrow(/data\/0{20}/)
+    expect(snapshot()).toEqual(before)
   })
 
   test('lays out commitlog, consumequeue and metadata below one directory', async () => {

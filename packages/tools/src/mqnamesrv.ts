@@ -34,7 +34,11 @@ async function main(flags: Flags): Promise<void> {
   for (const key of withoutEffect)
     warn(`${key}=${values[key] ?? ''} is a key of Apache's namesrv that changes nothing here`)
   if (flags.printConfigItem === true) {
-    for (const [key, value] of Object.entries(config)) process.stdout.write(`${key}=${String(value)}\n`)
+    process.stdout.write(
+      Object.entries(config)
+        .map(([key, value]) => `${key}=${String(value)}\n`)
+        .join(''),
+    )
     return
   }
 

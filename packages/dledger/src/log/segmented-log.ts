@@ -56,6 +56,8 @@ export interface SegmentedLogOptions {
   readonly logger: Logger
 }
 
+type ExaminedOptions = Omit<SegmentedLogOptions, 'zeroFillBytes' | 'logger' | 'defer'>
+
 export interface RecoveryReport {
   /** Bytes of a torn tail that were cut; at least 1 if there was one. */
   readonly cutBytes: number
@@ -119,28 +121,25 @@ export class SegmentedLog {
    * @throws DLedgerError `CORRUPT` or `INVALID`; then nothing was changed on disk.
    */
   static open(options: SegmentedLogOptions): SegmentedLog {
-    const { disk, directory, logger } = options
-    const data = new SegmentDirectory(disk, `${directory}/data`, options.fileBytes)
-    let index: SegmentDirectory | null = null
+    const { data, index, found } = examined(options)
     try {
-      index = new SegmentDirectory(disk, `${directory}/index`, options.indexFileBytes ?? INDEX_FILE_BYTES_DEFAULT)
-      const found = examineLog({
-        data,
-        index,
-        durableHint: options.durableHint,
-        checksummedFrom: options.checksummedFrom,
-        beforeFirst: options.beforeFirst,
-        configurationIndexes: options.configurationIndexes ?? null,
-      })
       const { cutBytes, rebuiltIndexUnits } = repairLog(data, index, found)
-      if (found.torn !== null) logger.warn({ ...found.torn, cutBytes, lastIndex: found.lastIndex }, 'torn tail cut')
+      if (found.torn !== null)
+        options.logger.warn({ ...found.torn, cutBytes, lastIndex: found.lastIndex }, 'torn tail cut')
       const report = { cutBytes, rebuiltIndexUnits, scannedEntries: found.scannedEntries }
       return new SegmentedLog(options, data, index, found, report)
     } catch (error) {
       data.close()
-      index?.close()
+      index.close()
       throw error
     }
+  }
+
+  /** Refuses a log that `open` would refuse, and changes nothing. @throws DLedgerError CORRUPT or INVALID. */
+  static check(options: ExaminedOptions): void {
+    const { data, index } = examined(options)
+    data.close()
+    index.close()
   }
 
   private constructor(
@@ -511,5 +510,26 @@ export class SegmentedLog {
     this.#indexLane.stop(closed)
     this.#data.close()
     this.#index.close()
+  }
+}
+
+/** Opens the files and reads what recovery needs; they are closed again when it refuses. */
+function examined(options: ExaminedOptions): {
+  data: SegmentDirectory
+  index: SegmentDirectory
+  found: ReturnType<typeof examineLog>
+} {
+  const { disk, directory, durableHint, checksummedFrom, beforeFirst } = options
+  const data = new SegmentDirectory(disk, `${directory}/data`, options.fileBytes)
+  let index: SegmentDirectory | null = null
+  try {
+    index = new SegmentDirectory(disk, `${directory}/index`, options.indexFileBytes ?? INDEX_FILE_BYTES_DEFAULT)
+    const configurationIndexes = options.configurationIndexes ?? null
+    const found = examineLog({ data, index, durableHint, checksummedFrom, beforeFirst, configurationIndexes })
+    return { data, index, found }
+  } catch (error) {
+    data.close()
+    index?.close()
+    throw error
   }
 }
