@@ -22,7 +22,8 @@ const MAY_LOOK_AT: Readonly<Record<string, readonly string[]>> = {
 /** Folders and files that decide and never do: given what they need, they could run anywhere. */
 const PURE: readonly RegExp[] = [
   /^packages\/dledger\/src\/raft\//,
-  /^packages\/dledger\/src\/(node|hot-tail|pending-proposals|log-writer|batch-builder|config|configuration-codec)\.ts$/,
+  /^packages\/dledger\/src\/driver\//,
+  /^packages\/dledger\/src\/(config|configuration-codec)\.ts$/,
   /^packages\/dledger\/src\/log\//,
   /^packages\/protocol\/src\//,
   /^packages\/namesrv\/src\/route-table(\.ts$|\/)/,

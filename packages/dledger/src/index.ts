@@ -3,7 +3,7 @@ export { DLedger, type DLedgerOptions, type IterateOptions, type LogEntry } from
 export type { Disk, DiskFile } from './disk/disk.ts'
 export { nodeDisk } from './disk/node-disk.ts'
 export { DLedgerError, type DLedgerErrorDetail } from './errors.ts'
-export type { NodeStatus, PeerStatus } from './node.ts'
+export type { NodeStatus, PeerStatus } from './driver/node.ts'
 export type { MemberId, Message } from './raft/messages.ts'
 export type { Role, RoleState } from './raft/output.ts'
 export type { CommittedEntry, ControlEnvelope, EntryPlace, Proposal, StateMachine } from './state-machine.ts'

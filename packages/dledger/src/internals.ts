@@ -2,12 +2,12 @@
  * What the simulation and the members of this repository's own tests need beyond the public API. Not for embedders: nothing
  * here is kept stable.
  */
-export { bareEnvelope } from './batch-builder.ts'
+export { bareEnvelope } from './driver/batch-builder.ts'
 export { DEFAULT_SETTINGS, type FlushDiskType, type NodeSettings } from './config.ts'
 export type { Disk, DiskCallback, DiskFile } from './disk/disk.ts'
 export { DLedgerError, type DLedgerErrorDetail } from './errors.ts'
-export { type DirectoryOwner, LogNode, type LogNodeOptions } from './node.ts'
-export type { PlantedDriverFault } from './planted-driver-faults.ts'
+export { type DirectoryOwner, LogNode, type LogNodeOptions } from './driver/node.ts'
+export type { PlantedDriverFault } from './driver/planted-driver-faults.ts'
 export type { MemberId, Message } from './raft/messages.ts'
 export type { RoleState } from './raft/output.ts'
 export { PLANTED_FAULTS, type PlantedFault } from './raft/planted-faults.ts'

@@ -1,6 +1,6 @@
 /** Identifies this process and this boot of the machine, for the directory lock and for recovery. Linux; elsewhere by pid alone. */
 import { readFileSync } from 'node:fs'
-import type { DirectoryOwner } from './node.ts'
+import type { DirectoryOwner } from './driver/node.ts'
 
 const UNKNOWN = 'unknown'
 

@@ -14,36 +14,32 @@
  *   D4  After a failed write or sync, or a broken invariant, the member says so and takes no further part.
  */
 import { assert, type Clock, type Logger, type Random } from '@dledger-ts/base'
-import type { NodeSettings } from './config.ts'
-import { checkNames, checkSettings, entryBodyBytesMax, invalid } from './config.ts'
-import { decodeConfiguration, encodeConfiguration } from './configuration-codec.ts'
-import type { Disk } from './disk/disk.ts'
-import { DLedgerError } from './errors.ts'
-import { HotTail, offsetIn } from './hot-tail.ts'
-import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './log/entry-batch.ts'
-import { checkBatch, sliceBatch } from './log/entry-codec.ts'
+import type { NodeSettings } from '../config.ts'
+import { checkNames, checkSettings, invalid } from '../config.ts'
+import { decodeConfiguration, encodeConfiguration } from '../configuration-codec.ts'
+import type { Disk } from '../disk/disk.ts'
+import { DLedgerError } from '../errors.ts'
+import { HotTail } from './hot-tail.ts'
+import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from '../log/entry-batch.ts'
+import { channelAt, checkBatch, sliceBatch } from '../log/entry-codec.ts'
+import { Applying } from './applying.ts'
 import { BatchBuilder } from './batch-builder.ts'
-import { LogWriter, type LogMark } from './log-writer.ts'
+import { Durability } from './durability.ts'
+import { type LogMark, LogWriter } from './log-writer.ts'
 import { type OpenedMember, openMember } from './open-member.ts'
-import { failEach, PendingProposals } from './pending-proposals.ts'
+import { PendingProposals } from './pending-proposals.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
-import type { Configuration } from './raft/configuration.ts'
-import type { MemberId, Message } from './raft/messages.ts'
-import type { ColdRead, Output, ProposalKind, RoleState } from './raft/output.ts'
-import type { PlantedFault } from './raft/planted-faults.ts'
-import { Raft } from './raft/raft.ts'
-import type { CommittedEntry, ControlEnvelope, Proposal, StateMachine } from './state-machine.ts'
-import type { Hello, Transport } from './transport/transport.ts'
+import { Proposing } from './proposing.ts'
+import { Sending } from './sending.ts'
+import type { Configuration } from '../raft/configuration.ts'
+import type { MemberId, Message } from '../raft/messages.ts'
+import type { Output, RoleState } from '../raft/output.ts'
+import type { PlantedFault } from '../raft/planted-faults.ts'
+import { Raft } from '../raft/raft.ts'
+import type { ControlEnvelope, Proposal, StateMachine } from '../state-machine.ts'
+import type { Hello, Transport } from '../transport/transport.ts'
 
-/** Entries and bytes applied in one pass at most, so that applying a long log does not hold up heartbeats. */
-const APPLY_COUNT_MAX = 4096
-const APPLY_BYTES_MAX = 8 * 1024 * 1024
-/** Entries proposed as one batch at most. */
-const PROPOSE_COUNT_MAX = 1024
 const WIRE_VERSION = 1
-/** Configuration entries remembered beside the durable hint; only the newest two matter. */
-const CONFIGURATIONS_KEPT = 16
-
 export interface LogNodeOptions {
   readonly clock: Clock
   readonly random: Random
@@ -115,33 +111,21 @@ export class LogNode {
   #member!: OpenedMember
   #raft!: Raft
   #writer!: LogWriter
-  #builder!: BatchBuilder
-  #hot: HotTail
+  #proposing!: Proposing
+  #applying!: Applying
+  #sending!: Sending
+  #durability!: Durability
+  readonly #hot: HotTail
   readonly #pending = new PendingProposals()
-  #queued: Proposal[] = []
-  #queuedBytes = 0
-  #built: EntryBatch[] = []
   #noopDue = false
   /** The leadership has just become ready: identities may be waiting to be bound. */
   #bindDue = false
   #passScheduled = false
   #role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
-  #commitIndex = -1
-  #appliedIndex = -1
-  /** Entries of the log as it is now are synced up to here. */
-  #syncedIndex = -1
-  /** What the state machine was told to be durable. */
-  #toldDurable = -1
-  #applyReading = false
   /** Reads of the log under way: the files stay open for them. */
   #reads = 0
   /** False once a close waits for the disk to be quiet: a leader that goes on sending must not hold it up. */
   #takesEntries = true
-  readonly #coldBatches = new Map<MemberId, EntryBatch>()
-  #heldMessages: Message[] = []
-  #hardStateWrites = 0
-  #hint: LogMark | null = null
-  #hintAtMs = Number.NEGATIVE_INFINITY
   #lastTickMs = 0
   #cancelTick: (() => void) | null = null
   #roleWaiters: (() => void)[] = []
@@ -189,8 +173,8 @@ export class LogNode {
       storeId: this.#member.hardState.storeId,
       firstIndex: log.firstIndex,
       lastIndex: log.lastIndex,
-      commitIndex: this.#commitIndex,
-      appliedIndex: this.#appliedIndex,
+      commitIndex: this.#applying.commitIndex,
+      appliedIndex: this.#applying.appliedIndex,
       peers: [...this.#peers].map(([id, peer]) => ({
         id,
         connected: peer.connected,
@@ -204,11 +188,11 @@ export class LogNode {
   }
 
   get commitIndex(): number {
-    return this.#commitIndex
+    return this.#applying.commitIndex
   }
 
   get appliedIndex(): number {
-    return this.#appliedIndex
+    return this.#applying.appliedIndex
   }
 
   get raft(): Raft {
@@ -229,13 +213,7 @@ export class LogNode {
       })
       return
     }
-    if (this.#queuedBytes > this.#settings.uncommittedBytesMax) {
-      this.#options.clock.defer(() => proposal.failed(this.#refusal('BUSY')))
-      return
-    }
-    this.#queued.push(proposal)
-    this.#queuedBytes += proposal.bodyBytes
-    this.#schedulePass()
+    if (this.#proposing.queue(proposal)) this.#schedulePass()
   }
 
   /** Reads committed entries [firstIndex, lastIndex] of one term, at least one, until `bytesMax`. */
@@ -249,7 +227,8 @@ export class LogNode {
       this.#options.clock.defer(() => callback(null, hot))
       return
     }
-    this.#readLog(firstIndex, this.#lastColdIndex(lastIndex), bytesMax, callback)
+    // What is hot may not be in the files yet, where even the entries that it replaces may stand: it is never read there.
+    this.#readLog(firstIndex, Math.min(lastIndex, this.#hot.firstIndex - 1), bytesMax, callback)
   }
 
   /** Reads raw log bytes at a position. */
@@ -295,7 +274,7 @@ export class LogNode {
     if (this.#state === 'failed') return this.#release(() => callback(null))
     assert(this.#state === 'open', 'a member is closed once')
     this.#state = 'closing'
-    this.#guarded(() => this.#failQueued())
+    this.#guarded(() => this.#proposing.failQueued(closed()))
     const stop = (): void => {
       this.#takesEntries = false
       this.#stopParts()
@@ -332,9 +311,7 @@ export class LogNode {
       machine.discard()
       assert(machine.appliedIndex === -1, 'a discarded state has nothing applied')
     }
-    this.#appliedIndex = machine?.appliedIndex ?? log.firstIndex - 1
-    this.#commitIndex = this.#appliedIndex
-    this.#hint = hardState.durableHint
+    const appliedIndex = machine?.appliedIndex ?? log.firstIndex - 1
     this.#raft = new Raft(
       {
         self: this.#options.self,
@@ -349,12 +326,12 @@ export class LogNode {
         hotBytesMax: this.#settings.hotBytesMax,
         hardState: { term: hardState.term, votedFor: hardState.votedFor },
         log: this.#member.shape,
-        appliedIndex: this.#appliedIndex,
+        appliedIndex,
       },
       this.#options.plantedFaults,
     )
     this.#role = { role: 'FOLLOWER', term: this.#raft.status().term, leader: null, ready: false }
-    this.#builder = new BatchBuilder(log, this.#options.controlEnvelope)
+    this.#assembleRooms(appliedIndex)
     this.#writer = new LogWriter({
       log,
       syncBeforeDurable: this.#settings.flushDiskType === 'SYNC_FLUSH',
@@ -366,11 +343,90 @@ export class LogNode {
         this.#schedulePass()
       },
       onSynced: (mark) => this.#guarded(() => this.#onSynced(mark)),
-      beforeTruncate: (index, callback) => this.#guarded(() => this.#lowerHint(index, callback)),
+      beforeTruncate: (index, callback) => this.#guarded(() => this.#durability.lower(index, callback)),
       onIdle: () => {
-        if (this.#noopDue || this.#queued.length > 0) this.#schedulePass()
+        if (this.#noopDue || !this.#proposing.isEmpty) this.#schedulePass()
       },
       onFailed: (error) => this.#fail(error),
+    })
+  }
+
+  #assembleRooms(appliedIndex: number): void {
+    const { log } = this.#member
+    const { clock, transport, controlEnvelope, stateMachine } = this.#options
+    this.#applying = new Applying({
+      hot: this.#hot,
+      stateMachine,
+      appliedIndex,
+      readCold: (firstIndex, lastIndex, bytesMax, callback) =>
+        this.#readCold(firstIndex, lastIndex, bytesMax, callback),
+      onApplied: (index) => {
+        this.#raft.applied(index)
+        this.#pending.applied(index)
+        this.#options.onProgress?.()
+      },
+      schedulePass: () => this.#schedulePass(),
+    })
+    this.#proposing = new Proposing({
+      settings: this.#settings,
+      clock,
+      raft: this.#raft,
+      builder: new BatchBuilder(log, controlEnvelope),
+      pending: this.#pending,
+      isPlaceable: () => this.#writer.placeable,
+      role: () => this.#role,
+      lastIndex: () => log.lastIndex,
+      onProposed: () => {
+        this.#drain(null)
+        if (this.#faults.has('acknowledged-before-commit')) this.#pending.applied(log.lastIndex)
+      },
+    })
+    this.#sending = new Sending({
+      transport,
+      hot: this.#hot,
+      raft: this.#raft,
+      readCold: (firstIndex, lastIndex, bytesMax, callback) =>
+        this.#readCold(firstIndex, lastIndex, bytesMax, callback),
+      later: (callback) =>
+        clock.defer(() => {
+          this.#whileRunning(callback)
+        }),
+      onRead: () => this.#drain(null),
+    })
+    this.#durability = new Durability({
+      member: this.#member,
+      settings: this.#settings,
+      clock,
+      onTermAndVoteDurable: () =>
+        this.#whileRunning(() => {
+          this.#sending.sendHeld()
+          this.#raft.hardStatePersisted()
+        }),
+      onFailed: (error) => this.#fail(error),
+    })
+  }
+
+  /** What was waited for has come: it counts while the member runs, and gives a pass something to do. */
+  #whileRunning(work: () => void): void {
+    if (!this.#isRunning) return
+    this.#guarded(work)
+    this.#schedulePass()
+  }
+
+  get #isRunning(): boolean {
+    return this.#state === 'open' || this.#state === 'closing'
+  }
+
+  #readCold(
+    firstIndex: number,
+    lastIndex: number,
+    bytesMax: number,
+    callback: (batch: EntryBatch | null) => void,
+  ): void {
+    this.#readLog(firstIndex, lastIndex, bytesMax, (error, batch) => {
+      if (!this.#isRunning) return
+      if (error !== null) return this.#fail(error)
+      this.#whileRunning(() => callback(batch))
     })
   }
 
@@ -403,9 +459,8 @@ export class LogNode {
         this.#state = 'open'
         this.#lastTickMs = this.#options.clock.monotonicMs()
         this.#armTick()
-        this.#syncedIndex = this.#member.log.lastIndex
         this.#guarded(() => {
-          this.#tellDurable()
+          this.#applying.synced(this.#member.log.lastIndex)
           const voters = this.#raft.configuration().voters
           // Nobody else can be heard, so there is nothing to wait for.
           if (voters.length === 1 && voters[0]?.id === this.#options.self) this.#raft.campaign()
@@ -419,7 +474,7 @@ export class LogNode {
   // ------------------------------------------------------------------------------------------------ inputs
 
   #onMessage(message: Message, payload: Buffer | null): void {
-    if (this.#state !== 'open' && this.#state !== 'closing') return
+    if (!this.#isRunning) return
     this.#guarded(() => {
       if (message.type === 'AppendEntries' && message.count > 0) {
         if (!this.#takesEntries) return
@@ -466,7 +521,7 @@ export class LogNode {
   }
 
   #onPeerConnected(id: MemberId, hello: Hello): void {
-    if (this.#state !== 'open' && this.#state !== 'closing') return
+    if (!this.#isRunning) return
     const peer = this.#peers.get(id)
     if (peer === undefined) return
     peer.connected = true
@@ -476,7 +531,7 @@ export class LogNode {
   }
 
   #onPeerLost(id: MemberId): void {
-    if (this.#state !== 'open' && this.#state !== 'closing') return
+    if (!this.#isRunning) return
     const peer = this.#peers.get(id)
     if (peer !== undefined) peer.connected = false
     this.#guarded(() => this.#raft.peerLost(id))
@@ -511,7 +566,7 @@ export class LogNode {
   }
 
   #tick(): void {
-    if (this.#state !== 'open' && this.#state !== 'closing') return
+    if (!this.#isRunning) return
     const nowMs = this.#options.clock.monotonicMs()
     const passed = Math.round((nowMs - this.#lastTickMs) / this.#settings.tickMs)
     this.#lastTickMs = nowMs
@@ -522,7 +577,7 @@ export class LogNode {
       this.#bindIdentities()
     })
     this.#pass()
-    if (this.#state === 'open' || this.#state === 'closing') this.#armTick()
+    if (this.#isRunning) this.#armTick()
   }
 
   // ------------------------------------------------------------------------------------------------ one pass
@@ -535,18 +590,18 @@ export class LogNode {
 
   #pass(): void {
     this.#passScheduled = false
-    if (this.#state !== 'open' && this.#state !== 'closing') return
+    if (!this.#isRunning) return
     this.#guarded(() => {
       this.#drain(null)
-      this.#proposeQueued()
-      this.#apply()
+      this.#proposing.proposeQueued(this.#noopDue)
+      this.#applying.apply()
       this.#drain(null)
       if (this.#bindDue) {
         this.#bindDue = false
         this.#bindIdentities()
       }
       // Whatever the core takes for hot is kept: it sends that without asking for it.
-      this.#hot.shrink(Math.min(this.#appliedIndex, this.#raft.hotFirstIndex - 1))
+      this.#hot.shrink(Math.min(this.appliedIndex, this.#raft.hotFirstIndex - 1))
     })
   }
 
@@ -559,36 +614,31 @@ export class LogNode {
     }
     if (this.#noopDue && this.#writer.placeable) {
       this.#noopDue = false
-      this.#proposeControl('noop', Buffer.alloc(0))
-      this.#drain(null)
+      this.#proposing.proposeControl('noop', Buffer.alloc(0))
     }
   }
 
   #handle(output: Output, carried: EntryBatch | null): void {
-    if (output.hardState !== null) this.#writeTermAndVote(output.hardState.term, output.hardState.votedFor)
+    if (output.hardState !== null) this.#durability.writeTermAndVote(output.hardState.term, output.hardState.votedFor)
     if (output.persistSeq > 0) this.#persist(output, carried)
-    for (const message of output.send) this.#send(message)
-    this.#heldMessages.push(...output.sendAfterHardState)
-    if (this.#hardStateWrites === 0 || this.#faults.has('reply-before-hard-state')) this.#sendHeld()
-    for (const read of output.coldReads) this.#readCold(read)
-    if (output.commitIndex > this.#commitIndex) {
-      this.#commitIndex = output.commitIndex
-      this.#schedulePass()
-    }
+    for (const message of output.send) this.#sending.send(message)
+    this.#sending.hold(output.sendAfterHardState)
+    if (!this.#durability.writesTermOrVote || this.#faults.has('reply-before-hard-state')) this.#sending.sendHeld()
+    for (const read of output.coldReads) this.#sending.read(read)
+    if (this.#applying.committed(output.commitIndex)) this.#schedulePass()
     if (output.role !== null) this.#onRole(output.role)
   }
 
   #persist(output: Output, carried: EntryBatch | null): void {
     const { truncateFrom, append } = output
-    if (truncateFrom !== null) this.#syncedIndex = Math.min(this.#syncedIndex, truncateFrom - 1)
+    if (truncateFrom !== null) this.#applying.truncated(truncateFrom)
     if (truncateFrom !== null && !this.#faults.has('hot-tail-not-truncated')) {
       this.#hot.truncateFrom(truncateFrom)
-      this.#coldBatches.clear()
+      this.#sending.truncated()
     }
     let batches: readonly EntryBatch[] = []
     if (append !== null) {
-      batches = carried === null ? this.#built : [sliceBatch(carried, append.firstIndex)]
-      this.#built = []
+      batches = carried === null ? this.#proposing.takeBuilt() : [sliceBatch(carried, append.firstIndex)]
       assert(batches[0]?.firstIndex === append.firstIndex, 'the batch at hand is the one the core appended')
       for (const batch of batches) this.#hot.push(batch)
     }
@@ -620,287 +670,11 @@ export class LogNode {
     )
   }
 
-  #send(message: Message): void {
-    if (message.type !== 'AppendEntries' || message.count === 0) {
-      this.#options.transport.send(message, null)
-      return
-    }
-    const payload = this.#payloadOf(message.to, message.prevIndex + 1, message.count)
-    // Gone from memory meanwhile: as if the frame had been lost.
-    if (payload !== null) this.#options.transport.send(message, payload)
-  }
-
-  #payloadOf(peer: MemberId, firstIndex: number, count: number): Buffer[] | null {
-    const hot = this.#hot.slices(firstIndex, count)
-    if (hot !== undefined) return hot
-    const cold = this.#coldBatches.get(peer)
-    if (cold === undefined || cold.firstIndex > firstIndex || cold.firstIndex + cold.count < firstIndex + count)
-      return null
-    this.#coldBatches.delete(peer)
-    return [cold.bytes.subarray(offsetIn(cold, firstIndex), offsetIn(cold, firstIndex + count))]
-  }
-
-  #sendHeld(): void {
-    if (this.#heldMessages.length === 0) return
-    const held = this.#heldMessages
-    this.#heldMessages = []
-    for (const message of held) this.#send(message)
-  }
-
-  #readCold(read: ColdRead): void {
-    const answer = (error: Error | null, batch: EntryBatch | null): void => {
-      if (this.#state !== 'open' && this.#state !== 'closing') return
-      if (error !== null) return this.#fail(error)
-      this.#guarded(() => {
-        if (batch === null) return this.#raft.coldRead(read.peer, read.firstIndex, 0, 0)
-        this.#coldBatches.set(read.peer, batch)
-        this.#raft.coldRead(read.peer, batch.firstIndex, batch.count, batch.bytes.length)
-        this.#drain(null)
-        this.#coldBatches.delete(read.peer)
-      })
-      this.#schedulePass()
-    }
-    // An entry whose write is still under way is not in the file yet, but it is hot.
-    const hot = this.#hot.find(read.firstIndex)
-    if (hot !== undefined) {
-      const part = hotPart(hot, read)
-      this.#options.clock.defer(() => answer(null, part))
-      return
-    }
-    this.#readLog(read.firstIndex, this.#lastColdIndex(read.lastIndex), read.bytesMax, answer)
-  }
-
-  // ------------------------------------------------------------------------------------------------ proposals
-
-  #proposeQueued(): void {
-    if (this.#queued.length === 0) return
-    const queue = this.#queued
-    this.#queued = []
-    this.#queuedBytes = 0
-    // No leader that takes writes is here before these are over, however long the disk takes.
-    if (!this.#writer.placeable || this.#noopDue) {
-      return this.#refuse(queue, this.#refusal(this.#role.role === 'LEADER' ? 'NOT_READY' : 'NOT_LEADER'))
-    }
-    const bodyBytesMax = entryBodyBytesMax(this.#settings)
-    const tooLarge: Proposal[] = []
-    let at = 0
-    try {
-      while (at < queue.length) {
-        const chunk: Proposal[] = []
-        let bytes = 0
-        while (at < queue.length && chunk.length < PROPOSE_COUNT_MAX && bytes < this.#settings.appendBytesMax) {
-          const proposal = queue[at++] as Proposal
-          if (proposal.bodyBytes > bodyBytesMax) {
-            tooLarge.push(proposal)
-            continue
-          }
-          bytes += ENTRY_HEADER_BYTES + proposal.bodyBytes
-          chunk.push(proposal)
-        }
-        if (chunk.length > 0) this.#proposeChunk(chunk)
-      }
-    } catch (error) {
-      // The member stops, which tells them.
-      this.#queued.push(...tooLarge, ...queue.slice(at))
-      throw error
-    }
-    failEach(tooLarge, (proposal) => proposal.failed(tooLargeError(proposal.bodyBytes, bodyBytesMax)))
-  }
-
-  #proposeChunk(chunk: readonly Proposal[]): void {
-    const sizes = chunk.map((proposal) => ENTRY_HEADER_BYTES + proposal.bodyBytes)
-    const placed = this.#raft.propose('data', sizes)
-    if (typeof placed === 'string') return this.#refuse(chunk, this.#refusal(placed))
-    assert(placed.firstIndex === this.#member.log.lastIndex + 1, 'a proposal follows the end of the log')
-    const deadlineMs = this.#options.clock.monotonicMs() + this.#settings.proposalTimeoutMs
-    let pending = 0
-    try {
-      this.#built.push(
-        this.#builder.build(placed.firstIndex, placed.term, sizes, (i, target, bodyAt, pos) => {
-          const proposal = chunk[i] as Proposal
-          const place = this.#pending.add(placed.firstIndex + i, placed.term, pos, deadlineMs, proposal)
-          pending++
-          proposal.encodeBody(target, bodyAt, place)
-        }),
-      )
-    } catch (error) {
-      this.#queued.push(...chunk.slice(pending))
-      throw error
-    }
-    this.#drain(null)
-    if (this.#faults.has('acknowledged-before-commit')) this.#pending.applied(this.#member.log.lastIndex)
-  }
-
-  #proposeControl(kind: Exclude<ProposalKind, 'data'>, payload: Buffer, configuration?: Configuration): void {
-    const wrapped = this.#builder.wrapControl(kind, payload, this.#role.term)
-    const placed = this.#raft.propose(kind, [wrapped.bytes.length], configuration)
-    if (typeof placed === 'string') return
-    assert(placed.firstIndex === wrapped.firstIndex && placed.term === wrapped.term, 'a control entry follows the log')
-    this.#built.push(wrapped)
-    this.#drain(null)
-  }
-
-  #refusal(why: 'NOT_LEADER' | 'TRANSFERRING' | 'BUSY' | 'NOT_READY'): DLedgerError {
-    if (why === 'BUSY') {
-      return new DLedgerError(
-        `more than ${this.#settings.uncommittedBytesMax} bytes wait to be committed; try again later`,
-        { code: 'BUSY', uncommittedBytes: this.#settings.uncommittedBytesMax },
-      )
-    }
-    const leader = this.#role.role === 'LEADER' ? null : this.#role.leader
-    const text =
-      why === 'TRANSFERRING'
-        ? 'this member is handing over the leadership'
-        : why === 'NOT_READY'
-          ? 'this member has just become leader and does not take writes yet'
-          : `this member is not the leader${leader === null ? '; none is known' : `; ${leader} is`}`
-    return new DLedgerError(text, { code: 'NOT_LEADER', leader })
-  }
-
-  #failQueued(): void {
-    const queue = this.#queued
-    this.#queued = []
-    this.#queuedBytes = 0
-    this.#refuse(queue, closed())
-  }
-
-  /** Every one of them is told, also when one throws. */
-  #refuse(proposals: readonly Proposal[], error: DLedgerError): void {
-    failEach(proposals, (proposal) => proposal.failed(error))
-  }
-
-  // ------------------------------------------------------------------------------------------------ apply
-
-  #apply(): void {
-    let count = 0
-    let bytes = 0
-    while (this.#appliedIndex < this.#commitIndex && !this.#applyReading) {
-      const batch = this.#hot.find(this.#appliedIndex + 1)
-      if (batch === undefined) {
-        this.#applyFromDisk()
-        return
-      }
-      if (count >= APPLY_COUNT_MAX || bytes >= APPLY_BYTES_MAX) {
-        this.#schedulePass()
-        return
-      }
-      count += batch.count
-      bytes += batch.bytes.length
-      this.#applyBatch(batch)
-    }
-  }
-
-  #applyBatch(batch: EntryBatch): void {
-    const from = this.#appliedIndex + 1
-    const to = Math.min(this.#commitIndex, batch.firstIndex + batch.count - 1)
-    const machine = this.#options.stateMachine
-    if (machine !== null) {
-      const entries: CommittedEntry[] = []
-      let at = offsetIn(batch, from)
-      for (let index = from; index <= to; index++) {
-        const size = batch.sizes[index - batch.firstIndex] as number
-        entries.push({
-          index,
-          term: batch.term,
-          pos: batch.positions[index - batch.firstIndex] as number,
-          kind: kindOf(channelAt(batch.bytes, at)),
-          body: batch.bytes.subarray(at + ENTRY_HEADER_BYTES, at + size),
-        })
-        at += size
-      }
-      machine.apply(entries)
-    }
-    this.#afterApply(to)
-  }
-
-  #afterApply(index: number): void {
-    this.#appliedIndex = index
-    this.#raft.applied(index)
-    this.#pending.applied(index)
-    this.#options.onProgress?.()
-    this.#tellDurable()
-  }
-
-  /** Only what is applied, and so committed, is told durable: what is synced beyond may still be truncated and replaced. */
-  #tellDurable(): void {
-    const index = Math.min(this.#syncedIndex, this.#appliedIndex)
-    if (index <= this.#toldDurable) return
-    this.#toldDurable = index
-    this.#options.stateMachine?.durable(index)
-  }
-
-  #applyFromDisk(): void {
-    const from = this.#appliedIndex + 1
-    const to = this.#lastColdIndex(this.#commitIndex)
-    if (this.#options.stateMachine === null) {
-      this.#afterApply(to)
-      this.#schedulePass()
-      return
-    }
-    this.#applyReading = true
-    this.#readLog(from, to, APPLY_BYTES_MAX, (error, batch) => {
-      this.#applyReading = false
-      if (this.#state !== 'open' && this.#state !== 'closing') return
-      if (error !== null) return this.#fail(error)
-      this.#guarded(() => {
-        assert(batch !== null && batch.firstIndex === from, 'a committed entry can be read')
-        this.#applyBatch(batch)
-      })
-      this.#schedulePass()
-    })
-  }
-
-  /** What is hot may not be in the files yet, where even the entries that it replaces may stand: it is never read there. */
-  #lastColdIndex(index: number): number {
-    return Math.min(index, this.#hot.firstIndex - 1)
-  }
-
-  // ------------------------------------------------------------------------------------------------ hard state, role
-
-  #writeTermAndVote(term: number, votedFor: MemberId | null): void {
-    this.#hardStateWrites++
-    this.#member.writeHardState({ term, votedFor }, (error) => {
-      this.#hardStateWrites--
-      if (error !== null) return this.#fail(error)
-      if (this.#hardStateWrites > 0 || (this.#state !== 'open' && this.#state !== 'closing')) return
-      this.#guarded(() => {
-        this.#sendHeld()
-        this.#raft.hardStatePersisted()
-      })
-      this.#schedulePass()
-    })
-  }
+  // ------------------------------------------------------------------------------------------------ role
 
   #onSynced(mark: LogMark): void {
-    this.#syncedIndex = Math.min(mark.index, this.#writer.truncatesFrom - 1)
-    this.#tellDurable()
-    const nowMs = this.#options.clock.monotonicMs()
-    if (nowMs - this.#hintAtMs < this.#settings.tickMs * 2) return
-    this.#hintAtMs = nowMs
-    this.#hint = { index: mark.index, endPos: mark.endPos, chain: mark.chain }
-    this.#member.writeHardState({ durableHint: this.#hint, ...this.#configurationIndexes(mark.index) }, (error) => {
-      if (error !== null) this.#fail(error)
-    })
-  }
-
-  /** Those up to a durable hint are kept with it, so that recovery need not read the log to find them. */
-  #configurationIndexes(hintIndex: number): { configurationIndexes: readonly number[] } {
-    const indexes = this.#member.log.configurationIndexes().filter((index) => index <= hintIndex)
-    return { configurationIndexes: indexes.slice(-CONFIGURATIONS_KEPT) }
-  }
-
-  #lowerHint(index: number, callback: () => void): void {
-    if (this.#hint === null || this.#hint.index < index) {
-      this.#options.clock.defer(callback)
-      return
-    }
-    // What is kept lies below the old hint, so it is synced; an empty log has nothing to vouch for.
-    this.#hint = index > this.#member.log.firstIndex ? this.#member.log.hintBefore(index) : null
-    const indexes = this.#hint === null ? { configurationIndexes: null } : this.#configurationIndexes(this.#hint.index)
-    this.#member.writeHardState({ durableHint: this.#hint, ...indexes }, (error) => {
-      if (error !== null) return this.#fail(error)
-      callback()
-    })
+    this.#applying.synced(Math.min(mark.index, this.#writer.truncatesFrom - 1))
+    this.#durability.synced(mark)
   }
 
   #onRole(role: RoleState): void {
@@ -924,7 +698,8 @@ export class LogNode {
   #bindIdentities(): void {
     if (!this.#role.ready || !this.#writer.placeable || this.#state !== 'open') return
     const configuration = this.#raft.configurationToPropose()
-    if (configuration !== null) this.#proposeControl('configuration', encodeConfiguration(configuration), configuration)
+    if (configuration === null) return
+    this.#proposing.proposeControl('configuration', encodeConfiguration(configuration), configuration)
   }
 
   // ------------------------------------------------------------------------------------------------ stop
@@ -949,7 +724,7 @@ export class LogNode {
     this.#role = { role: 'FOLLOWER', term: this.#role.term, leader: null, ready: false }
     // Whoever throws here does not keep the others from learning it.
     const told = [
-      () => this.#failQueued(),
+      () => this.#proposing.failQueued(closed()),
       () => this.#pending.abandon('was waiting when the member stopped; it may still be committed'),
       () => this.#options.stateMachine?.roleChanged(this.#role),
     ]
@@ -984,7 +759,7 @@ export class LogNode {
   }
 
   #whenQuiet(callback: () => void): void {
-    const quiet = this.#writer.quiet && this.#hardStateWrites === 0 && this.#reads === 0
+    const quiet = this.#writer.quiet && !this.#durability.writesTermOrVote && this.#reads === 0
     if (this.#state === 'failed' || quiet) return callback()
     this.#options.clock.after(1, () => this.#whenQuiet(callback))
   }
@@ -996,9 +771,7 @@ export class LogNode {
     if (this.#state === 'failed') return done(null)
     this.#writer.flush((error, mark) => {
       if (error !== null) return done(error)
-      const durableHint = mark === null ? this.#hint : { index: mark.index, endPos: mark.endPos, chain: mark.chain }
-      const indexes = durableHint === null ? {} : this.#configurationIndexes(durableHint.index)
-      this.#member.writeHardState({ durableHint, cleanStop: true, ...indexes }, done)
+      this.#durability.stopCleanly(mark, done)
     })
   }
 
@@ -1011,42 +784,6 @@ export class LogNode {
   }
 }
 
-function channelAt(bytes: Buffer, at: number): number {
-  return bytes.readInt32BE(at + 32)
-}
-
-function kindOf(channel: number): CommittedEntry['kind'] {
-  if (channel === EntryChannel.NOOP) return 'noop'
-  return channel === EntryChannel.CONFIGURATION ? 'configuration' : 'data'
-}
-
 function closed(): DLedgerError {
   return new DLedgerError('the log is closed', { code: 'CLOSED' })
-}
-
-function tooLargeError(bytes: number, bytesMax: number): DLedgerError {
-  return new DLedgerError(`a body of ${bytes} bytes is too large; ${bytesMax} are allowed`, {
-    code: 'TOO_LARGE',
-    bytes,
-    bytesMax,
-  })
-}
-
-/** What a cold read asked for, cut from a hot batch: at least one entry, within the reader's bytes. */
-function hotPart(hot: EntryBatch, { firstIndex, lastIndex, bytesMax }: ColdRead): EntryBatch {
-  const rest = sliceBatch(hot, firstIndex)
-  const countMax = Math.min(lastIndex - firstIndex + 1, rest.count)
-  let count = 0
-  let bytes = 0
-  while (count < countMax && (count === 0 || bytes + (rest.sizes[count] as number) <= bytesMax)) {
-    bytes += rest.sizes[count] as number
-    count++
-  }
-  return {
-    ...rest,
-    count,
-    bytes: rest.bytes.subarray(0, bytes),
-    positions: rest.positions.slice(0, count),
-    sizes: rest.sizes.slice(0, count),
-  }
 }

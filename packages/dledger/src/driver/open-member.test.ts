@@ -3,11 +3,11 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { DEFAULT_SETTINGS } from './config.ts'
-import { nodeDisk } from './disk/node-disk.ts'
-import { type HardState, HardStateFile } from './hard-state/hard-state-file.ts'
+import { DEFAULT_SETTINGS } from '../config.ts'
+import { nodeDisk } from '../disk/node-disk.ts'
+import { type HardState, HardStateFile } from '../hard-state/hard-state-file.ts'
 import { checkMember, type DirectoryClaim } from './open-member.ts'
-import { processOwner } from './process-owner.ts'
+import { processOwner } from '../process-owner.ts'
 
 let directory: string
 beforeEach(() => {

@@ -5,7 +5,7 @@
  * (not applied yet) are there; older batches are dropped whole.
  */
 import { assert } from '@dledger-ts/base'
-import type { EntryBatch } from './log/entry-batch.ts'
+import type { EntryBatch } from '../log/entry-batch.ts'
 
 export class HotTail {
   readonly #bytesMax: number

@@ -10,16 +10,16 @@
  */
 import { dirname, join } from 'node:path'
 import type { Logger } from '@dledger-ts/base'
-import { decodeConfiguration } from './configuration-codec.ts'
-import { invalid } from './config.ts'
-import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
-import { DLedgerError } from './errors.ts'
-import type { Disk, DiskCallback } from './disk/disk.ts'
-import { type HardState, HardStateFile } from './hard-state/hard-state-file.ts'
-import { SegmentedLog } from './log/segmented-log.ts'
+import { decodeConfiguration } from '../configuration-codec.ts'
+import { invalid } from '../config.ts'
+import { type DirectoryLock, lockDirectory } from '../directory-lock.ts'
+import { DLedgerError } from '../errors.ts'
+import type { Disk, DiskCallback } from '../disk/disk.ts'
+import { type HardState, HardStateFile } from '../hard-state/hard-state-file.ts'
+import { SegmentedLog } from '../log/segmented-log.ts'
 import type { LogNodeOptions } from './node.ts'
-import type { Configuration } from './raft/configuration.ts'
-import type { LogShape } from './raft/output.ts'
+import type { Configuration } from '../raft/configuration.ts'
+import type { LogShape } from '../raft/output.ts'
 
 export interface OpenedMember {
   readonly hardState: HardState

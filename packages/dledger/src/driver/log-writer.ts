@@ -10,9 +10,9 @@
  *   W5  The first failure is final: nothing is retried, nothing more is told durable.
  */
 import { assert, type Clock } from '@dledger-ts/base'
-import { DLedgerError } from './errors.ts'
-import type { EntryBatch } from './log/entry-batch.ts'
-import type { SegmentedLog } from './log/segmented-log.ts'
+import { DLedgerError } from '../errors.ts'
+import type { EntryBatch } from '../log/entry-batch.ts'
+import type { SegmentedLog } from '../log/segmented-log.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
 
 /** The end of the log after some entry: what a durable hint says. */

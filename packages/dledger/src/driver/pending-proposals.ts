@@ -5,8 +5,8 @@
  * so the oldest always expires first and no timer per proposal is needed.
  */
 import { assert } from '@dledger-ts/base'
-import { DLedgerError } from './errors.ts'
-import type { EntryPlace, Proposal } from './state-machine.ts'
+import { DLedgerError } from '../errors.ts'
+import type { EntryPlace, Proposal } from '../state-machine.ts'
 
 class Pending implements EntryPlace {
   readonly index: number

@@ -3,10 +3,10 @@
  * every member's disk and wire.
  */
 import { assert, crc32 } from '@dledger-ts/base'
-import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './log/entry-batch.ts'
-import { encodeEntryHeader } from './log/entry-codec.ts'
-import { placeEntry } from './log/layout.ts'
-import type { ControlEnvelope } from './state-machine.ts'
+import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from '../log/entry-batch.ts'
+import { encodeEntryHeader } from '../log/entry-codec.ts'
+import { placeEntry } from '../log/layout.ts'
+import type { ControlEnvelope } from '../state-machine.ts'
 
 /** The end of the log, to which entries are added. */
 export interface LogEnd {

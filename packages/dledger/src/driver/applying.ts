@@ -1,0 +1,144 @@
+/**
+ * Committed entries on their way to the state machine, and what it is told to be durable.
+ *
+ * Keeps: D2, entries are applied in log order, once, and only when committed; only what is applied and synced is told durable.
+ */
+import { assert } from '@dledger-ts/base'
+import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from '../log/entry-batch.ts'
+import { channelAt } from '../log/entry-codec.ts'
+import type { CommittedEntry, StateMachine } from '../state-machine.ts'
+import { type HotTail, offsetIn } from './hot-tail.ts'
+
+/** Entries and bytes applied in one pass at most, so that applying a long log does not hold up heartbeats. */
+const APPLY_COUNT_MAX = 4096
+const APPLY_BYTES_MAX = 8 * 1024 * 1024
+
+export interface ApplyingOptions {
+  readonly hot: HotTail
+  readonly stateMachine: StateMachine | null
+  /** Applied already, by the state machine's own checkpoint. */
+  readonly appliedIndex: number
+  /** Reads entries of one term that are not hot, at least one; never called back after the member stopped. */
+  readonly readCold: (
+    firstIndex: number,
+    lastIndex: number,
+    bytesMax: number,
+    callback: (batch: EntryBatch | null) => void,
+  ) => void
+  readonly onApplied: (index: number) => void
+  readonly schedulePass: () => void
+}
+
+export class Applying {
+  readonly #options: ApplyingOptions
+  #commitIndex: number
+  #appliedIndex: number
+  /** Entries of the log as it is now are synced up to here. */
+  #syncedIndex = -1
+  /** What the state machine was told to be durable. */
+  #toldDurable = -1
+  #reading = false
+
+  constructor(options: ApplyingOptions) {
+    this.#options = options
+    this.#appliedIndex = options.appliedIndex
+    this.#commitIndex = options.appliedIndex
+  }
+
+  get commitIndex(): number {
+    return this.#commitIndex
+  }
+
+  get appliedIndex(): number {
+    return this.#appliedIndex
+  }
+
+  /** @returns whether that is news. */
+  committed(index: number): boolean {
+    if (index <= this.#commitIndex) return false
+    this.#commitIndex = index
+    return true
+  }
+
+  /** The log as it is now is synced up to there. */
+  synced(index: number): void {
+    this.#syncedIndex = index
+    this.tellDurable()
+  }
+
+  truncated(from: number): void {
+    this.#syncedIndex = Math.min(this.#syncedIndex, from - 1)
+  }
+
+  apply(): void {
+    let count = 0
+    let bytes = 0
+    while (this.#appliedIndex < this.#commitIndex && !this.#reading) {
+      const batch = this.#options.hot.find(this.#appliedIndex + 1)
+      if (batch === undefined) return this.#applyCold()
+      if (count >= APPLY_COUNT_MAX || bytes >= APPLY_BYTES_MAX) return this.#options.schedulePass()
+      count += batch.count
+      bytes += batch.bytes.length
+      this.#applyBatch(batch)
+    }
+  }
+
+  #applyBatch(batch: EntryBatch): void {
+    const from = this.#appliedIndex + 1
+    const to = Math.min(this.#commitIndex, batch.firstIndex + batch.count - 1)
+    const machine = this.#options.stateMachine
+    if (machine !== null) {
+      const entries: CommittedEntry[] = []
+      let at = offsetIn(batch, from)
+      for (let index = from; index <= to; index++) {
+        const size = batch.sizes[index - batch.firstIndex] as number
+        entries.push({
+          index,
+          term: batch.term,
+          pos: batch.positions[index - batch.firstIndex] as number,
+          kind: kindOf(channelAt(batch.bytes, at)),
+          body: batch.bytes.subarray(at + ENTRY_HEADER_BYTES, at + size),
+        })
+        at += size
+      }
+      machine.apply(entries)
+    }
+    this.#afterApply(to)
+  }
+
+  #afterApply(index: number): void {
+    this.#appliedIndex = index
+    this.#options.onApplied(index)
+    this.tellDurable()
+  }
+
+  /** Only what is applied, and so committed, is told durable: what is synced beyond may still be truncated and replaced. */
+  tellDurable(): void {
+    const index = Math.min(this.#syncedIndex, this.#appliedIndex)
+    if (index <= this.#toldDurable) return
+    this.#toldDurable = index
+    this.#options.stateMachine?.durable(index)
+  }
+
+  #applyCold(): void {
+    const { hot, stateMachine, readCold, schedulePass } = this.#options
+    const from = this.#appliedIndex + 1
+    // What is hot may not be in the files yet.
+    const to = Math.min(this.#commitIndex, hot.firstIndex - 1)
+    if (stateMachine === null) {
+      this.#afterApply(to)
+      return schedulePass()
+    }
+    this.#reading = true
+    readCold(from, to, APPLY_BYTES_MAX, (batch) => {
+      this.#reading = false
+      assert(batch !== null && batch.firstIndex === from, 'a committed entry can be read')
+      this.#applyBatch(batch)
+    })
+  }
+}
+
+function kindOf(channel: number): CommittedEntry['kind'] {
+  if (channel === EntryChannel.NOOP) return 'noop'
+  return channel === EntryChannel.CONFIGURATION ? 'configuration' : 'data'
+}

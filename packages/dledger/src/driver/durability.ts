@@ -1,0 +1,93 @@
+/**
+ * What a running member writes into its hard state: term and vote, and how far the log is known to be synced.
+ *
+ * Keeps: the durable hint on disk never points beyond what is synced, nor beyond a truncation that has begun (W4); it is written
+ * at most once in two ticks while entries are synced, together with the configuration entries up to it.
+ */
+import type { Clock } from '@dledger-ts/base'
+import type { NodeSettings } from '../config.ts'
+import type { HardState } from '../hard-state/hard-state-file.ts'
+import type { MemberId } from '../raft/messages.ts'
+import type { LogMark } from './log-writer.ts'
+import type { OpenedMember } from './open-member.ts'
+
+/** Configuration entries remembered beside the durable hint; only the newest two matter. */
+const CONFIGURATIONS_KEPT = 16
+
+export interface DurabilityOptions {
+  readonly member: OpenedMember
+  readonly settings: NodeSettings
+  readonly clock: Clock
+  /** The newest term and vote handed in are durable. */
+  readonly onTermAndVoteDurable: () => void
+  readonly onFailed: (error: Error) => void
+}
+
+export class Durability {
+  readonly #options: DurabilityOptions
+  #termAndVoteWrites = 0
+  #hint: LogMark | null
+  #hintAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: DurabilityOptions) {
+    this.#options = options
+    this.#hint = options.member.hardState.durableHint
+  }
+
+  /** A term or a vote is on its way to the disk. */
+  get writesTermOrVote(): boolean {
+    return this.#termAndVoteWrites > 0
+  }
+
+  writeTermAndVote(term: number, votedFor: MemberId | null): void {
+    this.#termAndVoteWrites++
+    this.#options.member.writeHardState({ term, votedFor }, (error) => {
+      this.#termAndVoteWrites--
+      if (error !== null) return this.#options.onFailed(error)
+      if (this.#termAndVoteWrites === 0) this.#options.onTermAndVoteDurable()
+    })
+  }
+
+  synced(mark: LogMark): void {
+    const { clock, settings } = this.#options
+    const nowMs = clock.monotonicMs()
+    if (nowMs - this.#hintAtMs < settings.tickMs * 2) return
+    this.#hintAtMs = nowMs
+    this.#hint = markOf(mark)
+    this.#write({ durableHint: this.#hint, ...this.#configurationIndexes(mark.index) }, () => {})
+  }
+
+  /** Before a truncation from `index` on: nothing on disk may point beyond what it leaves. Never calls back within this call. */
+  lower(index: number, callback: () => void): void {
+    const { clock, member } = this.#options
+    if (this.#hint === null || this.#hint.index < index) return clock.defer(callback)
+    // What is kept lies below the old hint, so it is synced; an empty log has nothing to vouch for.
+    this.#hint = index > member.log.firstIndex ? member.log.hintBefore(index) : null
+    const indexes = this.#hint === null ? { configurationIndexes: null } : this.#configurationIndexes(this.#hint.index)
+    this.#write({ durableHint: this.#hint, ...indexes }, callback)
+  }
+
+  /** The last words of a clean stop. `mark` is the end of the log, all of it synced; null when nothing was written in this life. */
+  stopCleanly(mark: LogMark | null, callback: (error: Error | null) => void): void {
+    const durableHint = mark === null ? this.#hint : markOf(mark)
+    const indexes = durableHint === null ? {} : this.#configurationIndexes(durableHint.index)
+    this.#options.member.writeHardState({ durableHint, cleanStop: true, ...indexes }, callback)
+  }
+
+  #write(change: Partial<HardState>, callback: () => void): void {
+    this.#options.member.writeHardState(change, (error) => {
+      if (error !== null) return this.#options.onFailed(error)
+      callback()
+    })
+  }
+
+  /** Those up to a durable hint are kept with it, so that recovery need not read the log to find them. */
+  #configurationIndexes(hintIndex: number): { configurationIndexes: readonly number[] } {
+    const indexes = this.#options.member.log.configurationIndexes().filter((index) => index <= hintIndex)
+    return { configurationIndexes: indexes.slice(-CONFIGURATIONS_KEPT) }
+  }
+}
+
+function markOf({ index, endPos, chain }: LogMark): LogMark {
+  return { index, endPos, chain }
+}

@@ -1,0 +1,179 @@
+/**
+ * Proposals on their way into the log: gathered in one pass of the event loop, accepted by the core, encoded in place.
+ *
+ * Keeps: a proposal is refused, or has a place in the log and waits among the pending ones; never both, never neither (D3).
+ */
+import { assert, type Clock } from '@dledger-ts/base'
+import { entryBodyBytesMax, type NodeSettings } from '../config.ts'
+import { DLedgerError } from '../errors.ts'
+import { ENTRY_HEADER_BYTES, type EntryBatch } from '../log/entry-batch.ts'
+import type { Configuration } from '../raft/configuration.ts'
+import type { ProposalKind, Refusal, RoleState } from '../raft/output.ts'
+import type { Raft } from '../raft/raft.ts'
+import type { Proposal } from '../state-machine.ts'
+import type { BatchBuilder } from './batch-builder.ts'
+import { failEach, type PendingProposals } from './pending-proposals.ts'
+
+/** Entries proposed as one batch at most. */
+const PROPOSE_COUNT_MAX = 1024
+
+export interface ProposingOptions {
+  readonly settings: NodeSettings
+  readonly clock: Clock
+  readonly raft: Raft
+  readonly builder: BatchBuilder
+  readonly pending: PendingProposals
+  /** Whether the end of the log is final, so that something can be placed after it. */
+  readonly isPlaceable: () => boolean
+  readonly role: () => RoleState
+  readonly lastIndex: () => number
+  /** The core has accepted a batch: its output is due. */
+  readonly onProposed: () => void
+}
+
+export class Proposing {
+  readonly #options: ProposingOptions
+  #queued: Proposal[] = []
+  #queuedBytes = 0
+  #built: EntryBatch[] = []
+
+  constructor(options: ProposingOptions) {
+    this.#options = options
+  }
+
+  get isEmpty(): boolean {
+    return this.#queued.length === 0
+  }
+
+  /** Queues a proposal for the next pass, or refuses it; it is never told within this call. Hot. @returns whether it is queued. */
+  queue(proposal: Proposal): boolean {
+    if (this.#queuedBytes > this.#options.settings.uncommittedBytesMax) {
+      this.#options.clock.defer(() => proposal.failed(this.#refusal('BUSY')))
+      return false
+    }
+    this.#queued.push(proposal)
+    this.#queuedBytes += proposal.bodyBytes
+    return true
+  }
+
+  /** Hands everything queued to the core. */
+  proposeQueued(noopDue: boolean): void {
+    if (this.#queued.length === 0) return
+    const queue = this.#takeQueue()
+    // No leader that takes writes is here before these are over, however long the disk takes.
+    if (!this.#options.isPlaceable() || noopDue) {
+      return refuse(queue, this.#refusal(this.#options.role().role === 'LEADER' ? 'NOT_READY' : 'NOT_LEADER'))
+    }
+    const bodyBytesMax = entryBodyBytesMax(this.#options.settings)
+    const tooLarge: Proposal[] = []
+    let at = 0
+    try {
+      while (at < queue.length) {
+        const chunk: Proposal[] = []
+        let bytes = 0
+        while (at < queue.length && chunk.length < PROPOSE_COUNT_MAX && bytes < this.#options.settings.appendBytesMax) {
+          const proposal = queue[at++] as Proposal
+          if (proposal.bodyBytes > bodyBytesMax) {
+            tooLarge.push(proposal)
+            continue
+          }
+          bytes += ENTRY_HEADER_BYTES + proposal.bodyBytes
+          chunk.push(proposal)
+        }
+        if (chunk.length > 0) this.#proposeChunk(chunk)
+      }
+    } catch (error) {
+      // The member stops, which tells them.
+      this.#queued.push(...tooLarge, ...queue.slice(at))
+      throw error
+    }
+    failEach(tooLarge, (proposal) => proposal.failed(tooLargeError(proposal.bodyBytes, bodyBytesMax)))
+  }
+
+  #proposeChunk(chunk: readonly Proposal[]): void {
+    const { raft, clock, settings, builder, pending } = this.#options
+    const sizes = chunk.map((proposal) => ENTRY_HEADER_BYTES + proposal.bodyBytes)
+    const placed = raft.propose('data', sizes)
+    if (typeof placed === 'string') return refuse(chunk, this.#refusal(placed))
+    assert(placed.firstIndex === this.#options.lastIndex() + 1, 'a proposal follows the end of the log')
+    const deadlineMs = clock.monotonicMs() + settings.proposalTimeoutMs
+    let placedCount = 0
+    try {
+      this.#built.push(
+        builder.build(placed.firstIndex, placed.term, sizes, (i, target, bodyAt, pos) => {
+          const proposal = chunk[i] as Proposal
+          const place = pending.add(placed.firstIndex + i, placed.term, pos, deadlineMs, proposal)
+          placedCount++
+          proposal.encodeBody(target, bodyAt, place)
+        }),
+      )
+    } catch (error) {
+      this.#queued.push(...chunk.slice(placedCount))
+      throw error
+    }
+    this.#options.onProposed()
+  }
+
+  /** @returns whether the core took it. */
+  proposeControl(kind: Exclude<ProposalKind, 'data'>, payload: Buffer, configuration?: Configuration): boolean {
+    const { raft, builder } = this.#options
+    const wrapped = builder.wrapControl(kind, payload, this.#options.role().term)
+    const placed = raft.propose(kind, [wrapped.bytes.length], configuration)
+    if (typeof placed === 'string') return false
+    assert(placed.firstIndex === wrapped.firstIndex && placed.term === wrapped.term, 'a control entry follows the log')
+    this.#built.push(wrapped)
+    this.#options.onProposed()
+    return true
+  }
+
+  /** The batches built since the last call, for the output that appends them. */
+  takeBuilt(): readonly EntryBatch[] {
+    const built = this.#built
+    this.#built = []
+    return built
+  }
+
+  /** Refuses what is queued: it never gets a place in the log. */
+  failQueued(error: DLedgerError): void {
+    refuse(this.#takeQueue(), error)
+  }
+
+  #takeQueue(): Proposal[] {
+    const queue = this.#queued
+    this.#queued = []
+    this.#queuedBytes = 0
+    return queue
+  }
+
+  #refusal(why: Refusal): DLedgerError {
+    if (why === 'BUSY') {
+      const { uncommittedBytesMax } = this.#options.settings
+      return new DLedgerError(`more than ${uncommittedBytesMax} bytes wait to be committed; try again later`, {
+        code: 'BUSY',
+        uncommittedBytes: uncommittedBytesMax,
+      })
+    }
+    const role = this.#options.role()
+    const leader = role.role === 'LEADER' ? null : role.leader
+    const text =
+      why === 'TRANSFERRING'
+        ? 'this member is handing over the leadership'
+        : why === 'NOT_READY'
+          ? 'this member has just become leader and does not take writes yet'
+          : `this member is not the leader${leader === null ? '; none is known' : `; ${leader} is`}`
+    return new DLedgerError(text, { code: 'NOT_LEADER', leader })
+  }
+}
+
+/** Every one of them is told, also when one throws. */
+function refuse(proposals: readonly Proposal[], error: DLedgerError): void {
+  failEach(proposals, (proposal) => proposal.failed(error))
+}
+
+function tooLargeError(bytes: number, bytesMax: number): DLedgerError {
+  return new DLedgerError(`a body of ${bytes} bytes is too large; ${bytesMax} are allowed`, {
+    code: 'TOO_LARGE',
+    bytes,
+    bytesMax,
+  })
+}
