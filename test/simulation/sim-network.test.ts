@@ -56,7 +56,15 @@ class World {
 }
 
 function hello(id: number): Hello {
-  return { wireVersion: 1, group: 'g', member: `n${id}`, storeId: `s${id}`, fileBytes: 1024, advertised: '' }
+  return {
+    wireVersion: 2,
+    group: 'g',
+    member: `n${id}`,
+    storeId: `s${id}`,
+    fileBytes: 1024,
+    advertised: '',
+    incarnation: 1,
+  }
 }
 
 function heartbeat(from: number, to: number, term: number): Message {

@@ -37,9 +37,9 @@ import type { Output, RoleState } from '../raft/output.ts'
 import type { PlantedFault } from '../raft/planted-faults.ts'
 import { Raft } from '../raft/raft.ts'
 import type { ControlEnvelope, Proposal, StateMachine } from '../state-machine.ts'
+import { WIRE_VERSION } from '../transport/greeting.ts'
 import type { Hello, Transport } from '../transport/transport.ts'
 
-const WIRE_VERSION = 1
 export interface LogNodeOptions {
   readonly clock: Clock
   readonly random: Random
@@ -438,6 +438,7 @@ export class LogNode {
       storeId: this.#member.hardState.storeId,
       fileBytes: this.#settings.fileBytes,
       advertised: this.#options.advertised,
+      incarnation: this.#member.hardState.incarnation,
     }
     for (const id of this.#options.bootstrapVoters) {
       if (id !== this.#options.self) this.#peers.set(id, { connected: false, hello: null })

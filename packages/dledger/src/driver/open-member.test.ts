@@ -29,6 +29,7 @@ const stopped: HardState = {
   bootId: boot,
   asyncAcks: false,
   cleanStop: false,
+  incarnation: 0,
   durableHint: null,
   beforeFirst: null,
 }

@@ -79,6 +79,7 @@ export function openMember(options: LogNodeOptions): OpenedMember {
     refuseOtherIdentity(known, shape, options)
     file.writeSync({
       ...known,
+      incarnation: known.incarnation + 1,
       bootId: owner.bootId,
       cleanStop: false,
       asyncAcks: known.asyncAcks || settings.flushDiskType === 'ASYNC_FLUSH',
@@ -197,6 +198,7 @@ function firstHardState(options: LogNodeOptions): HardState {
     group: options.group,
     member: options.self,
     storeId: options.newStoreId(),
+    incarnation: 0,
     term: 0,
     votedFor: null,
     fileBytes: options.settings.fileBytes,

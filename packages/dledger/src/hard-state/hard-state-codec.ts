@@ -8,6 +8,8 @@ export interface HardState {
   readonly group: string
   readonly member: string
   readonly storeId: string
+  /** Counts the openings of this directory, this one included; 0 in files that an older program wrote. */
+  readonly incarnation: number
   readonly term: number
   readonly votedFor: string | null
   readonly fileBytes: number
@@ -39,6 +41,7 @@ export function decodeHardState(content: Buffer): HardState | null {
   const group = asString(fields['group'])
   const member = asString(fields['member'])
   const storeId = asString(fields['storeId'])
+  const incarnation = asCount(fields['incarnation'] ?? 0)
   const term = asCount(fields['term'])
   const votedFor = orNull(fields['votedFor'], asString)
   const fileBytes = asCount(fields['fileBytes'])
@@ -49,12 +52,13 @@ export function decodeHardState(content: Buffer): HardState | null {
   const beforeFirst = orNull(fields['beforeFirst'], asBeforeFirst)
   const configurationIndexes = orNull(fields['configurationIndexes'] ?? null, asIndexes)
   if (group === null || member === null || storeId === null || term === null || fileBytes === null) return null
+  if (incarnation === null) return null
   if (checksummedFrom === null || typeof asyncAcks !== 'boolean' || typeof cleanStop !== 'boolean') return null
   if (votedFor === undefined || bootId === undefined || durableHint === undefined) return null
   if (beforeFirst === undefined || configurationIndexes === undefined) return null
   const vote = { term, votedFor }
   const log = { fileBytes, checksummedFrom, durableHint, beforeFirst, configurationIndexes }
-  return { group, member, storeId, ...vote, ...log, bootId, asyncAcks, cleanStop }
+  return { group, member, storeId, incarnation, ...vote, ...log, bootId, asyncAcks, cleanStop }
 }
 
 function asFields(value: unknown): Fields | null {

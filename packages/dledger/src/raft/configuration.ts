@@ -9,7 +9,15 @@ import type { MemberId } from './messages.ts'
 export interface Member {
   readonly id: MemberId
   readonly storeId: string | null
+  /** Where the transport reaches it, e.g. `host:port`; null: as the options of this member say. */
+  readonly address: string | null
+}
+/** Is replicated to, and counts neither for commit nor in elections. */
+export interface Learner extends Member {
+  /** Becomes a voter as soon as it has caught up. */
+  readonly promote: boolean
 }
 export interface Configuration {
   readonly voters: readonly Member[]
+  readonly learners: readonly Learner[]
 }

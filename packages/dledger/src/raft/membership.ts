@@ -25,7 +25,10 @@ export class Membership {
   constructor(options: RaftOptions) {
     this.#self = options.self
     this.#selfStoreId = options.selfStoreId
-    this.#bootstrap = { voters: options.bootstrapVoters.map((id) => ({ id, storeId: null })) }
+    this.#bootstrap = {
+      voters: options.bootstrapVoters.map((id) => ({ id, storeId: null, address: null })),
+      learners: [],
+    }
     this.#entries = [...options.log.configurations]
     this.#refresh()
   }
@@ -88,9 +91,9 @@ export class Membership {
       const storeId = member.id === this.#self ? this.#selfStoreId : this.#heard.get(member.id)
       if (member.storeId !== null || storeId === undefined) return member
       bound++
-      return { id: member.id, storeId }
+      return { ...member, storeId }
     })
-    return bound === 0 ? null : { voters }
+    return bound === 0 ? null : { ...this.configuration, voters }
   }
 
   #refresh(): void {

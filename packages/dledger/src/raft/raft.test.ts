@@ -535,8 +535,8 @@ describe('identities', () => {
 
   test('the first configuration entry binds all that were heard, once', () => {
     const { at } = bound(NO_FAULTS)
-    const voters = ['n0', 'n1', 'n2'].map((id) => ({ id, storeId: `store-${id}` }))
-    for (const place of [0, 1, 2]) expect(at(place).raft.configuration()).toEqual({ voters })
+    const voters = ['n0', 'n1', 'n2'].map((id) => ({ id, storeId: `store-${id}`, address: null }))
+    for (const place of [0, 1, 2]) expect(at(place).raft.configuration()).toEqual({ voters, learners: [] })
     expect(at(0).raft.configurationToPropose()).toBeNull()
   })
 

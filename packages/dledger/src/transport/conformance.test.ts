@@ -140,6 +140,7 @@ function hello(member: string, changes: Partial<Hello> = {}): Hello {
     storeId: `store of ${member}`,
     fileBytes: 1_024,
     advertised: `10.0.0.1:${member.length}`,
+    incarnation: 1,
     ...changes,
   }
 }
@@ -300,7 +301,7 @@ describe.each([
   it.each([
     { what: 'group', changes: { group: 'h' }, own: '"g"', other: '"h"' },
     { what: 'file size', changes: { fileBytes: 2_048 }, own: '1024', other: '2048' },
-    { what: 'wire version', changes: { wireVersion: 2 }, own: '1', other: '2' },
+    { what: 'wire version', changes: { wireVersion: 3 }, own: '2', other: '3' },
   ])('refuses a peer whose $what differs, with a line on both sides that names both values', async (row) => {
     const [a, b] = (await make(['n0', 'n1']).start([hello('n0'), hello('n1', row.changes)])) as [Member, Member]
     await a.recorder.until(() => a.recorder.refused.length > 0)

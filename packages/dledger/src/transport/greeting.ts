@@ -12,7 +12,7 @@ import type { Scalar } from './control-part.ts'
 import { FrameError } from './frame-codec.ts'
 import type { Hello } from './transport.ts'
 
-export const WIRE_VERSION = 1
+export const WIRE_VERSION = 2
 
 const HELLO = 101
 const WELCOME = 102
@@ -44,10 +44,10 @@ export function introductionOf(values: readonly unknown[]): Introduction {
   // Another version may say more or other things: it only has to be recognisable, so that it can be refused with a reason.
   const hello = helloOf(values)
   if (hello.wireVersion !== WIRE_VERSION) return { hello, to: '', channel: 'control' }
-  if (values.length !== 9) fail('a hello has nine values')
-  const channel = values[8]
+  if (values.length !== 10) fail('a hello has ten values')
+  const channel = values[9]
   if (channel !== 'control' && channel !== 'data') return fail('a connection is for control or for data')
-  return { hello, to: text(values[7], 'to'), channel }
+  return { hello, to: text(values[8], 'to'), channel }
 }
 
 export function answerValues(answer: Answer): Scalar[] {
@@ -91,11 +91,12 @@ export function whyMisdirected(own: Hello, introduction: Introduction): string |
 }
 
 function helloValues(hello: Hello): Scalar[] {
-  return [hello.wireVersion, hello.group, hello.member, hello.storeId, hello.fileBytes, hello.advertised]
+  const { wireVersion, group, member, storeId, fileBytes, advertised, incarnation } = hello
+  return [wireVersion, group, member, storeId, fileBytes, advertised, incarnation]
 }
 
 function helloOf(values: readonly unknown[]): Hello {
-  const [, wireVersion, group, member, storeId, fileBytes, advertised] = values
+  const [, wireVersion, group, member, storeId, fileBytes, advertised, incarnation] = values
   return {
     wireVersion: whole(wireVersion, 'wireVersion'),
     group: text(group, 'group'),
@@ -103,6 +104,8 @@ function helloOf(values: readonly unknown[]): Hello {
     storeId: text(storeId, 'storeId'),
     fileBytes: whole(fileBytes, 'fileBytes'),
     advertised: text(advertised, 'advertised'),
+    // Another version may not know it: it is refused for its version, not for its form.
+    incarnation: wireVersion === WIRE_VERSION ? whole(incarnation, 'incarnation') : 0,
   }
 }
 

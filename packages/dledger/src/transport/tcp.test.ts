@@ -18,6 +18,7 @@ const HELLO: Hello = {
   storeId: 'store of n0',
   fileBytes: 1_024,
   advertised: '',
+  incarnation: 1,
 }
 const PEER_HELLO: Hello = { ...HELLO, member: 'n1', storeId: 'store of n1' }
 const MIB = 1024 * 1024
@@ -275,8 +276,8 @@ describe('the TCP transport', () => {
 
   it('refuses another wire version whatever else its hello says', async () => {
     const { transport } = await connected()
-    const { answer } = await greet(transport, [101, 2, 'g', 'n1', 'a store', 1_024, '', 'new', 'things', 12])
-    expect(answer).toEqual({ welcome: false, why: 'the wire version differs: n0 speaks 1, n1 speaks 2' })
+    const { answer } = await greet(transport, [101, 3, 'g', 'n1', 'a store', 1_024, '', 'new', 'things', 12])
+    expect(answer).toEqual({ welcome: false, why: 'the wire version differs: n0 speaks 2, n1 speaks 3' })
   })
 
   it('closes a connection that speaks nonsense, counts it, and goes on with the others', async () => {

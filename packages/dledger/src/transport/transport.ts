@@ -15,6 +15,8 @@ export interface Hello {
   readonly fileBytes: number
   /** Free text of the embedder, for its peers: a broker puts the address there on which it serves clients. */
   readonly advertised: string
+  /** How often its directory was opened: a lower one than was seen of the same store is an old image of its disk. */
+  readonly incarnation: number
 }
 
 export interface TransportHandler {
