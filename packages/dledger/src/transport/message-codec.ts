@@ -19,6 +19,16 @@ const HEARTBEAT = 7
 const HEARTBEAT_RESPONSE = 8
 const TIMEOUT_NOW = 9
 
+/** Log bytes go on the data channel, where nothing urgent waits behind them. */
+export function isData(message: Message): boolean {
+  return message.type === 'AppendEntries'
+}
+
+/** Every living peer says something back to these. */
+export function isAnswered({ type }: Message): boolean {
+  return type === 'Heartbeat' || type === 'AppendEntries' || type === 'PreVote' || type === 'RequestVote'
+}
+
 /** Whose words the frames of a connection are. */
 export interface Correspondents {
   readonly from: MemberId

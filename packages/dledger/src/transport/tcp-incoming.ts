@@ -5,44 +5,47 @@
  */
 import type { Socket } from 'node:net'
 import type { Clock } from '@dledger-ts/base'
-import type { Message } from '../raft/messages.ts'
 import { decodeControl, encodeControl } from './control-part.ts'
 import { encodeFrame, FrameError, FrameReader } from './frame-codec.ts'
 import { answerValues, type Channel, type Introduction, introductionOf } from './greeting.ts'
 import type { TransportLimits } from './limits.ts'
-import { type Correspondents, messageOf } from './message-codec.ts'
+import type { Correspondents } from './message-codec.ts'
 import type { Hello } from './transport.ts'
 
-export interface IncomingOwner {
+/** `Item` is what a frame says. */
+export interface IncomingOwner<Item> {
   /** @returns why the stranger is refused, or null: then the connection is its, and messages follow. */
-  introduced(incoming: Incoming, introduction: Introduction): string | null
-  received(incoming: Incoming, message: Message, payload: Buffer | null): void
-  badFrame(incoming: Incoming, error: FrameError): void
-  closed(incoming: Incoming): void
+  introduced(incoming: Incoming<Item>, introduction: Introduction): string | null
+  /** A control part that follows the hello. @throws FrameError */
+  read(incoming: Incoming<Item>, between: Correspondents, values: readonly unknown[], payloadBytes: number): Item
+  received(incoming: Incoming<Item>, item: Item, payload: Buffer | null): void
+  badFrame(incoming: Incoming<Item>, error: FrameError): void
+  closed(incoming: Incoming<Item>): void
 }
 
-export interface IncomingOptions {
+export interface IncomingOptions<Item> {
   readonly socket: Socket
   readonly own: Hello
   readonly clock: Clock
   readonly limits: TransportLimits
-  readonly owner: IncomingOwner
+  readonly owner: IncomingOwner<Item>
 }
 
-export class Incoming {
+export class Incoming<Item> {
   readonly remote: string
   readonly #socket: Socket
   readonly #own: Hello
-  readonly #owner: IncomingOwner
+  readonly #owner: IncomingOwner<Item>
   readonly #reader: FrameReader
   readonly #cancelTimer: () => void
   /** Set once the hello is accepted. */
   #between: Correspondents | null = null
   #channel: Channel = 'control'
-  #message: Message | null = null
+  /** What the frame says whose payload is yet to come. */
+  #item: Item | null = null
   #closed = false
 
-  constructor(options: IncomingOptions) {
+  constructor(options: IncomingOptions<Item>) {
     const { socket, clock, limits } = options
     this.remote = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`
     this.#socket = socket
@@ -94,7 +97,7 @@ export class Incoming {
   controlRead(control: Buffer, payloadBytes: number): void {
     const values = decodeControl(control)
     if (this.#between !== null) {
-      this.#message = messageOf(values, this.#between, payloadBytes)
+      this.#item = this.#owner.read(this, this.#between, values, payloadBytes)
       return
     }
     if (payloadBytes > 0) throw new FrameError('a hello carries no payload', { code: 'CONTENT' })
@@ -103,10 +106,10 @@ export class Incoming {
 
   /** Called by the reader: the frame is whole. */
   frameRead(payload: Buffer | null): void {
-    const message = this.#message
-    if (message === null) return
-    this.#message = null
-    this.#owner.received(this, message, payload)
+    const item = this.#item
+    if (item === null) return
+    this.#item = null
+    this.#owner.received(this, item, payload)
   }
 
   #introduce(introduction: Introduction): void {

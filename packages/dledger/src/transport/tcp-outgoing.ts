@@ -7,16 +7,25 @@
  */
 import { connect, type Socket } from 'node:net'
 import type { Clock, Random } from '@dledger-ts/base'
+import type { MemberId } from '../raft/messages.ts'
 import { decodeControl, encodeControl } from './control-part.ts'
 import { encodeFrame, FrameError, FrameReader } from './frame-codec.ts'
 import { answerOf, type Channel, introductionValues } from './greeting.ts'
 import type { TransportLimits } from './limits.ts'
-import type { TcpPeer } from './tcp.ts'
 import type { Hello } from './transport.ts'
+
+export interface TcpPeer {
+  readonly id: MemberId
+  /** A name or an address; a name is looked up at every dial. */
+  readonly host: string
+  readonly port: number
+}
 
 export interface OutgoingOwner {
   /** Ready. @returns why the peer does not fit after all, or null. */
   welcomed(outgoing: Outgoing, hello: Hello): string | null
+  /** What waited on this connection has left. */
+  drained(outgoing: Outgoing): void
   /** Reset or refused by the network or by the end of the peer's process; not by a time limit of ours. */
   lost(outgoing: Outgoing): void
   refused(outgoing: Outgoing, why: string): void
@@ -91,6 +100,9 @@ export class Outgoing {
     socket.on('connect', () => this.#connected(dialed))
     socket.on('data', (chunk: Buffer) => this.#read(dialed, chunk))
     socket.on('error', (error: NodeJS.ErrnoException) => (dialed.failure = error))
+    socket.on('drain', () => {
+      if (this.#state === 'READY' && dialed.socket === this.#socket) this.#options.owner.drained(this)
+    })
     socket.on('end', () => this.#closed(dialed))
     socket.on('close', () => this.#closed(dialed))
     this.#limitTime(dialed, this.limits.connectTimeoutMs)

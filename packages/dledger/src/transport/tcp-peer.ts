@@ -7,11 +7,11 @@ import { Outgoing, type OutgoingOptions } from './tcp-outgoing.ts'
 import type { Incoming } from './tcp-incoming.ts'
 import type { Channel } from './greeting.ts'
 
-export class Peer {
+export class Peer<Item> {
   readonly id: string
   readonly control: Outgoing
   readonly data: Outgoing
-  readonly #incoming: { control: Incoming | null; data: Incoming | null } = { control: null, data: null }
+  readonly #incoming: { control: Incoming<Item> | null; data: Incoming<Item> | null } = { control: null, data: null }
   #connected = false
   #lossTold = false
   #refusalTold: string | null = null
@@ -29,12 +29,12 @@ export class Peer {
     this.data.dial()
   }
 
-  owns(incoming: Incoming): boolean {
+  owns(incoming: Incoming<Item>): boolean {
     return this.#incoming[incoming.channel] === incoming
   }
 
   /** The peer dialed. Its former connection on this channel, if any, is closed. */
-  adopt(incoming: Incoming): void {
+  adopt(incoming: Incoming<Item>): void {
     const former = this.#incoming[incoming.channel]
     this.#incoming[incoming.channel] = incoming
     this.heard()

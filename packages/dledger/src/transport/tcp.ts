@@ -1,162 +1,88 @@
 /**
- * The transport over TCP. Every member dials every other twice, for the messages that it sends itself:
+ * The transport of one member over TCP: the messages of one group, one in each frame.
  *
- *   control   votes, heartbeats, TimeoutNow and all responses: small, never behind log bytes
- *   data      AppendEntries
- *
- * So one pair of members has four connections, and messages of one type keep their order. The end of a peer's process
- * shows at once, as a reset or an end of any of them.
- *
- * Keeps: nonsense closes the connection it came on and harms no other; every queue and wait has its limit in `limits.ts`.
+ * AppendEntries goes on the data channel, everything else on the control channel, so messages of one type keep their order.
  */
-import { createServer, type Server, type Socket } from 'node:net'
-import { assert, type Clock, type Logger, type Random, systemRandom } from '@dledger-ts/base'
-import { DLedgerError } from '../errors.ts'
+import { assert, type Clock, type Logger } from '@dledger-ts/base'
 import type { MemberId, Message } from '../raft/messages.ts'
 import { encodeControl } from './control-part.ts'
-import { encodeFrame, type FrameError } from './frame-codec.ts'
-import { type Introduction, whyMisdirected, whyUnfit } from './greeting.ts'
-import { DEFAULT_TRANSPORT_LIMITS, type TransportLimits } from './limits.ts'
-import { messageValues } from './message-codec.ts'
-import { Incoming, type IncomingOwner } from './tcp-incoming.ts'
-import type { Outgoing, OutgoingOwner } from './tcp-outgoing.ts'
-import { Peer } from './tcp-peer.ts'
+import { encodeFrame } from './frame-codec.ts'
+import type { Channel } from './greeting.ts'
+import type { LinkedPeer, LinksHandler } from './links.ts'
+import { type Correspondents, isAnswered, isData, messageOf, messageValues } from './message-codec.ts'
+import { type LinkStats, TcpLinks, type TcpLinksOptions } from './tcp-links.ts'
+import type { TcpPeer } from './tcp-outgoing.ts'
 import type { Hello, Transport, TransportHandler } from './transport.ts'
 
-export interface TcpPeer {
-  readonly id: MemberId
-  /** A name or an address; a name is looked up at every dial. */
-  readonly host: string
-  readonly port: number
-}
+export type { TcpPeer } from './tcp-outgoing.ts'
+export type TcpTransportOptions = TcpLinksOptions
 
-export interface TcpTransportOptions {
-  readonly self: MemberId
-  readonly listenHost: string
-  /** 0 takes a free one; see `listeningPort`. */
-  readonly listenPort: number
-  readonly peers: readonly TcpPeer[]
-  readonly clock: Clock
-  readonly logger: Logger
-  readonly random?: Random
-  readonly limits?: Partial<TransportLimits>
-}
-
-export interface TransportStats {
-  accepted: number
-  /** Strangers turned away: a hello that does not fit, or too many of them at once. */
-  refused: number
-  /** Connections closed for bytes that are no frames. */
-  badFrames: number
+export interface TransportStats extends LinkStats {
   sent: number
   received: number
   /** Not connected, or beyond a limit. */
   dropped: number
 }
 
-export class TcpTransport implements Transport, OutgoingOwner, IncomingOwner {
-  readonly #options: TcpTransportOptions
+export class TcpTransport implements Transport, LinksHandler<Message> {
+  readonly #links: TcpLinks<Message>
   readonly #clock: Clock
   readonly #logger: Logger
-  readonly #limits: TransportLimits
-  readonly #server: Server
-  readonly #peers = new Map<MemberId, Peer>()
-  readonly #strangers = new Set<Incoming>()
-  /** All accepted connections that are open. */
-  readonly #incoming = new Set<Incoming>()
-  readonly #stats: TransportStats = { accepted: 0, refused: 0, badFrames: 0, sent: 0, received: 0, dropped: 0 }
+  readonly #stats = { sent: 0, received: 0, dropped: 0 }
   #hello: Hello | null = null
   #handler: TransportHandler | null = null
-  #cancelSilenceCheck: () => void = () => {}
-  #lastStrangerTold = ''
-  #closed = false
 
   constructor(options: TcpTransportOptions) {
-    this.#options = options
+    this.#links = new TcpLinks<Message>(options)
     this.#clock = options.clock
     this.#logger = options.logger
-    this.#limits = { ...DEFAULT_TRANSPORT_LIMITS, ...options.limits }
-    this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 }, (socket) => {
-      this.#accept(socket)
-    })
   }
 
   /** The port that is listened on; once started. */
   get listeningPort(): number {
-    const address = this.#server.address()
-    assert(address !== null && typeof address === 'object', 'a port is known once the transport listens')
-    return address.port
+    return this.#links.listeningPort
   }
 
   stats(): Readonly<TransportStats> {
-    return { ...this.#stats }
+    return { ...this.#links.stats(), ...this.#stats }
   }
 
   start(hello: Hello, handler: TransportHandler, callback: (error: Error | null) => void): void {
-    assert(this.#hello === null, 'a transport starts once')
-    assert(hello.member === this.#options.self, 'a hello is that of the member itself')
     this.#hello = hello
     this.#handler = handler
-    const { listenHost: host, listenPort: port } = this.#options
-    const server = this.#server
-    const cannotListen = (cause: NodeJS.ErrnoException): void => {
-      const why = cause.code === 'EADDRINUSE' ? 'the port is in use' : cause.message
-      const what = `cannot listen on ${host}:${port}: ${why}`
-      callback(new DLedgerError(what, { code: 'INVALID', what }, { cause }))
-    }
-    server.once('error', cannotListen)
-    server.listen({ host, port }, () => {
-      server.off('error', cannotListen)
-      server.on('error', (error) => this.#logger.error({ err: error }, 'accepting a connection failed'))
-      this.setPeers(this.#options.peers)
-      this.#checkSilenceLater()
-      callback(null)
-    })
+    this.#links.start(hello, this, callback)
   }
 
   /** Dials those that are new, leaves those that are gone or have another address now. Once started. */
   setPeers(peers: readonly TcpPeer[]): void {
-    assert(this.#hello !== null, 'peers are dialed once the transport is started')
-    if (this.#closed) return
-    const wanted = new Map(peers.filter((peer) => peer.id !== this.#options.self).map((peer) => [peer.id, peer]))
-    for (const [id, peer] of this.#peers) {
-      const now = wanted.get(id)
-      const { host, port } = peer.control.peer
-      if (now !== undefined && now.host === host && now.port === port) continue
-      this.#peers.delete(id)
-      peer.destroy()
-    }
-    for (const [id, peer] of wanted) {
-      if (this.#peers.has(id)) continue
-      const { clock, random = systemRandom } = this.#options
-      const added = new Peer({ peer, own: this.#hello, clock, random, limits: this.#limits, owner: this })
-      this.#peers.set(id, added)
-      added.dial()
-    }
+    this.#links.setPeers(peers)
   }
 
   /** Hot: writing a head and reading it back cost about 1 µs; see the note in `frame-codec.ts`. */
   send(message: Message, payload: readonly Buffer[] | null): void {
     let payloadBytes = 0
     if (payload !== null) for (const part of payload) payloadBytes += part.length
-    const isData = message.type === 'AppendEntries'
-    assert(payloadBytes === (isData ? message.bytes : 0), 'AppendEntries names the bytes that go with it')
-    const peer = this.#peers.get(message.to)
-    if (peer === undefined || !this.#mayQueue(peer, isData, payloadBytes)) {
+    assert(
+      payloadBytes === (message.type === 'AppendEntries' ? message.bytes : 0),
+      'AppendEntries names the bytes that go with it',
+    )
+    const onData = isData(message)
+    const peer = this.#links.peer(message.to)
+    if (peer === undefined || !this.#mayQueue(peer, onData, payloadBytes)) {
       this.#stats.dropped++
       return
     }
     assert(message.storeId === this.#hello?.storeId, 'a message carries the store identity of the hello')
     const head = encodeFrame(encodeControl(messageValues(message)), payloadBytes)
-    const outgoing = isData ? peer.data : peer.control
-    outgoing.send(head, payloadBytes > 0 ? payload : null)
+    const way = onData ? peer.data : peer.control
+    way.send(head, payloadBytes > 0 ? payload : null)
     this.#stats.sent++
     if (isAnswered(message)) peer.asked(this.#clock.monotonicMs())
   }
 
-  #mayQueue(peer: Peer, isData: boolean, payloadBytes: number): boolean {
-    const { queuedDataBytesMax, queuedControlBytesMax, payloadBytesMax } = this.#limits
-    if (!isData) return peer.control.ready && peer.control.queuedBytes < queuedControlBytesMax
+  #mayQueue(peer: LinkedPeer, onData: boolean, payloadBytes: number): boolean {
+    const { queuedDataBytesMax, queuedControlBytesMax, payloadBytesMax } = this.#links.limits
+    if (!onData) return peer.control.ready && peer.control.queuedBytes < queuedControlBytesMax
     if (payloadBytes > payloadBytesMax) {
       this.#logger.error({ peer: peer.id, payloadBytes, payloadBytesMax }, 'a message is too long to be sent')
       return false
@@ -166,147 +92,42 @@ export class TcpTransport implements Transport, OutgoingOwner, IncomingOwner {
   }
 
   queuedBytes(id: MemberId): number {
-    const peer = this.#peers.get(id)
+    const peer = this.#links.peer(id)
     return peer === undefined ? 0 : peer.control.queuedBytes + peer.data.queuedBytes
   }
 
   close(callback: () => void): void {
-    this.#cancelSilenceCheck()
-    if (this.#closed) {
-      this.#clock.defer(callback)
-      return
-    }
-    this.#closed = true
-    const destroyAll = (): void => {
-      for (const peer of this.#peers.values()) peer.destroy()
-      for (const incoming of this.#incoming) incoming.destroy()
-    }
-    const cancel = this.#clock.after(this.#limits.closeLingerMs, destroyAll)
-    let open = 1 + 2 * this.#peers.size
-    const closed = (): void => {
-      if (--open > 0) return
-      cancel()
-      callback()
-    }
-    for (const incoming of this.#incoming) incoming.close()
-    for (const peer of this.#peers.values()) peer.close(closed)
-    // Calls back also when it never listened; else when every accepted connection has ended.
-    this.#server.close(closed)
+    this.#links.close(callback)
   }
 
-  #checkSilenceLater(): void {
-    const { silenceMs } = this.#limits
-    this.#cancelSilenceCheck = this.#clock.after(Math.ceil(silenceMs / 3), () => {
-      const nowMs = this.#clock.monotonicMs()
-      for (const peer of this.#peers.values()) {
-        if (peer.renewIfSilent(nowMs, silenceMs)) {
-          this.#logger.warn({ peer: peer.id, silenceMs }, 'a peer answers nothing and gets new connections')
-        }
-      }
-      this.#checkSilenceLater()
-    })
+  judge(hello: Hello): string | null {
+    return this.#handler?.judge(hello) ?? null
   }
 
-  #accept(socket: Socket): void {
-    this.#stats.accepted++
-    if (this.#closed || this.#strangers.size >= this.#limits.greetingConnectionsMax) {
-      this.#stats.refused++
-      socket.on('error', () => {})
-      socket.destroy()
-      return
-    }
-    const own = this.#hello as Hello
-    const incoming = new Incoming({ socket, own, clock: this.#clock, limits: this.#limits, owner: this })
-    this.#strangers.add(incoming)
-    this.#incoming.add(incoming)
+  read(_channel: Channel, between: Correspondents, values: readonly unknown[], payloadBytes: number): Message {
+    return messageOf(values, between, payloadBytes)
   }
 
-  introduced(incoming: Incoming, introduction: Introduction): string | null {
-    this.#strangers.delete(incoming)
-    const own = this.#hello as Hello
-    const { hello } = introduction
-    const why = whyUnfit(own, hello, this.#peers.keys()) ?? whyMisdirected(own, introduction) ?? this.#judge(hello)
-    const peer = this.#peers.get(hello.member)
-    if (why !== null || peer === undefined) {
-      this.#stats.refused++
-      this.#tellRefused(hello.member, why ?? 'it is no peer')
-      return why
-    }
-    peer.adopt(incoming)
-    this.#tellIfConnected(peer, hello)
-    return null
-  }
-
-  received(incoming: Incoming, message: Message, payload: Buffer | null): void {
-    const peer = this.#peers.get(message.from)
-    if (peer === undefined || !peer.owns(incoming)) return
-    peer.heard()
+  received(_peer: MemberId, _channel: Channel, message: Message, payload: Buffer | null): void {
     this.#stats.received++
     this.#handler?.message(message, payload)
   }
 
-  closed(incoming: Incoming): void {
-    this.#strangers.delete(incoming)
-    this.#incoming.delete(incoming)
-    const peer = this.#peers.get(incoming.member ?? '')
-    if (peer === undefined || !peer.owns(incoming)) return
-    peer.release(incoming.channel)
-    this.#tellLost(peer)
+  opened(): void {}
+
+  accepted(): void {}
+
+  drained(): void {}
+
+  connected(peer: MemberId, hello: Hello): void {
+    this.#handler?.peerConnected(peer, hello)
   }
 
-  welcomed(outgoing: Outgoing, hello: Hello): string | null {
-    const peer = this.#peers.get(outgoing.peer.id)
-    if (peer === undefined) return null
-    const why = whyUnfit(this.#hello as Hello, hello, [peer.id]) ?? this.#judge(hello)
-    if (why !== null) return why
-    peer.heard()
-    this.#tellIfConnected(peer, hello)
-    return null
+  lost(peer: MemberId): void {
+    this.#handler?.peerLost(peer)
   }
 
-  lost(outgoing: Outgoing): void {
-    const peer = this.#peers.get(outgoing.peer.id)
-    if (peer !== undefined) this.#tellLost(peer)
+  refused(peer: MemberId, why: string): void {
+    this.#handler?.peerRefused(peer, why)
   }
-
-  refused(outgoing: Outgoing, why: string): void {
-    this.#tellRefused(outgoing.peer.id, why)
-  }
-
-  badFrame(connection: Incoming | Outgoing, error: FrameError): void {
-    this.#stats.badFrames++
-    const from = connection instanceof Incoming ? (connection.member ?? connection.remote) : connection.peer.id
-    this.#logger.warn({ from, why: error.message }, 'a connection is closed: its bytes are no frames')
-  }
-
-  #judge(hello: Hello): string | null {
-    return this.#handler?.judge(hello) ?? null
-  }
-
-  #tellIfConnected(peer: Peer, hello: Hello): void {
-    if (this.#closed || !peer.becameConnected()) return
-    this.#logger.info({ peer: peer.id }, 'a peer is connected')
-    this.#handler?.peerConnected(peer.id, hello)
-  }
-
-  #tellLost(peer: Peer): void {
-    if (this.#closed || !peer.becameLost()) return
-    this.#logger.info({ peer: peer.id }, 'a peer is lost')
-    this.#handler?.peerLost(peer.id)
-  }
-
-  #tellRefused(id: MemberId, why: string): void {
-    if (this.#closed) return
-    const peer = this.#peers.get(id)
-    if (peer === undefined ? this.#lastStrangerTold === why : !peer.becameRefused(why)) return
-    if (peer === undefined) this.#lastStrangerTold = why
-    this.#logger.warn({ peer: id, why }, 'a peer is refused')
-    this.#handler?.peerRefused(id, why)
-  }
-}
-
-/** Every living peer says something back to these. */
-function isAnswered(message: Message): boolean {
-  const { type } = message
-  return type === 'Heartbeat' || type === 'AppendEntries' || type === 'PreVote' || type === 'RequestVote'
 }
