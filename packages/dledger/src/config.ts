@@ -3,6 +3,7 @@
  */
 import { DLedgerError } from './errors.ts'
 import { ENTRY_HEADER_BYTES } from './log/entry-batch.ts'
+import type { HandoverOptions } from './raft/role/handover.ts'
 
 /**
  * What an acknowledgement means. SYNC_FLUSH: synced (fdatasync) on a majority. ASYNC_FLUSH: in the page cache of a majority,
@@ -31,6 +32,16 @@ export interface NodeSettings {
   readonly appendBytesMax: number
   readonly inflightBytesMax: number
   readonly uncommittedBytesMax: number
+  /** Leads whenever it is up, well and level; null: nobody does rather than another. */
+  readonly preferredLeader: string | null
+  /** How long the preferred leader must have been up, well and level without a break before it is handed the leadership. */
+  readonly preferredStableMs: number
+  /** Between a transfer and the next one for the sake of preference; twice as long after each try that failed, up to 32 times. */
+  readonly transferRetryMs: number
+  /** A leader with a write or sync under way for longer than an election timeout hands over; after this it steps down anyway. */
+  readonly storageSlowMs: number
+  /** A write or sync that takes longer has failed: the member stops with STORAGE_FAILED. */
+  readonly storageHangMs: number
 }
 
 export const DEFAULT_SETTINGS: NodeSettings = {
@@ -47,11 +58,28 @@ export const DEFAULT_SETTINGS: NodeSettings = {
   appendBytesMax: 1024 * 1024,
   inflightBytesMax: 8 * 1024 * 1024,
   uncommittedBytesMax: 64 * 1024 * 1024,
+  preferredLeader: null,
+  preferredStableMs: 10_000,
+  transferRetryMs: 30_000,
+  storageSlowMs: 5_000,
+  storageHangMs: 30_000,
 }
 
 /** The largest body an entry may have: header, body and the 8 bytes of a blank must fit in one file. */
 export function entryBodyBytesMax(settings: NodeSettings): number {
   return settings.fileBytes - ENTRY_HEADER_BYTES - 8
+}
+
+/** The times of handing over, in ticks of the core. */
+export function handoverOptions(settings: NodeSettings): HandoverOptions {
+  const ticks = (ms: number): number => Math.max(1, Math.round(ms / settings.tickMs))
+  return {
+    preferredLeader: settings.preferredLeader,
+    stableTicks: ticks(settings.preferredStableMs),
+    retryTicks: ticks(settings.transferRetryMs),
+    unwellRetryTicks: ticks(2 * settings.electionTimeoutMs),
+    slowTicksMax: ticks(settings.storageSlowMs),
+  }
 }
 
 /** @throws DLedgerError INVALID that names the setting, its value and what is allowed. */
@@ -69,6 +97,10 @@ export function checkSettings(settings: NodeSettings): void {
     ['appendBytesMax', 1, 2 ** 30],
     ['inflightBytesMax', 1, 2 ** 34],
     ['uncommittedBytesMax', 1, 2 ** 34],
+    ['preferredStableMs', 0, 3_600_000],
+    ['transferRetryMs', 0, 3_600_000],
+    ['storageSlowMs', 1, 3_600_000],
+    ['storageHangMs', 1, 3_600_000],
   ]
   for (const [name, min, max] of rows) {
     const value = settings[name] as number

@@ -15,7 +15,7 @@
  */
 import { assert, type Clock, type Logger, type Random } from '@dledger-ts/base'
 import type { NodeSettings } from '../config.ts'
-import { checkNames, checkSettings, invalid } from '../config.ts'
+import { checkNames, checkSettings, handoverOptions, invalid } from '../config.ts'
 import { decodeConfiguration, encodeConfiguration } from '../configuration-codec.ts'
 import type { Disk } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
@@ -320,6 +320,7 @@ export class LogNode {
         heartbeatTicks: this.#heartbeatTicks,
         electionTicks: Math.max(2, Math.round(this.#settings.electionTimeoutMs / this.#settings.tickMs)),
         random: this.#options.random,
+        handover: handoverOptions(this.#settings),
         inflightBytesMax: this.#settings.inflightBytesMax,
         appendBytesMax: this.#settings.appendBytesMax,
         uncommittedBytesMax: this.#settings.uncommittedBytesMax,

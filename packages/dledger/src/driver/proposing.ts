@@ -153,6 +153,11 @@ export class Proposing {
         uncommittedBytes: uncommittedBytesMax,
       })
     }
+    if (why === 'DISK_FULL') {
+      return new DLedgerError('the disk has no room for more data; make room, or let the log be trimmed', {
+        code: 'DISK_FULL',
+      })
+    }
     const role = this.#options.role()
     const leader = role.role === 'LEADER' ? null : role.leader
     const text =

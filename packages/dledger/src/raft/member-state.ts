@@ -25,6 +25,8 @@ export class MemberState {
   votedFor: MemberId | null
   commitIndex: number
   appliedIndex: number
+  /** Of the storage here: bits of `StorageHealth`. */
+  storageHealth = 0
   #handedOut: HardTermAndVote
   #durable: HardTermAndVote
 

@@ -4,6 +4,7 @@
  * Messages come from outside; what passes here can be compared and computed with, and nothing else gets into the core.
  */
 import type { Message } from './messages.ts'
+import { STORAGE_HEALTH_MAX } from './storage-health.ts'
 
 // An entry is never smaller than its header.
 const ENTRY_BYTES_MIN = 48
@@ -39,7 +40,7 @@ export function makesSense(message: Message): boolean {
     case 'Heartbeat':
       return isIndex(message.commitIndex) && isCount(message.round)
     case 'HeartbeatResponse':
-      return isCount(message.round)
+      return isCount(message.round) && isCount(message.health) && message.health <= STORAGE_HEALTH_MAX
     case 'PreVoteResponse':
     case 'RequestVoteResponse':
     case 'TimeoutNow':

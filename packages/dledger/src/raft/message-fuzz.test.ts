@@ -51,6 +51,7 @@ const anyMessage = fc.record({
   conflictTerm: term,
   conflictFirstIndex: index,
   round: index,
+  health: index,
 })
 
 test('no message from outside breaks a member', () => {

@@ -71,6 +71,8 @@ export interface Heartbeat extends MessageBase {
 export interface HeartbeatResponse extends MessageBase {
   readonly type: 'HeartbeatResponse'
   readonly round: number
+  /** Of the answerer's storage: bits of `StorageHealth`. */
+  readonly health: number
 }
 /** The leader hands over: the target starts a pre-vote at once, with `leaderAgrees`. */
 export interface TimeoutNow extends MessageBase {

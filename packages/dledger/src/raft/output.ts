@@ -8,6 +8,7 @@
  */
 import type { Configuration } from './configuration.ts'
 import type { MemberId, Message } from './messages.ts'
+import type { HandoverOptions } from './role/handover.ts'
 
 export type Role = 'FOLLOWER' | 'PRE_CANDIDATE' | 'CANDIDATE' | 'LEADER'
 
@@ -51,7 +52,7 @@ export interface Output {
 }
 
 export type ProposalKind = 'data' | 'noop' | 'configuration'
-export type Refusal = 'NOT_LEADER' | 'TRANSFERRING' | 'BUSY' | 'NOT_READY'
+export type Refusal = 'NOT_LEADER' | 'TRANSFERRING' | 'BUSY' | 'DISK_FULL' | 'NOT_READY'
 export interface LogShape {
   /** Index of the first entry kept; firstIndex - 1 === lastIndex for an empty log. */
   readonly firstIndex: number
@@ -72,6 +73,8 @@ export interface RaftOptions {
   /** The least election timeout; the timeout is drawn from [electionTicks, 2 * electionTicks] by `random`. */
   readonly electionTicks: number
   readonly random: { below(bound: number): number }
+  /** When a leader hands over unasked. */
+  readonly handover: HandoverOptions
   /** Bytes in flight to one peer at most (one append always goes). */
   readonly inflightBytesMax: number
   /** Bytes of one AppendEntries at most (one entry always goes). */

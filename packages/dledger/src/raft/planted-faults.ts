@@ -34,6 +34,10 @@ export const PLANTED_FAULTS = [
   'persist-matched-by-index-only',
   /** A wiped disk votes and acknowledges under its old name. */
   'identity-ignored',
+  /** A leader whose storage hangs goes on leading. */
+  'hung-leader-keeps-heartbeating',
+  /** A preferred leader gets the leadership as soon as it looks fit, and again at every heartbeat. */
+  'preferred-without-hysteresis',
 ] as const
 export type PlantedFault = (typeof PLANTED_FAULTS)[number]
 

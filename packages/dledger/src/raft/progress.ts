@@ -31,6 +31,8 @@ export class Progress {
   /** The highest commit index it was told and can act on. */
   toldCommit = -1
   ticksSinceHeard = 0
+  /** Of its storage, as it last said; -1 until it has. */
+  health = -1
   /** Of the newest heartbeat round it answered: the round, and what was matched then while more was under way; else -2. */
   answeredRound = 0
   matchWhenAnswered = -2

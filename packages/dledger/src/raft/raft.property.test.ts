@@ -40,6 +40,8 @@ describe('the schedules can fail', () => {
     'old-term-append-accepted',
     'stale-response-counted',
     'persist-matched-by-index-only',
+    'hung-leader-keeps-heartbeating',
+    'preferred-without-hysteresis',
   ])
 
   test.each(PLANTED_FAULTS.filter((fault) => !foundElsewhere.has(fault)))('%s is found', (fault) => {

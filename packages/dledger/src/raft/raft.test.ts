@@ -8,6 +8,7 @@ import type { AppendEntries, Message } from './messages.ts'
 import type { RaftOptions } from './output.ts'
 import { NO_FAULTS, type PlantedFault } from './planted-faults.ts'
 import { Raft } from './raft.ts'
+import { StorageHealth } from './storage-health.ts'
 import { Cluster, ENTRY_BYTES, type TestMember } from './testing/cluster.ts'
 
 function group(faults: ReadonlySet<PlantedFault> = NO_FAULTS, overrides: Partial<RaftOptions> = {}, size = 3) {
@@ -141,6 +142,7 @@ describe('elections', () => {
       storeId: 'store-n2',
       term: 9,
       round: 1,
+      health: 0,
     }
     cluster.deliver({ message: answer, entries: [] })
     assert(at(0).raft.status().role === 'FOLLOWER' && at(0).raft.status().term === 9, 'the higher term counts')
@@ -521,6 +523,73 @@ describe('leadership is handed over (§3.10)', () => {
     expect(at(1).raft.transferLeadership(null)).toBe(false)
     expect(at(0).raft.transferLeadership('n0')).toBe(false)
     expect(at(0).raft.transferLeadership('n9')).toBe(false)
+  })
+})
+
+describe('storage that is not well', () => {
+  const heartbeats = (cluster: Cluster, count: number): void => {
+    for (let i = 0; i < count; i++) {
+      for (const member of cluster.members) cluster.tick(member)
+      cluster.settle()
+      cluster.check()
+    }
+  }
+
+  test('makes a leader hand over to a level follower whose storage is well', () => {
+    const { cluster, at } = group()
+    cluster.elect(at(0))
+    at(1).raft.storageHealth(StorageHealth.SLOW)
+    heartbeats(cluster, 2)
+    expect(cluster.leader?.id).toBe('n0')
+    at(0).raft.storageHealth(StorageHealth.SLOW)
+    heartbeats(cluster, 2)
+    expect(cluster.leader?.id).toBe('n2')
+  })
+
+  claim(
+    'a leader whose storage hangs steps down, also when nobody is level',
+    'hung-leader-keeps-heartbeating',
+    (faults) => {
+      const { cluster, at } = group(faults)
+      cluster.elect(at(0))
+      for (const place of [0, 1, 2]) at(place).raft.storageHealth(StorageHealth.SLOW)
+      heartbeats(cluster, 20)
+      assert(at(0).raft.status().role === 'FOLLOWER', 'it does not lead')
+    },
+  )
+
+  test('keeps a member from standing, not from granting', () => {
+    const { cluster, at } = group()
+    cluster.elect(at(0))
+    at(1).raft.storageHealth(StorageHealth.SLOW)
+    cluster.crash(at(0))
+    at(1).raft.peerLost('n0')
+    cluster.drain(at(1))
+    expect(at(1).raft.status().role).toBe('FOLLOWER')
+    at(2).raft.peerLost('n0')
+    cluster.settle()
+    expect(cluster.leader?.id).toBe('n2')
+  })
+
+  test('does not keep a lone voter from leading', () => {
+    const cluster = new Cluster({ size: 1, random: () => 0 })
+    const [member] = cluster.members
+    member?.raft.storageHealth(StorageHealth.SLOW)
+    cluster.runUntil(() => cluster.leader !== null, 20)
+    heartbeats(cluster, 40)
+    expect(cluster.leader).toBe(member)
+  })
+
+  test('full: data is refused, the no-op and configurations go on', () => {
+    const { cluster, at } = group()
+    for (const place of [0, 1, 2]) at(place).raft.storageHealth(StorageHealth.FULL)
+    cluster.elect(at(0))
+    expect(at(0).raft.status().ready).toBe(true)
+    expect(at(0).raft.propose('data', [ENTRY_BYTES])).toBe('DISK_FULL')
+    expect(cluster.bindIdentities(at(0))).toBe(true)
+    cluster.settle()
+    at(0).raft.storageHealth(0)
+    expect(cluster.propose(at(0), 1)).toBe(true)
   })
 })
 

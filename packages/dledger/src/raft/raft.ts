@@ -18,6 +18,8 @@
  *   R9  a follower's commitIndex stays within what it has compared with the leader's log.
  *   R10 the newest configuration entry in the log counts; whoever it binds to a store identity is heard under no other.
  *   R11 bytes under way to a peer stay within the window; sizes are kept for the newest entries only.
+ *   R18 a leader hands over unasked only to a voter that is heard, well and level, and not again and again.
+ *   R19 a member whose storage is slow does not stand for election, and does not lead for long.
  *   R12 while a leader is heard, no pre-vote and no vote is granted but at that leader's own wish.
  */
 import { assert } from '@dledger-ts/base'
@@ -41,6 +43,7 @@ import type { Output, ProposalKind, RaftOptions, Refusal, Role, RoleState } from
 import { NO_FAULTS, type PlantedFault } from './planted-faults.ts'
 import { Campaign } from './role/candidate.ts'
 import { Following } from './role/follower.ts'
+import { isSlow } from './role/handover.ts'
 import { Leadership } from './role/leader.ts'
 import type { RaftStatus } from './status.ts'
 import { NOTHING_ACCEPTED, type StepResult } from './step-result.ts'
@@ -89,7 +92,7 @@ export class Raft {
     this.#electionElapsed++
     if (this.#electionElapsed < this.#electionTimeout) return
     this.#restartElectionTimer()
-    if (this.#state.membership.selfIsVoter) this.#askForPreVotes({ leaderAgrees: false, isHasty: false })
+    if (this.#mayStand) this.#askForPreVotes({ leaderAgrees: false, isHasty: false })
     else this.#leader = null
   }
 
@@ -206,19 +209,30 @@ export class Raft {
   peerLost(peer: MemberId): void {
     if (this.#role !== 'FOLLOWER' || this.#leader !== peer) return
     this.#leaderElapsed = this.#state.options.electionTicks
-    if (!this.#state.membership.selfIsVoter) return
+    if (!this.#mayStand) return
     this.#restartElectionTimer()
     this.#askForPreVotes({ leaderAgrees: false, isHasty: true })
   }
 
   /**
    * Hands the leadership to `target`, or to the follower that matches best. Proposals are refused with TRANSFERRING until it
-   * took over, or for one election timeout.
+   * took over, or for one election timeout; the driver keeps them meanwhile. The target asks for pre-votes first, so a try
+   * that cannot succeed changes nothing.
    *
    * @returns false if this is no leader, already handing over, or there is nobody to hand over to.
    */
   transferLeadership(target: MemberId | null): boolean {
     return this.#leadership !== null && this.#leadership.transfer(target)
+  }
+
+  /** This leader is handing over: nothing is proposed until that is over. */
+  get isTransferring(): boolean {
+    return this.#leadership !== null && this.#leadership.transferTarget !== null
+  }
+
+  /** What the driver sees of the storage here, whenever it changes: bits of `StorageHealth`, 0 for nothing wrong. */
+  storageHealth(bits: number): void {
+    this.#state.storageHealth = bits
   }
 
   /** Starts a pre-vote now. For tests and scenarios. */
@@ -253,6 +267,7 @@ export class Raft {
       hotBytes: log.hot.bytes,
       configurationIndex: membership.index,
       transferTarget: this.#leadership?.transferTarget ?? null,
+      storageHealth: this.#state.storageHealth,
       ignoredMessages: this.#ignoredMessages,
       refusedIdentities: this.#refusedIdentities,
       peers: (this.#leadership?.peers ?? []).map((peer) => ({
@@ -262,6 +277,7 @@ export class Raft {
         nextIndex: peer.nextIndex,
         inflightBytes: peer.inflightBytes,
         ticksSinceHeard: peer.ticksSinceHeard,
+        health: peer.health,
       })),
     }
   }
@@ -359,6 +375,7 @@ export class Raft {
         storeId: state.storeId,
         term: state.term,
         round: message.round,
+        health: state.storageHealth,
       })
       return
     }
@@ -485,9 +502,15 @@ export class Raft {
 
   #timeoutNow(message: TimeoutNow): void {
     if (message.term !== this.#state.term || this.#role !== 'FOLLOWER' || this.#leader !== message.from) return
-    if (!this.#state.membership.selfIsVoter) return
+    if (!this.#mayStand) return
     this.#restartElectionTimer()
     this.#askForPreVotes({ leaderAgrees: true, isHasty: false })
+  }
+
+  /** A voter whose storage gets anything done; a lone one has no one to leave it to. */
+  get #mayStand(): boolean {
+    const { membership, storageHealth } = this.#state
+    return membership.selfIsVoter && (!isSlow(storageHealth) || membership.voterCount === 1)
   }
 
   #hearsLeader(): boolean {
@@ -526,10 +549,11 @@ export class Raft {
 
   #becomeLeader(): void {
     assert(this.#state.votedFor === this.#state.self, 'a leader has its own vote')
+    const cameByTransfer = this.#campaign?.leaderAgrees ?? false
     this.#role = 'LEADER'
     this.#leader = this.#state.self
     this.#campaign = null
-    this.#leadership = new Leadership(this.#state)
+    this.#leadership = new Leadership(this.#state, { cameByTransfer })
   }
 
   /** In the present term. */

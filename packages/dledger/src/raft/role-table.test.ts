@@ -83,7 +83,7 @@ const events: Record<EventType, (raft: Raft) => unknown> = {
   'RequestVoteResponse refused in term 6': step({ ...base, type: 'RequestVoteResponse', term: 6, granted: false }),
   'AppendEntriesResponse of term 4': step({ ...base, ...matches, type: 'AppendEntriesResponse', term: 4 }),
   'AppendEntriesResponse of term 6': step({ ...base, ...matches, type: 'AppendEntriesResponse', term: 6 }),
-  'HeartbeatResponse of term 6': step({ ...base, type: 'HeartbeatResponse', term: 6, round: 1 }),
+  'HeartbeatResponse of term 6': step({ ...base, type: 'HeartbeatResponse', term: 6, round: 1, health: 0 }),
   'data is proposed': (raft) => raft.propose('data', [ENTRY_BYTES]),
 }
 
@@ -204,6 +204,7 @@ function memberIn(role: Role): Raft {
     heartbeatTicks: 2,
     electionTicks: 10,
     random: { below: () => 0 },
+    handover: { preferredLeader: null, stableTicks: 200, retryTicks: 600, unwellRetryTicks: 20, slowTicksMax: 100 },
     inflightBytesMax: 1000,
     appendBytesMax: 1000,
     uncommittedBytesMax: 1000,

@@ -10,6 +10,8 @@ export interface PeerStatus {
   readonly nextIndex: number
   readonly inflightBytes: number
   readonly ticksSinceHeard: number
+  /** Bits of `StorageHealth`; -1 until it has answered a heartbeat of this leadership. */
+  readonly health: number
 }
 
 export interface RaftStatus {
@@ -31,6 +33,8 @@ export interface RaftStatus {
   /** Of the configuration entry in force; -1 while the bootstrap configuration counts. */
   readonly configurationIndex: number
   readonly transferTarget: MemberId | null
+  /** Of this member's own storage: bits of `StorageHealth`. */
+  readonly storageHealth: number
   /** Messages that made no sense, or came from strangers. */
   readonly ignoredMessages: number
   /** Messages of a member whose store is not the one bound in the configuration. */

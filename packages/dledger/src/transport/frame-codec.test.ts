@@ -266,7 +266,7 @@ function sampleMessages(between: { from: string; to: string; storeId: string }):
       conflictFirstIndex: -1,
     },
     { ...between, type: 'Heartbeat', term: 2 ** 31, commitIndex: 2 ** 31 + 1, round: 2 ** 48 },
-    { ...between, type: 'HeartbeatResponse', term: 3, round: 0 },
+    { ...between, type: 'HeartbeatResponse', term: 3, round: 0, health: 5 },
     { ...between, type: 'TimeoutNow', term: 4 },
   ]
   return messages.map((message) => ({

@@ -62,7 +62,7 @@ export function messageValues(m: Message): Scalar[] {
     case 'Heartbeat':
       return [HEARTBEAT, m.term, m.commitIndex, m.round]
     case 'HeartbeatResponse':
-      return [HEARTBEAT_RESPONSE, m.term, m.round]
+      return [HEARTBEAT_RESPONSE, m.term, m.round, m.health]
     case 'TimeoutNow':
       return [TIMEOUT_NOW, m.term]
     default:
@@ -144,8 +144,16 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         round: natural(values[3], 'round'),
       }
     case HEARTBEAT_RESPONSE:
-      count(values, 3)
-      return { type: 'HeartbeatResponse', from, to, storeId, term, round: natural(values[2], 'round') }
+      count(values, 4)
+      return {
+        type: 'HeartbeatResponse',
+        from,
+        to,
+        storeId,
+        term,
+        round: natural(values[2], 'round'),
+        health: natural(values[3], 'health'),
+      }
     case TIMEOUT_NOW:
       count(values, 2)
       return { type: 'TimeoutNow', from, to, storeId, term }

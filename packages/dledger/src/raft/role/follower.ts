@@ -67,6 +67,7 @@ export class Following {
       storeId: state.storeId,
       term: state.term,
       round: message.round,
+      health: state.storageHealth,
     })
   }
 

@@ -4,6 +4,7 @@
  * Keeps:
  *   - R3  it commits by counting only entries of its own term, and counts itself only for what is durable here.
  *   - R7  it only appends to its log; the first entry of its term is the no-op, and until that is applied it takes no data.
+ *   - R19 a leader whose storage stays slow leads no longer than `slowTicksMax`.
  *   - R11 bytes under way to a peer stay within `inflightBytesMax`, unless a single append is larger.
  */
 import { assert } from '@dledger-ts/base'
@@ -12,6 +13,8 @@ import type { MemberState } from '../member-state.ts'
 import type { AppendEntriesResponse, HeartbeatResponse, MemberId } from '../messages.ts'
 import type { ProposalKind, Refusal } from '../output.ts'
 import { Progress } from '../progress.ts'
+import { StorageHealth } from '../storage-health.ts'
+import { Handover, isSlow } from './handover.ts'
 import { highestReachedBy, majorityOf } from '../quorum.ts'
 
 export class Leadership {
@@ -30,9 +33,17 @@ export class Leadership {
   #transferTarget: Progress | null = null
   #transferElapsed = 0
   #timeoutNowSent = false
+  readonly #handover: Handover
+  /** How long the storage here has been slow without a break. */
+  #slowTicks = 0
 
-  constructor(state: MemberState) {
+  /** @param cameByTransfer the former leader handed over to this member. */
+  constructor(state: MemberState, { cameByTransfer }: { readonly cameByTransfer: boolean }) {
     this.#state = state
+    this.#handover = new Handover(state.options.handover, {
+      cameByTransfer,
+      hasHysteresis: !state.faults.has('preferred-without-hysteresis'),
+    })
     this.term = state.term
     this.#commitIndexAtElection = state.commitIndex
     this.configurationChanged()
@@ -55,18 +66,23 @@ export class Leadership {
     return this.#peers
   }
 
-  /** @returns false when a majority was not heard for an election timeout: it must step down. */
+  /** @returns false when it must step down: a majority was not heard for an election timeout, or the storage here hangs. */
   tick(): boolean {
     const { options } = this.#state
     for (const peer of this.#peers) peer.ticksSinceHeard++
     if (!this.#hearsMajority()) return false
-    if (this.#transferTarget !== null && ++this.#transferElapsed >= options.electionTicks) this.#transferTarget = null
+    if (this.#isStuck()) return false
+    if (this.#transferTarget !== null && ++this.#transferElapsed >= options.electionTicks) {
+      this.#transferTarget = null
+      this.#handover.failed()
+    }
     if (++this.#heartbeatElapsed >= options.heartbeatTicks) {
       this.#heartbeatElapsed = 0
       this.#round++
       this.#timeoutNowSent = false
       for (const peer of this.#peers) this.#heartbeat(peer)
       this.#handOver()
+      this.#handOverUnasked()
     }
     return true
   }
@@ -90,6 +106,7 @@ export class Leadership {
       assert(configuration !== undefined && sizes.length === 1, 'a configuration proposal is one entry')
       if (state.membership.index > state.commitIndex) return 'NOT_READY'
     }
+    if (kind === 'data' && (state.storageHealth & StorageHealth.FULL) !== 0) return 'DISK_FULL'
     if (kind === 'data' && this.#isBusy(sizes)) return 'BUSY'
     const firstIndex = log.lastIndex + 1
     state.append(sizes.length, state.term, sizes)
@@ -120,6 +137,7 @@ export class Leadership {
     const peer = this.#heard(message.from)
     if (peer === null || message.round <= peer.answeredRound || message.round > this.#round) return
     peer.answeredRound = message.round
+    peer.health = message.health
     if (peer.state === 'PROBE') {
       peer.probeCarries = false
       peer.probeSent = false
@@ -162,11 +180,46 @@ export class Leadership {
     if (this.#transferTarget !== null) return false
     const peer = target === null ? this.#bestMatched() : this.#find(target)
     if (peer === null) return false
+    this.#transferTo(peer)
+    return true
+  }
+
+  #transferTo(peer: Progress): void {
     this.#transferTarget = peer
     this.#transferElapsed = 0
     this.#timeoutNowSent = false
+    this.#handover.tried()
     this.#handOver()
-    return true
+  }
+
+  #handOverUnasked(): void {
+    const { options, faults, storageHealth } = this.#state
+    if (this.#transferTarget !== null || !this.#ready) return
+    const health = faults.has('hung-leader-keeps-heartbeating') ? 0 : storageHealth
+    const target = this.#handover.next(options.heartbeatTicks, { peers: this.#peers, isFit: this.#isFit, health })
+    if (target !== null) this.#transferTo(target)
+  }
+
+  /** A voter that could lead: heard lately, its storage well, and what it lacks is under way to it. */
+  readonly #isFit = (peer: Progress): boolean => {
+    const { options, log, membership } = this.#state
+    return (
+      peer.health === 0 &&
+      membership.isVoter(peer.id) &&
+      peer.ticksSinceHeard <= 2 * options.heartbeatTicks &&
+      peer.ticksSinceHeard < options.electionTicks &&
+      peer.state === 'REPLICATE' &&
+      peer.matchIndex >= log.hot.firstIndex - 1 &&
+      log.hot.bytesAbove(peer.matchIndex) <= options.inflightBytesMax
+    )
+  }
+
+  /** Nothing gets through to the disk here any more, and so nothing this leader does would outlive it. */
+  #isStuck(): boolean {
+    const { options, membership, faults, storageHealth } = this.#state
+    this.#slowTicks = isSlow(storageHealth) ? this.#slowTicks + 1 : 0
+    if (this.#slowTicks < options.handover.slowTicksMax || membership.voterCount === 1) return false
+    return !faults.has('hung-leader-keeps-heartbeating')
   }
 
   /** Commits what a majority has, if it is of this term (Ongaro §3.6.2). This member's own disk may be the last to have it. */
@@ -382,11 +435,16 @@ export class Leadership {
     })
   }
 
+  /** Storage that is well goes before a longer log: what is slow cannot take part in an election. */
   #bestMatched(): Progress | null {
     let best: Progress | null = null
     for (const peer of this.#peers) {
       if (peer.ticksSinceHeard >= this.#state.options.electionTicks) continue
-      if (best === null || peer.matchIndex > best.matchIndex) best = peer
+      const isWell = peer.health <= 0
+      const bestIsWell = best !== null && best.health <= 0
+      if (best === null || (isWell && !bestIsWell) || (isWell === bestIsWell && peer.matchIndex > best.matchIndex)) {
+        best = peer
+      }
     }
     return best
   }

@@ -11,6 +11,7 @@ import type { MemberId, Message } from '../messages.ts'
 import type { ColdRead, HardTermAndVote, Output, RaftOptions, RoleState } from '../output.ts'
 import { NO_FAULTS, type PlantedFault } from '../planted-faults.ts'
 import { Raft } from '../raft.ts'
+import type { HandoverOptions } from '../role/handover.ts'
 
 export interface TestEntry {
   readonly term: number
@@ -29,6 +30,14 @@ interface LogWrite {
 }
 
 export const ENTRY_BYTES = 100
+/** In ticks that are a heartbeat each; an election timeout has four. */
+const TEST_HANDOVER: HandoverOptions = {
+  preferredLeader: null,
+  stableTicks: 10,
+  retryTicks: 20,
+  unwellRetryTicks: 4,
+  slowTicksMax: 12,
+}
 
 export class TestMember {
   readonly id: MemberId
@@ -121,6 +130,7 @@ export class Cluster {
         heartbeatTicks: 1,
         electionTicks: 4,
         random: { below: (bound) => this.#options.random(this.#draws++, bound) },
+        handover: TEST_HANDOVER,
         inflightBytesMax: 10 * ENTRY_BYTES,
         appendBytesMax: 4 * ENTRY_BYTES,
         uncommittedBytesMax: 20 * ENTRY_BYTES,
@@ -295,6 +305,7 @@ export class Cluster {
   heal(ticksMax: number): number {
     for (const member of this.members) if (!member.isUp) this.start(member)
     for (const member of this.members) {
+      member.raft.storageHealth(0)
       for (const peer of this.members) if (peer !== member) member.raft.peerConnected(peer.id)
       this.#drain(member)
     }
@@ -466,6 +477,7 @@ export function describeMessage(message: Message): string {
     case 'Heartbeat':
       return `${head} commit=${message.commitIndex}`
     case 'HeartbeatResponse':
+      return `${head}${message.health === 0 ? '' : ` health=${message.health}`}`
     case 'TimeoutNow':
       return head
     default:

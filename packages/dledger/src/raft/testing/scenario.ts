@@ -3,11 +3,12 @@
  *
  * A script is a list of blocks: commands, a line `----`, and what is seen, up to the next blank line. Lines with # are comments.
  *
- *   members 3            a new group of n0, n1, n2
+ *   members 3            a new group of n0, n1, n2; `members 3 2`: n2 is preferred as leader
  *   cut 2 / join 2       nothing reaches or leaves n2 / it does again
  *   slow 1 / fast 1      log writes of n1 wait / complete again
  *   elect 0              n0 stands, and messages flow until nothing moves; not shown
  *   campaign 0, lost 1 0 (n1 loses its connection to n0), tick 0 3, propose 0 2 (two entries), transfer 0 1, crash 0, start 0
+ *   health 0 1           the storage of n0 is slow; 0: well again
  *   bind 0               n0 proposes the identities that it has heard; wipe 0 replaces its disk
  *   round                what is in the network arrives, once
  *   settle               rounds until nothing moves; `settle quietly` does not show it, `settle quietly 4` ends after four rounds
@@ -15,6 +16,7 @@
  *   log 0                shows the log and the state of n0
  */
 import { assert } from '@dledger-ts/base'
+import type { HandoverOptions } from '../role/handover.ts'
 import { Cluster, type TestMember } from './cluster.ts'
 
 export function runScenario(script: string): string {
@@ -52,6 +54,7 @@ class Scenario {
         this.#cluster = new Cluster({
           size: numbers[0] as number,
           random: () => 0,
+          ...(words[1] === undefined ? {} : { overrides: { handover: preferring(words[1]) } }),
           trace: (line) => this.#see(line),
         })
         return
@@ -89,6 +92,8 @@ class Scenario {
       case 'transfer':
         if (!this.#member(words[0]).raft.transferLeadership(this.#member(words[1]).id)) this.#see('   refused')
         break
+      case 'health':
+        return this.#member(words[0]).raft.storageHealth(numbers[1] as number)
       case 'crash':
         return cluster.crash(this.#member(words[0]))
       case 'start':
@@ -165,4 +170,9 @@ class Scenario {
       `   ${member.id}: ${role} in term ${term}, entries of terms [${terms}], durable ${durableIndex}, committed ${commitIndex}`,
     )
   }
+}
+
+/** `members 3 2`: member 2 is preferred. */
+function preferring(place: string): HandoverOptions {
+  return { preferredLeader: `n${place}`, stableTicks: 3, retryTicks: 6, unwellRetryTicks: 4, slowTicksMax: 12 }
 }

@@ -31,6 +31,7 @@ const ACTIONS: readonly {
   { share: 1, run: (cluster, which) => withMember(cluster, which, (member) => cluster.bindIdentities(member)) },
   { share: 1, run: (cluster, which) => withMember(cluster, which, (member) => member.raft.transferLeadership(null)) },
   { share: 1, run: (cluster, which, how) => withMember(cluster, which, (member) => connection(cluster, member, how)) },
+  { share: 1, run: (cluster, which, how) => withMember(cluster, which, (member) => storage(member, how)) },
   { share: 2, run: calm },
   { share: 6, run: rush },
 ]
@@ -81,6 +82,11 @@ function withMember(cluster: Cluster, which: number, what: (member: TestMember) 
 
 function propose(cluster: Cluster, member: TestMember, how: number): void {
   cluster.propose(member, 1 + (how % 3))
+}
+
+/** Well as often as not. */
+function storage(member: TestMember, how: number): void {
+  member.raft.storageHealth(how % 2 === 0 ? 0 : (how >> 1) % 8)
 }
 
 function start(cluster: Cluster, which: number): void {

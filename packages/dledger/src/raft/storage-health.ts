@@ -1,0 +1,12 @@
+/** What a member says of its own storage: a small bit set, 0 while nothing is wrong. It travels in every HeartbeatResponse. */
+export const StorageHealth = {
+  /** A write or sync has been under way for longer than an election timeout. */
+  SLOW: 1,
+  /** There is no room for data; entries of the log's own may still fit. */
+  FULL: 2,
+  /** Entries that were once there cannot be read. */
+  TAINTED: 4,
+} as const
+
+/** Bits that a newer version may add are kept, and count as something that is wrong. */
+export const STORAGE_HEALTH_MAX = 255
