@@ -9,9 +9,12 @@
  * Every accepted append completes exactly once: with its place once it is committed, or with TIMEOUT, outcome unknown.
  */
 import { randomUUID } from 'node:crypto'
+import { EventEmitter } from 'node:events'
 import { type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { bareEnvelope } from './driver/batch-builder.ts'
 import { DEFAULT_SETTINGS, type NodeSettings } from './config.ts'
+import { Diagnostics } from './diagnostics.ts'
+import type { RoleState } from './raft/output.ts'
 import type { Disk } from './disk/disk.ts'
 import { nodeDisk } from './disk/node-disk.ts'
 import { DLedgerError } from './errors.ts'
@@ -62,13 +65,27 @@ export interface IterateOptions {
   readonly signal?: AbortSignal
 }
 
-export class DLedger {
+/** Told after the fact, outside the hot path; a listener that throws is a bug of the embedder and reaches it as such. */
+export interface DLedgerEvents {
+  /** Role, term, leader or readiness changed. */
+  role: [state: RoleState]
+  /** A connection to a member works now, or is lost. */
+  peer: [id: string, connected: boolean]
+  /** The member has stopped for good after a storage failure or a broken invariant: close it. */
+  failed: [error: Error]
+  closed: []
+}
+
+export class DLedger extends EventEmitter<DLedgerEvents> {
   readonly #node: LogNode
   #closing: Promise<void> | null = null
   #fatal: Error | null = null
   #waiters: (() => void)[] = []
+  /** Grows with each progress, so that a reader of statuses notices one that came while it was busy. */
+  #changes = 0
 
   private constructor(node: LogNode) {
+    super()
     this.#node = node
   }
 
@@ -119,6 +136,16 @@ export class DLedger {
       advertised: options.advertised ?? '',
       owner: processOwner(),
       newStoreId: randomUUID,
+      observer: new Diagnostics({
+        group: options.group ?? 'default',
+        self,
+        onRole: (state) => clock.defer(() => opened?.emit('role', state)),
+        onPeer: (id, connected) =>
+          clock.defer(() => {
+            opened?.#wake()
+            opened?.emit('peer', id, connected)
+          }),
+      }),
       onFatal: (error) => {
         fatal = error
         if (opened !== null) opened.#stopped(error)
@@ -234,6 +261,30 @@ export class DLedger {
     return this.#node.status
   }
 
+  /**
+   * The status now, and again after each change of it: the newest one each time, so a slow reader misses those in between.
+   * Ends when the log is closed.
+   *
+   * @throws the reason of `signal` when it is aborted, and what stopped the member.
+   */
+  async *statuses(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<NodeStatus, void, undefined> {
+    for (;;) {
+      options.signal?.throwIfAborted()
+      if (this.#closing !== null) return
+      const seen = this.#changes
+      yield this.#node.status
+      try {
+        await withAbort(
+          this.#until(() => this.#changes !== seen),
+          options.signal,
+        )
+      } catch (error) {
+        if (error instanceof DLedgerError && error.code === 'CLOSED') return
+        throw error
+      }
+    }
+  }
+
   /** What a member said of itself when it last connected; null when it has not. */
   advertisedOf(member: string): string | null {
     return this.#node.advertisedOf(member)
@@ -248,7 +299,10 @@ export class DLedger {
   close(): Promise<void> {
     this.#closing ??= new Promise<void>((resolve, reject) => {
       this.#node.close((error) => (error === null ? resolve() : reject(error)))
-    }).finally(() => this.#wake())
+    }).finally(() => {
+      this.#wake()
+      this.emit('closed')
+    })
     return this.#closing
   }
 
@@ -302,9 +356,11 @@ export class DLedger {
   #stopped(error: Error): void {
     this.#fatal = error
     this.#wake()
+    this.emit('failed', error)
   }
 
   #wake(): void {
+    this.#changes++
     if (this.#waiters.length === 0) return
     const waiters = this.#waiters
     this.#waiters = []
@@ -336,6 +392,8 @@ async function withAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined
   if (signal === undefined) return promise
   let onAbort: (() => void) | undefined
   const aborted = new Promise<never>((_, reject) => {
+    // An abort that has been before is not told again.
+    if (signal.aborted) reject(signal.reason as Error)
     onAbort = () => reject(signal.reason as Error)
     signal.addEventListener('abort', onAbort, { once: true })
   })

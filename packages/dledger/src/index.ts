@@ -1,5 +1,5 @@
 export { DEFAULT_SETTINGS, type FlushDiskType, type NodeSettings } from './config.ts'
-export { DLedger, type DLedgerOptions, type IterateOptions, type LogEntry } from './dledger.ts'
+export { DLedger, type DLedgerEvents, type DLedgerOptions, type IterateOptions, type LogEntry } from './dledger.ts'
 export type { Disk, DiskFile } from './disk/disk.ts'
 export { nodeDisk } from './disk/node-disk.ts'
 export { DLedgerError, type DLedgerErrorDetail } from './errors.ts'

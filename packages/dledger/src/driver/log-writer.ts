@@ -40,8 +40,8 @@ export interface LogWriterOptions {
   readonly faults: ReadonlySet<PlantedDriverFault>
   /** Everything up to this operation keeps the promise of the flush mode. */
   readonly onDurable: (seq: number) => void
-  /** Everything up to this mark is synced. */
-  readonly onSynced: (mark: LogMark) => void
+  /** Everything up to this mark is synced, by a sync that took so long. */
+  readonly onSynced: (mark: LogMark, tookMs: number) => void
   /** Lowers the durable hint below `index` and calls back when that is durable. */
   readonly beforeTruncate: (index: number, callback: () => void) => void
   readonly onIdle: () => void
@@ -185,12 +185,13 @@ export class LogWriter {
     // A truncation at the head of the line goes first; it syncs what it leaves.
     if (this.#waiting.length > 0) return
     this.#syncing = true
+    const begunMs = this.#options.clock.monotonicMs()
     this.#options.log.sync((error) => {
       this.#syncing = false
       if (error !== null && !this.#options.faults.has('sync-error-ignored')) return this.#fail(error)
       if (this.#failed) return
       this.#syncedSeq = mark.seq
-      this.#options.onSynced(mark)
+      this.#options.onSynced(mark, this.#options.clock.monotonicMs() - begunMs)
       if (this.#options.syncBeforeDurable) this.#options.onDurable(mark.seq)
       this.#next()
       if (this.#options.syncBeforeDurable) this.#sync()

@@ -26,6 +26,7 @@ import { Applying } from './applying.ts'
 import { BatchBuilder } from './batch-builder.ts'
 import { Durability } from './durability.ts'
 import { type LogMark, LogWriter } from './log-writer.ts'
+import type { NodeObserver } from './observer.ts'
 import { type OpenedMember, openMember } from './open-member.ts'
 import { PendingProposals } from './pending-proposals.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
@@ -61,6 +62,8 @@ export interface LogNodeOptions {
   /** Who owns the directory: this process. */
   readonly owner: DirectoryOwner
   readonly newStoreId: () => string
+  /** For those who watch; none by default. */
+  readonly observer?: NodeObserver
   /** Something was applied, or the role changed. */
   readonly onProgress?: () => void
   /** The member has stopped for good after a storage failure or a broken invariant. */
@@ -343,7 +346,7 @@ export class LogNode {
         this.#guarded(() => this.#raft.persisted(seq))
         this.#schedulePass()
       },
-      onSynced: (mark) => this.#guarded(() => this.#onSynced(mark)),
+      onSynced: (mark, tookMs) => this.#guarded(() => this.#onSynced(mark, tookMs)),
       beforeTruncate: (index, callback) => this.#guarded(() => this.#durability.lower(index, callback)),
       onIdle: () => {
         if (this.#noopDue || !this.#proposing.isEmpty) this.#schedulePass()
@@ -384,6 +387,7 @@ export class LogNode {
     })
     this.#sending = new Sending({
       transport,
+      observer: this.#options.observer,
       hot: this.#hot,
       raft: this.#raft,
       readCold: (firstIndex, lastIndex, bytesMax, callback) =>
@@ -528,6 +532,7 @@ export class LogNode {
     if (peer === undefined) return
     peer.connected = true
     peer.hello = hello
+    this.#options.observer?.peerChanged(id, true)
     this.#guarded(() => this.#raft.peerConnected(id))
     this.#schedulePass()
   }
@@ -535,7 +540,10 @@ export class LogNode {
   #onPeerLost(id: MemberId): void {
     if (!this.#isRunning) return
     const peer = this.#peers.get(id)
-    if (peer !== undefined) peer.connected = false
+    if (peer !== undefined) {
+      peer.connected = false
+      this.#options.observer?.peerChanged(id, false)
+    }
     this.#guarded(() => this.#raft.peerLost(id))
     this.#schedulePass()
   }
@@ -642,7 +650,10 @@ export class LogNode {
     if (append !== null) {
       batches = carried === null ? this.#proposing.takeBuilt() : [sliceBatch(carried, append.firstIndex)]
       assert(batches[0]?.firstIndex === append.firstIndex, 'the batch at hand is the one the core appended')
-      for (const batch of batches) this.#hot.push(batch)
+      for (const batch of batches) {
+        this.#hot.push(batch)
+        this.#options.observer?.appended(batch.firstIndex, batch.count, batch.bytes.length, batch.term)
+      }
     }
     this.#writer.submit(output.persistSeq, truncateFrom, batches)
     if (carried !== null) for (const batch of batches) this.#noticeConfigurations(batch)
@@ -674,7 +685,8 @@ export class LogNode {
 
   // ------------------------------------------------------------------------------------------------ role
 
-  #onSynced(mark: LogMark): void {
+  #onSynced(mark: LogMark, tookMs: number): void {
+    this.#options.observer?.synced(mark.index, tookMs)
     this.#applying.synced(Math.min(mark.index, this.#writer.truncatesFrom - 1))
     this.#durability.synced(mark)
   }
@@ -692,6 +704,7 @@ export class LogNode {
       this.#options.logger.info({ ...role, self: this.#options.self }, 'role changed')
     }
     this.#options.stateMachine?.roleChanged(role)
+    this.#options.observer?.elected(role)
     for (const waiter of this.#roleWaiters) waiter()
     this.#options.onProgress?.()
   }

@@ -11,9 +11,11 @@ import type { ColdRead } from '../raft/output.ts'
 import type { Raft } from '../raft/raft.ts'
 import type { Transport } from '../transport/transport.ts'
 import { type HotTail, offsetIn } from './hot-tail.ts'
+import type { NodeObserver } from './observer.ts'
 
 export interface SendingOptions {
   readonly transport: Transport
+  readonly observer: NodeObserver | undefined
   readonly hot: HotTail
   readonly raft: Raft
   /** Reads entries of one term that are not hot, at least one; never called back after the member stopped. */
@@ -51,11 +53,13 @@ export class Sending {
   }
 
   send(message: Message): void {
-    const { transport } = this.#options
+    const { transport, observer } = this.#options
     if (message.type !== 'AppendEntries' || message.count === 0) return transport.send(message, null)
     const payload = this.#payloadOf(message.to, message.prevIndex + 1, message.count)
     // Gone from memory meanwhile: as if the frame had been lost.
-    if (payload !== null) transport.send(message, payload)
+    if (payload === null) return
+    transport.send(message, payload)
+    observer?.replicated(message.to, message.prevIndex + 1, message.count, message.bytes)
   }
 
   /** What was read may be of the part that was cut. */
