@@ -142,8 +142,9 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
         onRole: (state) => clock.defer(() => opened?.emit('role', state)),
         onPeer: (id, connected) =>
           clock.defer(() => {
-            opened?.#wake()
-            opened?.emit('peer', id, connected)
+            if (opened === null) return
+            opened.#wake()
+            opened.emit('peer', id, connected)
           }),
       }),
       onFatal: (error) => {
