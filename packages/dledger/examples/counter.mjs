@@ -1,15 +1,18 @@
 /**
- * A counter that three members agree on, over TCP on loopback. Each entry adds a number; every member applies the same entries in the
- * same order, so every member ends with the same sum, also after the leader is gone.
+ * A counter that three processes agree on, over TCP on loopback. Each entry adds a number; every member applies the same entries in
+ * the same order, so every member ends with the same sum, also when the leader's process is killed.
  *
  *   node counter.mjs DIRECTORY [PORT,PORT,PORT]
  */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { silentLogger, systemClock } from '@dledger-ts/base'
 import { DLedger, TcpTransport } from '@dledger-ts/dledger'
 
-const directory = process.argv[2] ?? './counter'
-const ports = (process.argv[3] ?? '40951,40952,40953').split(',').map(Number)
+const [directory = './counter', portList = '40951,40952,40953', self] = process.argv.slice(2)
+const ports = portList.split(',').map(Number)
 const peers = ports.map((port, i) => ({ id: `n${i}`, host: '127.0.0.1', port }))
 
 /** The state: a sum, and how far the log is applied. It lives in memory only, so it is built again at each start. */
@@ -30,13 +33,13 @@ class Counter {
   durable() {}
 }
 
-async function joinGroup(i) {
+/** One process: a member of the group. Its parent sends numbers to add and is told the sums. */
+async function member() {
   const counter = new Counter()
-  const self = `n${i}`
   const transport = new TcpTransport({
     self,
     listenHost: '127.0.0.1',
-    listenPort: ports[i],
+    listenPort: peers.find((peer) => peer.id === self).port,
     peers,
     clock: systemClock,
     logger: silentLogger,
@@ -50,29 +53,72 @@ async function joinGroup(i) {
     stateMachine: counter,
     fileBytes: 16 * 1024 * 1024,
   })
-  return { self, log, counter }
+  process.on('message', async (number) => {
+    try {
+      await log.append(Buffer.from(String(number)))
+      process.send({ added: number, sum: counter.sum })
+    } catch (error) {
+      process.send({ refused: number, why: error.code })
+    }
+  })
+  process.on('disconnect', () => void log.close().then(() => process.exit()))
+  for await (const { ready, appliedIndex } of log.statuses()) {
+    if (process.connected) process.send({ ready, appliedIndex, sum: counter.sum })
+  }
 }
 
-async function until(condition) {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))
+/** Starts three members, counts, kills the one that leads, and counts on. */
+async function main() {
+  const script = fileURLToPath(import.meta.url)
+  const children = new Map(peers.map(({ id }) => [id, fork(script, [directory, portList, id])]))
+  const told = new Map()
+  for (const [id, child] of children) child.on('message', (news) => 'ready' in news && told.set(id, news))
+
+  const first = await leaderOf(children, told)
+  let sum = 0
+  for (let number = 1; number <= 10; number++) sum = await add(children.get(first), number)
+  console.log(`${first} leads; the sum is ${sum}`)
+
+  children.get(first).kill('SIGKILL')
+  await once(children.get(first), 'exit')
+  children.delete(first)
+  told.clear()
+  const second = await leaderOf(children, told)
+  sum = await add(children.get(second), 45)
+  console.log(`${first} was killed, ${second} leads; the sum is ${sum}`)
+
+  while ([...children.keys()].some((id) => told.get(id)?.sum !== sum)) await news(children)
+  for (const child of children.values()) child.disconnect()
 }
 
-let members = await Promise.all([0, 1, 2].map(joinGroup))
-const leader = async () => {
-  await until(() => members.some(({ log }) => log.status().ready))
-  return members.find(({ log }) => log.status().ready)
+async function leaderOf(children, told) {
+  for (;;) {
+    const ready = [...children.keys()].find((id) => told.get(id)?.ready)
+    if (ready !== undefined) return ready
+    await news(children)
+  }
 }
 
-const first = await leader()
-for (let n = 1; n <= 10; n++) await first.log.append(Buffer.from(String(n)))
-console.log(`${first.self} led; the sum is ${first.counter.sum}`)
+/** @returns the sum after it; refused is asked again, for it was not added. */
+async function add(child, number) {
+  for (;;) {
+    child.send(number)
+    const answer = await new Promise((resolve) => {
+      const listener = (message) => {
+        if (message.added !== number && message.refused !== number) return
+        child.off('message', listener)
+        resolve(message)
+      }
+      child.on('message', listener)
+    })
+    if (answer.added === number) return answer.sum
+    if (answer.why === 'TIMEOUT') throw new Error(`nobody knows whether ${number} was added`)
+  }
+}
 
-await first.log.close()
-members = members.filter((member) => member !== first)
-const second = await leader()
-await second.log.append(Buffer.from('45'))
-await until(() => members.every(({ counter }) => counter.sum === second.counter.sum))
-console.log(
-  `${second.self === first.self ? 'the same member' : 'another member'} led; the sum is ${second.counter.sum}`,
-)
-await Promise.all(members.map(({ log }) => log.close()))
+async function news(children) {
+  await Promise.race([...children.values()].map((child) => once(child, 'message')))
+}
+
+if (self === undefined) await main()
+else await member()
