@@ -1,7 +1,7 @@
 /**
  * `npm run sim -- --seeds FROM..TO [--minutes N]`: runs the schedules of these seeds on all cores.
  *
- * One seed alone is replayed with its trace: `--trace` prints it even without a violation. `--schedule FILE` replays a
+ * `--at-least S`: fewer schedules within the minutes fail too. One seed alone is replayed with its trace: `--trace` prints it even without a violation. `--schedule FILE` replays a
  * schedule that was made small. The last line is `S schedules, E events, F faults, V violations`; exit 1 on any violation.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -22,12 +22,14 @@ interface Wish {
   readonly from: number
   readonly to: number
   readonly minutes: number
+  readonly atLeast: number
 }
 
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '1..1000' },
     minutes: { type: 'string' },
+    'at-least': { type: 'string', default: '0' },
     trace: { type: 'boolean', default: false },
     schedule: { type: 'string' },
   },
@@ -36,19 +38,21 @@ const { values } = parseArgs({
 if (values.schedule !== undefined) {
   replay(JSON.parse(readFileSync(values.schedule, 'utf8')) as Schedule)
 } else {
-  const wish = parseWish(values.seeds, values.minutes)
+  const wish = parseWish(values.seeds, values.minutes, values['at-least'])
   if (wish.from === wish.to) replay(scheduleOf(wish.from))
   else await explore(wish)
 }
 
-function parseWish(seeds: string, minutes: string | undefined): Wish {
+function parseWish(seeds: string, minutes: string | undefined, least: string): Wish {
   const match = /^(\d+)\.\.(\d+)$/.exec(seeds)
   const [from, to] = [Number(match?.[1]), Number(match?.[2])]
   const limit = minutes === undefined ? Number.POSITIVE_INFINITY : Number(minutes)
   if (match === null || !(to >= from) || to > 0x7fff_ffff)
     refuse(`--seeds is ${seeds}; FROM..TO is wanted, for example 1..20000`)
   if (!(limit > 0)) refuse(`--minutes is ${minutes}; a number above 0 is wanted`)
-  return { from, to, minutes: limit }
+  const atLeast = Number(least)
+  if (!Number.isSafeInteger(atLeast) || atLeast < 0) refuse(`--at-least is ${least}; a whole number is wanted`)
+  return { from, to, minutes: limit, atLeast }
 }
 
 function refuse(why: string): never {
@@ -72,7 +76,7 @@ function replay(schedule: Schedule): void {
   finish({ ...noTotals(), ...result, schedules: 1 }, result.violation === null ? 0 : 1)
 }
 
-async function explore({ from, to, minutes }: Wish): Promise<void> {
+async function explore({ from, to, minutes, atLeast }: Wish): Promise<void> {
   const failures: Failure[] = []
   const deadline = performance.now() + minutes * 60_000
   const worker = new URL('./worker.js', import.meta.url)
@@ -84,6 +88,10 @@ async function explore({ from, to, minutes }: Wish): Promise<void> {
   for (const failure of failures.slice(0, SHRUNK_MAX)) makeSmall(failure)
   console.log(`${totals.committed} entries committed, ${totals.acknowledged} proposals acknowledged`)
   finish(totals, failures.length)
+  if (totals.schedules < atLeast) {
+    process.exitCode = 1
+    console.log(`${atLeast} schedules were wanted within ${minutes} minutes`)
+  }
 }
 
 function makeSmall({ seed }: Failure): void {
