@@ -53,13 +53,11 @@ async function member() {
     stateMachine: counter,
     fileBytes: 16 * 1024 * 1024,
   })
-  process.on('message', async (number) => {
-    try {
-      await log.append(Buffer.from(String(number)))
-      process.send({ added: number, sum: counter.sum })
-    } catch (error) {
-      process.send({ refused: number, why: error.code })
-    }
+  process.on('message', (number) => {
+    log.append(Buffer.from(String(number))).then(
+      () => process.send({ added: number, sum: counter.sum }),
+      (error) => process.send({ refused: number, why: error.code }),
+    )
   })
   process.on('disconnect', () => void log.close().then(() => process.exit()))
   for await (const { ready, appliedIndex } of log.statuses()) {
