@@ -53,7 +53,9 @@ export class Cluster {
     this.settings = settingsOf(schedule, this.decisions)
     this.trace = new Trace(options)
     for (let id = 0; id < schedule.members; id++) {
-      this.members.push(new Member(id, new SimDrive(id, this.decisions), this.settings.fileBytes))
+      this.members.push(
+        new Member(id, new SimDrive(id, this.decisions), this.settings.fileBytes, () => this.invariants.committed),
+      )
     }
     this.workload = new Workload({
       violated: (what) => this.violated(what),

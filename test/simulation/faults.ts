@@ -1,5 +1,6 @@
 /** Makes the faults of a schedule happen. A fault that has nothing to act on at its time does nothing. */
 import { unreachable } from '@dledger-ts/base'
+import { DLedgerError } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
 import type { Member } from './member.ts'
 import type { ClientRequest, Death, Fault } from './schedule.ts'
@@ -87,6 +88,8 @@ class FaultInAction {
         })
       case 'transfer':
         return this.#transfer(this.#member(fault.to))
+      case 'trim':
+        return this.#onUp(cluster.leader(), (leader) => this.#trim(leader, fault.keep))
       case 'clockJump':
         return this.#happens(() => {
           const member = this.#member(fault.member)
@@ -193,6 +196,19 @@ class FaultInAction {
     })
     this.#later(forMs, () => {
       member.drive.slowness = 1
+    })
+  }
+
+  #trim(leader: Member, keep: number): void {
+    this.#cluster.events.schedule(0, 'trim', leader, () => {
+      const { node } = leader
+      if (!leader.isUp || node === null) return
+      try {
+        node.trimBefore(Math.max(0, node.commitIndex - keep))
+      } catch (error) {
+        // It leads no longer, or not yet.
+        if (!(error instanceof DLedgerError)) throw error
+      }
     })
   }
 

@@ -32,15 +32,18 @@ function compareFiles(cluster: Cluster, a: Member, b: Member): void {
   if (b.cacheImage.entries.length !== count)
     return cluster.violated(`${a.name} and ${b.name} hold logs of different length`)
   const endPos = a.cacheImage.endPos
-  for (const { kind, size, end } of [
-    { kind: 'data', size: fileBytes, end: endPos },
-    { kind: 'index', size: indexFileBytes, end: count * INDEX_UNIT_BYTES },
+  // What one of them has trimmed is not compared; the file with the first entry that both have is.
+  const first = Math.max(a.cacheImage.firstIndex, b.cacheImage.firstIndex)
+  const firstPos = a.cacheImage.entries[first]?.pos ?? 0
+  for (const { kind, size, from, end } of [
+    { kind: 'data', size: fileBytes, from: firstPos, end: endPos },
+    { kind: 'index', size: indexFileBytes, from: first * INDEX_UNIT_BYTES, end: count * INDEX_UNIT_BYTES },
   ]) {
-    for (let start = 0; start < end; start += size) {
+    for (let start = from - (from % size); start < end; start += size) {
       const [inA, inB] = [fileOf(a, kind, start), fileOf(b, kind, start)]
       if (inA === null || inB === null) return cluster.violated(`a ${kind} file at ${start} is missing`)
-      const used = Math.min(size, end - start)
-      if (!bytesOf(inA, used).equals(bytesOf(inB, used))) {
+      const [at, used] = [Math.max(0, from - start), Math.min(size, end - start)]
+      if (!bytesOf(inA, used).subarray(at).equals(bytesOf(inB, used).subarray(at))) {
         return cluster.violated(`the ${kind} files at ${start} of ${a.name} and ${b.name} differ`)
       }
     }

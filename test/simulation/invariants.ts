@@ -24,6 +24,8 @@ interface Seen {
   term: number
   commitIndex: number
   appliedIndex: number
+  /** Where its log starts; across deaths. */
+  firstIndex: number
   /** Highest term that a message of this store promised. */
   revealedTerm: number
   /** What its log must still hold after the next start: so many entries, ending with this chain value. */
@@ -71,6 +73,7 @@ export class Invariants {
       term: 0,
       commitIndex: -1,
       appliedIndex: -1,
+      firstIndex: 0,
       revealedTerm: 0,
       mustKeep: { count: 0, chain: 0 },
       leaderTerm: -1,
@@ -125,6 +128,7 @@ export class Invariants {
   wiped(member: Member): void {
     const seen = this.#seenOf(member)
     seen.mustKeep = { count: 0, chain: 0 }
+    seen.firstIndex = 0
     seen.revealedTerm = 0
   }
 
@@ -182,6 +186,16 @@ export class Invariants {
     const applied = node.appliedIndex
     if (applied < seen.appliedIndex) {
       this.#violated(`${member.name} went from applied index ${seen.appliedIndex} back to ${applied} (10)`)
+    }
+    const { firstIndex } = node.status
+    if (firstIndex < seen.firstIndex) {
+      this.#violated(`${member.name}'s log starts at ${firstIndex} and has started at ${seen.firstIndex} (10)`)
+    }
+    seen.firstIndex = firstIndex
+    if (firstIndex - 1 > applied)
+      this.#violated(`${member.name} trimmed up to ${firstIndex} beyond what it applied (11)`)
+    if (firstIndex > 0 && firstIndex - 1 > member.checkpoint.appliedIndex) {
+      this.#violated(`${member.name} trimmed up to ${firstIndex} beyond its checkpoint (11)`)
     }
     seen.leaderTerm = node.role.role === 'LEADER' ? term : -1
     if (applied > node.commitIndex) this.#violated(`${member.name} applied ${applied} beyond its commit index (11)`)

@@ -5,10 +5,13 @@
  *   0       4      8       16      24      32        36         40        44         48
  *   | magic | size | index | term  | pos   | channel | chainCrc | bodyCrc | bodySize | body …
  *
+ * A log whose head was trimmed counts as holding what is gone: `committed` entries up to the one that its hard state names.
+ *
  * Two views: what the page cache shows, and what is durable (what a power loss leaves at the very least). Incremental: only
  * what changed since the last look is read again.
  */
 import { crc32, readInt64 } from '@dledger-ts/base'
+import { HardStateImage } from './hard-state-image.ts'
 import type { NamedThing, SimDrive } from './sim-drive.ts'
 import type { Inode } from './sim-inode.ts'
 
@@ -33,23 +36,36 @@ export interface ImageChange {
   readonly before: readonly ImageEntry[]
 }
 
+interface LogImageOptions {
+  readonly fileBytes: number
+  readonly view: 'cache' | 'durable'
+  /** Every entry that was ever committed, by index. */
+  readonly committed: () => readonly ImageEntry[]
+}
+
 const NOTHING: readonly ImageEntry[] = []
 
 export class LogImage {
   readonly #drive: SimDrive
   readonly #dataDirectory: string
+  readonly #hardState: HardStateImage
+  readonly #committed: () => readonly ImageEntry[]
   readonly #fileBytes: number
   readonly #durable: boolean
   readonly #files = new Map<number, Inode>()
   readonly #header = Buffer.alloc(HEADER_BYTES)
   readonly #body: Buffer
   #namesVersion = -1
-  /** Entry `i` of the log is at `i`: no log is trimmed here. */
+  /** Entries below are gone from the files, and count as held. */
+  firstIndex = 0
+  /** Entry `i` of the log is at `i`. */
   readonly entries: ImageEntry[] = []
 
-  constructor(drive: SimDrive, dataDirectory: string, options: { fileBytes: number; view: 'cache' | 'durable' }) {
+  constructor(drive: SimDrive, directory: string, options: LogImageOptions) {
     this.#drive = drive
-    this.#dataDirectory = dataDirectory
+    this.#dataDirectory = `${directory}/data`
+    this.#hardState = new HardStateImage(drive, `${directory}/hard-state`, options.view)
+    this.#committed = options.committed
     this.#fileBytes = options.fileBytes
     this.#durable = options.view === 'durable'
     this.#body = Buffer.alloc(options.fileBytes)
@@ -69,13 +85,40 @@ export class LogImage {
     const view = this.#durable ? 'durable' : 'cache'
     if (!this.#drive.marks[view]) return { from: this.entries.length, before: NOTHING }
     this.#drive.marks[view] = false
+    const base = this.#hardState.read().beforeFirst
+    const moved = (base?.index ?? -1) + 1 !== this.firstIndex
+    this.firstIndex = (base?.index ?? -1) + 1
     const changedFrom = this.#changedFrom()
-    if (changedFrom === Number.POSITIVE_INFINITY) return { from: this.entries.length, before: NOTHING }
+    if (changedFrom === Number.POSITIVE_INFINITY && !moved) return { from: this.entries.length, before: NOTHING }
     let from = this.entries.length
-    while (from > 0 && end(this.entries[from - 1] as ImageEntry) > changedFrom) from--
+    while (from > this.firstIndex && end(this.entries[from - 1] as ImageEntry) > changedFrom) from--
+    // Another base than what was held there: the log came from elsewhere.
+    if (base !== null && this.entries[base.index]?.chain !== base.chain) from = this.#commonWith(base.index, base.chain)
     const before = from < this.entries.length ? this.entries.splice(from) : NOTHING
-    this.#readOn()
+    if (this.#extendToBase(base?.index ?? -1, base?.chain ?? 0)) this.#readOn()
     return { from, before }
+  }
+
+  /** How many entries are as committed, up to the base of a log that was replaced. */
+  #commonWith(index: number, chain: number): number {
+    const committed = this.#committed()
+    if (committed[index]?.chain !== chain) return 0
+    let count = Math.min(this.entries.length, index + 1)
+    while (count > 0 && this.entries[count - 1]?.chain !== committed[count - 1]?.chain) count--
+    return count
+  }
+
+  /** @returns false when the entry before the first one is not what was committed there: then nothing counts as held. */
+  #extendToBase(index: number, chain: number): boolean {
+    const committed = this.#committed()
+    while (this.entries.length <= index) {
+      const entry = committed[this.entries.length]
+      if (entry === undefined) break
+      this.entries.push(entry)
+    }
+    if (index < 0 || this.entries[index]?.chain === chain) return true
+    this.entries.length = 0
+    return false
   }
 
   #changedFrom(): number {
@@ -113,10 +156,18 @@ export class LogImage {
   #readOn(): void {
     for (;;) {
       const last = this.entries.at(-1)
-      const entry = this.#entryAt(last === undefined ? 0 : end(last), last)
+      const entry = this.#entryAt(this.#after(last), last)
       if (entry === null) return
       this.entries.push(entry)
     }
+  }
+
+  /** Where the entry after `last` is looked for: in the next file, where the one before was trimmed away. */
+  #after(last: ImageEntry | undefined): number {
+    if (last === undefined) return 0
+    const at = end(last)
+    const start = at - (at % this.#fileBytes)
+    return last.index === this.firstIndex - 1 && !this.#files.has(start) ? start + this.#fileBytes : at
   }
 
   #entryAt(at: number, last: ImageEntry | undefined): ImageEntry | null {

@@ -45,14 +45,14 @@ export class Member implements Process {
   errorsGivenAtStart = 0
   restartAfterErrorMs = 100
 
-  constructor(id: number, drive: SimDrive, fileBytes: number) {
+  constructor(id: number, drive: SimDrive, fileBytes: number, committed: () => readonly ImageEntry[]) {
     this.id = id
     this.name = `n${id}`
     this.drive = drive
     this.directory = `/srv/dledger-${this.name}`
-    this.cacheImage = new LogImage(drive, `${this.directory}/data`, { fileBytes, view: 'cache' })
-    this.durableImage = new LogImage(drive, `${this.directory}/data`, { fileBytes, view: 'durable' })
-    this.durableVote = new HardStateImage(drive, `${this.directory}/hard-state`)
+    this.cacheImage = new LogImage(drive, this.directory, { fileBytes, view: 'cache', committed })
+    this.durableImage = new LogImage(drive, this.directory, { fileBytes, view: 'durable', committed })
+    this.durableVote = new HardStateImage(drive, `${this.directory}/hard-state`, 'durable')
   }
 
   get isUp(): boolean {

@@ -31,6 +31,7 @@ const DRIVER_FAULTS: readonly PlantedDriverFault[] = [
   'sync-error-ignored',
   'acknowledged-before-commit',
   'hot-tail-not-truncated',
+  'trim-ignores-applied',
 ]
 const DISK_FAULTS: readonly PlantedDiskFault[] = [
   'file-sync-omitted',

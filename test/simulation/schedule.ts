@@ -84,6 +84,8 @@ export type Fault =
       readonly downMs: number
     }
   | { readonly kind: 'transfer'; readonly atMs: number; readonly to: number }
+  /** The leader lets everybody forget what is so far below its commit index. */
+  | { readonly kind: 'trim'; readonly atMs: number; readonly keep: number }
   | { readonly kind: 'clockJump'; readonly atMs: number; readonly member: number; readonly byMs: number }
 
 /** `count` proposals at once; to that member, or, where it is -1, to all that believe to lead. */

@@ -33,6 +33,10 @@ export class SimStateMachine implements StateMachine {
     return this.#appliedIndex
   }
 
+  get checkpointIndex(): number {
+    return this.#options.keepsCheckpoints ? this.#options.checkpoint.appliedIndex : -1
+  }
+
   discard(): void {
     this.#options.violated('a checkpoint was ahead of the log (11)')
     this.#appliedIndex = -1

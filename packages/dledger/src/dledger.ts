@@ -291,6 +291,19 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     return this.#node.advertisedOf(member)
   }
 
+  /**
+   * Lets every member forget the entries below `index`: whole files only, and on each member only what its state machine has in
+   * its checkpoint (without a state machine, what is applied). Resolves once the decision is applied here; leader only.
+   *
+   * @throws DLedgerError NOT_LEADER, INVALID, CLOSED: nothing was decided. TIMEOUT: it may have been.
+   */
+  async trimBefore(index: number): Promise<void> {
+    const place = this.#node.trimBefore(index)
+    await this.#until(() => this.appliedIndex >= place.index || this.#node.role.term !== place.term)
+    const isApplied = this.appliedIndex >= place.index && this.#node.role.term === place.term
+    if (!isApplied) throw new DLedgerError('the leadership was lost; the trim may still happen', { code: 'TIMEOUT' })
+  }
+
   /** Asks a follower (the best one by default) to take over. @returns false when this member does not lead. */
   transferLeadership(target: string | null = null): boolean {
     return this.#node.transferLeadership(target)

@@ -170,3 +170,50 @@ test('a member whose disk was replaced is refused and stops, the group goes on',
   expect(String(stopped)).toMatch(/its disk was replaced/)
   await member.append(Buffer.from('b'))
 })
+
+test(
+  'a trimmed log starts later on every member, and what is below is said to be gone',
+  { timeout: 60_000 },
+  async () => {
+    for (const id of IDS) await start(id)
+    const [, lead] = await leader()
+    const places = await lead.append(Array.from({ length: 1_000 }, (_, i) => Buffer.alloc(500, `${i}`)))
+    const middle = places[500]?.index ?? -1
+    await lead.append(Buffer.from('and one'))
+    await until('everybody has it', () => [...open.values()].every((m) => m.appliedIndex === lead.lastIndex))
+    await lead.trimBefore(middle)
+    await until('a later start', () => [...open.values()].every((member) => member.firstIndex > 0))
+    const starts = new Set([...open.values()].map((member) => member.firstIndex))
+    expect(starts.size).toBe(1)
+    const [first] = starts
+    expect(first).toBeLessThanOrEqual(middle)
+    expect(middle - (first as number)).toBeLessThan(200)
+    await expect(lead.read(0)).rejects.toMatchObject({ code: 'TRIMMED', detail: { firstIndex: first } })
+    expect((await lead.read(middle))?.body).toEqual(Buffer.alloc(500, '500'))
+
+    // It is the same after a restart, and who is a member is still known though the entries that said so are gone.
+    for (const [id, member] of open) {
+      await member.close()
+      open.delete(id)
+    }
+    for (const id of IDS) await start(id)
+    const [, next] = await leader()
+    expect(next.firstIndex).toBe(first)
+    await next.append(Buffer.from('after'))
+    expect((await bodiesOf(next)).at(-1)).toBe('after')
+  },
+)
+
+test('a member that is away holds the trimming back: the others keep what it needs', { timeout: 60_000 }, async () => {
+  for (const id of IDS) await start(id)
+  const [id, lead] = await leader()
+  const away = IDS.find((other) => other !== id) as string
+  await open.get(away)?.close()
+  open.delete(away)
+  const places = await lead.append(Array.from({ length: 1_000 }, (_, i) => Buffer.alloc(500, `${i}`)))
+  await lead.trimBefore(places[900]?.index ?? -1)
+  const back = await start(away)
+  await until('it has caught up', () => back.appliedIndex === lead.appliedIndex)
+  expect(lead.firstIndex).toBe(0)
+  expect(await bodiesOf(back)).toEqual(await bodiesOf(lead))
+})

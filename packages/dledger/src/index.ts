@@ -6,7 +6,14 @@ export { DLedgerError, type DLedgerErrorDetail } from './errors.ts'
 export type { NodeStatus, PeerStatus } from './driver/node.ts'
 export type { MemberId, Message } from './raft/messages.ts'
 export type { Role, RoleState } from './raft/output.ts'
-export type { CommittedEntry, ControlEnvelope, EntryPlace, Proposal, StateMachine } from './state-machine.ts'
+export type {
+  CommittedEntry,
+  ControlEnvelope,
+  ControlKind,
+  EntryPlace,
+  Proposal,
+  StateMachine,
+} from './state-machine.ts'
 export { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
 export { type TcpPeer, TcpTransport, type TcpTransportOptions } from './transport/tcp.ts'
 export type { Hello, Transport, TransportHandler } from './transport/transport.ts'

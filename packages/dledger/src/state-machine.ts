@@ -7,6 +7,9 @@
 import type { DLedgerError } from './errors.ts'
 import type { RoleState } from './raft/output.ts'
 
+/** What the log itself writes: a new leader's first entry, who is a member, from where on entries are kept. */
+export type ControlKind = 'noop' | 'configuration' | 'trim'
+
 /** Where an entry stands. `pos` is the byte at which its 48-byte header starts; its body starts at `pos + 48`. */
 export interface EntryPlace {
   readonly index: number
@@ -26,7 +29,7 @@ export interface Proposal {
 }
 
 export interface CommittedEntry extends EntryPlace {
-  readonly kind: 'data' | 'noop' | 'configuration'
+  readonly kind: 'data' | ControlKind
   /** A slice of the log's buffers; copy what is kept. */
   readonly body: Buffer
 }
@@ -40,15 +43,20 @@ export interface StateMachine {
   apply(entries: readonly CommittedEntry[]): void
   /** After every change of role, term, leader or readiness. On losing the leadership, drop what depends on pending proposals. */
   roleChanged(state: RoleState): void
+  /**
+   * Entries up to here are in the state for good, in storage of its own that survives a power cut: the log may forget them. It
+   * never goes back. Left out: the state is built from the whole log at every start, so this member's log is never trimmed.
+   */
+  readonly checkpointIndex?: number
   /** Entries up to `index` are applied and synced on this member: what is derived from them may be written. Ascends. */
   durable(index: number): void
 }
 
 /**
- * How control entries (no-op, configuration) are dressed for readers that expect every entry to be of the embedder's kind.
+ * How control entries (no-op, configuration, trim) are dressed for readers that expect every entry to be of the embedder's kind.
  * Synchronous and pure; the size must not depend on the place. The default is the bare payload.
  */
 export interface ControlEnvelope {
-  wrap(kind: 'noop' | 'configuration', payload: Buffer, place: EntryPlace): Buffer
+  wrap(kind: ControlKind, payload: Buffer, place: EntryPlace): Buffer
   unwrap(body: Buffer): Buffer
 }

@@ -3,7 +3,7 @@
  *
  * Made by the leader alone; the size does not depend on the place. The time is the leader's, like that of any record.
  */
-import type { ControlEnvelope, EntryPlace } from '@dledger-ts/dledger'
+import type { ControlEnvelope, ControlKind, EntryPlace } from '@dledger-ts/dledger'
 import { checkRecord, type HostAddress, RecordDraft, recordBody } from '@dledger-ts/protocol'
 import { physicalOffsetOf } from './log-place.ts'
 import { changeRecord, decodeControl, encodeControl } from './metadata/change.ts'
@@ -17,7 +17,7 @@ export class RecordEnvelope implements ControlEnvelope {
     this.#nextStoreTimestamp = nextStoreTimestamp
   }
 
-  wrap(kind: 'noop' | 'configuration', payload: Buffer, place: EntryPlace): Buffer {
+  wrap(kind: ControlKind, payload: Buffer, place: EntryPlace): Buffer {
     const storeTimestamp = this.#nextStoreTimestamp()
     const draft = new RecordDraft(changeRecord(encodeControl({ kind, payload }), this.#storeHost, storeTimestamp))
     const record = Buffer.alloc(draft.bytes)

@@ -26,6 +26,8 @@ export interface ApplyingOptions {
     callback: (batch: EntryBatch | null) => void,
   ) => void
   readonly onApplied: (index: number) => void
+  /** The body of a trim entry, as it is applied. */
+  readonly onTrim: (body: Buffer) => void
   readonly schedulePass: () => void
 }
 
@@ -47,6 +49,11 @@ export class Applying {
 
   get commitIndex(): number {
     return this.#commitIndex
+  }
+
+  /** Entries of the log as it is now are synced up to here. */
+  get syncedIndex(): number {
+    return this.#syncedIndex
   }
 
   get appliedIndex(): number {
@@ -103,7 +110,19 @@ export class Applying {
       }
       machine.apply(entries)
     }
+    this.#noticeTrims(batch, from, to)
     this.#afterApply(to)
+  }
+
+  #noticeTrims(batch: EntryBatch, from: number, to: number): void {
+    let at = offsetIn(batch, from)
+    for (let index = from; index <= to; index++) {
+      const size = batch.sizes[index - batch.firstIndex] as number
+      if (channelAt(batch.bytes, at) === EntryChannel.TRIM) {
+        this.#options.onTrim(batch.bytes.subarray(at + ENTRY_HEADER_BYTES, at + size))
+      }
+      at += size
+    }
   }
 
   #afterApply(index: number): void {
@@ -140,5 +159,6 @@ export class Applying {
 
 function kindOf(channel: number): CommittedEntry['kind'] {
   if (channel === EntryChannel.NOOP) return 'noop'
+  if (channel === EntryChannel.TRIM) return 'trim'
   return channel === EntryChannel.CONFIGURATION ? 'configuration' : 'data'
 }

@@ -6,7 +6,13 @@ import { assert, crc32 } from '@dledger-ts/base'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from '../log/entry-batch.ts'
 import { encodeEntryHeader } from '../log/entry-codec.ts'
 import { placeEntry } from '../log/layout.ts'
-import type { ControlEnvelope } from '../state-machine.ts'
+import type { ControlEnvelope, ControlKind } from '../state-machine.ts'
+
+const CHANNELS: Readonly<Record<ControlKind, number>> = {
+  noop: EntryChannel.NOOP,
+  configuration: EntryChannel.CONFIGURATION,
+  trim: EntryChannel.TRIM,
+}
 
 /** The end of the log, to which entries are added. */
 export interface LogEnd {
@@ -65,8 +71,8 @@ export class BatchBuilder {
     return { firstIndex, term, count: sizes.length, positions, sizes, bytes }
   }
 
-  /** Builds a no-op or configuration entry, dressed by the embedder's envelope, as the next one of the log. */
-  wrapControl(kind: 'noop' | 'configuration', payload: Buffer, term: number): EntryBatch {
+  /** Builds a control entry, dressed by the embedder's envelope, as the next one of the log. */
+  wrapControl(kind: ControlKind, payload: Buffer, term: number): EntryBatch {
     const index = this.#end.lastIndex + 1
     let pos = this.#end.endPos
     let body = this.#envelope.wrap(kind, payload, { index, term, pos })
@@ -77,8 +83,7 @@ export class BatchBuilder {
       body = this.#envelope.wrap(kind, payload, { index, term, pos })
       assert(ENTRY_HEADER_BYTES + body.length === size, 'the size of a control entry does not depend on its place')
     }
-    const channel = kind === 'noop' ? EntryChannel.NOOP : EntryChannel.CONFIGURATION
-    return this.build(index, term, [size], (_, target, bodyAt) => body.copy(target, bodyAt), channel)
+    return this.build(index, term, [size], (_, target, bodyAt) => body.copy(target, bodyAt), CHANNELS[kind])
   }
 }
 

@@ -32,6 +32,7 @@ import { PendingProposals } from './pending-proposals.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
 import { Proposing } from './proposing.ts'
 import { Sending } from './sending.ts'
+import { encodeTrim, Trimming } from './trimming.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import type { MemberId, Message } from '../raft/messages.ts'
 import type { Output, RoleState } from '../raft/output.ts'
@@ -118,6 +119,7 @@ export class LogNode {
   #applying!: Applying
   #sending!: Sending
   #durability!: Durability
+  #trimming!: Trimming
   readonly #hot: HotTail
   readonly #pending = new PendingProposals()
   #noopDue = false
@@ -230,6 +232,10 @@ export class LogNode {
       this.#options.clock.defer(() => callback(null, hot))
       return
     }
+    if (firstIndex < this.#member.log.firstIndex) {
+      this.#options.clock.defer(() => callback(this.#member.log.trimmed(`entry ${firstIndex}`), null))
+      return
+    }
     // What is hot may not be in the files yet, where even the entries that it replaces may stand: it is never read there.
     this.#readLog(firstIndex, Math.min(lastIndex, this.#hot.firstIndex - 1), bytesMax, callback)
   }
@@ -266,6 +272,31 @@ export class LogNode {
     const begun = this.#raft.transferLeadership(target)
     this.#schedulePass()
     return begun
+  }
+
+  /**
+   * Proposes that every member forgets the entries below `before`, in whole files and as far as it has them in its checkpoint.
+   *
+   * @returns the place of the entry that says so; it has happened here some time after that is applied.
+   * @throws DLedgerError NOT_LEADER, CLOSED, INVALID: nothing was proposed.
+   */
+  trimBefore(before: number): { readonly index: number; readonly term: number } {
+    if (this.#state !== 'open') throw closed()
+    if (!Number.isSafeInteger(before) || before < 0) throw invalid(`${before} is no index to trim before`)
+    const { term, role, leader } = this.#role
+    const mayPropose = role === 'LEADER' && this.#writer.placeable && !this.#noopDue
+    const decided = encodeTrim(Math.min(before, this.#neededFrom))
+    if (!mayPropose || !this.#proposing.proposeControl('trim', decided)) {
+      const text = 'this member does not lead, or takes no writes now'
+      throw new DLedgerError(text, { code: 'NOT_LEADER', leader: role === 'LEADER' ? null : leader })
+    }
+    this.#schedulePass()
+    return { index: this.#member.log.lastIndex, term }
+  }
+
+  /** From where on the log must stay: a state that cannot be handed over must be built from entries, by every member. */
+  get #neededFrom(): number {
+    return this.#raft.matchedByAll() + 1
   }
 
   /**
@@ -369,6 +400,7 @@ export class LogNode {
         this.#pending.applied(index)
         this.#options.onProgress?.()
       },
+      onTrim: (body) => this.#trimming.applied(body),
       schedulePass: () => this.#schedulePass(),
     })
     this.#proposing = new Proposing({
@@ -409,6 +441,17 @@ export class LogNode {
         }),
       onFailed: (error) => this.#fail(error),
     })
+    this.#trimming = new Trimming({
+      member: this.#member,
+      raft: this.#raft,
+      applying: this.#applying,
+      stateMachine,
+      controlEnvelope,
+      logger: this.#options.logger,
+      faults: this.#faults,
+      whileRunning: (work) => this.#whileRunning(work),
+      onFailed: (error) => this.#fail(error),
+    })
   }
 
   /** What was waited for has come: it counts while the member runs, and gives a pass something to do. */
@@ -430,7 +473,8 @@ export class LogNode {
   ): void {
     this.#readLog(firstIndex, lastIndex, bytesMax, (error, batch) => {
       if (!this.#isRunning) return
-      if (error !== null) return this.#fail(error)
+      // Trimmed while it was read: as if it could not be.
+      if (error !== null && !isTrimmed(error)) return this.#fail(error)
       this.#whileRunning(() => callback(batch))
     })
   }
@@ -610,6 +654,7 @@ export class LogNode {
         this.#bindDue = false
         this.#bindIdentities()
       }
+      this.#trimming.trim()
       // Whatever the core takes for hot is kept: it sends that without asking for it.
       this.#hot.shrink(Math.min(this.appliedIndex, this.#raft.hotFirstIndex - 1))
     })
@@ -797,6 +842,10 @@ export class LogNode {
     this.#member.release()
     this.#options.transport.close(callback)
   }
+}
+
+function isTrimmed(error: Error): boolean {
+  return error instanceof DLedgerError && error.code === 'TRIMMED'
 }
 
 function closed(): DLedgerError {

@@ -74,7 +74,7 @@ export function openMember(options: LogNodeOptions): OpenedMember {
       lastIndex: log.lastIndex,
       prevTerm: log.prevTerm,
       termRuns: log.termRuns(),
-      configurations: configurationsOf(log, options),
+      configurations: configurationsOf(log, known, options),
     }
     refuseOtherIdentity(known, shape, options)
     file.writeSync({
@@ -248,10 +248,14 @@ function refuseOtherIdentity(known: HardState, shape: LogShape, { directory, gro
 
 function configurationsOf(
   log: SegmentedLog,
+  known: HardState,
   { controlEnvelope }: LogNodeOptions,
 ): { index: number; configuration: Configuration }[] {
-  return log.configurationEntries().map(({ index, body }) => ({
+  const inLog = log.configurationEntries().map(({ index, body }) => ({
     index,
     configuration: decodeConfiguration(controlEnvelope.unwrap(body)),
   }))
+  const base = known.baseConfiguration ?? null
+  if (base === null) return inLog
+  return [{ index: base.index, configuration: decodeConfiguration(Buffer.from(base.payload)) }, ...inLog]
 }

@@ -8,5 +8,7 @@ export type PlantedDriverFault =
   | 'sync-error-ignored'
   /** A proposal is acknowledged when it is in the leader's log, not when it is committed. */
   | 'acknowledged-before-commit'
+  /** The head of the log goes though the state machine has not applied it, or not in its checkpoint. */
+  | 'trim-ignores-applied'
   /** What a truncation took away stays among the hot entries. */
   | 'hot-tail-not-truncated'

@@ -4,6 +4,13 @@
  */
 import type { BeforeFirst, DurableHint } from '../log/recovery.ts'
 
+/** The configuration in force where a trimmed log starts: its entry is gone. */
+export interface BaseConfiguration {
+  readonly index: number
+  /** As in the entry, without its envelope. */
+  readonly payload: string
+}
+
 export interface HardState {
   readonly group: string
   readonly member: string
@@ -23,6 +30,8 @@ export interface HardState {
   readonly beforeFirst: BeforeFirst | null
   /** The log's configuration entries up to the durable hint, written together with it; null or left out: not known. */
   readonly configurationIndexes?: readonly number[] | null
+  /** Written together with `beforeFirst`; null or left out: the log still has all its configurations. */
+  readonly baseConfiguration?: BaseConfiguration | null
 }
 
 type Fields = Readonly<Record<string, unknown>>
@@ -51,13 +60,22 @@ export function decodeHardState(content: Buffer): HardState | null {
   const durableHint = orNull(fields['durableHint'], asHint)
   const beforeFirst = orNull(fields['beforeFirst'], asBeforeFirst)
   const configurationIndexes = orNull(fields['configurationIndexes'] ?? null, asIndexes)
+  const baseConfiguration = orNull(fields['baseConfiguration'] ?? null, asBaseConfiguration)
   if (group === null || member === null || storeId === null || term === null || fileBytes === null) return null
   if (incarnation === null) return null
   if (checksummedFrom === null || typeof asyncAcks !== 'boolean' || typeof cleanStop !== 'boolean') return null
   if (votedFor === undefined || bootId === undefined || durableHint === undefined) return null
   if (beforeFirst === undefined || configurationIndexes === undefined) return null
+  if (baseConfiguration === undefined) return null
   const vote = { term, votedFor }
-  const log = { fileBytes, checksummedFrom, durableHint, beforeFirst, configurationIndexes }
+  const log = {
+    fileBytes,
+    checksummedFrom,
+    durableHint,
+    beforeFirst,
+    configurationIndexes,
+    ...(baseConfiguration === null ? {} : { baseConfiguration }),
+  }
   return { group, member, storeId, incarnation, ...vote, ...log, bootId, asyncAcks, cleanStop }
 }
 
@@ -91,6 +109,12 @@ function asBeforeFirst(value: unknown): BeforeFirst | null {
   const hint = asHint(value)
   const term = asCount(asFields(value)?.['term'])
   return hint === null || term === null ? null : { ...hint, term }
+}
+
+function asBaseConfiguration(value: unknown): BaseConfiguration | null {
+  const index = asCount(asFields(value)?.['index'])
+  const payload = asString(asFields(value)?.['payload'])
+  return index === null || payload === null ? null : { index, payload }
 }
 
 function asIndexes(value: unknown): readonly number[] | null {

@@ -16,5 +16,5 @@ export interface EntryBatch {
 }
 
 /** Entry kinds by the value of `channel`. Apache's DLedger leaves channel 0 and ignores it. */
-export const EntryChannel = { DATA: 0, NOOP: 1, CONFIGURATION: 2 } as const
+export const EntryChannel = { DATA: 0, NOOP: 1, CONFIGURATION: 2, TRIM: 3 } as const
 export const ENTRY_HEADER_BYTES = 48

@@ -306,12 +306,11 @@ class Examination {
     const { fileBytes } = this.#data
     let pos = cursor.endPos
     const rest = fileBytes - (pos % fileBytes)
-    const firstStart = this.#data.starts[0] ?? 0
-    if (cursor.index < this.#firstIndex && pos < firstStart && !this.#data.has(fileStartOf(pos, fileBytes))) {
-      // The head was trimmed up to a file's end.
-      if (firstStart !== fileStartOf(pos, fileBytes) + fileBytes)
-        throw corruptAt(this.#data, pos, 'the file is missing')
-      pos = firstStart
+    const start = fileStartOf(pos, fileBytes)
+    if (cursor.index < this.#firstIndex && !this.#data.has(start) && (this.#data.starts.at(-1) ?? 0) > pos) {
+      // The head was trimmed up to a file's end. Files before that may have outlived a crash; they count for nothing.
+      if (!this.#data.has(start + fileBytes)) throw corruptAt(this.#data, pos, 'the file is missing')
+      pos = start + fileBytes
     } else if (rest >= BLANK_BYTES && isBlank(this.#window.bytes(pos, BLANK_BYTES), 0, rest)) {
       pos += rest
       // A blank with nothing behind it is undone: the next entry may be smaller and fit after all.

@@ -7,7 +7,6 @@
  *   S3  creations and removals are remembered in `directoryDirty` until the directory is synced; those of a process that died
  *       are suspected at open.
  */
-import { assert } from '@dledger-ts/base'
 import type { Disk, DiskCallback } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
 import { fileStartOf } from './layout.ts'
@@ -111,11 +110,12 @@ export class SegmentDirectory {
     }
   }
 
-  /** As `readSync`, called back later; the files are there. */
+  /** As `readSync`, called back later; the files are there. One that was removed since is an error, told at once. */
   read(pos: number, target: Buffer, callback: DiskCallback): void {
     const part = this.#partOf(pos, target)
     const file = this.fileOf(pos)
-    assert(file !== null, 'only files that are there are read')
+    // Trimmed away between two steps of a read.
+    if (file === null) return callback(corruptAt(this, pos, 'the file is missing'))
     file.read(part, pos - file.start, (error) => {
       if (error !== null || part.length === target.length) callback(error)
       else this.read(pos + part.length, target.subarray(part.length), callback)
@@ -150,6 +150,21 @@ export class SegmentDirectory {
       this.#open.delete(start)
       this.#disk.removeSync(this.nameOf(start))
       this.#starts.pop()
+      this.directoryDirty = true
+    }
+    return removed
+  }
+
+  /** Removes every file that ends at or before `pos`, the first one first. @returns those that were open. */
+  removeBefore(pos: number): SegmentFile[] {
+    const removed: SegmentFile[] = []
+    for (let start = this.#starts[0]; start !== undefined && start + this.fileBytes <= pos; start = this.#starts[0]) {
+      const file = this.#open.get(start)
+      if (file !== undefined) removed.push(file)
+      file?.close()
+      this.#open.delete(start)
+      this.#disk.removeSync(this.nameOf(start))
+      this.#starts.shift()
       this.directoryDirty = true
     }
     return removed

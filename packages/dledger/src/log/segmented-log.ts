@@ -2,7 +2,7 @@
  * One member's log on disk: data files with entries, index files with their places, as Apache's DLedger lays them out.
  *
  *   append, sync, read  ──callbacks──►  data/00000000000000000000 …   index/00000000000000000000 …
- *   open, truncateFrom  ──synchronous, at start and between writes
+ *   open, truncateFrom, trimTo  ──synchronous, at start and between writes
  *
  * Keeps:
  *   L1  the bytes of the files follow from the entries alone, so equal logs are equal files: one file size for the whole group;
@@ -87,15 +87,12 @@ class PendingAppend {
 
 export class SegmentedLog {
   readonly fileBytes: number
-  readonly firstIndex: number
-  /** Term of the entry before `firstIndex`; 0 when there never was one. */
-  readonly prevTerm: number
   readonly recovery: RecoveryReport
   readonly checksummedFrom: number
   readonly #data: SegmentDirectory
   readonly #index: SegmentDirectory
-  readonly #firstChain: number
-  readonly #firstEndPos: number
+  /** The entry before the first one kept; index -1 when there never was one. */
+  #before: BeforeFirst
   readonly #zeroFill: ZeroFill
   readonly #dataLane: WriteLane
   readonly #indexLane: WriteLane
@@ -152,14 +149,16 @@ export class SegmentedLog {
     assert(index.fileBytes % INDEX_UNIT_BYTES === 0, 'an index file holds whole units')
     this.fileBytes = options.fileBytes
     this.checksummedFrom = options.checksummedFrom
-    this.firstIndex = found.firstIndex
-    this.prevTerm = found.prevTerm
     this.recovery = report
     this.#defer = options.defer ?? ((callback) => systemClock.defer(callback))
     this.#data = data
     this.#index = index
-    this.#firstChain = found.firstChain
-    this.#firstEndPos = found.firstEndPos
+    this.#before = {
+      index: found.firstIndex - 1,
+      term: found.prevTerm,
+      endPos: found.firstEndPos,
+      chain: found.firstChain,
+    }
     this.#termRuns = found.termRuns
     this.#configurationIndexes = found.configurationIndexes
     this.#lastIndex = found.lastIndex
@@ -176,6 +175,26 @@ export class SegmentedLog {
     })
     this.#dataLane = new WriteLane((file, from, to) => this.#zeroFill.isClear(file, from, to))
     this.#indexLane = new WriteLane(() => true)
+    this.#removeTrimmed()
+  }
+
+  get firstIndex(): number {
+    return this.#before.index + 1
+  }
+
+  /** Term of the entry before `firstIndex`; 0 when there never was one. */
+  get prevTerm(): number {
+    return this.#before.term
+  }
+
+  /** What is known of the entry before the first one kept; index -1 when there never was one. */
+  get beforeFirst(): BeforeFirst {
+    return this.#before
+  }
+
+  /** Where the first file starts that holds entries. */
+  get startPos(): number {
+    return this.#data.starts[0] ?? 0
   }
 
   get lastIndex(): number {
@@ -400,11 +419,55 @@ export class SegmentedLog {
     this.#zeroFill.forget()
   }
 
+  /**
+   * Up to where whole files can go when everything below `before` is no longer wanted. Synchronous.
+   *
+   * @param before at most the last entry that will never be truncated, so that the file which holds it stays.
+   * @returns the entry before the new first one, which starts a file; null when no file can go.
+   */
+  trimPoint(before: number): BeforeFirst | null {
+    let found = -1
+    const bytes = Buffer.allocUnsafe(ENTRY_HEADER_BYTES)
+    for (const start of this.#data.starts.slice(1)) {
+      this.#data.readSync(start, bytes)
+      const header = decodeEntryHeader(bytes, 0)
+      if (header === null || header.pos !== start || header.index > Math.min(before, this.#lastIndex)) break
+      found = header.index
+    }
+    if (found <= this.firstIndex) return null
+    const { lastIndex: index, ...rest } = this.#endBefore(found)
+    return { index, ...rest }
+  }
+
+  /**
+   * Removes whole files below the entry after `point`, which came from `trimPoint` and is durable in the hard state: a crash in
+   * the middle leaves files that the next start removes. What is removed is applied and synced, so nothing is under way on it.
+   */
+  trimTo(point: BeforeFirst): void {
+    assert(point.index >= this.#before.index && point.index < this.#lastIndex, 'a trimmed log keeps its last entry')
+    const firstIndex = point.index + 1
+    this.#before = point
+    while ((this.#termRuns[1]?.firstIndex ?? Number.POSITIVE_INFINITY) <= firstIndex) this.#termRuns.shift()
+    const run = this.#termRuns[0]
+    if (run !== undefined && run.firstIndex < firstIndex) this.#termRuns[0] = { firstIndex, term: run.term }
+    const configurations = this.#configurationIndexes
+    while ((configurations[0] ?? Number.POSITIVE_INFINITY) < firstIndex) configurations.shift()
+    this.#removeTrimmed()
+  }
+
+  /** Files that hold nothing of the log as it starts now. */
+  #removeTrimmed(): void {
+    const { index } = this.#before
+    if (index < 0 || this.#lastIndex === index) return
+    for (const removed of this.#data.removeBefore(this.locate(index + 1))) this.#unsynced.delete(removed)
+    this.#index.removeBefore((index + 1) * INDEX_UNIT_BYTES)
+  }
+
   /** The end of the log if it ended before `index`. */
   #endBefore(index: number): { lastIndex: number; endPos: number; chain: number; term: number } {
     const lastIndex = index - 1
     if (index === this.firstIndex) {
-      return { lastIndex, endPos: this.#firstEndPos, chain: this.#firstChain, term: this.prevTerm }
+      return { lastIndex, endPos: this.#before.endPos, chain: this.#before.chain, term: this.#before.term }
     }
     const header = this.#readHeaderSync(lastIndex)
     return { lastIndex, endPos: header.pos + header.size, chain: header.chainCrc, term: header.term }
@@ -464,9 +527,20 @@ export class SegmentedLog {
       'the entries are there',
     )
     const { checksummedFrom } = this
-    const firstChain = firstIndex === this.firstIndex ? this.#firstChain : null
+    const firstChain = firstIndex === this.firstIndex ? this.#before.chain : null
     const source = { data: this.#data, index: this.#index, checksummedFrom, firstChain }
-    readEntries(source, { firstIndex, lastIndex, bytesMax }, callback)
+    readEntries(source, { firstIndex, lastIndex, bytesMax }, (error, batch) => {
+      // Its files may have gone while it was read.
+      if (error !== null && firstIndex < this.firstIndex) callback(this.trimmed(`entry ${firstIndex}`), null)
+      else callback(error, batch)
+    })
+  }
+
+  /** What is said of an entry or a byte below the start. */
+  trimmed(what: string): DLedgerError {
+    const { firstIndex } = this
+    const message = `${what} is gone; the first one kept is ${firstIndex}`
+    return new DLedgerError(message, { code: 'TRIMMED', firstIndex })
   }
 
   /** Reads raw bytes that lie in one file and whose append has been called back. `target` null: a new buffer. */
@@ -478,7 +552,14 @@ export class SegmentedLog {
   ): void {
     const bytes = target === null ? Buffer.allocUnsafe(size) : target.subarray(0, size)
     assert(bytes.length === size, 'the target takes what is asked for')
-    this.#data.read(pos, bytes, (error) => callback(error, error === null ? bytes : null))
+    if (pos < this.startPos) {
+      this.#defer(() => callback(this.trimmed(`byte ${pos}`), null))
+      return
+    }
+    this.#data.read(pos, bytes, (error) => {
+      if (error !== null && pos < this.startPos) callback(this.trimmed(`byte ${pos}`), null)
+      else callback(error, error === null ? bytes : null)
+    })
   }
 
   /** The chain value of an entry whose append has been called back. */

@@ -49,6 +49,13 @@ export class HotSizes {
     this.#end = this.#ends[this.lastIndex & this.#mask]!
   }
 
+  /** Drops the entries below `index`, which is in the log. */
+  dropBefore(index: number): void {
+    if (index <= this.firstIndex) return
+    this.#start = this.#endOf(index - 1)
+    this.firstIndex = index
+  }
+
   /** Drops the oldest entries while there are more than `bytesMax` bytes, none above `dropUpTo`. */
   shrink(bytesMax: number, dropUpTo: number): void {
     while (this.#end - this.#start > bytesMax && this.firstIndex <= dropUpTo && this.firstIndex <= this.lastIndex) {

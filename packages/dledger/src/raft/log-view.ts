@@ -18,12 +18,12 @@ interface PendingWrite {
 }
 
 export class LogView {
-  readonly firstIndex: number
+  firstIndex: number
   readonly hot: HotSizes
   lastIndex: number
   durableIndex: number
   readonly #faults: ReadonlySet<PlantedFault>
-  readonly #prevTerm: number
+  #prevTerm: number
   /** Where each run of one term starts, and its term; ascending both. */
   readonly #runFirst: number[] = []
   readonly #runTerm: number[] = []
@@ -99,6 +99,18 @@ export class LogView {
     for (const write of this.#pending) write.lastIndex = Math.min(write.lastIndex, from - 1)
   }
 
+  /** Forgets what is below `firstIndex`, which is in the log. */
+  trim(firstIndex: number): void {
+    assert(firstIndex > this.firstIndex && firstIndex <= this.lastIndex, 'a trimmed log keeps its last entry')
+    this.#prevTerm = this.termAt(firstIndex - 1)
+    const run = this.#runAt(firstIndex)
+    this.#runFirst.splice(0, run)
+    this.#runTerm.splice(0, run)
+    this.#runFirst[0] = firstIndex
+    this.firstIndex = firstIndex
+    this.hot.dropBefore(firstIndex)
+  }
+
   /** The log as it is now is being written under this number. */
   handedOut(seq: number): void {
     this.#pending.push({ seq, lastIndex: this.lastIndex })
@@ -122,6 +134,8 @@ export class LogView {
       assert(this.#runTerm[i - 1]! < this.#runTerm[i]!, 'term runs ascend by term')
     }
     const newest = this.#runFirst.length - 1
+    assert(newest < 0 || this.#runFirst[0] === this.firstIndex, 'the first term run starts with the log')
+    assert(this.hot.firstIndex >= this.firstIndex, 'hot entries are in the log')
     assert(newest < 0 || this.#runFirst[newest]! <= this.lastIndex, 'no term run is empty')
     assert(this.durableIndex <= this.lastIndex, 'what is durable is in the log')
     assert(this.hot.lastIndex === this.lastIndex, 'hot entries are the newest ones')

@@ -115,6 +115,12 @@ export class MemberState {
     if (index > this.appliedIndex) this.appliedIndex = index
   }
 
+  trimmed(firstIndex: number): void {
+    assert(firstIndex - 1 <= this.appliedIndex, 'what is trimmed was applied')
+    this.log.trim(firstIndex)
+    this.membership.trim(firstIndex)
+  }
+
   takeOutput(role: RoleState | null): Output | null {
     let hardState: HardTermAndVote | null = null
     if (this.#handedOut.term !== this.term || this.#handedOut.votedFor !== this.votedFor) {

@@ -84,6 +84,16 @@ export class Membership {
     this.#refresh()
   }
 
+  /** The newest configuration entry up to `index`; null while the bootstrap configuration counts there. */
+  newestUpTo(index: number): LogShape['configurations'][number] | null {
+    return this.#entries.findLast((entry) => entry.index <= index) ?? null
+  }
+
+  /** The log starts at `firstIndex` now: of what is below, only what is in force there counts. */
+  trim(firstIndex: number): void {
+    while ((this.#entries[1]?.index ?? Number.POSITIVE_INFINITY) < firstIndex) this.#entries.shift()
+  }
+
   /** @returns the configuration with every unbound voter bound under which it was heard; null when that changes nothing. */
   extendedByHeard(): Configuration | null {
     let bound = 0

@@ -51,7 +51,7 @@ export interface Output {
   readonly role: RoleState | null
 }
 
-export type ProposalKind = 'data' | 'noop' | 'configuration'
+export type ProposalKind = 'data' | 'noop' | 'configuration' | 'trim'
 export type Refusal = 'NOT_LEADER' | 'TRANSFERRING' | 'BUSY' | 'DISK_FULL' | 'NOT_READY'
 export interface LogShape {
   /** Index of the first entry kept; firstIndex - 1 === lastIndex for an empty log. */
@@ -61,7 +61,7 @@ export interface LogShape {
   readonly prevTerm: number
   /** Ascending: from `firstIndex` of a run on, entries have `term`. */
   readonly termRuns: readonly { readonly firstIndex: number; readonly term: number }[]
-  /** Configuration entries in the log, ascending. */
+  /** Configuration entries in the log, ascending; before them the one that was in force where a trimmed log starts. */
   readonly configurations: readonly { readonly index: number; readonly configuration: Configuration }[]
 }
 export interface RaftOptions {

@@ -4,12 +4,13 @@
  *   PROBE      it is not known where its log meets ours: one append under way, repeated when a heartbeat was answered.
  *   REPLICATE  the logs meet: appends go out ahead of their answers, within a window of bytes.
  *   COLD       the next entries are no longer hot: the driver reads them.
+ *   INSTALL    the next entries are no longer in the log: it gets heartbeats only until it has this log's files.
  *
  * Keeps: matchIndex never decreases, and matchIndex < nextIndex.
  */
 import type { MemberId } from './messages.ts'
 
-export type ProgressState = 'PROBE' | 'REPLICATE' | 'COLD'
+export type ProgressState = 'PROBE' | 'REPLICATE' | 'COLD' | 'INSTALL'
 
 export class Progress {
   readonly id: MemberId
@@ -64,6 +65,13 @@ export class Progress {
 
   replicate(): void {
     this.state = 'REPLICATE'
+    this.coldFirst = -1
+    this.matchWhenAnswered = -2
+  }
+
+  install(): void {
+    this.#forgetInflight()
+    this.state = 'INSTALL'
     this.coldFirst = -1
     this.matchWhenAnswered = -2
   }

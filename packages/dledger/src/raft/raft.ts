@@ -8,7 +8,7 @@
  *
  * Keeps:
  *   R1  term never decreases; at most one vote in a term, across crashes too.
- *   R2  firstIndex - 1 <= appliedIndex <= commitIndex <= lastIndex, durableIndex <= lastIndex; the first two never decrease.
+ *   R2  firstIndex - 1 <= appliedIndex <= commitIndex <= lastIndex, durableIndex <= lastIndex; the first three never decrease.
  *   R3  a leader commits by counting only entries of its own term, and counts itself only for what is durable here.
  *   R4  no message reveals a term or vote that is not durable.
  *   R5  an acknowledgement names only what is durable here and equal to the leader's log, now and not once.
@@ -20,6 +20,8 @@
  *   R11 bytes under way to a peer stay within the window; sizes are kept for the newest entries only.
  *   R18 a leader hands over unasked only to a voter that is heard, well and level, and not again and again.
  *   R19 a member whose storage is slow does not stand for election, and does not lead for long.
+ *   R20 a peer that needs what was trimmed is sent no entries until it says that it has this log's files.
+ *   R21 what is trimmed was applied.
  *   R12 while a leader is heard, no pre-vote and no vote is granted but at that leader's own wish.
  */
 import { assert } from '@dledger-ts/base'
@@ -49,6 +51,7 @@ import type { RaftStatus } from './status.ts'
 import { NOTHING_ACCEPTED, type StepResult } from './step-result.ts'
 
 const SIZES_UNKNOWN: readonly number[] = []
+const NOBODY: readonly MemberId[] = []
 
 export class Raft {
   readonly #state: MemberState
@@ -188,6 +191,29 @@ export class Raft {
     this.#leadership?.applied()
   }
 
+  /** The log's files start with this entry now: everything below was applied and is gone. */
+  trimmed(firstIndex: number): void {
+    this.#state.trimmed(firstIndex)
+  }
+
+  /** What every member of a leader's configuration is known to have durably; -1 for others than leaders. */
+  matchedByAll(): number {
+    if (this.#leadership === null) return -1
+    let index = this.#state.log.durableIndex
+    for (const peer of this.#leadership.peers) index = Math.min(index, peer.matchIndex)
+    return index
+  }
+
+  /** Followers that need entries from before the start of this leader's log. */
+  peersToInstall(): readonly MemberId[] {
+    return this.#leadership?.peersToInstall() ?? NOBODY
+  }
+
+  /** The follower's log is known to equal this leader's up to `index`, unless that is beyond its end: asks whether it does. */
+  installed(peer: MemberId, index: number): void {
+    this.#leadership?.installed(peer, index)
+  }
+
   /**
    * Entries that a `ColdRead` asked for are in the driver's hands; the append that carries them is in the next output.
    *
@@ -292,6 +318,11 @@ export class Raft {
     const { membership, commitIndex } = this.#state
     if (this.#leadership === null || !this.#leadership.ready || membership.index > commitIndex) return null
     return membership.extendedByHeard()
+  }
+
+  /** The newest configuration entry up to `index`; null while the bootstrap configuration counts there. */
+  configurationUpTo(index: number): { readonly index: number; readonly configuration: Configuration } | null {
+    return this.#state.membership.newestUpTo(index)
   }
 
   /** @returns -1 where the log does not know. */

@@ -2,11 +2,12 @@
  * Changes of the store's state as they stand in the log, and the records that carry them.
  *
  * A record of topic `rmq_sys_dledger` with sysFlag 0xC (rollback): Java's readers give such a record neither a queue nor an
- * index entry. Its body is msgpackr (without its own records extension) of a map: `{ v: 1, kind, … }`. The log's own no-op and
- * configuration entries are dressed the same way, with their payload.
+ * index entry. Its body is msgpackr (without its own records extension) of a map: `{ v: 1, kind, … }`. The log's own no-op,
+ * configuration and trim entries are dressed the same way, with their payload.
  *
  * Keeps: what is decoded has the shape that its kind says; a version this program does not know is refused, never skipped.
  */
+import type { ControlKind } from '@dledger-ts/dledger'
 import { type HostAddress, hostAddress, MessageSysFlag, type RecordFields } from '@dledger-ts/protocol'
 import { Packr } from 'msgpackr'
 import { StoreError } from '../errors.ts'
@@ -31,7 +32,7 @@ export type QueueLockRow = readonly [group: string, topic: string, queueId: numb
 
 /** What a control entry of the log carries. */
 export interface ControlBody {
-  readonly kind: 'noop' | 'configuration'
+  readonly kind: ControlKind
   readonly payload: Buffer
 }
 
@@ -105,7 +106,7 @@ export function decodeChange(body: Buffer, physicalOffset: number): Change {
 export function decodeControl(body: Buffer, physicalOffset: number): ControlBody {
   const map = decodeMap(body, physicalOffset)
   const { kind, payload } = map as { kind?: unknown; payload?: unknown }
-  if ((kind !== 'noop' && kind !== 'configuration') || !(payload instanceof Uint8Array)) {
+  if ((kind !== 'noop' && kind !== 'configuration' && kind !== 'trim') || !(payload instanceof Uint8Array)) {
     throw corrupt('a control entry has an unknown shape', physicalOffset)
   }
   return { kind, payload: Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength) }

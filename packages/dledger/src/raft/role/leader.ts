@@ -5,6 +5,7 @@
  *   - R3  it commits by counting only entries of its own term, and counts itself only for what is durable here.
  *   - R7  it only appends to its log; the first entry of its term is the no-op, and until that is applied it takes no data.
  *   - R19 a leader whose storage stays slow leads no longer than `slowTicksMax`.
+ *   - R20 a peer that needs entries from before the start of this log is sent none until it says that it has this log's files.
  *   - R11 bytes under way to a peer stay within `inflightBytesMax`, unless a single append is larger.
  */
 import { assert } from '@dledger-ts/base'
@@ -158,9 +159,10 @@ export class Leadership {
       peer.probeSent = true
       return
     }
-    assert(firstIndex + count - 1 <= this.#state.log.runLastIndex(firstIndex), 'a cold read is of one term')
     peer.replicate()
-    if (peer.nextIndex !== firstIndex) return
+    // Trimmed while it was read.
+    if (peer.nextIndex !== firstIndex || firstIndex < this.#state.log.firstIndex) return
+    assert(firstIndex + count - 1 <= this.#state.log.runLastIndex(firstIndex), 'a cold read is of one term')
     if (peer.inflightBytes > 0 && peer.inflightBytes + bytes > this.#state.options.inflightBytesMax) {
       // A single large entry: read again when the window has room for it.
       peer.misfitFirst = firstIndex
@@ -173,6 +175,16 @@ export class Leadership {
   connected(id: MemberId): void {
     const peer = this.#find(id)
     if (peer !== null) peer.probe(peer.nextIndex, false)
+  }
+
+  peersToInstall(): readonly MemberId[] {
+    return this.#peers.filter((peer) => peer.state === 'INSTALL').map((peer) => peer.id)
+  }
+
+  installed(id: MemberId, index: number): void {
+    const peer = this.#find(id)
+    if (peer?.state !== 'INSTALL') return
+    peer.probe(Math.max(Math.min(index, this.#state.log.lastIndex), peer.matchIndex) + 1, true)
   }
 
   /** @returns whether it tries to. */
@@ -254,6 +266,7 @@ export class Leadership {
     // The first append of a leadership carries its no-op.
     if (this.#noopIndex === -1) return
     for (const peer of this.#peers) {
+      if (peer.nextIndex < this.#state.log.firstIndex && peer.state !== 'INSTALL') peer.install()
       const sent = peer.state === 'PROBE' ? this.#probe(peer) : peer.state === 'REPLICATE' && this.#replicate(peer)
       if (!sent && Math.min(this.#state.commitIndex, peer.matchIndex) > peer.toldCommit) this.#heartbeat(peer)
     }
@@ -263,11 +276,11 @@ export class Leadership {
     const { log, options, membership } = this.#state
     assert(membership.peers === this.#peerIds, 'a leader replicates to the voters of its configuration')
     assert(
-      this.#noopIndex === -1 || log.termAt(this.#noopIndex) === this.term,
+      this.#noopIndex < log.firstIndex || log.termAt(this.#noopIndex) === this.term,
       'the no-op is of the term of its leader',
     )
     assert(
-      this.#noopIndex === -1 || log.runFirstIndex(this.#noopIndex) === this.#noopIndex,
+      this.#noopIndex < log.firstIndex || log.runFirstIndex(this.#noopIndex) === this.#noopIndex,
       'the first entry of a term is its no-op',
     )
     assert(
@@ -322,6 +335,7 @@ export class Leadership {
     if (peer.state === 'PROBE' && (message.prevIndex === peer.probePrev || peer.matchIndex >= peer.probePrev)) {
       if (peer.probeSent) peer.replicate()
     }
+    if (peer.state === 'INSTALL' && peer.nextIndex >= this.#state.log.firstIndex) peer.probe(peer.nextIndex, true)
     if (!isNews) return
     this.maybeCommit()
     this.#handOver()
@@ -330,11 +344,10 @@ export class Leadership {
   #refused(peer: Progress, message: AppendEntriesResponse): void {
     // Late answers to other appends than the one that is asked about now.
     if (message.prevIndex <= peer.matchIndex || message.prevIndex >= peer.nextIndex) return
+    if (peer.state === 'INSTALL') return
     if (peer.state === 'PROBE' && message.prevIndex !== peer.probePrev) return
     const next = Math.max(this.#nextAfterConflict(message), peer.matchIndex + 1)
     peer.probe(next, true)
-    // It needs entries from before the start of this log. Not asked again until it answers the next heartbeat.
-    if (next > message.prevIndex) peer.probeSent = true
   }
 
   /** Skips a whole run of one term at each refusal (Ongaro §3.5, raft paper §5.3). */
@@ -344,7 +357,7 @@ export class Leadership {
     const at = log.lastIndexOfTermAtMost(message.conflictTerm, seen)
     const meets = at >= message.conflictFirstIndex && log.termAt(at) === message.conflictTerm
     const next = meets ? at + 1 : Math.min(at + 1, message.conflictFirstIndex)
-    return Math.max(log.firstIndex, Math.min(next, message.prevIndex))
+    return Math.min(next, message.prevIndex)
   }
 
   #probe(peer: Progress): boolean {
