@@ -68,7 +68,17 @@ function hello(id: number): Hello {
 }
 
 function heartbeat(from: number, to: number, term: number): Message {
-  return { type: 'Heartbeat', from: `n${from}`, to: `n${to}`, storeId: `s${from}`, term, commitIndex: -1, round: 0 }
+  return {
+    type: 'Heartbeat',
+    from: `n${from}`,
+    to: `n${to}`,
+    storeId: `s${from}`,
+    term,
+    commitIndex: -1,
+    round: 0,
+    leaderCommit: -1,
+    freshRound: 0,
+  }
 }
 
 function numbers(told: readonly string[] | undefined): number[] {

@@ -38,7 +38,17 @@ export function makesSense(message: Message): boolean {
         isCount(message.conflictFirstIndex)
       )
     case 'Heartbeat':
-      return isIndex(message.commitIndex) && isCount(message.round)
+      return (
+        isIndex(message.commitIndex) &&
+        isCount(message.round) &&
+        isIndex(message.leaderCommit) &&
+        isCount(message.freshRound) &&
+        message.freshRound <= message.round
+      )
+    case 'ReadIndex':
+      return isCount(message.token)
+    case 'ReadIndexResponse':
+      return isCount(message.token) && isIndex(message.index)
     case 'HeartbeatResponse':
       return isCount(message.round) && isCount(message.health) && message.health <= STORAGE_HEALTH_MAX
     case 'PreVoteResponse':

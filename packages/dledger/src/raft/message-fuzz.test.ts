@@ -31,6 +31,8 @@ const anyMessage = fc.record({
     'Heartbeat',
     'HeartbeatResponse',
     'TimeoutNow',
+    'ReadIndex',
+    'ReadIndexResponse',
   ),
   from: fc.constantFrom('n0', 'n1', 'n2', 'n9'),
   to: fc.constant('n0'),
@@ -52,6 +54,10 @@ const anyMessage = fc.record({
   conflictFirstIndex: index,
   round: index,
   health: index,
+  leaderCommit: index,
+  freshRound: index,
+  token: index,
+  index,
 })
 
 test('no message from outside breaks a member', () => {

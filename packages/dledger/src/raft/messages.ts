@@ -67,12 +67,31 @@ export interface Heartbeat extends MessageBase {
   readonly type: 'Heartbeat'
   readonly commitIndex: number
   readonly round: number
+  /** The leader's commitIndex in full: never to be committed from here, only to tell how far behind this follower is. */
+  readonly leaderCommit: number
+  /**
+   * This follower's newest answer that had arrived before a round began which a majority has answered since: whoever has applied
+   * `leaderCommit` sees everything that was committed when it sent that answer. 0 while there is none.
+   */
+  readonly freshRound: number
 }
 export interface HeartbeatResponse extends MessageBase {
   readonly type: 'HeartbeatResponse'
   readonly round: number
   /** Of the answerer's storage: bits of `StorageHealth`. */
   readonly health: number
+}
+/** A follower asks up to which index reading is linearizable (Ongaro §6.4). */
+export interface ReadIndex extends MessageBase {
+  readonly type: 'ReadIndex'
+  /** The asker's own number for it, never used twice. */
+  readonly token: number
+}
+/** `index` holds whatever the terms are: a majority had confirmed the leader after it was asked. -1: refused. */
+export interface ReadIndexResponse extends MessageBase {
+  readonly type: 'ReadIndexResponse'
+  readonly token: number
+  readonly index: number
 }
 /** The leader hands over: the target starts a pre-vote at once, with `leaderAgrees`. */
 export interface TimeoutNow extends MessageBase {
@@ -88,4 +107,6 @@ export type Message =
   | AppendEntriesResponse
   | Heartbeat
   | HeartbeatResponse
+  | ReadIndex
+  | ReadIndexResponse
   | TimeoutNow

@@ -6,13 +6,14 @@
  */
 import { assert } from '@dledger-ts/base'
 import type { Message } from './messages.ts'
-import type { AppendRange, ColdRead, HardTermAndVote, Output, RoleState } from './output.ts'
+import type { AppendRange, ColdRead, HardTermAndVote, Output, ReadOutcome, RoleState } from './output.ts'
 
 export class Outbox {
   persistSeq = 0
   #send: Message[] = []
   #sendAfterHardState: Message[] = []
   #coldReads: ColdRead[] = []
+  #reads: ReadOutcome[] = []
   #truncateFrom: number | null = null
   #append: AppendRange | null = null
   #commitIndex: number
@@ -33,6 +34,11 @@ export class Outbox {
 
   coldRead(read: ColdRead): void {
     this.#coldReads.push(read)
+  }
+
+  /** @param index -1: refused. */
+  read(token: number, index: number): void {
+    this.#reads.push({ token, index })
   }
 
   truncate(from: number): void {
@@ -59,7 +65,8 @@ export class Outbox {
       commitIndex === this.#commitIndex &&
       this.#send.length === 0 &&
       this.#sendAfterHardState.length === 0 &&
-      this.#coldReads.length === 0
+      this.#coldReads.length === 0 &&
+      this.#reads.length === 0
     ) {
       return null
     }
@@ -74,6 +81,7 @@ export class Outbox {
       coldReads: this.#coldReads,
       commitIndex,
       role,
+      reads: this.#reads,
     }
     this.#commitIndex = commitIndex
     this.#truncateFrom = null
@@ -81,6 +89,7 @@ export class Outbox {
     this.#send = []
     this.#sendAfterHardState = []
     this.#coldReads = []
+    this.#reads = []
     return output
   }
 }

@@ -4,7 +4,7 @@
  *   1. `hardState`: start making it durable; tell `hardStatePersisted()` when it is.
  *   2. `truncateFrom`, then `append`: hand to the log; tell `persisted(persistSeq)` when all of it is durable.
  *   3. `send`: at once. `sendAfterHardState`: after the newest hard state handed out is durable, in order.
- *   4. `coldReads`, `commitIndex`, `role`.
+ *   4. `coldReads`, `commitIndex`, `role`, `reads`.
  */
 import type { Configuration } from './configuration.ts'
 import type { MemberId, Message } from './messages.ts'
@@ -36,6 +36,12 @@ export interface ColdRead {
   readonly lastIndex: number
   readonly bytesMax: number
 }
+/** What became of a `readIndex(token)`. */
+export interface ReadOutcome {
+  readonly token: number
+  /** A state with this applied is linearizable for the read; -1: refused, the leadership that was asked is over. */
+  readonly index: number
+}
 export interface Output {
   readonly hardState: HardTermAndVote | null
   /** Remove this entry and all after it, before `append`. Always above commitIndex. */
@@ -49,9 +55,12 @@ export interface Output {
   readonly commitIndex: number
   /** Set when role, term, leader or ready changed. */
   readonly role: RoleState | null
+  /** Each token once. */
+  readonly reads: readonly ReadOutcome[]
 }
 
 export type ProposalKind = 'data' | 'noop' | 'configuration' | 'trim'
+export type ReadRefusal = 'NOT_LEADER' | 'NOT_READY' | 'BUSY'
 export type Refusal = 'NOT_LEADER' | 'TRANSFERRING' | 'BUSY' | 'DISK_FULL' | 'NOT_READY'
 export interface LogShape {
   /** Index of the first entry kept; firstIndex - 1 === lastIndex for an empty log. */
@@ -83,6 +92,11 @@ export interface RaftOptions {
   readonly uncommittedBytesMax: number
   /** Bytes of newest entries whose sizes the core keeps (and whose bytes the driver keeps); older ones are read cold. */
   readonly hotBytesMax: number
+  /**
+   * Leaders may read under a lease: a voter keeps its promise not to vote for another whatever happens to its term, its
+   * connections and its process. Equal in the whole group. Default false.
+   */
+  readonly leaseReads?: boolean
   /** Restored from disk. */
   readonly hardState: HardTermAndVote
   readonly log: LogShape

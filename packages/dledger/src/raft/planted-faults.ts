@@ -32,6 +32,8 @@ export const PLANTED_FAULTS = [
   'noop-omitted',
   /** A completed write vouches for its last index, though that was truncated and written anew meanwhile. */
   'persist-matched-by-index-only',
+  /** A read is answered with the present commit index, whoever leads by now. */
+  'read-without-round',
   /** A wiped disk votes and acknowledges under its old name. */
   'identity-ignored',
   /** A leader whose storage hangs goes on leading. */

@@ -18,11 +18,14 @@
  *   R9  a follower's commitIndex stays within what it has compared with the leader's log.
  *   R10 the newest configuration entry in the log counts; whoever it binds to a store identity is heard under no other.
  *   R11 bytes under way to a peer stay within the window; sizes are kept for the newest entries only.
+ *   R12 while a leader is heard, no pre-vote and no vote is granted but at that leader's own wish.
+ *   R16 a read index is confirmed by a heartbeat round that began after the read came; each read is answered once.
+ *   R17 where leases are on, a voter keeps R12 for an election timeout after it last heard any leader, or started: whatever
+ *       happens to its term, its connections and its process.
  *   R18 a leader hands over unasked only to a voter that is heard, well and level, and not again and again.
  *   R19 a member whose storage is slow does not stand for election, and does not lead for long.
  *   R20 a peer that needs what was trimmed is sent no entries until it says that it has this log's files.
  *   R21 what is trimmed was applied.
- *   R12 while a leader is heard, no pre-vote and no vote is granted but at that leader's own wish.
  */
 import { assert } from '@dledger-ts/base'
 import type { Configuration } from './configuration.ts'
@@ -37,15 +40,18 @@ import type {
   Message,
   PreVote,
   PreVoteResponse,
+  ReadIndex,
+  ReadIndexResponse,
   RequestVote,
   RequestVoteResponse,
   TimeoutNow,
 } from './messages.ts'
-import type { Output, ProposalKind, RaftOptions, Refusal, Role, RoleState } from './output.ts'
+import type { Output, ProposalKind, RaftOptions, ReadRefusal, Refusal, Role, RoleState } from './output.ts'
 import { NO_FAULTS, type PlantedFault } from './planted-faults.ts'
 import { Campaign } from './role/candidate.ts'
 import { Following } from './role/follower.ts'
 import { isSlow } from './role/handover.ts'
+import { ForwardedReads } from './role/forwarded-reads.ts'
 import { Leadership } from './role/leader.ts'
 import type { RaftStatus } from './status.ts'
 import { NOTHING_ACCEPTED, type StepResult } from './step-result.ts'
@@ -64,6 +70,7 @@ export class Raft {
   #campaign: Campaign | null = null
   /** The leader of this term, once it was heard; kept through a pre-vote, for a term has one leader. */
   #following: Following | null = null
+  readonly #forwardedReads: ForwardedReads
   #electionElapsed = 0
   #electionTimeout = 0
   /** Ticks since the leader was heard: stickiness. */
@@ -79,6 +86,7 @@ export class Raft {
     assert(options.heartbeatTicks > 0, 'a heartbeat is at least a tick')
     assert(options.heartbeatTicks < options.electionTicks, 'heartbeats come faster than elections')
     this.#state = new MemberState(options, faults)
+    this.#forwardedReads = new ForwardedReads(this.#state)
     this.#reported = { role: this.#role, term: options.hardState.term, leader: null, ready: false }
     this.#restartElectionTimer()
     // Nobody else could lead: nothing to wait for.
@@ -146,6 +154,12 @@ export class Raft {
       case 'TimeoutNow':
         this.#timeoutNow(message)
         break
+      case 'ReadIndex':
+        this.#readIndex(message)
+        break
+      case 'ReadIndexResponse':
+        this.#readIndexResponse(message)
+        break
     }
     return NOTHING_ACCEPTED
   }
@@ -163,6 +177,24 @@ export class Raft {
     configuration?: Configuration,
   ): { firstIndex: number; term: number } | Refusal {
     return this.#leadership === null ? 'NOT_LEADER' : this.#leadership.propose(kind, sizes, configuration)
+  }
+
+  /**
+   * Asks up to which index reading is linearizable from now on; a follower asks its leader. The answer is among an output's
+   * `reads`, unless it gets lost on the way: then `forgetRead` ends the wait.
+   *
+   * @param token never used before by this member, in any life of its process.
+   * @returns null when it was taken, else why not.
+   */
+  readIndex(token: number): ReadRefusal | null {
+    if (this.#leadership !== null) return this.#leadership.readIndex(null, token)
+    if (this.#role !== 'FOLLOWER' || this.#leader === null) return 'NOT_LEADER'
+    return this.#forwardedReads.ask(this.#leader, token) ? null : 'BUSY'
+  }
+
+  /** Nobody waits for the answer any more. Only for reads that a follower has forwarded. */
+  forgetRead(token: number): void {
+    this.#forwardedReads.forget(token)
   }
 
   /** The follower's driver has read an appended configuration entry; call it before the next input. */
@@ -234,6 +266,8 @@ export class Raft {
   /** This member's own connection to `peer` was reset or refused. If that is the leader, it may be dead: asks at once. */
   peerLost(peer: MemberId): void {
     if (this.#role !== 'FOLLOWER' || this.#leader !== peer) return
+    // What it was promised, it may be reading by.
+    if (this.#state.options.leaseReads === true) return
     this.#leaderElapsed = this.#state.options.electionTicks
     if (!this.#mayStand) return
     this.#restartElectionTimer()
@@ -271,6 +305,7 @@ export class Raft {
   /** @returns what is to be done, once; null when there is nothing. */
   takeOutput(): Output | null {
     this.#leadership?.collect()
+    this.#forwardedReads.follow(this.#role === 'FOLLOWER' ? this.#leader : null)
     return this.#state.takeOutput(this.#roleIfChanged())
   }
 
@@ -306,6 +341,23 @@ export class Raft {
         health: peer.health,
       })),
     }
+  }
+
+  /** Leader: the newest heartbeat round that a majority has answered; 0 for none. */
+  get confirmedRound(): number {
+    return this.#leadership?.confirmedRound ?? 0
+  }
+
+  /**
+   * Whoever has applied `freshCommit` sees everything that was committed when this member sent this heartbeat round, as a leader,
+   * or its answer to it, as a follower. 0 while nothing is known. Both are of the present term.
+   */
+  get freshRound(): number {
+    return this.#leadership?.freshRound ?? this.#following?.freshRound ?? 0
+  }
+
+  get freshCommit(): number {
+    return this.#leadership === null ? (this.#following?.freshCommit ?? -1) : this.#state.commitIndex
   }
 
   /** The newest configuration in the log, or the bootstrap one. */
@@ -443,6 +495,27 @@ export class Raft {
     return false
   }
 
+  // Reads.
+
+  #readIndex(message: ReadIndex): void {
+    const state = this.#state
+    if (this.#leadership !== null && this.#leadership.readIndex(message.from, message.token) === null) return
+    state.send({
+      type: 'ReadIndexResponse',
+      from: state.self,
+      to: message.from,
+      storeId: state.storeId,
+      term: state.term,
+      token: message.token,
+      index: -1,
+    })
+  }
+
+  #readIndexResponse(message: ReadIndexResponse): void {
+    this.#forwardedReads.answered(message)
+    if (message.term > this.#state.term) this.#adoptTerm(message.term)
+  }
+
   // Elections.
 
   #preVote(message: PreVote): void {
@@ -494,10 +567,10 @@ export class Raft {
 
   #requestVote(message: RequestVote): void {
     const state = this.#state
-    if (message.term > state.term) {
+    if (message.term > state.term || state.options.leaseReads === true) {
       // Not even the term: a member that was cut off must not unseat a leader that is heard.
       if (this.#hearsLeader() && !message.leaderAgrees) return
-      if (!this.#adoptTerm(message.term)) return
+      if (message.term > state.term && !this.#adoptTerm(message.term)) return
     }
     const hasVote =
       state.votedFor === message.from ||
@@ -546,6 +619,8 @@ export class Raft {
 
   #hearsLeader(): boolean {
     if (this.#leadership !== null) return true
+    // Under leases the promise outlives the term in which it was given, and a restart: nobody knows whom it was given before.
+    if (this.#state.options.leaseReads === true) return this.#leaderElapsed < this.#state.options.electionTicks
     return this.#leader !== null && this.#leaderElapsed < this.#state.options.electionTicks
   }
 
@@ -585,12 +660,15 @@ export class Raft {
     this.#leader = this.#state.self
     this.#campaign = null
     this.#leadership = new Leadership(this.#state, { cameByTransfer })
+    // It has promised nothing to anybody but itself, and that ends with its leadership.
+    this.#leaderElapsed = this.#state.options.electionTicks
   }
 
   /** In the present term. */
   #becomeFollower(leader: MemberId | null): void {
     if (this.#role !== 'FOLLOWER') {
       this.#role = 'FOLLOWER'
+      this.#leadership?.end()
       this.#leadership = null
       this.#campaign = null
       this.#campaignIsHasty = false

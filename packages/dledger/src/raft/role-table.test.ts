@@ -34,7 +34,12 @@ type EventType =
   | 'AppendEntriesResponse of term 4'
   | 'AppendEntriesResponse of term 6'
   | 'HeartbeatResponse of term 6'
+  | 'ReadIndex of term 4'
+  | 'ReadIndex of term 6'
+  | 'ReadIndexResponse of term 5'
+  | 'ReadIndexResponse of term 6'
   | 'data is proposed'
+  | 'a read is asked for'
 type Expected = string
 
 const base = { from: 'n0', to: 'n1', storeId: 'store-n0' } as const
@@ -72,9 +77,33 @@ const events: Record<EventType, (raft: Raft) => unknown> = {
   'AppendEntries of term 4': step({ ...base, ...empty, type: 'AppendEntries', term: 4 }),
   'AppendEntries of term 5': step({ ...base, ...empty, type: 'AppendEntries', term: 5 }),
   'AppendEntries of term 6': step({ ...base, ...empty, type: 'AppendEntries', term: 6 }),
-  'Heartbeat of term 4': step({ ...base, type: 'Heartbeat', term: 4, commitIndex: -1, round: 7 }),
-  'Heartbeat of term 5': step({ ...base, type: 'Heartbeat', term: 5, commitIndex: -1, round: 7 }),
-  'Heartbeat of term 6': step({ ...base, type: 'Heartbeat', term: 6, commitIndex: -1, round: 7 }),
+  'Heartbeat of term 4': step({
+    ...base,
+    type: 'Heartbeat',
+    term: 4,
+    commitIndex: -1,
+    round: 7,
+    leaderCommit: -1,
+    freshRound: 0,
+  }),
+  'Heartbeat of term 5': step({
+    ...base,
+    type: 'Heartbeat',
+    term: 5,
+    commitIndex: -1,
+    round: 7,
+    leaderCommit: -1,
+    freshRound: 0,
+  }),
+  'Heartbeat of term 6': step({
+    ...base,
+    type: 'Heartbeat',
+    term: 6,
+    commitIndex: -1,
+    round: 7,
+    leaderCommit: -1,
+    freshRound: 0,
+  }),
   'TimeoutNow of term 5': step({ ...base, type: 'TimeoutNow', term: 5 }),
   'PreVoteResponse granted for term 6': step({ ...base, type: 'PreVoteResponse', term: 6, granted: true }),
   'PreVoteResponse refused in term 7': step({ ...base, type: 'PreVoteResponse', term: 7, granted: false }),
@@ -84,6 +113,11 @@ const events: Record<EventType, (raft: Raft) => unknown> = {
   'AppendEntriesResponse of term 4': step({ ...base, ...matches, type: 'AppendEntriesResponse', term: 4 }),
   'AppendEntriesResponse of term 6': step({ ...base, ...matches, type: 'AppendEntriesResponse', term: 6 }),
   'HeartbeatResponse of term 6': step({ ...base, type: 'HeartbeatResponse', term: 6, round: 1, health: 0 }),
+  'ReadIndex of term 4': step({ ...base, type: 'ReadIndex', term: 4, token: 3 }),
+  'ReadIndex of term 6': step({ ...base, type: 'ReadIndex', term: 6, token: 3 }),
+  'ReadIndexResponse of term 5': step({ ...base, type: 'ReadIndexResponse', term: 5, token: 3, index: 0 }),
+  'ReadIndexResponse of term 6': step({ ...base, type: 'ReadIndexResponse', term: 6, token: 3, index: -1 }),
+  'a read is asked for': (raft) => raft.readIndex(3),
   'data is proposed': (raft) => raft.propose('data', [ENTRY_BYTES]),
 }
 
@@ -113,6 +147,11 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'AppendEntriesResponse of term 4': 'FOLLOWER 5',
     'AppendEntriesResponse of term 6': 'FOLLOWER 6',
     'HeartbeatResponse of term 6': 'FOLLOWER 6',
+    'ReadIndex of term 4': 'FOLLOWER 5; n0 ReadIndexResponse term=5 token=3 refused',
+    'ReadIndex of term 6': 'FOLLOWER 5; n0 ReadIndexResponse term=5 token=3 refused',
+    'ReadIndexResponse of term 5': 'FOLLOWER 5',
+    'ReadIndexResponse of term 6': 'FOLLOWER 6',
+    'a read is asked for': 'FOLLOWER 5; n0 ReadIndex term=5 token=3',
     'data is proposed': 'FOLLOWER 5; NOT_LEADER',
   },
   PRE_CANDIDATE: {
@@ -140,6 +179,11 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'AppendEntriesResponse of term 4': 'PRE_CANDIDATE 5',
     'AppendEntriesResponse of term 6': 'FOLLOWER 6',
     'HeartbeatResponse of term 6': 'FOLLOWER 6',
+    'ReadIndex of term 4': 'PRE_CANDIDATE 5; n0 ReadIndexResponse term=5 token=3 refused',
+    'ReadIndex of term 6': 'PRE_CANDIDATE 5; n0 ReadIndexResponse term=5 token=3 refused',
+    'ReadIndexResponse of term 5': 'PRE_CANDIDATE 5',
+    'ReadIndexResponse of term 6': 'FOLLOWER 6',
+    'a read is asked for': 'PRE_CANDIDATE 5; NOT_LEADER',
     'data is proposed': 'PRE_CANDIDATE 5; NOT_LEADER',
   },
   CANDIDATE: {
@@ -166,6 +210,11 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'AppendEntriesResponse of term 4': 'CANDIDATE 5',
     'AppendEntriesResponse of term 6': 'FOLLOWER 6',
     'HeartbeatResponse of term 6': 'FOLLOWER 6',
+    'ReadIndex of term 4': 'CANDIDATE 5; n0 ReadIndexResponse term=5 token=3 refused',
+    'ReadIndex of term 6': 'CANDIDATE 5; n0 ReadIndexResponse term=5 token=3 refused',
+    'ReadIndexResponse of term 5': 'CANDIDATE 5',
+    'ReadIndexResponse of term 6': 'FOLLOWER 6',
+    'a read is asked for': 'CANDIDATE 5; NOT_LEADER',
     'data is proposed': 'CANDIDATE 5; NOT_LEADER',
   },
   LEADER: {
@@ -192,6 +241,11 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'AppendEntriesResponse of term 4': 'LEADER 5',
     'AppendEntriesResponse of term 6': 'FOLLOWER 6',
     'HeartbeatResponse of term 6': 'FOLLOWER 6',
+    'ReadIndex of term 4': 'LEADER 5; n0 ReadIndexResponse term=5 token=3 refused',
+    'ReadIndex of term 6': 'LEADER 5; n0 ReadIndexResponse term=5 token=3 refused',
+    'ReadIndexResponse of term 5': 'LEADER 5',
+    'ReadIndexResponse of term 6': 'FOLLOWER 6',
+    'a read is asked for': 'LEADER 5; NOT_READY',
     'data is proposed': 'LEADER 5; NOT_READY',
   },
 }
@@ -214,7 +268,7 @@ function memberIn(role: Role): Raft {
     appliedIndex: -1,
   })
   if (role === 'FOLLOWER') {
-    raft.step({ ...base, type: 'Heartbeat', term: 5, commitIndex: -1, round: 1 })
+    raft.step({ ...base, type: 'Heartbeat', term: 5, commitIndex: -1, round: 1, leaderCommit: -1, freshRound: 0 })
   } else {
     raft.campaign()
     if (role !== 'PRE_CANDIDATE') {

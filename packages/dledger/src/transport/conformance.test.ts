@@ -173,6 +173,8 @@ function heartbeat(from: Member, to: string, round: number): Heartbeat {
     term: 1,
     commitIndex: -1,
     round,
+    leaderCommit: -1,
+    freshRound: 0,
   }
 }
 

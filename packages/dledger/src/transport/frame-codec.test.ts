@@ -265,9 +265,20 @@ function sampleMessages(between: { from: string; to: string; storeId: string }):
       conflictTerm: -1,
       conflictFirstIndex: -1,
     },
-    { ...between, type: 'Heartbeat', term: 2 ** 31, commitIndex: 2 ** 31 + 1, round: 2 ** 48 },
     { ...between, type: 'HeartbeatResponse', term: 3, round: 0, health: 5 },
+    {
+      ...between,
+      type: 'Heartbeat',
+      term: 2 ** 31,
+      commitIndex: 2 ** 31 + 1,
+      round: 2 ** 48,
+      leaderCommit: 2 ** 33,
+      freshRound: 2 ** 47,
+    },
     { ...between, type: 'TimeoutNow', term: 4 },
+    { ...between, type: 'ReadIndex', term: 5, token: 2 ** 52 },
+    { ...between, type: 'ReadIndexResponse', term: 5, token: 2 ** 52, index: 2 ** 34 },
+    { ...between, type: 'ReadIndexResponse', term: 6, token: 0, index: -1 },
   ]
   return messages.map((message) => ({
     message,

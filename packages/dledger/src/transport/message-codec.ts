@@ -18,6 +18,8 @@ const APPEND_ENTRIES_RESPONSE = 6
 const HEARTBEAT = 7
 const HEARTBEAT_RESPONSE = 8
 const TIMEOUT_NOW = 9
+const READ_INDEX = 10
+const READ_INDEX_RESPONSE = 11
 
 /** Log bytes go on the data channel, where nothing urgent waits behind them. */
 export function isData(message: Message): boolean {
@@ -60,11 +62,15 @@ export function messageValues(m: Message): Scalar[] {
         m.conflictFirstIndex,
       ]
     case 'Heartbeat':
-      return [HEARTBEAT, m.term, m.commitIndex, m.round]
+      return [HEARTBEAT, m.term, m.commitIndex, m.round, m.leaderCommit, m.freshRound]
     case 'HeartbeatResponse':
       return [HEARTBEAT_RESPONSE, m.term, m.round, m.health]
     case 'TimeoutNow':
       return [TIMEOUT_NOW, m.term]
+    case 'ReadIndex':
+      return [READ_INDEX, m.term, m.token]
+    case 'ReadIndexResponse':
+      return [READ_INDEX_RESPONSE, m.term, m.token, m.index]
     default:
       return unreachable(m, 'every message type has a code')
   }
@@ -133,7 +139,7 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         conflictFirstIndex: index(values[7], 'conflictFirstIndex'),
       }
     case HEARTBEAT:
-      count(values, 4)
+      count(values, 6)
       return {
         type: 'Heartbeat',
         from,
@@ -142,6 +148,8 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         term,
         commitIndex: index(values[2], 'commitIndex'),
         round: natural(values[3], 'round'),
+        leaderCommit: index(values[4], 'leaderCommit'),
+        freshRound: natural(values[5], 'freshRound'),
       }
     case HEARTBEAT_RESPONSE:
       count(values, 4)
@@ -157,6 +165,20 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
     case TIMEOUT_NOW:
       count(values, 2)
       return { type: 'TimeoutNow', from, to, storeId, term }
+    case READ_INDEX:
+      count(values, 3)
+      return { type: 'ReadIndex', from, to, storeId, term, token: natural(values[2], 'token') }
+    case READ_INDEX_RESPONSE:
+      count(values, 4)
+      return {
+        type: 'ReadIndexResponse',
+        from,
+        to,
+        storeId,
+        term,
+        token: natural(values[2], 'token'),
+        index: index(values[3], 'index'),
+      }
     default:
       return fail(`no message has the code ${String(values[0])}`)
   }

@@ -189,7 +189,17 @@ async function connected(limits: Partial<TransportLimits> = {}, deaf = false) {
 
 function heartbeat(to: string, round: number): Heartbeat {
   const own = to === 'n1' ? HELLO : PEER_HELLO
-  return { type: 'Heartbeat', from: own.member, to, storeId: own.storeId, term: 1, commitIndex: -1, round }
+  return {
+    type: 'Heartbeat',
+    from: own.member,
+    to,
+    storeId: own.storeId,
+    term: 1,
+    commitIndex: -1,
+    round,
+    leaderCommit: -1,
+    freshRound: 0,
+  }
 }
 
 function append(bytes: number): AppendEntries {

@@ -22,6 +22,8 @@ export class Following {
   #prevIndex = -1
   /** A second heartbeat of one round only tells of a commit: answering it would double the messages of a lone proposal. */
   #answeredRound = -1
+  #freshRound = 0
+  #freshCommit = -1
 
   constructor(state: MemberState, leader: MemberId) {
     this.#state = state
@@ -31,6 +33,16 @@ export class Following {
 
   get verifiedIndex(): number {
     return this.#verifiedIndex
+  }
+
+  /** The newest of our answers for which `freshCommit` holds; 0 for none. */
+  get freshRound(): number {
+    return this.#freshRound
+  }
+
+  /** Whoever has applied this sees all that was committed when the answer to `freshRound` left. */
+  get freshCommit(): number {
+    return this.#freshCommit
   }
 
   /** Takes what is new, answers what is durable already; the rest is acknowledged by `acknowledgeDurable`. */
@@ -58,7 +70,11 @@ export class Following {
     const state = this.#state
     // The leader names only what it knows to be durable here; anything beyond our log would be another member's answer.
     if (message.commitIndex <= state.log.lastIndex) state.commitTo(message.commitIndex)
-    if (message.round === this.#answeredRound) return
+    if (message.freshRound > this.#freshRound) {
+      this.#freshRound = message.freshRound
+      this.#freshCommit = message.leaderCommit
+    }
+    if (message.round <= this.#answeredRound) return
     this.#answeredRound = message.round
     state.send({
       type: 'HeartbeatResponse',

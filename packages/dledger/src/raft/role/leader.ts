@@ -6,17 +6,19 @@
  *   - R7  it only appends to its log; the first entry of its term is the no-op, and until that is applied it takes no data.
  *   - R19 a leader whose storage stays slow leads no longer than `slowTicksMax`.
  *   - R20 a peer that needs entries from before the start of this log is sent none until it says that it has this log's files.
+ *   - R16 a read is answered after a heartbeat round that began after it came and that a majority answered.
  *   - R11 bytes under way to a peer stay within `inflightBytesMax`, unless a single append is larger.
  */
 import { assert } from '@dledger-ts/base'
 import type { Configuration } from '../configuration.ts'
 import type { MemberState } from '../member-state.ts'
 import type { AppendEntriesResponse, HeartbeatResponse, MemberId } from '../messages.ts'
-import type { ProposalKind, Refusal } from '../output.ts'
+import type { ProposalKind, ReadRefusal, Refusal } from '../output.ts'
 import { Progress } from '../progress.ts'
 import { StorageHealth } from '../storage-health.ts'
 import { Handover, isSlow } from './handover.ts'
 import { highestReachedBy, majorityOf } from '../quorum.ts'
+import { ReadRounds } from './read-rounds.ts'
 
 export class Leadership {
   readonly term: number
@@ -29,7 +31,15 @@ export class Leadership {
   /** The configuration's peers for which `#peers` was made. */
   #peerIds: readonly MemberId[] = []
   #matches = new Float64Array(0)
+  readonly #reads: ReadRounds
   #round = 0
+  /** The round that the last tick began; others were begun for reads. */
+  #tickRound = 0
+  /** A majority has answered it, or a later one. */
+  #confirmedRound = 0
+  /** Begun when this leader was ready and not confirmed yet; 0 for none. And the last such round that was. */
+  #testedRound = 0
+  #freshRound = 0
   #heartbeatElapsed = 0
   #transferTarget: Progress | null = null
   #transferElapsed = 0
@@ -45,6 +55,7 @@ export class Leadership {
       cameByTransfer,
       hasHysteresis: !state.faults.has('preferred-without-hysteresis'),
     })
+    this.#reads = new ReadRounds(state)
     this.term = state.term
     this.#commitIndexAtElection = state.commitIndex
     this.configurationChanged()
@@ -57,6 +68,16 @@ export class Leadership {
 
   get noopIndex(): number {
     return this.#noopIndex
+  }
+
+  /** The newest heartbeat round that a majority has answered; 0 for none. */
+  get confirmedRound(): number {
+    return this.#confirmedRound
+  }
+
+  /** As `confirmedRound`, of those begun when this leader was ready: what it had committed then is all that was. */
+  get freshRound(): number {
+    return this.#freshRound
   }
 
   get transferTarget(): MemberId | null {
@@ -79,9 +100,9 @@ export class Leadership {
     }
     if (++this.#heartbeatElapsed >= options.heartbeatTicks) {
       this.#heartbeatElapsed = 0
-      this.#round++
       this.#timeoutNowSent = false
-      for (const peer of this.#peers) this.#heartbeat(peer)
+      this.#beginRound()
+      this.#tickRound = this.#round
       this.#handOver()
       this.#handOverUnasked()
     }
@@ -120,6 +141,17 @@ export class Leadership {
     return { firstIndex, term: state.term }
   }
 
+  /** @param from who asked; null for this member. @returns null when it was taken. */
+  readIndex(from: MemberId | null, token: number): Exclude<ReadRefusal, 'NOT_LEADER'> | null {
+    if (!this.#ready) return 'NOT_READY'
+    return this.#reads.add(from, token) ? null : 'BUSY'
+  }
+
+  /** Who waits for an answer of this leadership is told that there will be none. */
+  end(): void {
+    this.#reads.refuseAll()
+  }
+
   /** @returns whether it became ready by this. */
   applied(): boolean {
     if (this.#ready || this.#noopIndex === -1 || this.#state.appliedIndex < this.#noopIndex) return false
@@ -139,6 +171,10 @@ export class Leadership {
     if (peer === null || message.round <= peer.answeredRound || message.round > this.#round) return
     peer.answeredRound = message.round
     peer.health = message.health
+    this.#countAnswers()
+    // Rounds begun for reads may follow each other closely: only one answer after each tick tells what gets lost.
+    if (peer.pacedRound === this.#tickRound) return
+    peer.pacedRound = this.#tickRound
     if (peer.state === 'PROBE') {
       peer.probeCarries = false
       peer.probeSent = false
@@ -259,12 +295,14 @@ export class Leadership {
     this.#peers = this.#peerIds.map((id) => this.#find(id) ?? new Progress(id, log.lastIndex + 1))
     this.#matches = new Float64Array(this.#peers.length + 1)
     if (this.#transferTarget !== null && !this.#peers.includes(this.#transferTarget)) this.#transferTarget = null
+    this.#countAnswers()
   }
 
   /** Sends each peer what it can take now: once for all that was proposed since. */
   collect(): void {
     // The first append of a leadership carries its no-op.
     if (this.#noopIndex === -1) return
+    if (this.#reads.isDue) this.#beginRoundForReads()
     for (const peer of this.#peers) {
       if (peer.nextIndex < this.#state.log.firstIndex && peer.state !== 'INSTALL') peer.install()
       const sent = peer.state === 'PROBE' ? this.#probe(peer) : peer.state === 'REPLICATE' && this.#replicate(peer)
@@ -301,6 +339,45 @@ export class Leadership {
         'bytes under way stay within the window',
       )
     }
+  }
+
+  #beginRound(): void {
+    this.#round++
+    if (this.#ready && this.#testedRound === 0) {
+      this.#testedRound = this.#round
+      for (const peer of this.#peers) peer.answeredBefore = peer.answeredRound
+    }
+    for (const peer of this.#peers) this.#heartbeat(peer)
+    this.#countAnswers()
+  }
+
+  #beginRoundForReads(): void {
+    const { membership, faults } = this.#state
+    const isAlone = membership.selfIsVoter && membership.voterCount === 1
+    if (isAlone || faults.has('read-without-round')) {
+      this.#reads.begun(this.#round)
+      this.#reads.confirmed(this.#round)
+      return
+    }
+    this.#reads.begun(this.#round + 1)
+    this.#beginRound()
+  }
+
+  /** The newest round that a majority of the voters has answered, this member included. */
+  #countAnswers(): void {
+    const { membership } = this.#state
+    let voters = 0
+    for (const peer of this.#peers) this.#matches[voters++] = peer.answeredRound
+    if (membership.selfIsVoter) this.#matches[voters++] = this.#round
+    const needed = majorityOf(membership.voterCount)
+    const confirmed = voters < needed ? 0 : highestReachedBy(this.#matches, voters, needed)
+    if (confirmed <= this.#confirmedRound) return
+    this.#confirmedRound = confirmed
+    this.#reads.confirmed(confirmed)
+    if (this.#testedRound === 0 || confirmed < this.#testedRound) return
+    this.#freshRound = this.#testedRound
+    this.#testedRound = 0
+    for (const peer of this.#peers) peer.freshRound = peer.answeredBefore
   }
 
   #isBusy(sizes: readonly number[]): boolean {
@@ -445,6 +522,8 @@ export class Leadership {
       term: state.term,
       commitIndex,
       round: this.#round,
+      leaderCommit: state.commitIndex,
+      freshRound: peer.freshRound,
     })
   }
 

@@ -56,6 +56,8 @@ export class TestMember {
   commitIndex = -1
   role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
   noopTerm = 0
+  /** What was committed anywhere when a read was asked for that has no answer yet. */
+  readonly reads = new Map<number, number>()
 
   constructor(id: MemberId) {
     this.id = id
@@ -82,6 +84,7 @@ export class Cluster {
   readonly #faults: ReadonlySet<PlantedFault>
   #draws = 0
   #values = 0
+  #tokens = 0
 
   constructor(options: ClusterOptions) {
     this.#options = options
@@ -115,6 +118,7 @@ export class Cluster {
     member.coldReads = []
     member.commitIndex = -1
     member.noopTerm = 0
+    member.reads.clear()
     member.role = { role: 'FOLLOWER', term: member.durableHardState.term, leader: null, ready: false }
     const termRuns: { firstIndex: number; term: number }[] = []
     const configurations: { index: number; configuration: Configuration }[] = []
@@ -208,6 +212,14 @@ export class Cluster {
     if (typeof placed === 'string') return false
     member.log.push({ term: placed.term, value: 'configuration', configuration })
     return true
+  }
+
+  /** @returns why it was refused, or null. */
+  read(member: TestMember): string | null {
+    const token = ++this.#tokens
+    const refusal = member.raft.readIndex(token)
+    if (refusal === null) member.reads.set(token, this.committed.length - 1)
+    return refusal
   }
 
   /** The oldest unfinished log write completes. */
@@ -374,12 +386,21 @@ export class Cluster {
     for (let index = member.commitIndex + 1; index <= output.commitIndex; index++) this.#commit(member, index)
     if (output.commitIndex > member.commitIndex) this.#options.trace?.(`   ${member.id} commits ${output.commitIndex}`)
     member.commitIndex = output.commitIndex
+    for (const { token, index } of output.reads) this.#readAnswered(member, token, index)
     if (output.role === null) return
     member.role = output.role
     const { role, term, leader, ready } = output.role
     this.#options.trace?.(
       `   ${member.id} is ${role} in term ${term}, leader ${leader ?? 'unknown'}${ready ? ', ready' : ''}`,
     )
+  }
+
+  #readAnswered(member: TestMember, token: number, index: number): void {
+    const committed = member.reads.get(token)
+    assert(committed !== undefined, 'a read is answered once')
+    member.reads.delete(token)
+    assert(index === -1 || index >= committed, 'a read sees all that was committed when it was asked for')
+    this.#options.trace?.(`   ${member.id} ${index < 0 ? 'is refused its read' : `reads up to ${index}`}`)
   }
 
   #write(member: TestMember, output: Output, letter: Letter | null): void {
@@ -480,6 +501,10 @@ export function describeMessage(message: Message): string {
       return `${head}${message.health === 0 ? '' : ` health=${message.health}`}`
     case 'TimeoutNow':
       return head
+    case 'ReadIndex':
+      return `${head} token=${message.token}`
+    case 'ReadIndexResponse':
+      return `${head} token=${message.token} ${message.index < 0 ? 'refused' : `index=${message.index}`}`
     default:
       return unreachable(message, 'each type of message is described')
   }

@@ -9,6 +9,7 @@
  *   elect 0              n0 stands, and messages flow until nothing moves; not shown
  *   campaign 0, lost 1 0 (n1 loses its connection to n0), tick 0 3, propose 0 2 (two entries), transfer 0 1, crash 0, start 0
  *   health 0 1           the storage of n0 is slow; 0: well again
+ *   read 1               n1 asks up to which index it may read
  *   bind 0               n0 proposes the identities that it has heard; wipe 0 replaces its disk
  *   round                what is in the network arrives, once
  *   settle               rounds until nothing moves; `settle quietly` does not show it, `settle quietly 4` ends after four rounds
@@ -86,6 +87,11 @@ class Scenario {
       case 'propose':
         if (!cluster.propose(this.#member(words[0]), numbers[1] as number)) this.#see('   refused')
         break
+      case 'read': {
+        const refusal = cluster.read(this.#member(words[0]))
+        if (refusal !== null) this.#see(`   refused: ${refusal}`)
+        break
+      }
       case 'bind':
         if (!cluster.bindIdentities(this.#member(words[0]))) this.#see('   nothing to bind')
         break

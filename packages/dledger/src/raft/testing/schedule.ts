@@ -32,6 +32,7 @@ const ACTIONS: readonly {
   { share: 1, run: (cluster, which) => withMember(cluster, which, (member) => member.raft.transferLeadership(null)) },
   { share: 1, run: (cluster, which, how) => withMember(cluster, which, (member) => connection(cluster, member, how)) },
   { share: 1, run: (cluster, which, how) => withMember(cluster, which, (member) => storage(member, how)) },
+  { share: 4, run: readEverywhere },
   { share: 2, run: calm },
   { share: 6, run: rush },
 ]
@@ -101,6 +102,11 @@ function connection(cluster: Cluster, member: TestMember, how: number): void {
   else member.raft.peerLost(peer.id)
 }
 
+/** Whoever leads, and whoever still believes to. */
+function readEverywhere(cluster: Cluster): void {
+  for (const member of cluster.members) if (member.isUp) cluster.read(member)
+}
+
 /** A few ticks without faults, for one side of a partition: so that schedules get anywhere. */
 function calm(cluster: Cluster, which: number, how: number): void {
   const cutOff = which % (cluster.members.length + 1)
@@ -112,6 +118,7 @@ function calm(cluster: Cluster, which: number, how: number): void {
   }
   const leader = cluster.leader
   if (leader !== null && how % 2 === 0) cluster.propose(leader, 1 + (how % 5))
+  if (how % 3 === 0) readEverywhere(cluster)
 }
 
 /** A few rounds in which some links are cut, some disks stand still and some clocks run. */
