@@ -22,6 +22,7 @@ import { offsetIn } from './driver/hot-tail.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './log/entry-batch.ts'
 import { LogNode, type NodeStatus } from './driver/node.ts'
 import { checkMember } from './driver/open-member.ts'
+import type { Ticker } from './driver/ticker.ts'
 import { processOwner } from './process-owner.ts'
 import type { ControlEnvelope, EntryPlace, Proposal, StateMachine } from './state-machine.ts'
 import { LoneTransport } from './transport/lone.ts'
@@ -49,6 +50,8 @@ export interface DLedgerOptions extends Partial<NodeSettings> {
   readonly clock?: Clock
   readonly random?: Random
   readonly disk?: Disk
+  /** What wakes the member at each heartbeat. Default: a timer of its own; members of a `DLedgerHost` share one. */
+  readonly ticker?: Ticker
   /** After a storage failure or a broken invariant the member takes no further part; close it. Default: only logged. */
   readonly onFatal?: (error: Error) => void
 }
@@ -136,6 +139,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       advertised: options.advertised ?? '',
       owner: processOwner(),
       newStoreId: randomUUID,
+      ...(options.ticker === undefined ? {} : { ticker: options.ticker }),
       observer: new Diagnostics({
         group: options.group ?? 'default',
         self,

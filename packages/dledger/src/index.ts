@@ -2,6 +2,8 @@ export { DEFAULT_SETTINGS, type FlushDiskType, type NodeSettings } from './confi
 export { DLedger, type DLedgerEvents, type DLedgerOptions, type IterateOptions, type LogEntry } from './dledger.ts'
 export type { Disk, DiskFile } from './disk/disk.ts'
 export { nodeDisk } from './disk/node-disk.ts'
+export { DLedgerHost, type GroupOptions, type HostOptions, type HostStatus } from './host/dledger-host.ts'
+export type { HostLimits } from './host/host-limits.ts'
 export { DLedgerError, type DLedgerErrorDetail } from './errors.ts'
 export type { NodeStatus, PeerStatus } from './driver/node.ts'
 export type { MemberId, Message } from './raft/messages.ts'

@@ -33,6 +33,7 @@ import type { PlantedDriverFault } from './planted-driver-faults.ts'
 import { Proposing } from './proposing.ts'
 import { Sending } from './sending.ts'
 import { encodeTrim, Trimming } from './trimming.ts'
+import { SharedTicker, type Ticker } from './ticker.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import type { MemberId, Message } from '../raft/messages.ts'
 import type { Output, RoleState } from '../raft/output.ts'
@@ -63,6 +64,8 @@ export interface LogNodeOptions {
   /** Who owns the directory: this process. */
   readonly owner: DirectoryOwner
   readonly newStoreId: () => string
+  /** Shared by members of one process that wake together; default: one of its own. */
+  readonly ticker?: Ticker
   /** For those who watch; none by default. */
   readonly observer?: NodeObserver
   /** Something was applied, or the role changed. */
@@ -611,12 +614,8 @@ export class LogNode {
   }
 
   #armTick(): void {
-    this.#cancelTick = this.#options.clock.after(this.#wakeMs, () => {
-      const lateMs = this.#options.clock.monotonicMs() - this.#lastTickMs - this.#wakeMs
-      // After a stall, messages that already arrived are heard before the time that passed: it is not the leader's silence.
-      if (lateMs * 2 > this.#settings.tickMs) this.#options.clock.defer(() => this.#tick())
-      else this.#tick()
-    })
+    const ticker = this.#options.ticker ?? new SharedTicker(this.#options.clock)
+    this.#cancelTick = ticker.every(this.#wakeMs, () => this.#tick())
   }
 
   #tick(): void {
@@ -631,7 +630,6 @@ export class LogNode {
       this.#bindIdentities()
     })
     this.#pass()
-    if (this.#isRunning) this.#armTick()
   }
 
   // ------------------------------------------------------------------------------------------------ one pass

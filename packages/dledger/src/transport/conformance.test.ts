@@ -1,9 +1,13 @@
-/** What every transport does: one suite, run by the one in memory and by the one over TCP. */
+/** What every transport does: one suite, run by the one in memory, the one over TCP and those of groups that share connections. */
 import { silentLogger, systemClock } from '@dledger-ts/base'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { AppendEntries, Heartbeat, Message } from '../raft/messages.ts'
 import { WIRE_VERSION } from './greeting.ts'
+import { type HostFrame, CONTROL_VALUES_MAX } from '../host/host-frames.ts'
+import { DEFAULT_HOST_LIMITS } from '../host/host-limits.ts'
+import { Multiplexer } from '../host/multiplexer.ts'
 import { MemoryNetwork, MemoryTransport } from './memory.ts'
+import { TcpLinks } from './tcp-links.ts'
 import { TcpTransport } from './tcp.ts'
 import type { Hello, Transport, TransportHandler } from './transport.ts'
 
@@ -113,6 +117,69 @@ class TcpRig implements Rig {
   }
 }
 
+/** Each member on a node of its own. The nodes outlive it, and other groups are busy on them. */
+class SharedRig implements Rig {
+  readonly #names: readonly string[]
+  readonly #nodes = new Map<string, { multiplexer: Multiplexer; links: TcpLinks<HostFrame> }>()
+
+  constructor(names: readonly string[]) {
+    this.#names = names
+  }
+
+  async start(hellos: readonly Hello[]): Promise<Member[]> {
+    for (const { member } of hellos) if (!this.#nodes.has(member)) await this.#startNode(member)
+    const peers = [...this.#nodes].map(([id, { links }]) => ({ id, host: '127.0.0.1', port: links.listeningPort }))
+    for (const { multiplexer, links } of this.#nodes.values()) {
+      multiplexer.setNodes(peers.map(({ id }) => id))
+      links.setPeers(peers)
+    }
+    return Promise.all(
+      hellos.map((hello) => {
+        const node = this.#nodes.get(hello.member) as { multiplexer: Multiplexer }
+        return started({ hello, transport: node.multiplexer.transport(hello.group), recorder: new Recorder() })
+      }),
+    )
+  }
+
+  async #startNode(self: string): Promise<void> {
+    const options = { self, clock: systemClock, logger: silentLogger, limits: DEFAULT_HOST_LIMITS }
+    const listen = { listenHost: '127.0.0.1', listenPort: 0, peers: [], valuesMax: CONTROL_VALUES_MAX }
+    const links = new TcpLinks<HostFrame>({ ...options, ...listen })
+    const multiplexer = new Multiplexer({ ...options, nodes: this.#names, links, runId: `a run of ${self}` })
+    await new Promise<void>((resolve, reject) => {
+      multiplexer.start((error) => (error === null ? resolve() : reject(error)))
+    })
+    this.#nodes.set(self, { multiplexer, links })
+    nodes.push(() => new Promise((resolve) => multiplexer.close(resolve)))
+    await this.#startOther(self, multiplexer)
+  }
+
+  /** Another group on the same nodes: every member answers a heartbeat with the next, for ever. */
+  async #startOther(self: string, multiplexer: Multiplexer): Promise<void> {
+    const own = hello(self, { group: 'other', storeId: `other store of ${self}` })
+    const transport = multiplexer.transport('other')
+    const say = (to: string, round: number): void => {
+      transport.send({ ...heartbeat({ hello: own }, to, round), term: 7 }, null)
+      const part = Buffer.alloc(1 + (round % 10_000), round)
+      transport.send({ ...append({ hello: own }, to, round, [part]), term: 7 }, [part])
+    }
+    const handler: TransportHandler = {
+      judge: () => null,
+      message: (message) => {
+        expect([message.term, message.storeId]).toEqual([7, `other store of ${message.from}`])
+        if (message.type === 'Heartbeat') say(message.from, message.round + 1)
+      },
+      peerConnected: (peer) => say(peer, 0),
+      peerLost: () => {},
+      peerRefused: () => {},
+    }
+    await new Promise<void>((resolve, reject) => {
+      transport.start(own, handler, (error) => (error === null ? resolve() : reject(error)))
+    })
+    nodes.unshift(() => new Promise((resolve) => transport.close(resolve)))
+  }
+}
+
 function started(member: Member): Promise<Member> {
   open.push(member)
   return new Promise((resolve, reject) => {
@@ -125,11 +192,15 @@ function closed(member: Member): Promise<void> {
 }
 
 let open: Member[] = []
+/** Closes what the members share. */
+let nodes: (() => Promise<void>)[] = []
 beforeEach(() => {
   open = []
+  nodes = []
 })
 afterEach(async () => {
   await Promise.all(open.map(closed))
+  for (const close of nodes) await close()
 })
 
 function hello(member: string, changes: Partial<Hello> = {}): Hello {
@@ -145,7 +216,7 @@ function hello(member: string, changes: Partial<Hello> = {}): Hello {
   }
 }
 
-function append(from: Member, to: string, prevIndex: number, payload: readonly Buffer[]): AppendEntries {
+function append(from: Pick<Member, 'hello'>, to: string, prevIndex: number, payload: readonly Buffer[]): AppendEntries {
   const bytes = payload.reduce((sum, part) => sum + part.length, 0)
   const count = bytes === 0 ? 0 : 1
   const { member, storeId } = from.hello
@@ -164,7 +235,7 @@ function append(from: Member, to: string, prevIndex: number, payload: readonly B
   }
 }
 
-function heartbeat(from: Member, to: string, round: number): Heartbeat {
+function heartbeat(from: Pick<Member, 'hello'>, to: string, round: number): Heartbeat {
   return {
     type: 'Heartbeat',
     from: from.hello.member,
@@ -188,7 +259,11 @@ async function connectedPair(rig: Rig, changes: Partial<Hello> = {}): Promise<[M
 describe.each([
   { name: 'in memory', make: (names: readonly string[]): Rig => new MemoryRig(names) },
   { name: 'over TCP', make: (names: readonly string[]): Rig => new TcpRig(names) },
-])('a transport $name', ({ make }) => {
+  {
+    name: 'of one group of several over shared connections',
+    make: (names: readonly string[]): Rig => new SharedRig(names),
+  },
+])('a transport $name', ({ name, make }) => {
   it('tells each side the hello of the other once they are connected', async () => {
     const [a, b] = await connectedPair(make(['n0', 'n1']))
     expect(a.recorder.connected).toEqual([{ peer: 'n1', hello: b.hello }])
@@ -300,23 +375,29 @@ describe.each([
     expect(b.recorder.messages).toEqual([])
   })
 
-  it.each([
+  const differences = [
     { what: 'group', changes: { group: 'h' }, own: '"g"', other: '"h"' },
     { what: 'file size', changes: { fileBytes: 2_048 }, own: '1024', other: '2048' },
     { what: 'wire version', changes: { wireVersion: 3 }, own: '2', other: '3' },
-  ])('refuses a peer whose $what differs, with a line on both sides that names both values', async (row) => {
-    const [a, b] = (await make(['n0', 'n1']).start([hello('n0'), hello('n1', row.changes)])) as [Member, Member]
-    await a.recorder.until(() => a.recorder.refused.length > 0)
-    await b.recorder.until(() => b.recorder.refused.length > 0)
-    for (const { recorder, hello: own } of [a, b]) {
-      expect(recorder.refused[0]?.peer).toBe(own.member === 'n0' ? 'n1' : 'n0')
-      const why = recorder.refused[0]?.why ?? ''
-      for (const part of [`the ${row.what} differs`, 'n0', 'n1', row.own, row.other]) expect(why).toContain(part)
-      expect(recorder.connected).toEqual([])
-    }
-    a.transport.send(heartbeat(a, 'n1', 1), null)
-    expect(a.transport.queuedBytes('n1')).toBe(0)
-  })
+  ]
+  // Groups of other names may share the connections of a node.
+  const refusedFor = name.startsWith('of one group') ? differences.slice(1) : differences
+  it.each(refusedFor)(
+    'refuses a peer whose $what differs, with a line on both sides that names both values',
+    async (row) => {
+      const [a, b] = (await make(['n0', 'n1']).start([hello('n0'), hello('n1', row.changes)])) as [Member, Member]
+      await a.recorder.until(() => a.recorder.refused.length > 0)
+      await b.recorder.until(() => b.recorder.refused.length > 0)
+      for (const { recorder, hello: own } of [a, b]) {
+        expect(recorder.refused[0]?.peer).toBe(own.member === 'n0' ? 'n1' : 'n0')
+        const why = recorder.refused[0]?.why ?? ''
+        for (const part of [`the ${row.what} differs`, 'n0', 'n1', row.own, row.other]) expect(why).toContain(part)
+        expect(recorder.connected).toEqual([])
+      }
+      a.transport.send(heartbeat(a, 'n1', 1), null)
+      expect(a.transport.queuedBytes('n1')).toBe(0)
+    },
+  )
 
   it('says nothing more once it is closed, and closing twice is no harm', async () => {
     const [a, b] = await connectedPair(make(['n0', 'n1']))

@@ -13,22 +13,26 @@ const packr = new Packr({ useRecords: false })
 const unpackr = new Unpackr({ useRecords: false })
 
 const FIX_ARRAY = 0x90
-const FIX_ARRAY_COUNT_MAX = 15
+/** Values in a control part that holds one message or one hello. */
+export const SHORT_VALUES_MAX = 15
+const ARRAY_16 = 0xdc
 
 export function encodeControl(values: readonly Scalar[]): Buffer {
   return packr.pack(values)
 }
 
-/** @throws FrameError when the bytes are not exactly one short, flat array. */
-export function decodeControl(bytes: Buffer): readonly unknown[] {
-  if (!isFlatArray(bytes)) throw new FrameError('a control part is one flat array', { code: 'CONTENT' })
+/** @throws FrameError when the bytes are not exactly one flat array of at most `valuesMax` values. */
+export function decodeControl(bytes: Buffer, valuesMax = SHORT_VALUES_MAX): readonly unknown[] {
+  if (!isFlatArray(bytes, valuesMax)) throw new FrameError('a control part is one flat array', { code: 'CONTENT' })
   return unpackr.unpack(bytes) as readonly unknown[]
 }
 
-function isFlatArray(bytes: Buffer): boolean {
-  const count = (bytes[0] ?? 0) - FIX_ARRAY
-  if (count < 0 || count > FIX_ARRAY_COUNT_MAX) return false
-  let at = 1
+function isFlatArray(bytes: Buffer, valuesMax: number): boolean {
+  const kind = bytes[0] ?? 0
+  const isLong = kind === ARRAY_16 && bytes.length >= 3
+  const count = isLong ? bytes.readUInt16BE(1) : kind - FIX_ARRAY
+  if (count < 0 || count > (isLong ? valuesMax : SHORT_VALUES_MAX)) return false
+  let at = isLong ? 3 : 1
   for (let i = 0; i < count; i++) {
     if (at >= bytes.length) return false
     at += scalarBytes(bytes, at)

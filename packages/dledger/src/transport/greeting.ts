@@ -90,12 +90,13 @@ export function whyMisdirected(own: Hello, introduction: Introduction): string |
   return `${introduction.hello.member} dialed "${introduction.to}" and reached ${own.member}: an address is wrong`
 }
 
-function helloValues(hello: Hello): Scalar[] {
+export function helloValues(hello: Hello): Scalar[] {
   const { wireVersion, group, member, storeId, fileBytes, advertised, incarnation } = hello
   return [wireVersion, group, member, storeId, fileBytes, advertised, incarnation]
 }
 
-function helloOf(values: readonly unknown[]): Hello {
+/** @throws FrameError when what follows the first value is no hello. */
+export function helloOf(values: readonly unknown[]): Hello {
   const [, wireVersion, group, member, storeId, fileBytes, advertised, incarnation] = values
   return {
     wireVersion: whole(wireVersion, 'wireVersion'),

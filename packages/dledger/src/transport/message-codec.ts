@@ -21,6 +21,11 @@ const TIMEOUT_NOW = 9
 const READ_INDEX = 10
 const READ_INDEX_RESPONSE = 11
 
+/** Bytes that must go with the message as its payload. */
+export function payloadBytesOf(message: Message): number {
+  return message.type === 'AppendEntries' ? message.bytes : 0
+}
+
 /** Log bytes go on the data channel, where nothing urgent waits behind them. */
 export function isData(message: Message): boolean {
   return message.type === 'AppendEntries'

@@ -28,6 +28,8 @@ export interface IncomingOptions<Item> {
   readonly own: Hello
   readonly clock: Clock
   readonly limits: TransportLimits
+  /** Values in a control part that follows the hello, at most. */
+  readonly valuesMax: number
   readonly owner: IncomingOwner<Item>
 }
 
@@ -38,6 +40,7 @@ export class Incoming<Item> {
   readonly #owner: IncomingOwner<Item>
   readonly #reader: FrameReader
   readonly #cancelTimer: () => void
+  readonly #valuesMax: number
   /** Set once the hello is accepted. */
   #between: Correspondents | null = null
   #channel: Channel = 'control'
@@ -51,6 +54,7 @@ export class Incoming<Item> {
     this.#socket = socket
     this.#own = options.own
     this.#owner = options.owner
+    this.#valuesMax = options.valuesMax
     this.#reader = new FrameReader(limits, this)
     this.#cancelTimer = clock.after(limits.helloTimeoutMs, () => this.close())
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
@@ -95,13 +99,13 @@ export class Incoming<Item> {
 
   /** Called by the reader: a control part is whole. */
   controlRead(control: Buffer, payloadBytes: number): void {
-    const values = decodeControl(control)
     if (this.#between !== null) {
+      const values = decodeControl(control, this.#valuesMax)
       this.#item = this.#owner.read(this, this.#between, values, payloadBytes)
       return
     }
     if (payloadBytes > 0) throw new FrameError('a hello carries no payload', { code: 'CONTENT' })
-    this.#introduce(introductionOf(values))
+    this.#introduce(introductionOf(decodeControl(control)))
   }
 
   /** Called by the reader: the frame is whole. */

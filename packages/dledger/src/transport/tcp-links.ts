@@ -13,6 +13,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { assert, type Clock, type Logger, type Random, systemRandom } from '@dledger-ts/base'
 import { DLedgerError } from '../errors.ts'
 import type { MemberId } from '../raft/messages.ts'
+import { SHORT_VALUES_MAX } from './control-part.ts'
 import type { FrameError } from './frame-codec.ts'
 import { type Introduction, whyMisdirected, whyUnfit } from './greeting.ts'
 import { DEFAULT_TRANSPORT_LIMITS, type TransportLimits } from './limits.ts'
@@ -33,6 +34,8 @@ export interface TcpLinksOptions {
   readonly logger: Logger
   readonly random?: Random
   readonly limits?: Partial<TransportLimits>
+  /** Values in one control part; a longer one closes its connection. Default 15. */
+  readonly valuesMax?: number
 }
 
 export interface LinkStats {
@@ -174,7 +177,8 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
       return
     }
     const own = this.#hello as Hello
-    const incoming = new Incoming<Item>({ socket, own, clock: this.#clock, limits: this.limits, owner: this })
+    const { clock, valuesMax = SHORT_VALUES_MAX } = this.#options
+    const incoming = new Incoming<Item>({ socket, own, clock, limits: this.limits, valuesMax, owner: this })
     this.#strangers.add(incoming)
     this.#incoming.add(incoming)
   }

@@ -9,13 +9,13 @@ import { encodeControl } from './control-part.ts'
 import { encodeFrame } from './frame-codec.ts'
 import type { Channel } from './greeting.ts'
 import type { LinkedPeer, LinksHandler } from './links.ts'
-import { type Correspondents, isAnswered, isData, messageOf, messageValues } from './message-codec.ts'
+import { type Correspondents, isAnswered, isData, messageOf, messageValues, payloadBytesOf } from './message-codec.ts'
 import { type LinkStats, TcpLinks, type TcpLinksOptions } from './tcp-links.ts'
 import type { TcpPeer } from './tcp-outgoing.ts'
 import type { Hello, Transport, TransportHandler } from './transport.ts'
 
 export type { TcpPeer } from './tcp-outgoing.ts'
-export type TcpTransportOptions = TcpLinksOptions
+export type TcpTransportOptions = Omit<TcpLinksOptions, 'valuesMax'>
 
 export interface TransportStats extends LinkStats {
   sent: number
@@ -62,10 +62,7 @@ export class TcpTransport implements Transport, LinksHandler<Message> {
   send(message: Message, payload: readonly Buffer[] | null): void {
     let payloadBytes = 0
     if (payload !== null) for (const part of payload) payloadBytes += part.length
-    assert(
-      payloadBytes === (message.type === 'AppendEntries' ? message.bytes : 0),
-      'AppendEntries names the bytes that go with it',
-    )
+    assert(payloadBytes === payloadBytesOf(message), 'a message names the bytes that go with it')
     const onData = isData(message)
     const peer = this.#links.peer(message.to)
     if (peer === undefined || !this.#mayQueue(peer, onData, payloadBytes)) {

@@ -1,0 +1,82 @@
+/** The transport of one group of many: a `Transport` as any other, whose connections belong to the node. */
+import { assert } from '@dledger-ts/base'
+import type { MemberId, Message } from '../raft/messages.ts'
+import type { Hello, Transport, TransportHandler } from '../transport/transport.ts'
+import type { Multiplexer } from './multiplexer.ts'
+import type { RemoteMember } from './remote-node.ts'
+
+export class GroupTransport implements Transport {
+  readonly name: string
+  /** By which other nodes know it; never that of another group of this process. */
+  readonly number: number
+  readonly #multiplexer: Multiplexer
+  readonly #members = new Map<MemberId, RemoteMember>()
+  #hello: Hello | null = null
+  #handler: TransportHandler | null = null
+  #closed = false
+  /** @internal Its start has been told. */
+  isLive = false
+
+  /** @internal Made by `Multiplexer.transport`. */
+  constructor(multiplexer: Multiplexer, name: string, number: number) {
+    this.#multiplexer = multiplexer
+    this.name = name
+    this.number = number
+  }
+
+  start(hello: Hello, handler: TransportHandler, callback: (error: Error | null) => void): void {
+    assert(this.#hello === null, 'a transport starts once')
+    assert(hello.member === this.#multiplexer.self, 'a member has the name of its node')
+    this.#hello = hello
+    this.#handler = handler
+    this.#multiplexer.join(this, callback)
+  }
+
+  send(message: Message, payload: readonly Buffer[] | null): void {
+    assert(message.storeId === this.#hello?.storeId, 'a message carries the store identity of the hello')
+    this.#multiplexer.send(this.#members.get(message.to), message, payload)
+  }
+
+  queuedBytes(peer: MemberId): number {
+    const member = this.#members.get(peer)
+    return member === undefined ? 0 : this.#multiplexer.queuedBytes(member)
+  }
+
+  close(callback: () => void): void {
+    if (!this.#closed) {
+      this.#closed = true
+      if (this.#hello !== null) this.#multiplexer.leave(this)
+      this.#members.clear()
+    }
+    this.#multiplexer.defer(callback)
+  }
+
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
+  /** @internal The rest is for the multiplexer. Of a started one. */
+  get hello(): Hello {
+    return this.#hello as Hello
+  }
+
+  /** @internal */
+  get handler(): TransportHandler {
+    return this.#handler as TransportHandler
+  }
+
+  /** @internal */
+  get members(): ReadonlyMap<MemberId, RemoteMember> {
+    return this.#members
+  }
+
+  /** @internal */
+  removeMember(id: MemberId): void {
+    this.#members.delete(id)
+  }
+
+  /** @internal */
+  addMember(member: RemoteMember): void {
+    this.#members.set(member.node.id, member)
+  }
+}
