@@ -67,5 +67,5 @@ test.each(rows)('$name', ({ found, refused }) => {
 test('log files without hard state', () => {
   nodeDisk.makeDirectorySync(join(directory, 'data'))
   nodeDisk.openSync(join(directory, 'data', '0'.repeat(20)), { create: true }).closeSync()
-  expect(() => checkMember(claim())).toThrow(/holds log files .* but no hard state/)
+  expect(() => checkMember(claim())).toThrow(/holds log files .* but no hard state and no currterm/)
 })

@@ -3,7 +3,8 @@
  *
  * Keeps:
  *   O1  A directory has one owner at a time.
- *   O2  A log without readable hard state does not start: it could vote twice.
+ *   O2  A log without readable hard state does not start: it could vote twice. That of Apache's DLedger is taken over once, with
+ *       term and vote; its hard state is made last, so a crash leaves either Apache's directory or ours.
  *   O3  Group, member, file size and format are those the directory was made with.
  *   O4  A member that may have lost acknowledged entries to a power cut (asynchronous flush, unclean stop, another boot) does
  *       not start as a voter.
@@ -13,10 +14,11 @@ import type { Logger } from '@dledger-ts/base'
 import { decodeConfiguration } from '../configuration-codec.ts'
 import { invalid } from '../config.ts'
 import { type DirectoryLock, lockDirectory } from '../directory-lock.ts'
-import { DLedgerError } from '../errors.ts'
 import type { Disk, DiskCallback } from '../disk/disk.ts'
+import { DLedgerError } from '../errors.ts'
 import { type HardState, HardStateFile } from '../hard-state/hard-state-file.ts'
 import { SegmentedLog } from '../log/segmented-log.ts'
+import { readApacheDirectory, refuseForgottenTerm, retireApacheTerm, type TermAndVote } from './apache-directory.ts'
 import type { LogNodeOptions } from './node.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import type { LogShape } from '../raft/output.ts'
@@ -53,8 +55,9 @@ export function openMember(options: LogNodeOptions): OpenedMember {
   }
   try {
     file = HardStateFile.openSync(disk, hardStatePath)
-    refuseUnfit(file, options)
-    file ??= HardStateFile.createSync(disk, hardStatePath, firstHardState(options))
+    if (file !== null) refuseUnfit(file.state, options)
+    file ??= HardStateFile.createSync(disk, hardStatePath, takenOver(options) ?? firstHardState(options))
+    retireApacheTerm(disk, directory)
     const known = file.state
     log = SegmentedLog.open({
       disk,
@@ -107,8 +110,11 @@ export function checkMember(claim: DirectoryClaim): void {
   let file: HardStateFile | null = null
   try {
     file = HardStateFile.openSync(disk, join(directory, 'hard-state'))
-    refuseUnfit(file, claim)
-    if (file === null) return
+    if (file === null) {
+      checkApacheDirectory(claim)
+      return
+    }
+    refuseUnfit(file.state, claim)
     const { settings } = claim
     const { durableHint, checksummedFrom, beforeFirst, configurationIndexes = null } = file.state
     SegmentedLog.check({
@@ -127,10 +133,9 @@ export function checkMember(claim: DirectoryClaim): void {
   }
 }
 
-function refuseUnfit(file: HardStateFile | null, claim: DirectoryClaim): void {
-  if (file === null) return refuseForeignFiles(claim)
-  compare(file.state, claim)
-  refuseRecovering(file.state, claim)
+function refuseUnfit(known: HardState, claim: DirectoryClaim): void {
+  compare(known, claim)
+  refuseRecovering(known, claim)
 }
 
 interface Opened {
@@ -211,13 +216,36 @@ function firstHardState(options: LogNodeOptions): HardState {
   }
 }
 
-function refuseForeignFiles({ disk, directory }: DirectoryClaim): void {
-  const data = disk.listSync(join(directory, 'data'))
-  if (data.length === 0) return
-  throw new DLedgerError(
-    `${directory}: holds log files (data/${data[0]}) but no hard state: term, vote and identity are unknown, so it may not vote`,
-    { code: 'CORRUPT', file: join(directory, 'hard-state'), at: 0 },
-  )
+/** What is known of a log that Apache's DLedger wrote: no entry has checksums. */
+const UNCHECKED = { durableHint: null, checksummedFrom: Number.MAX_SAFE_INTEGER, beforeFirst: null } as const
+
+/** @returns term and vote, null for a directory that holds nothing yet. Changes nothing. */
+function checkApacheDirectory(claim: DirectoryClaim): TermAndVote | null {
+  const vote = readApacheDirectory(claim)
+  if (vote === null) return null
+  const { disk, directory } = claim
+  const { fileBytes, indexFileBytes } = claim.settings
+  const found = SegmentedLog.check({ disk, directory, fileBytes, indexFileBytes, ...UNCHECKED })
+  if (found.lastChain !== 0) {
+    throw invalid(`${directory}: its entries were written by this program, but its hard state is not there`)
+  }
+  refuseForgottenTerm(directory, vote, found.lastTerm)
+  return vote
+}
+
+/** The hard state for a directory of Apache's DLedger, whose torn tail is cut and whose files are synced when this returns. */
+function takenOver(options: LogNodeOptions): HardState | null {
+  const vote = checkApacheDirectory(options)
+  if (vote === null) return null
+  const { disk, directory, settings, logger } = options
+  const { fileBytes, indexFileBytes } = settings
+  const log = SegmentedLog.open({ disk, directory, fileBytes, indexFileBytes, zeroFillBytes: 0, ...UNCHECKED, logger })
+  const { firstIndex, lastIndex: index, endPos } = log
+  const configurationIndexes = [...log.configurationIndexes()]
+  log.close()
+  logger.info({ ...vote, lastIndex: index }, "a directory of Apache's DLedger is taken over")
+  const durableHint = index < firstIndex ? null : { index, endPos, chain: 0 }
+  return { ...firstHardState(options), ...vote, checksummedFrom: index + 1, durableHint, configurationIndexes }
 }
 
 function compare(known: HardState, { directory, group, self, settings }: DirectoryClaim): void {

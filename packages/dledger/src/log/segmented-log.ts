@@ -133,10 +133,11 @@ export class SegmentedLog {
   }
 
   /** Refuses a log that `open` would refuse, and changes nothing. @throws DLedgerError CORRUPT or INVALID. */
-  static check(options: ExaminedOptions): void {
-    const { data, index } = examined(options)
+  static check(options: ExaminedOptions): Pick<RecoveredLog, 'lastIndex' | 'lastTerm' | 'lastChain'> {
+    const { data, index, found } = examined(options)
     data.close()
     index.close()
+    return found
   }
 
   private constructor(
