@@ -555,6 +555,18 @@ describe('errors', () => {
     await expect(putBatch(store, [])).rejects.toMatchObject({ code: 'INVALID' })
   })
 
+  test('a CommitLog of Apache without DLedger is refused, with a line that says how to move its messages', async () => {
+    const plain = path.join(temp.path, 'commitlog', '0'.repeat(20))
+    fs.mkdirSync(path.dirname(plain), { recursive: true })
+    fs.writeFileSync(plain, 'messages')
+    await expect(open()).rejects.toMatchObject({
+      code: 'INVALID',
+      message: expect.stringMatching(/written without DLedger .*drained it/) as string,
+    })
+    expect(fs.readdirSync(path.dirname(plain))).toEqual([path.basename(plain)])
+    expect(fs.readdirSync(temp.path)).toEqual(['commitlog'])
+  })
+
   test('a store that holds a change of a newer version does not open', async () => {
     const store = await open()
     await store.store(message('T', 'x'))

@@ -8,6 +8,7 @@
  *
  * Keeps: what is opened here is closed here; nothing listens on a network unless other members are named.
  */
+import { dirname } from 'node:path'
 import type { Clock } from '@dledger-ts/base'
 import { DLedger, DLedgerError } from '@dledger-ts/dledger'
 import { groupNameError, topicNameError } from '@dledger-ts/protocol'
@@ -34,6 +35,7 @@ import type { TableVersion } from './metadata/state.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
 import { type CheckedOptions, checkOptions, logOptions, type MessageStoreOptions, openMetadata } from './options.ts'
+import { refusePlainCommitLog } from './plain-commit-log.ts'
 import { StoreCore } from './store-core.ts'
 
 /** How long a transfer of the leadership may take before it counts as failed. */
@@ -76,6 +78,7 @@ export class MessageStore implements MessageStoreApi {
     const options = checkOptions(given)
     // Opening the metadata database writes to it: what would be refused is refused before.
     const forLog = logOptions(options)
+    refusePlainCommitLog(options.disk, dirname(forLog.directory))
     refuse(() => DLedger.check(forLog))
     const metadata = given.metadata ?? (await openMetadata(options))
     let core: StoreCore | null = null

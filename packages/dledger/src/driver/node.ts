@@ -34,6 +34,7 @@ import { Proposing } from './proposing.ts'
 import { Sending } from './sending.ts'
 import { encodeTrim, Trimming } from './trimming.ts'
 import { SharedTicker, type Ticker } from './ticker.ts'
+import { UncheckedEntries } from './unchecked-entries.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import type { MemberId, Message } from '../raft/messages.ts'
 import type { Output, RoleState } from '../raft/output.ts'
@@ -123,6 +124,7 @@ export class LogNode {
   #sending!: Sending
   #durability!: Durability
   #trimming!: Trimming
+  #unchecked!: UncheckedEntries
   readonly #hot: HotTail
   readonly #pending = new PendingProposals()
   #noopDue = false
@@ -455,6 +457,11 @@ export class LogNode {
       whileRunning: (work) => this.#whileRunning(work),
       onFailed: (error) => this.#fail(error),
     })
+    this.#unchecked = new UncheckedEntries({
+      member: this.#member,
+      logger: this.#options.logger,
+      onFailed: (error) => this.#fail(error),
+    })
   }
 
   /** What was waited for has come: it counts while the member runs, and gives a pass something to do. */
@@ -546,12 +553,15 @@ export class LogNode {
     let batch: EntryBatch
     try {
       if (payload === null) throw new Error('the entries are missing')
-      batch = checkBatch(payload, {
-        firstIndex: message.prevIndex + 1,
+      const firstIndex = message.prevIndex + 1
+      const expected = {
+        firstIndex,
         term: message.entriesTerm,
         count: message.count,
         fileBytes: this.#settings.fileBytes,
-      })
+      }
+      if (!this.#unchecked.mayTake(message, payload, expected)) return
+      batch = checkBatch(payload, { ...expected, checksummedFrom: this.#member.log.checksummedFrom })
     } catch (error) {
       // Damaged on the way or never well formed: as if it had been lost. The leader repeats it.
       this.#options.logger.warn({ err: error, from: message.from }, 'entries from a peer were refused')

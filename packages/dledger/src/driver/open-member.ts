@@ -239,7 +239,8 @@ function takenOver(options: LogNodeOptions): HardState | null {
   if (vote === null) return null
   const { disk, directory, settings, logger } = options
   const { fileBytes, indexFileBytes } = settings
-  const log = SegmentedLog.open({ disk, directory, fileBytes, indexFileBytes, zeroFillBytes: 0, ...UNCHECKED, logger })
+  const asApache = { ...UNCHECKED, keepsSizes: true }
+  const log = SegmentedLog.open({ disk, directory, fileBytes, indexFileBytes, zeroFillBytes: 0, ...asApache, logger })
   const { firstIndex, lastIndex: index, endPos } = log
   const configurationIndexes = [...log.configurationIndexes()]
   log.close()

@@ -13,6 +13,7 @@ import { fileStartOf } from './layout.ts'
 import { SegmentFile } from './segment-file.ts'
 
 const NAME = /^\d{20}$/
+const ZEROS = Buffer.alloc(1 << 20)
 
 export class SegmentDirectory {
   readonly path: string
@@ -21,10 +22,13 @@ export class SegmentDirectory {
   /** Start offsets of the files that exist, ascending. */
   readonly #starts: number[] = []
   readonly #open = new Map<number, SegmentFile>()
+  readonly #keepsSizes: boolean
   directoryDirty = false
 
-  constructor(disk: Disk, path: string, fileBytes: number) {
+  /** @param keepsSizes cuts zero the rest of a file without making it shorter in between: for files that another program reads. */
+  constructor(disk: Disk, path: string, fileBytes: number, { keepsSizes = false } = {}) {
     this.#disk = disk
+    this.#keepsSizes = keepsSizes
     this.path = path
     this.fileBytes = fileBytes
     for (const name of disk.listSync(path)) {
@@ -174,8 +178,21 @@ export class SegmentDirectory {
   cutFileAt(pos: number): void {
     const file = this.fileOf(pos)
     if (file === null) return
+    if (this.#keepsSizes) return this.#zeroFrom(file, pos - file.start)
     if (file.sizeSync() > pos - file.start) file.truncateSync(pos - file.start)
     file.truncateSync(this.fileBytes)
+  }
+
+  /** In place, so that no crash leaves a file of another size; reads the rest of the file. */
+  #zeroFrom(file: SegmentFile, from: number): void {
+    const part = Buffer.alloc(ZEROS.length)
+    for (let at = from; at < this.fileBytes; at += ZEROS.length) {
+      const count = Math.min(ZEROS.length, this.fileBytes - at)
+      const bytes = part.subarray(0, count)
+      file.readSync(bytes, at)
+      const zeros = ZEROS.subarray(0, count)
+      if (!bytes.equals(zeros)) file.writeSync(zeros, at)
+    }
   }
 
   /** Gives every file its full size: a crash may have come before that. */

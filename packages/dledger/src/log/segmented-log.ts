@@ -51,6 +51,8 @@ export interface SegmentedLogOptions {
   readonly beforeFirst: BeforeFirst | null
   /** Configuration entries up to the durable hint, kept together with it. Null or left out: the whole log is read to find them. */
   readonly configurationIndexes?: readonly number[] | null
+  /** Whatever a crash leaves is to be read by Apache's DLedger too: no file gets shorter, not even for a moment. */
+  readonly keepsSizes?: boolean
   /** Calls back later, outside the call; the process's own when left out. A simulation passes its clock's. */
   readonly defer?: (callback: () => void) => void
   readonly logger: Logger
@@ -88,7 +90,7 @@ class PendingAppend {
 export class SegmentedLog {
   readonly fileBytes: number
   readonly recovery: RecoveryReport
-  readonly checksummedFrom: number
+  #checksummedFrom: number
   readonly #data: SegmentDirectory
   readonly #index: SegmentDirectory
   /** The entry before the first one kept; index -1 when there never was one. */
@@ -149,7 +151,7 @@ export class SegmentedLog {
   ) {
     assert(index.fileBytes % INDEX_UNIT_BYTES === 0, 'an index file holds whole units')
     this.fileBytes = options.fileBytes
-    this.checksummedFrom = options.checksummedFrom
+    this.#checksummedFrom = options.checksummedFrom
     this.recovery = report
     this.#defer = options.defer ?? ((callback) => systemClock.defer(callback))
     this.#data = data
@@ -200,6 +202,16 @@ export class SegmentedLog {
 
   get lastIndex(): number {
     return this.#lastIndex
+  }
+
+  /** Entries below this index may come without checksums, as Apache's DLedger writes them. */
+  get checksummedFrom(): number {
+    return this.#checksummedFrom
+  }
+
+  /** Entries without checksums will be taken below `index`; the hard state says so already. */
+  raiseChecksummedFrom(index: number): void {
+    this.#checksummedFrom = Math.max(this.#checksummedFrom, index)
   }
 
   /** `prevTerm` for an empty log. */
@@ -602,10 +614,11 @@ function examined(options: ExaminedOptions): {
   found: ReturnType<typeof examineLog>
 } {
   const { disk, directory, durableHint, checksummedFrom, beforeFirst } = options
-  const data = new SegmentDirectory(disk, `${directory}/data`, options.fileBytes)
+  const kind = { keepsSizes: options.keepsSizes ?? false }
+  const data = new SegmentDirectory(disk, `${directory}/data`, options.fileBytes, kind)
   let index: SegmentDirectory | null = null
   try {
-    index = new SegmentDirectory(disk, `${directory}/index`, options.indexFileBytes ?? INDEX_FILE_BYTES_DEFAULT)
+    index = new SegmentDirectory(disk, `${directory}/index`, options.indexFileBytes ?? INDEX_FILE_BYTES_DEFAULT, kind)
     const configurationIndexes = options.configurationIndexes ?? null
     const found = examineLog({ data, index, durableHint, checksummedFrom, beforeFirst, configurationIndexes })
     return { data, index, found }
