@@ -49,31 +49,20 @@ function java(version: string): Client {
     join(SOURCES, 'java', `client-${version}`, 'src', 'interop'),
   ]
   const pom = join(SOURCES, 'java', `client-${version}`, 'pom.xml')
-  const output = join(OUTPUT, `java-${version}`)
-  const jars = join(output, 'lib')
-  const classes = join(output, 'classes')
+  let classPath = ''
   return {
     name: `java-${version}`,
-    needs: [
-      { command: 'java', args: ['-version'] },
-      { command: 'javac', args: ['-version'] },
-      { command: 'mvn', args: ['-version'] },
-    ],
+    needs: JAVA_COMMANDS,
     modes: ['sync', 'async', 'oneway', 'batch'],
     flows: ['sync', 'async'],
     scenarios: true,
     async build() {
-      mkdirSync(classes, { recursive: true })
-      if (isNewer(pom, jars)) {
-        await build('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${jars}`], output)
-      }
-      const files = sources.flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
-      await build('javac', ['-nowarn', '-Xlint:-options', '-d', classes, '-cp', join(jars, '*'), ...files], output)
+      classPath = await buildJava(`java-${version}`, pom, sources)
     },
     launch(namesrv, topic, group, home) {
       const memory = ['-Xms64m', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
       // The client keeps logs and broadcast offsets under the home of its user.
-      const place = [`-Duser.home=${home}`, '-cp', `${classes}:${join(jars, '*')}`]
+      const place = [`-Duser.home=${home}`, '-cp', classPath]
       return {
         command: 'java',
         args: [...memory, ...place, 'interop.Main', namesrv, topic, group],
@@ -83,6 +72,57 @@ function java(version: string): Client {
     },
   }
 }
+
+const JAVA_COMMANDS = [
+  { command: 'java', args: ['-version'] },
+  { command: 'javac', args: ['-version'] },
+  { command: 'mvn', args: ['-version'] },
+]
+
+/** Copies the jars that a pom names and compiles sources against them. @returns the class path. */
+async function buildJava(name: string, pom: string, sources: readonly string[]): Promise<string> {
+  const output = join(OUTPUT, name)
+  const jars = join(output, 'lib')
+  const classes = join(output, 'classes')
+  mkdirSync(classes, { recursive: true })
+  if (isNewer(pom, jars)) {
+    await build('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${jars}`], output)
+  }
+  const files = sources.flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
+  await build('javac', ['-nowarn', '-Xlint:-options', '-d', classes, '-cp', join(jars, '*'), ...files], output)
+  return `${classes}:${join(jars, '*')}`
+}
+
+/** Apache's DLedger as a reader of log files. */
+export interface FileReader {
+  readonly name: string
+  readonly needs: Client['needs']
+  build(): Promise<void>
+  /** @returns the lines that its program printed of `<base>/dledger-<id>`. */
+  read(base: string, id: string, fileBytes: number, indexFileBytes: number): Promise<string[]>
+}
+
+function dledger(version: string): FileReader {
+  const name = `dledger-${version}`
+  const folder = join(SOURCES, 'java', name)
+  let classPath = ''
+  return {
+    name,
+    needs: JAVA_COMMANDS,
+    async build() {
+      classPath = await buildJava(name, join(folder, 'pom.xml'), [join(folder, 'src', 'interop')])
+    },
+    async read(base, id, fileBytes, indexFileBytes) {
+      const home = `-Duser.home=${base}`
+      const args = [home, '-cp', classPath, 'interop.ReadStore', base, id, `${fileBytes}`, `${indexFileBytes}`]
+      const done = await run('java', args, { cwd: base, env: CLEAN_ENV, timeoutMs: BUILD_TIMEOUT_MS })
+      if (done.status !== 0) throw new Error(`the reader failed\n${done.stdout}${done.stderr}`)
+      return done.stdout.split('\n').filter((line) => /^(range|entry) /.test(line))
+    },
+  }
+}
+
+export const DLEDGER_READER: FileReader = dledger('0.3.2')
 
 const go: Client = {
   name: 'go-2.1.2',
@@ -128,7 +168,7 @@ const aliOns: Client = {
 export const CLIENTS: readonly Client[] = [java('5.5.0'), java('4.9.8'), go, aliOns]
 
 /** The first command that this client needs and that is not there. */
-export async function missingCommand(client: Client): Promise<string | undefined> {
+export async function missingCommand(client: Pick<Client, 'needs'>): Promise<string | undefined> {
   for (const { command, args } of client.needs) {
     try {
       const done = await run(command, args, { env: CLEAN_ENV, timeoutMs: BUILD_TIMEOUT_MS })

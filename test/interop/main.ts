@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CLIENTS, missingCommand, type Client } from './clients.ts'
+import { CLIENTS, DLEDGER_READER, missingCommand, type Client } from './clients.ts'
+import { runDLedgerFiles } from './dledger-files.ts'
 import { runGroupSuite } from './group-suite.ts'
 import { parseOptions, type Options } from './options.ts'
 import { Report } from './report.ts'
@@ -20,6 +21,9 @@ export async function main(args: readonly string[]): Promise<number> {
     return 1
   }
   const report = new Report()
+  if (options.only.length === 0 || options.only.includes(DLEDGER_READER.name)) {
+    await runDLedgerFiles(DLEDGER_READER, report)
+  }
   const clients = await built(options, report)
   if (clients.length > 0) await runSuites(options, clients, report)
   return report.end()

@@ -87,8 +87,11 @@ export class BatchBuilder {
   }
 }
 
-/** Control entries as their bare payload. */
+/** Apache's DLedger reads no entry without a body. */
+const NO_PAYLOAD = Buffer.alloc(1)
+
+/** Control entries as their bare payload, or one zero byte. */
 export const bareEnvelope: ControlEnvelope = {
-  wrap: (_, payload) => payload,
+  wrap: (_, payload) => (payload.length === 0 ? NO_PAYLOAD : payload),
   unwrap: (body) => body,
 }
