@@ -8,7 +8,7 @@ import { DLedger, type DLedgerOptions } from '../dledger.ts'
 import type { Disk, DiskFile } from '../disk/disk.ts'
 import { MemoryDisk } from '../disk/memory-disk.ts'
 import { nodeDisk } from '../disk/node-disk.ts'
-import { HardStateFile } from '../hard-state/hard-state-file.ts'
+import { type HardState, HardStateFile } from '../hard-state/hard-state-file.ts'
 import { append, batchAfter, openLog, TempDirectory } from '../log/log-fixture.ts'
 import { MemoryNetwork, MemoryTransport } from '../transport/memory.ts'
 import { parseTermFile } from './apache-directory.ts'
@@ -57,7 +57,7 @@ async function until(what: string, condition: () => boolean): Promise<void> {
   }
 }
 
-function hardStateOf(directory: string, disk: Disk): NonNullable<ReturnType<typeof HardStateFile.openSync>>['state'] {
+function hardStateOf(directory: string, disk: Disk): HardState {
   const file = HardStateFile.openSync(disk, `${directory}/hard-state`)
   if (file === null) throw new Error('no hard state')
   file.closeSync()
