@@ -103,7 +103,7 @@ test('term and vote are taken over once, old entries count as unchecked, new one
   expect(bodies).toEqual(['new'])
 })
 
-const refusals: { name: string; change(directory: string): void; why: RegExp }[] = [
+const refusals: { name: string; change: (directory: string) => void; why: RegExp }[] = [
   {
     name: 'without currterm: the line says what to do',
     change: (directory) => fs.rmSync(path.join(directory, 'currterm')),
