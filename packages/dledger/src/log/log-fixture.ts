@@ -62,6 +62,7 @@ export function openLog(directory: string, options: Partial<SegmentedLogOptions>
     durableHint: null,
     checksummedFrom: 0,
     beforeFirst: null,
+    servesDamaged: true,
     logger: silentLogger,
     ...options,
   })

@@ -18,6 +18,10 @@ export interface EntrySource {
   readonly checksummedFrom: number
   /** The chain value before the first wanted entry when that is the log's first, else null. */
   readonly firstChain: number | null
+  /** The entry before the first wanted one is lost: nothing says what its chain value is. */
+  readonly followsLost: boolean
+  /** Simulation only. */
+  readonly bodiesUnchecked: boolean
 }
 export interface WantedEntries {
   readonly firstIndex: number
@@ -28,7 +32,8 @@ type BatchCallback = (error: Error | null, batch: EntryBatch | null) => void
 
 export function readEntries(source: EntrySource, wanted: WantedEntries, callback: BatchCallback): void {
   // The unit before tells where to find the chain value that the first header is checked with.
-  const from = source.firstChain === null ? wanted.firstIndex - 1 : wanted.firstIndex
+  const readsPrevious = source.firstChain === null && !source.followsLost
+  const from = readsPrevious ? wanted.firstIndex - 1 : wanted.firstIndex
   const mostCount = Math.floor(wanted.bytesMax / ENTRY_HEADER_BYTES) + 1
   const count = Math.min(wanted.lastIndex - wanted.firstIndex + 1, mostCount, READ_COUNT_MAX) + wanted.firstIndex - from
   const bytes = Buffer.allocUnsafe(count * INDEX_UNIT_BYTES)
@@ -43,7 +48,7 @@ export function readEntries(source: EntrySource, wanted: WantedEntries, callback
       }
       units.push(unit)
     }
-    const prev = source.firstChain === null ? (units.shift() ?? null) : null
+    const prev = readsPrevious ? (units.shift() ?? null) : null
     new EntriesRead(source, chosen(units, wanted.bytesMax), callback).start(prev)
   })
 }
@@ -139,9 +144,14 @@ class EntriesRead {
         fileBytes: data.fileBytes,
         checksummedFrom,
         prevChain: this.#prevChain,
+        bodiesUnchecked: this.#source.bodiesUnchecked,
       })
-      if (batch.positions.some((pos, i) => pos !== this.#units[i]?.pos))
-        failure = corruptAt(data, first.pos, 'its position')
+      for (let i = 0, at = 0; i < batch.count && failure === null; i++) {
+        const unit = this.#units[i] as IndexUnit
+        if (batch.positions[i] !== unit.pos) failure = corruptAt(data, unit.pos, 'its position')
+        else if (this.#bytes.readInt32BE(at) !== unit.magic) failure = corruptAt(data, unit.pos, 'its magic')
+        at += unit.size
+      }
     } catch (error) {
       if (!(error instanceof DLedgerError && error.detail.code === 'CORRUPT')) throw error
       failure = corruptAt(data, this.#posOf(error.detail.at), error.message)

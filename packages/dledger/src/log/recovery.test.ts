@@ -1,13 +1,14 @@
 /**
- * Opening after anything that can have happened to the tail: the result is a prefix of what was written, or a refusal.
+ * Opening after anything that can have happened to a small log: the same log, the same but for a torn tail, or one with marked
+ * ranges, everything else served, that is the same again, byte for byte, once a peer's entries are filled in.
  */
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { type DiskImage, MemoryDisk } from '../disk/memory-disk.ts'
 import { DLedgerError } from '../errors.ts'
-import { EntryChannel } from './entry-batch.ts'
+import { type EntryBatch, EntryChannel } from './entry-batch.ts'
 import { append, batchAfter, hintOf, openLog, read, stateOf } from './log-fixture.ts'
-import type { SegmentedLog, SegmentedLogOptions } from './segmented-log.ts'
+import type { ForeignEntries, LostRange, SegmentedLog, SegmentedLogOptions } from './segmented-log.ts'
 
 const DIRECTORY = '/log'
 const BODIES = [10, 200, 0, 333, 90, 500, 120, 1, 700, 64, 30, 5]
@@ -38,7 +39,7 @@ beforeAll(async () => {
   written = { image: disk.image(), states, hints, images }
 })
 
-/** Opens a damaged image. @returns the number of entries found, or the error; checks that either is legitimate. */
+/** Opens a damaged image of which nothing is lost. @returns the number of entries, or the error; checks that either is legitimate. */
 function openDamaged(
   damaged: DiskImage,
   options: Partial<SegmentedLogOptions> = {},
@@ -46,20 +47,103 @@ function openDamaged(
 ): number | DLedgerError {
   const disk = new MemoryDisk()
   disk.restore(damaged)
-  let log: SegmentedLog
-  try {
-    log = openLog(DIRECTORY, { disk, ...options })
-  } catch (error) {
-    expect(error).toBeInstanceOf(DLedgerError)
-    expect(sameFiles(disk.image(), damaged), 'a refusal changes nothing').toBe(true)
-    return error as DLedgerError
-  }
+  const log = openOrRefuse(disk, damaged, options)
+  if (log instanceof DLedgerError) return log
+  expect(log.lostRanges()).toEqual([])
   const count = log.lastIndex + 1
   expect(stateOf(log)).toEqual(written.states[count])
   log.close()
   const equal = !compareFiles || sameFiles(disk.image(), written.images[count] as DiskImage)
   expect(equal, 'the files are those of a log of that length').toBe(true)
   return count
+}
+
+function openOrRefuse(
+  disk: MemoryDisk,
+  damaged: DiskImage,
+  options: Partial<SegmentedLogOptions>,
+): SegmentedLog | DLedgerError {
+  try {
+    return openLog(DIRECTORY, { disk, ...options })
+  } catch (error) {
+    expect(error).toBeInstanceOf(DLedgerError)
+    expect(sameFiles(disk.image(), damaged), 'a refusal changes nothing').toBe(true)
+    return error as DLedgerError
+  }
+}
+
+interface Outcome {
+  readonly count: number
+  /** Indexes of lost entries. */
+  readonly lost: number[]
+}
+
+/** Opens a damaged image: everything that is not marked is served, what is marked is not; filled in, all is as it was. */
+async function openAndRepair(
+  damaged: DiskImage,
+  options: Partial<SegmentedLogOptions> = {},
+  { compareFiles } = { compareFiles: true },
+): Promise<Outcome | DLedgerError> {
+  const disk = new MemoryDisk()
+  disk.restore(damaged)
+  const log = openOrRefuse(disk, damaged, options)
+  if (log instanceof DLedgerError) return log
+  const count = log.lastIndex + 1
+  const lost: number[] = []
+  for (let index = 0; index < count; index++) {
+    if (log.firstLostFrom(index) !== index) {
+      const batch = await readOrExamine(log, index)
+      if (batch !== null) {
+        expect(batch.bytes.equals(entryBytes(index)), `entry ${index} is as it was written`).toBe(true)
+        continue
+      }
+    }
+    await expect(read(log, index, index, 0), `entry ${index}`).rejects.toMatchObject({ code: 'CORRUPT' })
+    lost.push(index)
+  }
+  for (let tries = 0; log.lostRanges().length > 0; tries++) {
+    expect(tries, 'repair comes to an end').toBeLessThan(40)
+    const range = log.lostRanges()[0] as LostRange
+    const filled = log.fill(entriesFor(range, tries))
+    if (!filled.filled) expect(log.lostRanges()[0], filled.what).not.toEqual(range)
+  }
+  expect(stateOf(log)).toEqual(written.states[count])
+  log.close()
+  const equal = !compareFiles || sameFiles(disk.image(), written.images[count] as DiskImage)
+  expect(equal, 'the files are those of a log of that length').toBe(true)
+  return { count, lost }
+}
+
+/** What the hint covers is not read at opening: a read finds out. */
+async function readOrExamine(log: SegmentedLog, index: number): Promise<EntryBatch | null> {
+  for (;;) {
+    try {
+      return await read(log, index, index, 0)
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'CORRUPT' })
+      if (log.firstLostFrom(index) === index) return null
+      expect(log.examine(index, index), `entry ${index} cannot be read, so something is wrong`).toBe(true)
+    }
+  }
+}
+
+/** As a peer gives them: of one term each, all at once where the terms are not known, else one or two. */
+function entriesFor(range: LostRange, tries: number): ForeignEntries[] {
+  const upTo = range.termRuns === null ? range.lastIndex : Math.min(range.lastIndex, range.firstIndex + (tries % 2))
+  const entries: ForeignEntries[] = []
+  for (let index = range.firstIndex; index <= upTo; index++) {
+    const term = 1 + Math.floor(index / 4)
+    if (range.termRuns !== null && entries.length > 0 && entries[0]?.term !== term) break
+    entries.push({ firstIndex: index, count: 1, term, bytes: entryBytes(index) })
+  }
+  return entries
+}
+
+function entryBytes(index: number): Buffer {
+  const size = 48 + (BODIES[index] as number)
+  const pos = (written.hints[index + 1] as { endPos: number }).endPos - size
+  const start = pos - (pos % 1024)
+  return (written.image.get(dataFile(start)) as Buffer).subarray(pos - start, pos - start + size)
 }
 
 function sameFiles(one: DiskImage, other: DiskImage): boolean {
@@ -93,6 +177,16 @@ function isRead(pos: number, covered: number): boolean {
   return !isBehindBlank && pos >= (written.hints[covered]?.endPos ?? 0)
 }
 
+/** The entry that the byte at `pos` is of, or null: a blank, or behind the end. */
+function entryAt(pos: number): number | null {
+  const index = written.hints.findIndex((hint) => hint.endPos > pos) - 1
+  return index >= 0 && pos >= entryStart(index) ? index : null
+}
+
+function entryStart(index: number): number {
+  return (written.hints[index + 1] as { endPos: number }).endPos - 48 - (BODIES[index] as number)
+}
+
 const dataFile = (start: number): string => `${DIRECTORY}/data/${String(start).padStart(20, '0')}`
 const indexFile = (start: number): string => `${DIRECTORY}/index/${String(start).padStart(20, '0')}`
 
@@ -121,17 +215,17 @@ test('only what the hint does not cover is read', () => {
 })
 
 describe('a log cut at any byte', () => {
-  test.each([0, 3, 8])(
-    'keeps the whole entries before it, and all %i that the hint covers, or is refused',
-    (covered) => {
+  test.each([0, 8])(
+    'keeps the whole entries before it; those of the first %i that are gone are marked',
+    async (covered) => {
       for (const start of [0, 1024, 2048]) {
         for (let length = 0; length < 1024; length++) {
           const damaged = new Map(changed(dataFile(start), (bytes) => bytes.subarray(0, length)))
           for (const path of damaged.keys()) if (path > dataFile(start) && path.includes('/data/')) damaged.delete(path)
-          const found = openDamaged(damaged, hinted(covered))
+          const found = await openAndRepair(damaged, hinted(covered))
           const whole = written.hints.filter((hint) => isThere(hint.endPos, start + length)).length - 1
-          if (whole >= covered) expect(found, `cut at ${start + length}`).toBe(whole)
-          else expect(found, `cut at ${start + length}`).toMatchObject({ code: 'CORRUPT' })
+          const lost = Array.from({ length: Math.max(0, covered - whole) }, (_, i) => whole + i)
+          expect(found, `cut at ${start + length}`).toEqual({ count: Math.max(whole, covered), lost })
         }
       }
     },
@@ -139,21 +233,26 @@ describe('a log cut at any byte', () => {
 })
 
 describe('a log with any one byte changed', () => {
-  test.each([0, 3, 8, 12])('is a prefix of at least %i entries, or refused', (covered) => {
+  test.each([0, 8, 12])('is served but for what is marked, with a hint at %i', async (covered) => {
     for (const start of [0, 1024, 2048]) {
       for (let at = 0; at < 1024; at++) {
         const damaged = changed(dataFile(start), (bytes) => {
           bytes[at] = (bytes[at] as number) ^ (1 << (at % 8))
           return bytes
         })
-        const found = openDamaged(damaged, hinted(covered), { compareFiles: isRead(start + at, covered) })
-        if (typeof found === 'number') expect(found, `byte ${start + at}`).toBeGreaterThanOrEqual(covered)
-        else expect(found.detail, `byte ${start + at}`).toMatchObject({ code: 'CORRUPT', file: dataFile(start) })
+        const isFilledOrRead = entryAt(start + at) !== null || isRead(start + at, covered)
+        const found = await openAndRepair(damaged, hinted(covered), { compareFiles: isFilledOrRead })
+        if (found instanceof DLedgerError) expect.fail(`byte ${start + at}: ${found.message}`)
+        expect(found.count, `byte ${start + at}`).toBeGreaterThanOrEqual(covered)
+        expect(found.lost.length, `byte ${start + at}`).toBeLessThanOrEqual(1)
+        const entry = entryAt(start + at)
+        if (found.lost.length > 0) expect(found.lost[0], `byte ${start + at}`).toBe(entry)
+        else if (entry !== null) expect(found.count, `byte ${start + at}`).toBe(BODIES.length - 1)
       }
     }
   })
 
-  test('in an entry before the last is never cut', () => {
+  test('in an entry before the last is never cut', async () => {
     const last = written.hints[BODIES.length - 1]?.endPos ?? 0
     for (let pos = 0; pos < last; pos++) {
       const start = pos - (pos % 1024)
@@ -161,9 +260,25 @@ describe('a log with any one byte changed', () => {
         bytes[pos - start] = (bytes[pos - start] as number) ^ 0x10
         return bytes
       })
-      const entry = written.hints.findIndex((hint) => hint.endPos > pos)
-      const isInEntry = pos >= (written.hints[entry]?.endPos ?? 0) - (BODIES[entry - 1] ?? 0) - 48
-      if (isInEntry) expect(openDamaged(damaged), `byte ${pos}`).toMatchObject({ code: 'CORRUPT' })
+      const entry = entryAt(pos)
+      if (entry !== null)
+        expect(await openAndRepair(damaged), `byte ${pos}`).toEqual({ count: BODIES.length, lost: [entry] })
+    }
+  })
+
+  test('and its index gone, is served but for what is marked', async () => {
+    for (let pos = 0; pos < (written.hints[12]?.endPos ?? 0); pos++) {
+      const start = pos - (pos % 1024)
+      const damaged = new Map(
+        changed(dataFile(start), (bytes) => {
+          bytes[pos - start] = (bytes[pos - start] as number) ^ 0x04
+          return bytes
+        }),
+      )
+      damaged.delete(indexFile(0))
+      const entry = entryAt(pos)
+      const found = await openAndRepair(damaged, hinted(12), { compareFiles: entry !== null || isRead(pos, 0) })
+      if (entry !== null) expect(found, `byte ${pos}`).toEqual({ count: BODIES.length, lost: [entry] })
     }
   })
 
@@ -212,10 +327,79 @@ test('a list of configurations that is not of this log makes recovery read the l
   expect(openDamaged(written.image, { ...hinted(8), configurationIndexes: [3] })).toBe(BODIES.length)
 })
 
-test('a missing file in the middle is refused when it was synced, else the end', () => {
-  const damaged = without(dataFile(1024))
-  expect(openDamaged(damaged, hinted(12))).toMatchObject({ code: 'CORRUPT' })
-  expect(openDamaged(damaged)).toBe(written.hints.filter((hint) => hint.endPos <= 1024).length - 1)
+test('a missing file is marked when it was synced, else the end', async () => {
+  for (const start of [0, 1024, 2048]) {
+    const damaged = new Map(without(dataFile(start)))
+    const before = written.hints.filter((hint) => hint.endPos <= start).length - 1
+    const behind = written.hints.findIndex((hint, i) => i > 0 && entryStart(i - 1) >= start + 1024)
+    const lost = Array.from({ length: (behind < 0 ? 13 : behind) - 1 - before }, (_, i) => before + i)
+    expect(await openAndRepair(damaged, hinted(12)), `file ${start}`).toEqual({ count: 12, lost })
+    damaged.delete(indexFile(0))
+    expect(await openAndRepair(damaged, hinted(12)), `file ${start}, no index`).toEqual({ count: 12, lost })
+  }
+  expect(openDamaged(without(dataFile(1024)))).toBe(written.hints.filter((hint) => hint.endPos <= 1024).length - 1)
+})
+
+test('all that is left is the hint: everything is marked, and comes back', async () => {
+  const damaged = new Map([...written.image].filter(([path]) => !path.startsWith(`${DIRECTORY}/`)))
+  const lost = Array.from({ length: 12 }, (_, i) => i)
+  expect(await openAndRepair(damaged, hinted(12))).toEqual({ count: 12, lost })
+})
+
+describe('entries that do not belong there are not filled in', () => {
+  /** Entry 5 is lost. */
+  async function damagedLog(): Promise<SegmentedLog> {
+    const disk = new MemoryDisk()
+    const pos = entryStart(5)
+    disk.restore(
+      changed(dataFile(pos - (pos % 1024)), (bytes) => {
+        bytes.fill(0x55, pos % 1024, (pos % 1024) + 60)
+        return bytes
+      }),
+    )
+    const log = openLog(DIRECTORY, { disk, ...hinted(12) })
+    expect(await readOrExamine(log, 5)).toBeNull()
+    return log
+  }
+
+  test.each([
+    ['a changed body', (bytes: Buffer) => (bytes[50] = 7)],
+    ['a changed header', (bytes: Buffer) => (bytes[33] = 7)],
+    ['another chain', (bytes: Buffer) => (bytes[37] = 7)],
+  ])('%s', async (_, change) => {
+    const log = await damagedLog()
+    const bytes = Buffer.from(entryBytes(5))
+    change(bytes)
+    expect(log.fill([{ firstIndex: 5, count: 1, term: 2, bytes }])).toMatchObject({ filled: false })
+    expect(log.lostRanges()).toMatchObject([{ firstIndex: 5, lastIndex: 5 }])
+    expect(log.fill([{ firstIndex: 5, count: 1, term: 2, bytes: entryBytes(5) }])).toMatchObject({ filled: true })
+    log.close()
+  })
+
+  test('another index, another term, more than was lost', async () => {
+    const log = await damagedLog()
+    expect(log.fill([{ firstIndex: 6, count: 1, term: 2, bytes: entryBytes(6) }])).toMatchObject({ filled: false })
+    expect(log.fill([{ firstIndex: 5, count: 1, term: 3, bytes: entryBytes(5) }])).toMatchObject({ filled: false })
+    const bytes = Buffer.concat([entryBytes(5), entryBytes(6)])
+    expect(log.fill([{ firstIndex: 5, count: 2, term: 2, bytes }])).toMatchObject({ filled: false })
+    log.close()
+  })
+
+  test('a well-made entry of another history', async () => {
+    const log = await damagedLog()
+    const before = written.states[5] as { lastIndex: number; endPos: number; lastChain: number }
+    const other = batchAfter({ ...before, fileBytes: 1024 }, 2, [{ bodyBytes: 499 }])
+    expect(log.fill([other])).toMatchObject({ filled: false })
+    // The entry behind it is doubted once.
+    expect(log.lostRanges()).toMatchObject([{ firstIndex: 5, lastIndex: 6 }])
+    const both = (one: Buffer): ForeignEntries => {
+      return { firstIndex: 5, count: 2, term: 2, bytes: Buffer.concat([one, entryBytes(6)]) }
+    }
+    expect(log.fill([both(other.bytes)])).toMatchObject({ filled: false })
+    expect(log.fill([both(entryBytes(5))])).toMatchObject({ filled: true })
+    expect(log.lostRanges()).toEqual([])
+    log.close()
+  })
 })
 
 test('files of another size are refused', () => {

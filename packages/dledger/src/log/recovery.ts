@@ -2,22 +2,28 @@
  * Finds out, reading only, where a log ends and what it holds. Nothing on disk is changed before the answer is known to be good.
  *
  *   zeros after a good entry                         the end
- *   invalid, at or before the durable hint           CORRUPT
+ *   invalid, at or before the durable hint           lost: marked, and the log goes on behind it
  *   invalid beyond it, a whole sector never written  a torn tail, cut
- *   invalid beyond it, a later entry follows         CORRUPT
+ *   invalid beyond it, a later entry follows         lost, if that later entry is good; else CORRUPT
  *   invalid beyond it, nothing follows               a torn tail, cut
  *
  * A sector that is zero all over was never written, because files are zero ahead of the log's end: so entries of one lost
  * batch, of which only later pages reached the disk, are told from bytes that changed after they were synced.
  *
+ * What is lost is bounded by what is good: by a header that the chain vouches for though its body is bad, by the next good entry
+ * that index or data lead to, or by the durable hint. docs/operations.md has the whole table.
+ *
  * Keeps:
- *   V1  what is reported is a prefix of what was appended, and holds everything up to the durable hint.
+ *   V1  what is reported is a prefix of what was appended, and holds everything up to the durable hint; entries of it that are
+ *       not good are reported as lost, never left out.
  *   V2  the work does not grow with the log: entries before the hint are known by the index, and read only where it is damaged.
  */
 import { chainOf, decodeEntryHeader, ENTRY_MAGIC, type EntryHeader, isUnchecked } from './entry-codec.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel } from './entry-batch.ts'
 import { decodeIndexUnit, INDEX_UNIT_BYTES, type IndexUnit } from './index-codec.ts'
 import { BLANK_BYTES, fileStartOf, isBlank, placeEntry } from './layout.ts'
+import { type LostRange, LostRanges, type TermRun } from './lost-ranges.ts'
+import { findGoodEntry, type Place } from './resync.ts'
 import { ScanWindow } from './scan-window.ts'
 import { corruptAt, type SegmentDirectory } from './segment-directory.ts'
 
@@ -27,15 +33,15 @@ export const UNSYNCED_INDEX_UNITS_MAX = 32_768
 const SECTOR_BYTES = 512
 const MAGIC_BYTES = 4
 
-export interface TermRun {
-  readonly firstIndex: number
-  readonly term: number
-}
+export type { TermRun } from './lost-ranges.ts'
+
 /** The end of the log as it is known to be synced. */
 export interface DurableHint {
   readonly index: number
   readonly endPos: number
   readonly chain: number
+  /** Of that entry; left out by older versions. */
+  readonly term?: number
 }
 /** The entry before the first one kept. */
 export interface BeforeFirst {
@@ -52,6 +58,27 @@ export interface RecoveryInput {
   readonly beforeFirst: BeforeFirst | null
   /** Configuration entries up to the hint, kept with it; null: read the whole log to find them. */
   readonly configurationIndexes: readonly number[] | null
+  /** Simulation only: damage in the middle is taken for the end of the log. */
+  readonly cutsAtDamage?: boolean
+  /** No entry has a higher term; where it is not given, an end that is lost has at least the term before it. */
+  readonly termMax?: number
+}
+/** Part of a log whose ends are known to be good. */
+export interface SuspectedRun {
+  readonly data: SegmentDirectory
+  readonly index: SegmentDirectory
+  readonly checksummedFrom: number
+  /** The entry before the first one suspected, which is good. */
+  readonly from: {
+    readonly index: number
+    readonly term: number
+    readonly endPos: number
+    readonly chain: number | null
+  }
+  /** Looked at at least up to this entry. */
+  readonly lastIndex: number
+  /** An end of the log behind it, all of it written. */
+  readonly end: DurableHint
 }
 export interface RecoveredLog {
   readonly firstIndex: number
@@ -69,6 +96,12 @@ export interface RecoveredLog {
   readonly rebuildFrom: number
   readonly rebuildPos: number
   readonly scannedEntries: number
+  /** Entries that are not good, ascending. */
+  readonly lost: readonly LostRange[]
+  /** A lost entry may be a configuration entry that is not among `configurationIndexes`. */
+  readonly configurationsUnknown: boolean
+  /** Where a file's rest is to be made a blank again. */
+  readonly badBlanks: readonly number[]
   /** Data files from this start on may hold entries that were never synced. */
   readonly syncFrom: number
   /** Why the end is the end; null when zeros follow. */
@@ -93,14 +126,33 @@ export function examineLog(input: RecoveryInput): RecoveredLog {
   return new Examination(input).run()
 }
 
+/** What of a run of entries is lost, while the log is in use; index units and blanks that are wrong are named too. */
+export function examineRun(suspected: SuspectedRun): Damage {
+  const { data, index, checksummedFrom, end } = suspected
+  const input = { data, index, checksummedFrom, durableHint: end, beforeFirst: null, configurationIndexes: null }
+  return new Examination(input).examineFrom(suspected.from, suspected.lastIndex)
+}
+
+export interface Damage {
+  readonly lost: readonly LostRange[]
+  readonly badBlanks: readonly number[]
+  /** Good entries whose unit in the index is not. */
+  readonly badUnits: readonly IndexUnit[]
+}
+
 class Examination {
   readonly #input: RecoveryInput
   readonly #data: SegmentDirectory
+  readonly #index: SegmentDirectory
   readonly #window: ScanWindow
   readonly #indexWindow: ScanWindow
   readonly #hintIndex: number
   readonly #termRuns: TermRun[] = []
   readonly #configurationIndexes: number[] = []
+  readonly #lost = new LostRanges()
+  readonly #badBlanks: number[] = []
+  readonly #badUnits: IndexUnit[] = []
+  #keepsBadUnits = false
   #rebuildFrom = -1
   #rebuildPos = -1
   #scanned = 0
@@ -109,6 +161,7 @@ class Examination {
   constructor(input: RecoveryInput) {
     this.#input = input
     this.#data = input.data
+    this.#index = input.index
     this.#window = new ScanWindow(input.data)
     this.#indexWindow = new ScanWindow(input.index)
     this.#hintIndex = input.durableHint?.index ?? -1
@@ -132,22 +185,38 @@ class Examination {
       endPos: cursor.endPos,
       lastChain: cursor.chain ?? 0,
       termRuns: this.#termRuns,
-      configurationIndexes: this.#configurationIndexes,
+      ...this.#configurations(),
       rebuildFrom: this.#rebuildFrom,
       rebuildPos: this.#rebuildPos,
       scannedEntries: this.#scanned,
+      lost: this.#lost.all,
+      badBlanks: this.#badBlanks,
       syncFrom: fileStartOf(this.#input.durableHint?.endPos ?? 0, this.#data.fileBytes),
       torn,
     }
+  }
+
+  /** Those that were read, and lost ones that were remembered with the hint. */
+  #configurations(): { configurationIndexes: number[]; configurationsUnknown: boolean } {
+    const remembered = this.#input.configurationIndexes
+    const indexes = new Set(this.#configurationIndexes)
+    for (const index of remembered ?? []) if (this.#lost.of(index) !== null) indexes.add(index)
+    const configurationsUnknown =
+      !this.#lost.isEmpty &&
+      (remembered === null || this.#lost.firstFrom(this.#hintIndex + 1) < Number.POSITIVE_INFINITY)
+    return { configurationIndexes: [...indexes].sort((a, b) => a - b), configurationsUnknown }
   }
 
   /** Where the log starts: given, or byte 0, or (a directory trimmed by Apache's DLedger) what the first file says. */
   #beforeFirst(): BeforeFirst {
     if (this.#input.beforeFirst !== null) return this.#input.beforeFirst
     const start = this.#data.starts[0] ?? 0
-    if (start === 0) return { index: -1, term: 0, endPos: 0, chain: 0 }
+    const fromItsBeginning = { index: -1, term: 0, endPos: 0, chain: 0 }
+    if (start === 0) return fromItsBeginning
     const header = decodeEntryHeader(this.#window.bytes(start, ENTRY_HEADER_BYTES), 0)
     if (header === null || header.pos !== start || header.index >= this.#input.checksummedFrom) {
+      // Nothing was trimmed, so the first file is missing.
+      if (this.#hintIndex >= 0) return fromItsBeginning
       throw corruptAt(this.#data, start, 'the log does not start at byte 0, and nothing says what was before')
     }
     return { index: header.index - 1, term: 0, endPos: start, chain: 0 }
@@ -157,6 +226,7 @@ class Examination {
   #skipToHint(cursor: Cursor, firstIndex: number): void {
     const { durableHint: hint, configurationIndexes: configurations } = this.#input
     if (hint === null || configurations === null || hint.index < firstIndex) return
+    if (!this.#filesAreThere(cursor.endPos, hint.endPos)) return
     const unit = this.#unit(hint.index)
     if (unit === null || unit.pos + unit.size !== hint.endPos) return
     const step = this.#judge(unit.pos, { index: hint.index, term: 0, chain: null })
@@ -173,6 +243,18 @@ class Examination {
     cursor.term = unit.term
     cursor.endPos = hint.endPos
     cursor.chain = hint.chain
+  }
+
+  /** Has every file from `pos` to `endPos` all the bytes that the log has there? */
+  #filesAreThere(pos: number, endPos: number): boolean {
+    const { fileBytes } = this.#data
+    // The head may have been trimmed up to a file's end.
+    const from = Math.max(fileStartOf(pos, fileBytes), Math.min(this.#data.starts[0] ?? 0, pos + fileBytes))
+    for (let start = fileStartOf(from, fileBytes); start < endPos; start += fileBytes) {
+      if (!this.#data.has(start)) return false
+      if (this.#data.file(start).sizeSync() < Math.min(fileBytes, endPos - start)) return false
+    }
+    return true
   }
 
   /** Do the data say that a run's first and last entry have its term? Terms do not fall, so those between have it too. */
@@ -241,64 +323,171 @@ class Examination {
     return runs
   }
 
-  /** Takes entries while they are good. @returns what is wrong with the next one, null when nothing follows. */
-  #walk(cursor: Cursor): RecoveredLog['torn'] {
+  /** Looks at the entries behind `from` up to `lastIndex`, and on until one is good. */
+  examineFrom(from: SuspectedRun['from'], lastIndex: number): Damage {
+    this.#keepsBadUnits = true
+    this.#firstIndex = from.index + 1
+    const cursor: Cursor = { ...from }
+    this.#walk(cursor, lastIndex)
+    return { lost: this.#lost.all, badBlanks: this.#badBlanks, badUnits: this.#badUnits }
+  }
+
+  /**
+   * Takes entries while they are good, and passes over lost ones.
+   *
+   * @param untilIndex a good entry from here on is enough.
+   * @returns what is wrong with the one after the end, null when nothing follows.
+   */
+  #walk(cursor: Cursor, untilIndex = Number.POSITIVE_INFINITY): RecoveredLog['torn'] {
     for (;;) {
       const step = this.#next(cursor)
       if (step.kind === 'entry') {
         this.#take(cursor, step.header)
+        if (cursor.index >= untilIndex) return null
         continue
       }
-      if (cursor.index < this.#hintIndex) {
-        const pos = step.kind === 'invalid' ? step.pos : cursor.endPos
-        throw corruptAt(
-          this.#data,
-          pos,
-          `entry ${cursor.index + 1} is not good, and the log was synced up to ${this.#hintIndex}`,
-        )
+      const isSynced = cursor.index < this.#hintIndex
+      if ((!isSynced || this.#input.cutsAtDamage === true) && step.kind === 'end') return null
+      const isTorn = step.kind === 'invalid' && !isSynced && this.#isTorn(step, cursor.index + 1)
+      if (step.kind === 'invalid' && (isTorn || this.#input.cutsAtDamage === true)) {
+        const start = fileStartOf(step.pos, this.#data.fileBytes)
+        return { file: this.#data.nameOf(start), at: step.pos - start, what: step.what }
       }
-      if (step.kind === 'end') return null
-      if (
-        !this.#isUnwritten(step.pos, step.header) &&
-        this.#somethingFollows(step.pos, cursor.index + 1, step.header)
-      ) {
-        throw corruptAt(
-          this.#data,
-          step.pos,
-          `entry ${cursor.index + 1} is not good (${step.what}), and entries follow it`,
-        )
-      }
-      const start = fileStartOf(step.pos, this.#data.fileBytes)
-      return { file: this.#data.nameOf(start), at: step.pos - start, what: step.what }
+      this.#lose(cursor, step)
+      if (cursor.index >= untilIndex && cursor.index >= this.#hintIndex) return null
     }
+  }
+
+  #isTorn(step: Step & { readonly kind: 'invalid' }, index: number): boolean {
+    return this.#isUnwritten(step.pos, step.header) || !this.#somethingFollows(step.pos, index, step.header)
+  }
+
+  /** The entry after the cursor's is not good: marks it, and what cannot be reached behind it, and moves on. */
+  #lose(cursor: Cursor, step: Exclude<Step, { readonly kind: 'entry' }>): void {
+    const hint = this.#input.durableHint
+    if (step.kind === 'invalid' && step.header !== null) {
+      // The chain vouches for its header: it is its body alone.
+      const { index, term, pos, size, chainCrc } = step.header
+      const place = { index, term, pos, size, chain: chainCrc }
+      this.#checkHint(place)
+      this.#mark(cursor, { lastIndex: index, endPos: pos + size, termRuns: [{ firstIndex: index, term }] })
+      if (step.header.channel === EntryChannel.CONFIGURATION) this.#configurationIndexes.push(index)
+      cursor.index = index
+      cursor.term = term
+      cursor.endPos = pos + size
+      cursor.chain = chainCrc
+      return
+    }
+    const pos = step.kind === 'invalid' ? step.pos : cursor.endPos
+    const isSynced = hint !== null && cursor.index < hint.index
+    const found = findGoodEntry({
+      data: this.#data,
+      index: this.#index,
+      checksummedFrom: this.#input.checksummedFrom,
+      after: cursor,
+      end: isSynced ? hint : null,
+    })
+    if (found !== null) return this.#loseUpTo(cursor, found)
+    if (!isSynced) {
+      const what = step.kind === 'invalid' ? step.what : 'it is missing'
+      throw corruptAt(this.#data, pos, `entry ${cursor.index + 1} is not good (${what}), and entries follow it`)
+    }
+    if (hint.endPos - cursor.endPos < (hint.index - cursor.index) * ENTRY_HEADER_BYTES) {
+      throw corruptAt(
+        this.#data,
+        pos,
+        `entry ${cursor.index + 1} is not good, and the log was synced up to ${this.#hintIndex}`,
+      )
+    }
+    const term = hint.term ?? null
+    const runs = this.#runsBetween(cursor, { index: hint.index + 1, pos: hint.endPos, size: 0, term })
+    this.#mark(cursor, { lastIndex: hint.index, endPos: hint.endPos, termRuns: runs })
+    cursor.term = Math.max(cursor.term, runs?.at(-1)?.term ?? term ?? this.#input.termMax ?? 0)
+    if (runs === null) {
+      const firstIndex = this.#termRuns.length === 0 ? this.#firstIndex : hint.index
+      this.#pushRun({ firstIndex, term: cursor.term })
+    }
+    cursor.index = hint.index
+    cursor.endPos = hint.endPos
+    cursor.chain = hint.chain
+  }
+
+  /** The entries between the cursor's and `found`, which is good, are lost; none, when only the blank between them is bad. */
+  #loseUpTo(cursor: Cursor, found: Place): void {
+    if (found.index === cursor.index + 1) this.#badBlanks.push(cursor.endPos)
+    else {
+      const runs = this.#runsBetween(cursor, found)
+      this.#mark(cursor, { lastIndex: found.index - 1, endPos: found.pos, termRuns: runs })
+      cursor.term = Math.max(cursor.term, runs?.at(-1)?.term ?? 0)
+      cursor.index = found.index - 1
+      cursor.chain = null
+    }
+    cursor.endPos = found.pos
+  }
+
+  #mark(after: Cursor, lost: { lastIndex: number; endPos: number; termRuns: TermRun[] | null }): void {
+    const firstIndex = after.index + 1
+    this.#lost.add({ firstIndex, pos: after.endPos, prevChain: after.chain, ...lost })
+    for (const run of lost.termRuns ?? []) this.#pushRun(run)
+  }
+
+  #pushRun(run: TermRun): void {
+    if (this.#termRuns.at(-1)?.term !== run.term) this.#termRuns.push(run)
+  }
+
+  /**
+   * The terms of the entries between the cursor's and `next`, if both have one, or if the index has a unit for each that fits
+   * its neighbours. A unit has no checksum: one that does not fit says nothing.
+   */
+  #runsBetween(
+    after: Cursor,
+    next: { index: number; pos: number; size: number; term: number | null },
+  ): TermRun[] | null {
+    const firstIndex = after.index + 1
+    if (after.term === next.term) return [{ firstIndex, term: after.term }]
+    const { fileBytes } = this.#data
+    const runs: TermRun[] = []
+    let { term, endPos } = after
+    for (let index = firstIndex; index < next.index; index++) {
+      const unit = this.#unit(index)
+      if (unit === null || unit.size < ENTRY_HEADER_BYTES || unit.size > fileBytes - BLANK_BYTES) return null
+      if (unit.term < Math.max(1, term) || unit.pos !== placeEntry(endPos, unit.size, fileBytes)) return null
+      if (runs.at(-1)?.term !== unit.term) runs.push({ firstIndex: index, term: unit.term })
+      term = unit.term
+      endPos = unit.pos + unit.size
+    }
+    if (term > (next.term ?? this.#input.termMax ?? term)) return null
+    const fits = next.size === 0 ? endPos === next.pos : placeEntry(endPos, next.size, fileBytes) === next.pos
+    return fits ? runs : null
   }
 
   #take(cursor: Cursor, header: EntryHeader): void {
     this.#scanned++
-    if (header.term !== cursor.term || this.#termRuns.length === 0) {
-      this.#termRuns.push({ firstIndex: header.index, term: header.term })
-    }
+    this.#pushRun({ firstIndex: this.#termRuns.length === 0 ? this.#firstIndex : header.index, term: header.term })
     if (header.channel === EntryChannel.CONFIGURATION) this.#configurationIndexes.push(header.index)
-    if (this.#rebuildFrom < 0) {
-      const unit = this.#unit(header.index)
-      const { magic, pos, size, term } = header
-      if (unit === null || unit.magic !== magic || unit.pos !== pos || unit.size !== size || unit.term !== term) {
-        this.#rebuildFrom = header.index
-        this.#rebuildPos = header.pos
-      }
-    }
+    if (this.#rebuildFrom < 0 || this.#keepsBadUnits) this.#checkUnit(header)
     cursor.index = header.index
     cursor.term = header.term
     cursor.endPos = header.pos + header.size
     cursor.chain = header.chainCrc
-    const hint = this.#input.durableHint
-    if (
-      hint !== null &&
-      hint.index === header.index &&
-      (hint.endPos !== cursor.endPos || hint.chain !== cursor.chain)
-    ) {
-      throw corruptAt(this.#data, header.pos, `entry ${header.index} is not the one that was synced there`)
+    this.#checkHint({ ...header, chain: header.chainCrc })
+  }
+
+  #checkUnit({ magic, index, term, pos, size }: EntryHeader): void {
+    const unit = this.#unit(index)
+    if (unit !== null && unit.magic === magic && unit.pos === pos && unit.size === size && unit.term === term) return
+    if (this.#keepsBadUnits) this.#badUnits.push({ magic, pos, size, index, term })
+    else {
+      this.#rebuildFrom = index
+      this.#rebuildPos = pos
     }
+  }
+
+  #checkHint({ index, pos, size, chain }: Place & { readonly chain: number }): void {
+    const hint = this.#input.durableHint
+    if (hint === null || hint.index !== index) return
+    if (hint.endPos === pos + size && hint.chain === chain) return
+    throw corruptAt(this.#data, pos, `entry ${index} is not the one that was synced there`)
   }
 
   /** Judges what follows the cursor's entry, over the end of a file where a blank says so. */
@@ -307,9 +496,11 @@ class Examination {
     let pos = cursor.endPos
     const rest = fileBytes - (pos % fileBytes)
     const start = fileStartOf(pos, fileBytes)
-    if (cursor.index < this.#firstIndex && !this.#data.has(start) && (this.#data.starts.at(-1) ?? 0) > pos) {
+    const isTrimmed = cursor.index >= 0 && cursor.index < this.#firstIndex && !this.#data.has(start)
+    if (isTrimmed && (this.#data.starts.at(-1) ?? 0) > pos) {
       // The head was trimmed up to a file's end. Files before that may have outlived a crash; they count for nothing.
-      if (!this.#data.has(start + fileBytes)) throw corruptAt(this.#data, pos, 'the file is missing')
+      const isMissing = !this.#data.has(start + fileBytes)
+      if (isMissing && cursor.index >= this.#hintIndex) throw corruptAt(this.#data, pos, 'the file is missing')
       pos = start + fileBytes
     } else if (rest >= BLANK_BYTES && isBlank(this.#window.bytes(pos, BLANK_BYTES), 0, rest)) {
       pos += rest
@@ -343,7 +534,7 @@ class Examination {
     if (expected.chain !== null && header.chainCrc !== chainOf(bytes, 0, expected.chain))
       return invalid('chain checksum', false)
     if (header.bodyCrc !== this.#window.crc(pos + ENTRY_HEADER_BYTES, header.bodySize)) {
-      return invalid('body checksum', true)
+      return invalid('body checksum', expected.chain !== null)
     }
     return { kind: 'entry', header }
   }

@@ -8,7 +8,8 @@
 import { decodeEntryHeader } from './entry-codec.ts'
 import { ENTRY_HEADER_BYTES } from './entry-batch.ts'
 import { encodeIndexUnit, INDEX_UNIT_BYTES } from './index-codec.ts'
-import { BLANK_BYTES, fileStartOf, isBlank } from './layout.ts'
+import { BLANK_BYTES, encodeBlank, fileStartOf, isBlank } from './layout.ts'
+import type { LostRange } from './lost-ranges.ts'
 import type { RecoveredLog } from './recovery.ts'
 import { ScanWindow } from './scan-window.ts'
 import { corruptAt, type SegmentDirectory } from './segment-directory.ts'
@@ -67,9 +68,11 @@ export function repairLog(
 ): { cutBytes: number; rebuiltIndexUnits: number } {
   let rebuiltIndexUnits = 0
   const cutBytes = cutTail(data, found)
+  data.completeSizes()
+  for (const pos of found.badBlanks) mendBlank(data, pos)
   if (found.rebuildFrom >= 0) {
     rebuildUnits(data, index, found)
-    rebuiltIndexUnits = found.lastIndex - found.rebuildFrom + 1
+    rebuiltIndexUnits = found.lastIndex - found.rebuildFrom + 1 - countOf(found.lost, found.rebuildFrom)
   }
   const unitsEnd = (found.lastIndex + 1) * INDEX_UNIT_BYTES
   removeAfter(index, unitsEnd)
@@ -80,6 +83,10 @@ export function repairLog(
   data.syncSync(found.syncFrom)
   index.syncSync(0)
   return { cutBytes, rebuiltIndexUnits }
+}
+
+function countOf(lost: readonly LostRange[], from: number): number {
+  return lost.reduce((sum, range) => sum + (range.firstIndex < from ? 0 : range.lastIndex - range.firstIndex + 1), 0)
 }
 
 function cutTail(data: SegmentDirectory, found: RecoveredLog): number {
@@ -111,22 +118,39 @@ function cutTail(data: SegmentDirectory, found: RecoveredLog): number {
   return found.torn === null ? cutBytes : Math.max(1, cutBytes)
 }
 
+/** Makes what follows the last entry of a file a blank, and nothing but that. */
+export function mendBlank(data: SegmentDirectory, pos: number): void {
+  const fileEnd = fileStartOf(pos, data.fileBytes) + data.fileBytes
+  data.writeSync(pos, encodeBlank(pos, data.fileBytes))
+  writeZeros(data, pos + BLANK_BYTES, fileEnd)
+}
+
+/** Units of lost entries stay as they are: they may be the last word on what was there. */
 function rebuildUnits(data: SegmentDirectory, index: SegmentDirectory, found: RecoveredLog): void {
   const window = new ScanWindow(data)
   const units = Buffer.alloc(REBUILD_UNITS * INDEX_UNIT_BYTES)
   let filled = 0
   let pos = found.rebuildPos
+  const flush = (nextIndex: number): void => {
+    index.writeSync((nextIndex - filled) * INDEX_UNIT_BYTES, units.subarray(0, filled * INDEX_UNIT_BYTES))
+    filled = 0
+  }
   for (let at = found.rebuildFrom; at <= found.lastIndex; at++) {
+    const lost = found.lost.find((range) => range.firstIndex === at)
+    if (lost !== undefined) {
+      if (filled > 0) flush(at)
+      at = lost.lastIndex
+      pos = lost.endPos
+      continue
+    }
     const rest = data.fileBytes - (pos % data.fileBytes)
     if (rest >= BLANK_BYTES && isBlank(window.bytes(pos, BLANK_BYTES), 0, rest)) pos += rest
     const header = decodeEntryHeader(window.bytes(pos, ENTRY_HEADER_BYTES), 0)
     if (header === null || header.index !== at) throw corruptAt(data, pos, `no entry ${at}`)
     encodeIndexUnit(units, filled * INDEX_UNIT_BYTES, header)
     filled++
-    if (filled === REBUILD_UNITS || at === found.lastIndex) {
-      index.writeSync((at + 1 - filled) * INDEX_UNIT_BYTES, units.subarray(0, filled * INDEX_UNIT_BYTES))
-      filled = 0
-    }
     pos += header.size
+    if (filled === REBUILD_UNITS) flush(at + 1)
   }
+  if (filled > 0) flush(found.lastIndex + 1)
 }

@@ -210,6 +210,13 @@ export class SegmentDirectory {
     this.syncDirectorySync()
   }
 
+  /** Makes durable what the files that hold `[pos, pos + size)` have. */
+  syncRangeSync(pos: number, size: number): void {
+    for (let start = fileStartOf(pos, this.fileBytes); start < pos + size; start += this.fileBytes)
+      if (this.has(start)) this.file(start).syncSync()
+    this.syncDirectorySync()
+  }
+
   syncDirectorySync(): void {
     if (!this.directoryDirty) return
     this.#disk.syncDirectorySync(this.path)

@@ -13,23 +13,27 @@
  *   L4  `sync` covers every append whose callback came before the call; the index may lag behind by
  *       UNSYNCED_INDEX_UNITS_MAX units, which recovery builds again.
  *   L5  after a failed write or sync everything fails with that first error.
+ *   L6  entries that are not good are marked: reading them is CORRUPT until they are filled from a peer; the others are served.
  */
 import { assert, crc32, type Logger, systemClock } from '@dledger-ts/base'
 import type { Disk, DiskCallback } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './entry-batch.ts'
+import { fitEntries, type ForeignEntries, headerBytesAt, type RangeEnd, writeEntries } from './fill.ts'
 import { chainCrcAt, chainOf, channelAt, decodeEntryHeader, type EntryHeader, isUnchecked } from './entry-codec.ts'
 import { decodeIndexUnit, encodeIndexUnit, INDEX_FILE_BYTES_DEFAULT, INDEX_UNIT_BYTES } from './index-codec.ts'
 import { BLANK_BYTES, encodeBlank, fileStartOf, placeEntry } from './layout.ts'
+import { type LostRange, LostRanges } from './lost-ranges.ts'
 import {
   type BeforeFirst,
   type DurableHint,
   examineLog,
+  examineRun,
   type RecoveredLog,
   type TermRun,
   UNSYNCED_INDEX_UNITS_MAX,
 } from './recovery.ts'
-import { cutLog, repairLog } from './repair.ts'
+import { cutLog, mendBlank, repairLog } from './repair.ts'
 import { readEntries } from './read-entries.ts'
 import { corruptAt, SegmentDirectory } from './segment-directory.ts'
 import type { SegmentFile } from './segment-file.ts'
@@ -37,6 +41,20 @@ import { WriteLane } from './write-lane.ts'
 import { ZeroFill } from './zero-fill.ts'
 
 export type { BeforeFirst, DurableHint, TermRun } from './recovery.ts'
+export type { ForeignEntries } from './fill.ts'
+export type { LostRange } from './lost-ranges.ts'
+
+/** Damage that is found while the log is in use is looked for from so many entries before the one that could not be read. */
+const EXAMINE_BACK = 16
+
+/** Simulation only: known bugs. */
+export type PlantedLogFault =
+  /** Recovery takes damage for the end of the log and cuts it there, synced or not. */
+  | 'corrupt-middle-treated-as-end'
+  /** Entries from a peer are put in place of lost ones without a look at them. */
+  | 'repair-not-verified'
+  /** A cold read does not look at the checksum of the bodies. */
+  | 'body-crc-ignored-on-read'
 
 export interface SegmentedLogOptions {
   readonly disk: Disk
@@ -53,6 +71,12 @@ export interface SegmentedLogOptions {
   readonly configurationIndexes?: readonly number[] | null
   /** Whatever a crash leaves is to be read by Apache's DLedger too: no file gets shorter, not even for a moment. */
   readonly keepsSizes?: boolean
+  /** A log with lost entries is opened; else it is refused. */
+  readonly servesDamaged?: boolean
+  /** No entry has a higher term: the hard state's. */
+  readonly termMax?: number
+  /** Simulation only. */
+  readonly plantedFaults?: ReadonlySet<string>
   /** Calls back later, outside the call; the process's own when left out. A simulation passes its clock's. */
   readonly defer?: (callback: () => void) => void
   readonly logger: Logger
@@ -69,6 +93,11 @@ export interface RecoveryReport {
   readonly rebuiltIndexUnits: number
 }
 
+/** What came of entries that were to fill a lost range. */
+export type Filled =
+  | { readonly filled: true; readonly firstIndex: number; readonly lastIndex: number }
+  | { readonly filled: false; readonly what: string }
+
 export interface ConfigurationEntry {
   readonly index: number
   readonly body: Buffer
@@ -78,12 +107,15 @@ class PendingAppend {
   readonly callback: DiskCallback
   readonly files: SegmentFile[] = []
   readonly indexUnits: number
+  /** The end of the log once it is written. */
+  readonly end: DurableHint
   writesUnderWay = 0
   allIssued = false
 
-  constructor(callback: DiskCallback, indexUnits: number) {
+  constructor(callback: DiskCallback, indexUnits: number, end: DurableHint) {
     this.callback = callback
     this.indexUnits = indexUnits
+    this.end = end
   }
 }
 
@@ -100,6 +132,12 @@ export class SegmentedLog {
   readonly #indexLane: WriteLane
   readonly #termRuns: TermRun[]
   readonly #configurationIndexes: number[]
+  readonly #configurationsUnknown: boolean
+  readonly #lost = new LostRanges()
+  #onLostChanged: () => void = () => {}
+  readonly #faults: ReadonlySet<string>
+  /** Up to here everything is in the files, and was good when it was written. */
+  #writtenEnd: DurableHint
   /** Appends whose callback has not come yet, oldest first. */
   readonly #pending: PendingAppend[] = []
   /** Files written since they were last synced, whose appends have been called back. */
@@ -125,6 +163,10 @@ export class SegmentedLog {
       const { cutBytes, rebuiltIndexUnits } = repairLog(data, index, found)
       if (found.torn !== null)
         options.logger.warn({ ...found.torn, cutBytes, lastIndex: found.lastIndex }, 'torn tail cut')
+      for (const { firstIndex, lastIndex, pos, endPos } of found.lost) {
+        const file = data.nameOf(fileStartOf(pos, data.fileBytes))
+        options.logger.error({ firstIndex, lastIndex, pos, endPos, file }, 'entries are damaged; they wait for repair')
+      }
       const report = { cutBytes, rebuiltIndexUnits, scannedEntries: found.scannedEntries }
       return new SegmentedLog(options, data, index, found, report)
     } catch (error) {
@@ -164,10 +206,14 @@ export class SegmentedLog {
     }
     this.#termRuns = found.termRuns
     this.#configurationIndexes = found.configurationIndexes
+    this.#configurationsUnknown = found.configurationsUnknown
+    for (const range of found.lost) this.#lost.add(range)
+    this.#faults = options.plantedFaults ?? new Set()
     this.#lastIndex = found.lastIndex
     this.#lastTerm = found.lastTerm
     this.#endPos = found.endPos
     this.#lastChain = found.lastChain
+    this.#writtenEnd = this.#end
     this.#zeroFill = new ZeroFill({
       aheadBytes: options.zeroFillBytes,
       data,
@@ -237,9 +283,35 @@ export class SegmentedLog {
     return this.#configurationIndexes
   }
 
-  /** The configuration entries' bodies; synchronous, for opening. */
+  /** The configuration entries' bodies, but those of lost ones; synchronous, for opening. */
   configurationEntries(): ConfigurationEntry[] {
-    return this.#configurationIndexes.map((index) => ({ index, body: this.#readBodySync(index) }))
+    const there = this.#configurationIndexes.filter((index) => this.#lost.of(index) === null)
+    return there.map((index) => ({ index, body: this.#readBodySync(index) }))
+  }
+
+  /** A lost entry is a configuration entry, or may be one. */
+  get configurationIsLost(): boolean {
+    if (this.#lost.isEmpty) return false
+    return this.#configurationsUnknown || this.#configurationIndexes.some((index) => this.#lost.of(index) !== null)
+  }
+
+  /** Called whenever something is marked, or filled; from within the call that finds it. */
+  whenLostChanges(callback: () => void): void {
+    this.#onLostChanged = callback
+  }
+
+  /** What is marked, ascending. */
+  lostRanges(): readonly LostRange[] {
+    return this.#lost.all
+  }
+
+  /** The first lost entry at or after `index`; infinite where there is none. */
+  firstLostFrom(index: number): number {
+    return this.#lost.firstFrom(index)
+  }
+
+  get #end(): DurableHint {
+    return { index: this.#lastIndex, endPos: this.#endPos, chain: this.#lastChain, term: this.#lastTerm }
   }
 
   /** The position of the next entry if it has `entryBytes`, header included. */
@@ -257,7 +329,7 @@ export class SegmentedLog {
     assert(batch.count > 0 && batch.firstIndex === this.#lastIndex + 1, 'a batch follows the last entry')
     assert(batch.term >= this.#lastTerm, 'terms do not fall')
     this.#assertPlaced(batch)
-    const pending = new PendingAppend(callback, batch.count)
+    const pending = new PendingAppend(callback, batch.count, endOf(batch))
     this.#pending.push(pending)
     if (this.#failure !== null) {
       pending.allIssued = true
@@ -364,6 +436,7 @@ export class SegmentedLog {
       this.#pending.shift()
       for (const file of first.files) this.#unsynced.add(file)
       this.#unsyncedIndexUnits += first.indexUnits
+      if (this.#failure === null) this.#writtenEnd = first.end
       first.callback(this.#failure)
     }
   }
@@ -413,6 +486,7 @@ export class SegmentedLog {
     assert(this.#pending.length === 0 && !this.#syncUnderWay, 'a truncation waits for appends and syncs')
     assert(index >= this.firstIndex && index <= this.#lastIndex, 'only entries of the log are removed')
     if (this.#failure !== null) throw this.#failure
+    assert(this.#lost.of(index - 1) === null, 'the entry before a truncation is good')
     try {
       const kept = this.#endBefore(index)
       const oldEndPos = this.#endPos
@@ -423,6 +497,8 @@ export class SegmentedLog {
       this.#lastChain = kept.chain
       this.#lastTerm = kept.term
       this.#lastIndex = kept.lastIndex
+      this.#writtenEnd = this.#end
+      this.#lost.truncate(index)
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)))
       throw error
@@ -447,7 +523,7 @@ export class SegmentedLog {
       if (header === null || header.pos !== start || header.index > Math.min(before, this.#lastIndex)) break
       found = header.index
     }
-    if (found <= this.firstIndex) return null
+    if (found <= this.firstIndex || this.#lost.of(found) !== null || this.#goodPlace(found - 1) === null) return null
     const { lastIndex: index, ...rest } = this.#endBefore(found)
     return { index, ...rest }
   }
@@ -463,6 +539,7 @@ export class SegmentedLog {
     while ((this.#termRuns[1]?.firstIndex ?? Number.POSITIVE_INFINITY) <= firstIndex) this.#termRuns.shift()
     const run = this.#termRuns[0]
     if (run !== undefined && run.firstIndex < firstIndex) this.#termRuns[0] = { firstIndex, term: run.term }
+    this.#lost.trim(firstIndex)
     const configurations = this.#configurationIndexes
     while ((configurations[0] ?? Number.POSITIVE_INFINITY) < firstIndex) configurations.shift()
     this.#removeTrimmed()
@@ -471,7 +548,7 @@ export class SegmentedLog {
   /** Files that hold nothing of the log as it starts now. */
   #removeTrimmed(): void {
     const { index } = this.#before
-    if (index < 0 || this.#lastIndex === index) return
+    if (index < 0 || this.#lastIndex === index || this.#lost.of(index + 1) !== null) return
     for (const removed of this.#data.removeBefore(this.locate(index + 1))) this.#unsynced.delete(removed)
     this.#index.removeBefore((index + 1) * INDEX_UNIT_BYTES)
   }
@@ -539,10 +616,21 @@ export class SegmentedLog {
       firstIndex >= this.firstIndex && firstIndex <= lastIndex && lastIndex <= this.#lastIndex,
       'the entries are there',
     )
-    const { checksummedFrom } = this
-    const firstChain = firstIndex === this.firstIndex ? this.#before.chain : null
-    const source = { data: this.#data, index: this.#index, checksummedFrom, firstChain }
-    readEntries(source, { firstIndex, lastIndex, bytesMax }, (error, batch) => {
+    const lost = this.#lost.of(firstIndex)
+    if (lost !== null) {
+      this.#defer(() => callback(this.#lostError(lost), null))
+      return
+    }
+    const source = {
+      data: this.#data,
+      index: this.#index,
+      checksummedFrom: this.checksummedFrom,
+      firstChain: firstIndex === this.firstIndex ? this.#before.chain : null,
+      followsLost: this.#lost.of(firstIndex - 1) !== null,
+      bodiesUnchecked: this.#faults.has('body-crc-ignored-on-read'),
+    }
+    const upTo = Math.min(lastIndex, this.#lost.firstFrom(firstIndex) - 1)
+    readEntries(source, { firstIndex, lastIndex: upTo, bytesMax }, (error, batch) => {
       // Its files may have gone while it was read.
       if (error !== null && firstIndex < this.firstIndex) callback(this.trimmed(`entry ${firstIndex}`), null)
       else callback(error, batch)
@@ -556,6 +644,153 @@ export class SegmentedLog {
     return new DLedgerError(message, { code: 'TRIMMED', firstIndex })
   }
 
+  #lostError({ firstIndex, lastIndex, pos }: LostRange): DLedgerError {
+    return corruptAt(this.#data, pos, `entries ${firstIndex} to ${lastIndex} are damaged and wait for repair`)
+  }
+
+  /**
+   * After a read that found something wrong: finds out what is lost, marks it, and writes index units and blanks anew that
+   * the entries tell. Synchronous: reads these entries, some before them, and on until one is good.
+   *
+   * @returns whether something was wrong: what was lost before, too.
+   */
+  examine(firstIndex: number, lastIndex: number, back = EXAMINE_BACK): boolean {
+    const upTo = Math.min(lastIndex, this.#writtenEnd.index)
+    if (upTo < firstIndex || this.#failure !== null) return false
+    let at = Math.max(firstIndex - back, this.firstIndex) - 1
+    let from = this.#goodPlace(at)
+    while (from === null) from = this.#goodPlace(--at)
+    const { lost, badBlanks, badUnits } = examineRun({
+      data: this.#data,
+      index: this.#index,
+      checksummedFrom: this.checksummedFrom,
+      from,
+      lastIndex: upTo,
+      end: this.#writtenEnd,
+    })
+    for (const range of lost) this.#lost.add(range)
+    if (lost.length > 0) this.#onLostChanged()
+    for (const pos of badBlanks) {
+      mendBlank(this.#data, pos)
+      this.#data.syncRangeSync(pos, 1)
+    }
+    for (const unit of badUnits) {
+      const bytes = Buffer.allocUnsafe(INDEX_UNIT_BYTES)
+      encodeIndexUnit(bytes, 0, unit)
+      this.#index.writeSync(unit.index * INDEX_UNIT_BYTES, bytes)
+      this.#index.syncRangeSync(unit.index * INDEX_UNIT_BYTES, INDEX_UNIT_BYTES)
+    }
+    return lost.length > 0 || badBlanks.length > 0 || badUnits.length > 0
+  }
+
+  /** The end of an entry that is good as far as it can tell by itself, or of what is before the first; null: it is not. */
+  #goodPlace(index: number): { index: number; term: number; endPos: number; chain: number | null } | null {
+    if (index < this.firstIndex) {
+      const { term, endPos, chain } = this.#before
+      return { index: this.#before.index, term, endPos, chain: this.#before.index < 0 || chain !== 0 ? chain : null }
+    }
+    if (this.#lost.of(index) !== null) return null
+    try {
+      const { term, pos, size, chainCrc } = this.#readHeaderSync(index)
+      this.#readBodySync(index)
+      return { index, term, endPos: pos + size, chain: chainCrc }
+    } catch (error) {
+      if (error instanceof DLedgerError && error.detail.code === 'CORRUPT') return null
+      throw error
+    }
+  }
+
+  /**
+   * Puts a peer's entries in the place of lost ones, from the beginning of a range on; synced when it returns. Where the terms of
+   * a range are not known, it must be filled whole.
+   *
+   * @throws when the disk fails.
+   */
+  fill(entries: readonly ForeignEntries[]): Filled {
+    if (this.#failure !== null) throw this.#failure
+    const range = this.#lost.of(entries[0]?.firstIndex ?? -1)
+    if (range === null || range.firstIndex !== entries[0]?.firstIndex)
+      return { filled: false, what: 'nothing is lost there' }
+    const files = { data: this.#data, index: this.#index, checksummedFrom: this.checksummedFrom }
+    const end = this.#endOf(range)
+    const prevTerm = range.firstIndex === this.firstIndex ? this.prevTerm : this.#termAt(range.firstIndex - 1)
+    const fit = fitEntries(files, range, { entries, end, prevTerm })
+    if (!fit.fits) {
+      // Then it may be the entry before that is bad, or the one behind, whose header could not be checked.
+      if (fit.why === 'BEGINNING') this.examine(range.firstIndex, range.lastIndex, 64 * EXAMINE_BACK)
+      if (fit.why === 'END' && end.kind === 'entry') this.#extend(range, end)
+      return { filled: false, what: `${fit.why}: ${fit.what}` }
+    }
+    const { batches, last } = fit
+    try {
+      writeEntries(files, batches, range, last.index === range.lastIndex && end.kind === 'entry' ? end.pos : null)
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    }
+    this.#lost.repaired(range, last)
+    if (range.termRuns === null) this.#learnTerms(batches)
+    for (const batch of batches) this.#learnConfigurations(batch)
+    this.#onLostChanged()
+    return { filled: true, firstIndex: range.firstIndex, lastIndex: last.index }
+  }
+
+  #endOf(range: LostRange): RangeEnd {
+    if (range.lastIndex === this.#lastIndex) return { kind: 'end', endPos: this.#endPos, chain: this.#lastChain }
+    try {
+      const pos = this.locate(range.lastIndex + 1)
+      return { kind: 'entry', pos, header: headerBytesAt(this.#data, pos) }
+    } catch (error) {
+      if (!(error instanceof DLedgerError && error.detail.code === 'CORRUPT')) throw error
+      return { kind: 'entry', pos: range.endPos, header: headerBytesAt(this.#data, range.endPos) }
+    }
+  }
+
+  /** Once: what follows the entry behind was checked against it, so then it is the peer's entries that are wrong. */
+  #extend(range: LostRange, end: Extract<RangeEnd, { kind: 'entry' }>): void {
+    if (range.isExtended === true) return
+    const header = decodeEntryHeader(end.header, 0)
+    const lastIndex = range.lastIndex + 1
+    const endPos = end.pos + (header?.size ?? ENTRY_HEADER_BYTES)
+    const termRuns = [{ firstIndex: lastIndex, term: this.#termAt(lastIndex) }]
+    const next = { firstIndex: lastIndex, lastIndex, pos: range.endPos, endPos, prevChain: null, termRuns }
+    this.#lost.add({ ...next, isExtended: true })
+    this.#onLostChanged()
+  }
+
+  #termAt(index: number): number {
+    return this.#termRuns.findLast((run) => run.firstIndex <= index)?.term ?? this.prevTerm
+  }
+
+  /** The terms of what was filled were guessed so far. */
+  #learnTerms(batches: readonly EntryBatch[]): void {
+    const first = batches[0] as EntryBatch
+    const last = batches.at(-1) as EntryBatch
+    const next = last.firstIndex + last.count
+    const termBehind = next <= this.#lastIndex ? this.#termAt(next) : null
+    const runs = this.#termRuns.filter((run) => run.firstIndex < first.firstIndex)
+    const add = (firstIndex: number, term: number): void => {
+      if (runs.at(-1)?.term !== term) runs.push({ firstIndex, term })
+    }
+    for (const batch of batches) add(batch.firstIndex, batch.term)
+    if (termBehind !== null) add(next, termBehind)
+    for (const run of this.#termRuns) if (run.firstIndex > next) add(run.firstIndex, run.term)
+    this.#termRuns.splice(0, this.#termRuns.length, ...runs)
+    this.#lastTerm = runs.at(-1)?.term ?? this.prevTerm
+  }
+
+  #learnConfigurations(batch: EntryBatch): void {
+    let at = 0
+    for (let i = 0; i < batch.count; i++) {
+      const index = batch.firstIndex + i
+      if (channelAt(batch.bytes, at) === EntryChannel.CONFIGURATION && !this.#configurationIndexes.includes(index)) {
+        this.#configurationIndexes.push(index)
+        this.#configurationIndexes.sort((a, b) => a - b)
+      }
+      at += batch.sizes[i] as number
+    }
+  }
+
   /** Reads raw bytes that lie in one file and whose append has been called back. `target` null: a new buffer. */
   readBytes(
     pos: number,
@@ -567,6 +802,11 @@ export class SegmentedLog {
     assert(bytes.length === size, 'the target takes what is asked for')
     if (pos < this.startPos) {
       this.#defer(() => callback(this.trimmed(`byte ${pos}`), null))
+      return
+    }
+    const lost = this.#lost.overlapping(pos, pos + size)
+    if (lost !== null) {
+      this.#defer(() => callback(this.#lostError(lost), null))
       return
     }
     this.#data.read(pos, bytes, (error) => {
@@ -607,6 +847,12 @@ export class SegmentedLog {
   }
 }
 
+function endOf({ firstIndex, count, term, positions, sizes, bytes }: EntryBatch): DurableHint {
+  const size = sizes[count - 1] as number
+  const endPos = (positions[count - 1] as number) + size
+  return { index: firstIndex + count - 1, endPos, chain: chainCrcAt(bytes, bytes.length - size), term }
+}
+
 /** Opens the files and reads what recovery needs; they are closed again when it refuses. */
 function examined(options: ExaminedOptions): {
   data: SegmentDirectory
@@ -620,7 +866,19 @@ function examined(options: ExaminedOptions): {
   try {
     index = new SegmentDirectory(disk, `${directory}/index`, options.indexFileBytes ?? INDEX_FILE_BYTES_DEFAULT, kind)
     const configurationIndexes = options.configurationIndexes ?? null
-    const found = examineLog({ data, index, durableHint, checksummedFrom, beforeFirst, configurationIndexes })
+    const found = examineLog({
+      data,
+      index,
+      durableHint,
+      checksummedFrom,
+      beforeFirst,
+      configurationIndexes,
+      termMax: options.termMax ?? 0,
+      cutsAtDamage: options.plantedFaults?.has('corrupt-middle-treated-as-end') === true,
+    })
+    const [lost] = found.lost
+    if (lost !== undefined && options.servesDamaged !== true)
+      throw corruptAt(data, lost.pos, `entry ${lost.firstIndex} is not good`)
     return { data, index, found }
   } catch (error) {
     data.close()

@@ -1,0 +1,163 @@
+/**
+ * Puts entries that a peer has in the place of lost ones.
+ *
+ * Keeps:
+ *   F1  nothing is written that does not fit at its beginning (place, chain) and, where it ends the range, at its end; in between
+ *       it is either of the terms that are known, or comes whole. Entries of one index and term are the same entry (Log Matching).
+ *   F2  what is written is synced and read back before it counts. The page cache may show what the drive does not hold: a scrub
+ *       or the next start would tell.
+ */
+import { DLedgerError } from '../errors.ts'
+import { ENTRY_HEADER_BYTES, type EntryBatch } from './entry-batch.ts'
+import { chainCrcAt, chainOf, checkBatch, decodeEntryHeader, isUnchecked } from './entry-codec.ts'
+import { encodeIndexUnit, INDEX_UNIT_BYTES } from './index-codec.ts'
+import { fileStartOf, placeEntry } from './layout.ts'
+import type { LostRange } from './lost-ranges.ts'
+import { mendBlank } from './repair.ts'
+import { corruptAt, type SegmentDirectory } from './segment-directory.ts'
+
+/** Entries of one term, as they came. */
+export interface ForeignEntries {
+  readonly firstIndex: number
+  readonly count: number
+  readonly term: number
+  readonly bytes: Buffer
+}
+export interface LogFiles {
+  readonly data: SegmentDirectory
+  readonly index: SegmentDirectory
+  readonly checksummedFrom: number
+}
+/** What follows a lost range: the bytes of the next good entry's header, or the known end of the log. */
+export type RangeEnd =
+  | { readonly kind: 'entry'; readonly header: Buffer; readonly pos: number }
+  | { readonly kind: 'end'; readonly endPos: number; readonly chain: number }
+
+export type Fit =
+  | {
+      readonly fits: true
+      readonly batches: readonly EntryBatch[]
+      readonly last: { readonly index: number; readonly endPos: number; readonly chain: number }
+    }
+  | { readonly fits: false; readonly why: 'BEGINNING' | 'CONTENT' | 'TERM' | 'END' | 'PART'; readonly what: string }
+
+/** Do these entries, which follow one another, belong where the range begins? Changes nothing. */
+export function fitEntries(
+  files: LogFiles,
+  range: LostRange,
+  given: { readonly entries: readonly ForeignEntries[]; readonly end: RangeEnd; readonly prevTerm: number },
+): Fit {
+  const { fileBytes } = files.data
+  const batches: EntryBatch[] = []
+  let { pos: endPos, prevChain: chain } = range
+  let index = range.firstIndex
+  let term = given.prevTerm
+  for (const { firstIndex, count, term: entriesTerm, bytes } of given.entries) {
+    if (firstIndex !== index || index + count - 1 > range.lastIndex) return misfit('CONTENT', 'other entries')
+    let batch: EntryBatch
+    try {
+      const { checksummedFrom } = files
+      batch = checkBatch(bytes, { firstIndex, count, term: entriesTerm, fileBytes, checksummedFrom, prevChain: chain })
+    } catch (error) {
+      if (!(error instanceof DLedgerError && error.detail.code === 'CORRUPT')) throw error
+      return misfit(index === range.firstIndex && error.detail.at === 0 ? 'BEGINNING' : 'CONTENT', error.message)
+    }
+    if (batch.positions[0] !== placeEntry(endPos, batch.sizes[0] as number, fileBytes))
+      return misfit(index === range.firstIndex ? 'BEGINNING' : 'CONTENT', 'another place')
+    if (entriesTerm < term) return misfit('TERM', 'a lower term')
+    if (range.termRuns !== null && !isOfKnownTerm(range.termRuns, index, index + count - 1, entriesTerm))
+      return misfit('TERM', `entries of term ${entriesTerm}`)
+    batches.push(batch)
+    term = entriesTerm
+    index += count
+    endPos = (batch.positions[count - 1] as number) + (batch.sizes[count - 1] as number)
+    chain = chainCrcAt(bytes, bytes.length - (batch.sizes[count - 1] as number))
+  }
+  if (index === range.firstIndex || chain === null) return misfit('CONTENT', 'no entries')
+  const last = { index: index - 1, endPos, chain }
+  if (index <= range.lastIndex) {
+    if (range.termRuns === null) return misfit('PART', 'a part of a range whose terms are not known')
+    return { fits: true, batches, last }
+  }
+  return isContinued(last, given.end, fileBytes) ? { fits: true, batches, last } : misfit('END', 'another end')
+}
+
+function misfit(why: Extract<Fit, { fits: false }>['why'], what: string): Fit {
+  return { fits: false, why, what }
+}
+
+function isOfKnownTerm(runs: LostRange['termRuns'], first: number, last: number, term: number): boolean {
+  const run = runs?.findLast((one) => one.firstIndex <= first)
+  return run !== undefined && run.term === term && runs?.findLast((one) => one.firstIndex <= last) === run
+}
+
+function isContinued(last: { endPos: number; chain: number }, end: RangeEnd, fileBytes: number): boolean {
+  if (end.kind === 'end') return end.endPos === last.endPos && end.chain === last.chain
+  const header = decodeEntryHeader(end.header, 0)
+  if (header === null || header.pos !== end.pos || placeEntry(last.endPos, header.size, fileBytes) !== end.pos)
+    return false
+  return isUnchecked(header) || header.chainCrc === chainOf(end.header, 0, last.chain)
+}
+
+/** Writes them with the blanks between and behind them, syncs, reads back. @throws when the disk fails, or CORRUPT. */
+export function writeEntries(
+  files: LogFiles,
+  batches: readonly EntryBatch[],
+  range: LostRange,
+  nextPos: number | null,
+): void {
+  const { data, index } = files
+  const { fileBytes } = data
+  const touched = new Set<number>()
+  const units: Buffer[] = []
+  let endPos = range.pos
+  for (const batch of batches) {
+    let at = 0
+    for (let i = 0; i < batch.count; i++) {
+      const [pos, size] = [batch.positions[i] as number, batch.sizes[i] as number]
+      if (pos !== endPos && endPos % fileBytes !== 0) {
+        mendBlank(data, endPos)
+        touched.add(fileStartOf(endPos, fileBytes))
+      }
+      data.writeSync(pos, batch.bytes.subarray(at, at + size))
+      touched.add(fileStartOf(pos, fileBytes))
+      const unit = Buffer.allocUnsafe(INDEX_UNIT_BYTES)
+      const magic = batch.bytes.readInt32BE(at)
+      encodeIndexUnit(unit, 0, { magic, pos, size, index: batch.firstIndex + i, term: batch.term })
+      units.push(unit)
+      at += size
+      endPos = pos + size
+    }
+  }
+  if (nextPos !== null && nextPos !== endPos) {
+    mendBlank(data, endPos)
+    touched.add(fileStartOf(endPos, fileBytes))
+  }
+  index.writeSync(range.firstIndex * INDEX_UNIT_BYTES, Buffer.concat(units))
+  for (const start of touched) data.file(start).syncSync()
+  data.syncDirectorySync()
+  index.syncRangeSync(range.firstIndex * INDEX_UNIT_BYTES, units.length * INDEX_UNIT_BYTES)
+  readBack(data, batches)
+}
+
+function readBack(data: SegmentDirectory, batches: readonly EntryBatch[]): void {
+  for (const batch of batches) {
+    let at = 0
+    for (let i = 0; i < batch.count; i++) {
+      const size = batch.sizes[i] as number
+      const bytes = Buffer.allocUnsafe(size)
+      data.readSync(batch.positions[i] as number, bytes)
+      if (!bytes.equals(batch.bytes.subarray(at, at + size)))
+        throw corruptAt(data, batch.positions[i] as number, 'it does not read back as it was written')
+      at += size
+    }
+  }
+}
+
+/** The header of the entry at `pos`, raw. */
+export function headerBytesAt(data: SegmentDirectory, pos: number): Buffer {
+  const bytes = Buffer.alloc(ENTRY_HEADER_BYTES)
+  const room = data.fileBytes - (pos % data.fileBytes)
+  data.readSync(pos, bytes.subarray(0, Math.min(room, ENTRY_HEADER_BYTES)))
+  return bytes
+}
