@@ -62,42 +62,80 @@ export function checkLinearizable<State, Input, Output>(
   const head = listOf(history.filter(({ input, output }) => output !== undefined || !model.isPure(input, output)))
   const taken = new Set<string>()
   const effective = new Uint32Array(Math.ceil(history.length / 32))
-  const stack: { readonly invocation: Event<Input, Output>; readonly stateBefore: State }[] = []
+  const stack: Choice<State, Input, Output>[] = []
   let state = model.initial
   let answersLeft = history.filter((operation) => operation.output !== undefined).length
+  // Open operations are tried after all others: most never have to take effect to explain what was answered.
+  let triesOpen = false
   let event = head.after
   let steps = 0
   while (answersLeft > 0) {
     if (event !== null && event.isInvocation) {
-      if (++steps > stepsMax) return 'undecided'
-      const next = model.step(state, event.operation.input, event.operation.output)
-      if (next !== undefined) {
-        flip(effective, event.number)
-        const known = `${effective.join(' ')}/${model.key(next)}`
-        if (!taken.has(known)) {
-          taken.add(known)
-          stack.push({ invocation: event, stateBefore: state })
-          state = next
-          if (event.answer !== null) answersLeft--
-          takeOut(event)
-          event = head.after
-          continue
+      if ((event.answer === null) === triesOpen) {
+        if (++steps > stepsMax) return 'undecided'
+        const { input, output } = event.operation
+        const next = model.step(state, input, output)
+        const last = stack.at(-1)
+        const open = last !== undefined && last.invocation.answer === null ? last : null
+        if (
+          next !== undefined &&
+          (!triesOpen || model.key(next) !== model.key(state)) &&
+          (open === null || needs(model, open.stateBefore, event.operation, next))
+        ) {
+          flip(effective, event.number)
+          const known = `${effective.join(' ')}/${model.key(next)}/${triesOpen ? model.key(state) : ''}`
+          if (!taken.has(known)) {
+            taken.add(known)
+            stack.push({ invocation: event, stateBefore: state })
+            state = next
+            if (event.answer !== null) answersLeft--
+            takeOut(event)
+            triesOpen = false
+            event = head.after
+            continue
+          }
+          flip(effective, event.number)
         }
-        flip(effective, event.number)
       }
       event = event.after
       continue
     }
-    // An answer came before its operation could take effect (or the list is at its end): the last choice was wrong.
+    if (!triesOpen) {
+      triesOpen = true
+      event = head.after
+      continue
+    }
+    // An answer came before its operation could take effect: the last choice was wrong.
     const choice = stack.pop()
     if (choice === undefined) return 'not linearizable'
+    const { invocation } = choice
     state = choice.stateBefore
-    flip(effective, choice.invocation.number)
-    if (choice.invocation.answer !== null) answersLeft++
-    putBack(choice.invocation)
-    event = choice.invocation.after
+    flip(effective, invocation.number)
+    triesOpen = invocation.answer === null
+    if (!triesOpen) answersLeft++
+    putBack(invocation)
+    event = invocation.after
   }
   return 'linearizable'
+}
+
+interface Choice<State, Input, Output> {
+  readonly invocation: Event<Input, Output>
+  readonly stateBefore: State
+}
+
+/**
+ * Whether an operation shows that the open one right before it took effect. Where it does not, the open one could as well have
+ * come later or never, and that is tried without it: so open operations cost nothing until somebody saw what they did.
+ */
+function needs<State, Input, Output>(
+  model: Model<State, Input, Output>,
+  without: State,
+  { input, output }: Operation<Input, Output>,
+  next: State,
+): boolean {
+  const otherwise = model.step(without, input, output)
+  return otherwise === undefined || (!model.isPure(input, output) && model.key(otherwise) !== model.key(next))
 }
 
 export interface Judged<Input, Output> {
