@@ -1,0 +1,71 @@
+/**
+ * What a test says to a member's process and hears back, over the channel that Node makes for a child: it needs no port, lives in
+ * any network namespace, and ends with the process.
+ */
+import { crc32 } from '@dledger-ts/base'
+import type { RegisterInput, RegisterOutput } from '../../history/register.ts'
+import type { SeenEntry } from '../../history/log-order.ts'
+
+export interface MemberConfig {
+  readonly self: string
+  readonly directory: string
+  readonly listenHost: string
+  readonly listenPort: number
+  readonly peers: readonly { readonly id: string; readonly host: string; readonly port: number }[]
+  readonly flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
+  /** Where the disk keeps what a power cut may undo; none: the machine's disk as it is. */
+  readonly shadowDirectory: string | null
+}
+
+/** What one entry holds: its id, for a register what to do, and bytes that only take up room. */
+export interface EntryBody {
+  readonly id: string
+  readonly register?: RegisterInput
+  readonly filler?: string
+}
+
+export type Ask =
+  | { readonly kind: 'append'; readonly body: EntryBody }
+  /** Entries from there to what is committed now, as far as they fit in one answer. */
+  | { readonly kind: 'read'; readonly from: number }
+  | { readonly kind: 'status' }
+  | { readonly kind: 'close' }
+
+export interface AppendAnswer {
+  readonly index: number
+  /** Of a register: what it answered when the entry was applied. */
+  readonly output: RegisterOutput | null
+}
+
+export interface ReadAnswer {
+  readonly from: number
+  readonly end: number
+  readonly entries: readonly SeenEntry[]
+}
+
+export interface StatusAnswer {
+  readonly role: string
+  readonly ready: boolean
+  readonly term: number
+  readonly leader: string | null
+  readonly lastIndex: number
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  readonly badFrames: number
+}
+
+export interface Question {
+  readonly number: number
+  readonly ask: Ask
+}
+
+export type Said =
+  | { readonly kind: 'up' }
+  | { readonly kind: 'stopped'; readonly code: string; readonly message: string }
+  | { readonly kind: 'answer'; readonly number: number; readonly value: unknown }
+  | { readonly kind: 'refused'; readonly number: number; readonly code: string; readonly leader: string | null }
+
+/** What an entry is compared by: its length and checksum. */
+export function digestOf(body: Buffer): string {
+  return `${body.length}/${crc32(body).toString(16)}`
+}

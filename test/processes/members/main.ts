@@ -1,0 +1,59 @@
+/**
+ * `npm run test:processes -- [--minutes 10] [--seed N] [--flush SYNC_FLUSH|ASYNC_FLUSH] [--blow NAME]`: groups of real processes, a
+ * new one for every twenty blows drawn at random. Exit status 1 on any violation; the seed is printed.
+ */
+import { randomInt } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { seededRandom } from '@dledger-ts/base'
+import { BLOWS, type BlowName, POWER_CUTS } from './blows.ts'
+import { type Round, runRounds, summary } from './rounds.ts'
+
+const BLOWS_PER_GROUP = 20
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    seed: { type: 'string' },
+    flush: { type: 'string', default: 'SYNC_FLUSH' },
+    blow: { type: 'string', multiple: true },
+  },
+})
+const minutes = Number(values.minutes)
+if (!(minutes > 0)) throw new Error(`--minutes ${values.minutes}: allowed is a number above 0`)
+const { flush } = values
+if (flush !== 'SYNC_FLUSH' && flush !== 'ASYNC_FLUSH') {
+  throw new Error(`--flush ${flush}: allowed are SYNC_FLUSH and ASYNC_FLUSH`)
+}
+// Across a power cut only SYNC_FLUSH promises anything.
+const all = [...Object.keys(BLOWS), ...(flush === 'SYNC_FLUSH' ? Object.keys(POWER_CUTS) : [])] as BlowName[]
+const wanted = values.blow === undefined ? all : all.filter((name) => values.blow?.includes(name))
+if (wanted.length === 0) throw new Error(`--blow: allowed are ${all.join(', ')}`)
+let seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed)
+
+// The members are killed by a handler of 'exit', which a signal alone does not run.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
+const deadline = performance.now() + minutes * 60_000
+const rounds: Round[] = []
+const totals = { acknowledged: 0, unknown: 0, refused: 0, reads: 0, operations: 0, flips: 0, badFrames: 0 }
+const violations: string[] = []
+while (performance.now() < deadline) {
+  const random = seededRandom(seed)
+  const blows = Array.from({ length: BLOWS_PER_GROUP }, () => wanted[random.below(wanted.length)] as BlowName)
+  const result = await runRounds({
+    size: 3,
+    flush,
+    shadowed: flush === 'SYNC_FLUSH',
+    seed,
+    blows,
+    say: (line) => console.log(line),
+  })
+  rounds.push(...result.rounds)
+  for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += result[key]
+  for (const violation of result.violations) {
+    violations.push(violation)
+    console.log(`seed ${seed}: ${violation}`)
+  }
+  seed++
+}
+console.log(summary({ rounds, violations, ...totals }))
+process.exitCode = violations.length === 0 ? 0 : 1

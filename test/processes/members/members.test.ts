@@ -1,0 +1,43 @@
+/**
+ * Members as real processes, struck in every way there is while clients append, read and use registers: nothing acknowledged is
+ * lost, no reader sees the log change, registers are linearizable. `npm run test:processes` goes on for as long as wanted.
+ */
+import { randomInt } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { BLOWS, type BlowName, POWER_CUTS } from './blows.ts'
+import { type RoundsOptions, runRounds, summary } from './rounds.ts'
+
+const TIMEOUT_MS = 180_000
+
+describe('what was acknowledged stays and what is read does not change', { timeout: TIMEOUT_MS }, () => {
+  test.each<Pick<RoundsOptions, 'flush' | 'shadowed' | 'blows'> & { what: string }>([
+    {
+      what: 'SIGKILL, SIGSTOP, partitions, resets and flipped bits',
+      flush: 'SYNC_FLUSH',
+      shadowed: false,
+      blows: Object.keys(BLOWS) as BlowName[],
+    },
+    {
+      what: 'power cuts that undo what was not synced, of one and of all',
+      flush: 'SYNC_FLUSH',
+      shadowed: true,
+      blows: [...Object.keys(POWER_CUTS), ...Object.keys(POWER_CUTS)] as BlowName[],
+    },
+    {
+      what: 'SIGKILL and SIGSTOP while nothing is synced at once',
+      flush: 'ASYNC_FLUSH',
+      shadowed: false,
+      blows: ['SIGKILL of the leader', 'SIGKILL of all at once', 'SIGSTOP of the leader beyond the election timeout'],
+    },
+  ])('over $what, $flush', async ({ flush, shadowed, blows }) => {
+    const seed = randomInt(2 ** 31)
+    const result = await runRounds({ size: 3, flush, shadowed, seed, blows, say: (line) => console.log(line) })
+    console.log(summary(result))
+    expect({ seed, violations: result.violations }).toEqual({ seed, violations: [] })
+    expect(result.rounds).toHaveLength(blows.length)
+    // Histories in which nothing happens would prove nothing.
+    expect(result.acknowledged).toBeGreaterThan(100 * blows.length)
+    expect(result.operations).toBeGreaterThan(30 * blows.length)
+    expect(result.reads).toBeGreaterThan(5 * blows.length)
+  })
+})

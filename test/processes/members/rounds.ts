@@ -1,0 +1,128 @@
+/**
+ * Round after round something happens to a group of real processes while its clients never stop; then what they saw is judged, and
+ * the members' files are compared byte for byte.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { seededRandom } from '@dledger-ts/base'
+import { firstDifferenceBefore, readEntries, readFiles } from '../group/log-files.ts'
+import { type BlowName, blowOf } from './blows.ts'
+import { Clients } from './clients.ts'
+import { MemberGroup, type MemberGroupOptions } from './member-group.ts'
+
+const ACKNOWLEDGED_BETWEEN = 60
+const PROGRESS_TIMEOUT_MS = 30_000
+const PROGRESS_POLL_MS = 10
+
+export interface RoundsOptions extends Omit<MemberGroupOptions, 'random'> {
+  readonly seed: number
+  readonly blows: readonly BlowName[]
+  /** Told one line at a time what happens. */
+  readonly say: (line: string) => void
+}
+
+export interface Round {
+  readonly blow: BlowName
+  /** The longest time without an acknowledgement: last one before, first one after. */
+  readonly gapMs: number
+}
+
+export interface RoundsResult {
+  readonly rounds: readonly Round[]
+  readonly acknowledged: number
+  readonly unknown: number
+  readonly refused: number
+  readonly reads: number
+  readonly operations: number
+  readonly violations: readonly string[]
+  /** Bits that were flipped on the way, and connections closed for bytes that are no frames, in the members that still live. */
+  readonly flips: number
+  readonly badFrames: number
+}
+
+export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
+  const { seed, blows, say } = options
+  const random = seededRandom(seed)
+  say(`seed ${seed}`)
+  const group = await MemberGroup.create({ ...options, random: seededRandom(random.below(2 ** 31)) })
+  try {
+    await group.start()
+    await group.untilLeader()
+    const clients = new Clients(group, seededRandom(random.below(2 ** 31)))
+    const untilAcknowledged = async (count: number): Promise<void> => {
+      const wanted = clients.acknowledged + count
+      const deadline = performance.now() + PROGRESS_TIMEOUT_MS
+      while (clients.acknowledged < wanted) {
+        if (performance.now() > deadline)
+          throw new Error(`seed ${seed}: no ${count} acknowledgements in time\n${logsOf(group)}`)
+        await delay(PROGRESS_POLL_MS)
+      }
+    }
+    clients.start()
+    const rounds: Round[] = []
+    for (const blow of blows) {
+      await untilAcknowledged(ACKNOWLEDGED_BETWEEN)
+      const leader = await group.untilLeader()
+      const others = group.members.filter((member) => member !== leader)
+      const follower = others[random.below(others.length)] as (typeof others)[number]
+      clients.takeLongestGapMs()
+      await blowOf(blow)({ group, leader, follower, random, untilAcknowledged })
+      await untilAcknowledged(ACKNOWLEDGED_BETWEEN)
+      const gapMs = clients.takeLongestGapMs()
+      rounds.push({ blow, gapMs })
+      say(`${blow}: ${gapMs.toFixed(0)} ms without an acknowledgement`)
+      await group.untilWhole()
+    }
+    const statuses = await Promise.all(group.members.map((member) => member.status()))
+    const badFrames = statuses.reduce((sum, status) => sum + (status?.badFrames ?? 0), 0)
+    const violations = await clients.finish()
+    await Promise.all(group.members.map((member) => member.kill()))
+    const count = (outcome: string): number => clients.appends.filter((append) => append.outcome === outcome).length
+    return {
+      rounds,
+      acknowledged: clients.acknowledged,
+      unknown: count('unknown'),
+      refused: count('refused'),
+      reads: clients.reads.length,
+      operations: clients.operations.length,
+      violations: [...violations, ...fileViolations(group)],
+      flips: [...group.links.values()].reduce((sum, link) => sum + link.flips, 0),
+      badFrames,
+    }
+  } finally {
+    await group.close()
+  }
+}
+
+/** The log's files are equal byte for byte as far as each reaches. */
+function fileViolations(group: MemberGroup): string[] {
+  const [model, ...others] = group.members.map(({ id, config }) => ({ id, files: readFiles(config.directory, 'data') }))
+  if (model === undefined) return []
+  const { end } = readEntries(model.files)
+  return others.flatMap(({ id, files }) => {
+    const difference = firstDifferenceBefore(end, model.files, files)
+    return difference === undefined ? [] : [`the files of ${model.id} and ${id} differ: ${difference}`]
+  })
+}
+
+function logsOf(group: MemberGroup): string {
+  return group.members.map((member) => `--- ${member.id}\n${member.process?.stderr ?? 'down'}`).join('\n')
+}
+
+/** All counts, and how long the group was without an acknowledgement, by blow. */
+export function summary(result: RoundsResult): string {
+  const { rounds, acknowledged, unknown, refused, reads, operations, violations } = result
+  const gaps = new Map<BlowName, number[]>()
+  for (const { blow, gapMs } of rounds) gaps.set(blow, [...(gaps.get(blow) ?? []), gapMs])
+  return [
+    ...[...gaps].map(([blow, values]) => `${blow}: ${distribution(values)}`),
+    `${rounds.length} rounds, ${acknowledged} acknowledged, ${unknown} of unknown outcome, ${refused} refused, ${reads} reads, ` +
+      `${operations} operations on registers, ${violations.length} violations`,
+  ].join('\n')
+}
+
+export function distribution(values: readonly number[]): string {
+  const sorted = values.toSorted((a, b) => a - b)
+  const at = (share: number): string =>
+    (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0).toFixed(0)
+  return `n ${sorted.length}, gap in ms: median ${at(0.5)}, p90 ${at(0.9)}, p99 ${at(0.99)}, max ${at(1)}`
+}
