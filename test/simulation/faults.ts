@@ -217,7 +217,7 @@ class FaultInAction {
     if (leader === null || leader === to) return
     this.#happens(() => {
       this.#cluster.events.schedule(0, 'transfer', leader, () => {
-        if (leader.isUp) leader.node?.transferLeadership(to.name)
+        if (leader.isUp) leader.node?.transferLeadership(to.name, () => {})
       })
     })
   }

@@ -173,6 +173,7 @@ export class Broker {
       fileBytes: config.mappedFileSizeCommitLog,
       consumeQueueFileBytes: config.mappedFileSizeConsumeQueue,
       messageDelayLevel: config.messageDelayLevel,
+      preferredLeader: config.preferredLeaderId === '' ? null : config.preferredLeaderId,
       tickMs: config.raftTickMs,
       heartbeatMs: config.raftHeartbeatMs,
       electionTimeoutMs: config.raftElectionTimeoutMs,

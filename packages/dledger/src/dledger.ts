@@ -308,9 +308,17 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     if (!isApplied) throw new DLedgerError('the leadership was lost; the trim may still happen', { code: 'TIMEOUT' })
   }
 
-  /** Asks a follower (the best one by default) to take over. @returns false when this member does not lead. */
-  transferLeadership(target: string | null = null): boolean {
-    return this.#node.transferLeadership(target)
+  /**
+   * Hands the leadership to another member, by default the one that can take over best; resolves when it leads. Appends wait
+   * meanwhile, an election timeout at most.
+   *
+   * @throws DLedgerError NOT_LEADER (also when a third member took over), INVALID when it cannot be handed to that member, TIMEOUT
+   *   when nobody took over in time: this member goes on leading if it can. CLOSED.
+   */
+  transferLeadership(target: string | null = null): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#node.transferLeadership(target, (error) => (error === null ? resolve() : reject(error)))
+    })
   }
 
   /** Hands over, syncs, closes. Idempotent. @throws when the final sync failed. */

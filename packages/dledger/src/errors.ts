@@ -13,7 +13,14 @@ export type DLedgerErrorDetail =
   | { readonly code: 'CORRUPT'; readonly file: string; readonly at: number }
   /** A directory, a setting or a peer that does not fit; nothing was changed on disk. */
   | { readonly code: 'INVALID'; readonly what: string }
-  /** A write or a sync failed; final for this process. */
-  | { readonly code: 'STORAGE_FAILED'; readonly what: string }
+  /** A write or a sync failed, or did not end; final for this process. */
+  | {
+      readonly code: 'STORAGE_FAILED'
+      readonly what: string
+      readonly operation: string
+      readonly file: string
+      /** The system's code, e.g. EIO; null when nothing was said. */
+      readonly errno: string | null
+    }
 
 export class DLedgerError extends CodedError<DLedgerErrorDetail> {}

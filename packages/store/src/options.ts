@@ -52,6 +52,8 @@ export interface MessageStoreOptions {
   readonly heartbeatMs?: number
   readonly electionTimeoutMs?: number
   readonly proposalTimeoutMs?: number
+  /** The member that leads whenever it is up, well and level; null or left out: none. Apache: preferredLeaderId. */
+  readonly preferredLeader?: string | null
   /** How often what is derived from the log is written; a restart applies again what came after. Default 5,000. */
   readonly checkpointIntervalMs?: number
   /** Newest records kept in memory. Default 64 MiB. */
@@ -138,6 +140,7 @@ export function logOptions(options: CheckedOptions): DLedgerOptions {
     ...(given.tickMs === undefined ? {} : { tickMs: given.tickMs }),
     ...(given.heartbeatMs === undefined ? {} : { heartbeatMs: given.heartbeatMs }),
     ...(given.electionTimeoutMs === undefined ? {} : { electionTimeoutMs: given.electionTimeoutMs }),
+    ...(given.preferredLeader === undefined ? {} : { preferredLeader: given.preferredLeader }),
     ...(given.proposalTimeoutMs === undefined ? {} : { proposalTimeoutMs: given.proposalTimeoutMs }),
   }
 }

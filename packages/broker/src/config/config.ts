@@ -174,6 +174,9 @@ function checkWhole(config: BrokerConfig): void {
   if (config.listenPort === 1 || config.listenPort === 2) {
     throw invalid('listenPort', String(config.listenPort), '0, or 3 to 65535: listenPort - 2 is opened too')
   }
+  if (config.preferredLeaderId !== '' && !config.peers.some((peer) => peer.id === config.preferredLeaderId)) {
+    throw invalid('preferredLeaderId', config.preferredLeaderId, 'one of the ids of dLegerPeers')
+  }
   const ownRaftPort = config.peers.find((peer) => peer.id === config.selfId)?.port
   if (ownRaftPort !== undefined && (ownRaftPort === config.listenPort || ownRaftPort === config.listenPort - 2)) {
     throw invalid(

@@ -135,6 +135,7 @@ export const CONFIG_KEYS = {
   dLegerGroup: text('', 'Name of the group; brokerName when absent.'),
   dLegerPeers: text('', 'The members that found the group: ID-HOST:PORT separated by semicolons.'),
   dLegerSelfId: text('', 'Which of dLegerPeers this broker is; n0 for a group of one.'),
+  preferredLeaderId: text('', 'The member that leads whenever it is up, well and level; none when empty.'),
   raftTickMs: ms(50, 1, 1_000, 'One step of the clock of Raft (ours).'),
   raftHeartbeatMs: ms(100, 1, 10_000, 'Time between heartbeats of the leader (ours).'),
   raftElectionTimeoutMs: ms(
@@ -218,7 +219,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'enableMultiDispatch',
   'inSyncReplicas',
   'totalReplicas',
-  'preferredLeaderId',
   'enableBatchPush',
   'aclEnable',
   'authenticationEnabled',

@@ -92,7 +92,10 @@ export class Forwarder {
   retry(connection: Connection, request: RemotingCommand): boolean {
     if (this.#isClosed || this.#retried.has(request)) return false
     this.#retried.add(request)
-    this.#wait(new Waiting(connection, request, this.#options.clock.monotonicMs() + WAIT_MS))
+    const one = new Waiting(connection, request, this.#options.clock.monotonicMs() + WAIT_MS)
+    // The next leader may be known already; a role that has not changed yet will.
+    if (this.#options.isLeader()) this.#wait(one)
+    else this.#place(one)
     return true
   }
 

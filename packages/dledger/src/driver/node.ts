@@ -25,6 +25,7 @@ import { channelAt, checkBatch, sliceBatch } from '../log/entry-codec.ts'
 import { Applying } from './applying.ts'
 import { BatchBuilder } from './batch-builder.ts'
 import { Durability } from './durability.ts'
+import { HandingOver, type TransferCallback } from './handing-over.ts'
 import { type LogMark, LogWriter } from './log-writer.ts'
 import type { NodeObserver } from './observer.ts'
 import { type OpenedMember, openMember } from './open-member.ts'
@@ -35,6 +36,7 @@ import { Sending } from './sending.ts'
 import { encodeTrim, Trimming } from './trimming.ts'
 import { SharedTicker, type Ticker } from './ticker.ts'
 import { UncheckedEntries } from './unchecked-entries.ts'
+import { type StorageState, StorageWatch } from './storage-watch.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import type { MemberId, Message } from '../raft/messages.ts'
 import type { Output, RoleState } from '../raft/output.ts'
@@ -103,7 +105,11 @@ export interface NodeStatus extends RoleState {
   readonly commitIndex: number
   readonly appliedIndex: number
   readonly peers: readonly PeerStatus[]
+  readonly storage: StorageState
 }
+
+/** How long a member that has failed waits for what its disk has under way, when it is closed. */
+const CLOSE_AFTER_FAILURE_MS_MAX = 1_000
 
 /** `finishing`: the last sync of a clean stop is under way, nothing more is taken in. */
 type State = 'new' | 'open' | 'closing' | 'finishing' | 'closed' | 'failed'
@@ -122,10 +128,12 @@ export class LogNode {
   #proposing!: Proposing
   #applying!: Applying
   #sending!: Sending
+  #handingOver!: HandingOver
   #durability!: Durability
   #trimming!: Trimming
   #unchecked!: UncheckedEntries
   readonly #hot: HotTail
+  readonly #watch: StorageWatch
   readonly #pending = new PendingProposals()
   #noopDue = false
   /** The leadership has just become ready: identities may be waiting to be bound. */
@@ -137,6 +145,7 @@ export class LogNode {
   /** False once a close waits for the disk to be quiet: a leader that goes on sending must not hold it up. */
   #takesEntries = true
   #lastTickMs = 0
+  #storageFailed = false
   #cancelTick: (() => void) | null = null
   #roleWaiters: (() => void)[] = []
 
@@ -145,6 +154,7 @@ export class LogNode {
     this.#settings = options.settings
     this.#faults = options.plantedDriverFaults ?? new Set()
     this.#hot = new HotTail(options.settings.hotBytesMax)
+    this.#watch = new StorageWatch(options.disk, options.clock, options.settings)
   }
 
   /** Opens the directory (synchronously, recovering it), then joins the group. @throws nothing: `callback` gets the error. */
@@ -153,7 +163,7 @@ export class LogNode {
     try {
       checkSettings(this.#settings)
       checkNames(this.#options.group, this.#options.self, this.#options.bootstrapVoters)
-      this.#member = openMember(this.#options)
+      this.#member = openMember(this.#options, this.#watch.disk)
     } catch (error) {
       callback(error as Error)
       return
@@ -185,12 +195,18 @@ export class LogNode {
       lastIndex: log.lastIndex,
       commitIndex: this.#applying.commitIndex,
       appliedIndex: this.#applying.appliedIndex,
+      storage: this.#storageState,
       peers: [...this.#peers].map(([id, peer]) => ({
         id,
         connected: peer.connected,
         advertised: peer.hello?.advertised ?? null,
       })),
     }
+  }
+
+  get #storageState(): StorageState {
+    if (this.#storageFailed) return 'failed'
+    return this.#watch.isSlow ? 'slow' : 'ok'
   }
 
   get role(): RoleState {
@@ -271,12 +287,19 @@ export class LogNode {
     this.#reads++
   }
 
-  /** Asks a follower (the best one for null) to take over. @returns false when this member is not the leader. */
-  transferLeadership(target: MemberId | null): boolean {
-    if (this.#state !== 'open') return false
-    const begun = this.#raft.transferLeadership(target)
+  /**
+   * Hands the leadership to a follower, the best one for null. Proposals wait meanwhile.
+   *
+   * @param done told when the other leads, or with the error: NOT_LEADER, INVALID for whom it cannot be handed to, TIMEOUT when
+   *   the other did not take over within an election timeout and this member goes on, CLOSED.
+   */
+  transferLeadership(target: MemberId | null, done: TransferCallback): void {
+    if (this.#state !== 'open') {
+      this.#options.clock.defer(() => done(closed()))
+      return
+    }
+    this.#handingOver.transfer(target, this.#role, done)
     this.#schedulePass()
-    return begun
   }
 
   /**
@@ -306,19 +329,20 @@ export class LogNode {
 
   /**
    * Hands over the leadership, syncs and closes. Queued proposals fail with CLOSED, waiting ones with TIMEOUT.
-   * The callback's error is a failed final sync; everything is released all the same.
+   * The callback's error is a final sync that failed, or a disk that hangs (`storageHangMs`); everything is released all the
+   * same.
    */
   close(callback: (error: Error | null) => void): void {
     if (this.#state === 'closed' || this.#state === 'new') return callback(null)
-    if (this.#state === 'failed') return this.#release(() => callback(null))
+    if (this.#state === 'failed') return this.#closeFiles(callback)
     assert(this.#state === 'open', 'a member is closed once')
     this.#state = 'closing'
+    this.#guarded(() => this.#handingOver.abandon(closed()))
     this.#guarded(() => this.#proposing.failQueued(closed()))
     const stop = (): void => {
       this.#takesEntries = false
       this.#stopParts()
-      // Not within this call: it may come from a callback in the middle of a pass.
-      this.#options.clock.defer(() => this.#whenQuiet(() => this.#finish(callback)))
+      this.#closeFiles(callback)
     }
     const alone = this.#raft.configuration().voters.length === 1
     if (this.#role.role !== 'LEADER' || alone) return stop()
@@ -408,6 +432,8 @@ export class LogNode {
       onTrim: (body) => this.#trimming.applied(body),
       schedulePass: () => this.#schedulePass(),
     })
+    const { electionTimeoutMs } = this.#settings
+    this.#handingOver = new HandingOver({ clock, self: this.#options.self, electionTimeoutMs, raft: this.#raft })
     this.#proposing = new Proposing({
       settings: this.#settings,
       clock,
@@ -417,6 +443,7 @@ export class LogNode {
       isPlaceable: () => this.#writer.placeable,
       role: () => this.#role,
       lastIndex: () => log.lastIndex,
+      waitsForSuccessor: () => this.#handingOver.waits(this.#role),
       onProposed: () => {
         this.#drain(null)
         if (this.#faults.has('acknowledged-before-commit')) this.#pending.applied(log.lastIndex)
@@ -634,6 +661,7 @@ export class LogNode {
     const passed = Math.round((nowMs - this.#lastTickMs) / this.#settings.tickMs)
     this.#lastTickMs = nowMs
     this.#guarded(() => {
+      this.#raft.storageHealth(this.#watch.look(nowMs))
       for (let i = 0; i < Math.min(Math.max(1, passed), this.#heartbeatTicks); i++) this.#raft.tick()
       this.#pending.expire(nowMs)
       this.#drain(null)
@@ -759,6 +787,7 @@ export class LogNode {
     this.#options.stateMachine?.roleChanged(role)
     this.#options.observer?.elected(role)
     for (const waiter of this.#roleWaiters) waiter()
+    if (!this.#proposing.isEmpty) this.#schedulePass()
     this.#options.onProgress?.()
   }
 
@@ -784,6 +813,7 @@ export class LogNode {
   #fail(error: Error): void {
     if (this.#state === 'failed' || this.#state === 'closed') return
     const wasLeader = this.#role.role === 'LEADER'
+    this.#storageFailed = error instanceof DLedgerError && error.code === 'STORAGE_FAILED'
     this.#options.logger.error({ err: error }, 'the member stops')
     if (wasLeader) this.#tellSuccessor()
     this.#state = 'failed'
@@ -792,6 +822,7 @@ export class LogNode {
     this.#role = { role: 'FOLLOWER', term: this.#role.term, leader: null, ready: false }
     // Whoever throws here does not keep the others from learning it.
     const told = [
+      () => this.#handingOver.abandon(closed()),
       () => this.#proposing.failQueued(closed()),
       () => this.#pending.abandon('was waiting when the member stopped; it may still be committed'),
       () => this.#options.stateMachine?.roleChanged(this.#role),
@@ -826,18 +857,43 @@ export class LogNode {
     this.#roleWaiters = []
   }
 
+  /** Waits until the disk is quiet, but not for ever. */
+  #closeFiles(callback: (error: Error | null) => void): void {
+    const { clock, logger, transport } = this.#options
+    const wasFailed = this.#state === 'failed'
+    const waitMs = wasFailed ? CLOSE_AFTER_FAILURE_MS_MAX : this.#settings.storageHangMs
+    let ended = false
+    const end = (error: Error | null): void => {
+      if (ended) return
+      ended = true
+      cancel()
+      transport.close(() => callback(error))
+    }
+    const cancel = clock.after(waitMs, () => {
+      const error = this.#watch.unfinished(waitMs)
+      logger.error({ err: error }, 'closing does not wait for the disk any longer')
+      this.#guarded(() => this.#pending.abandon('was waiting when the log was closed; it may still be committed'))
+      this.#release(() => {})
+      // What failed before was told then.
+      end(wasFailed ? null : error)
+    })
+    // Not within this call: it may come from a callback in the middle of a pass.
+    clock.defer(() => this.#whenQuiet(() => this.#finish((error) => this.#release(() => end(error)))))
+  }
+
   #whenQuiet(callback: () => void): void {
+    if (this.#state === 'closed') return
     const quiet = this.#writer.quiet && !this.#durability.writesTermOrVote && this.#reads === 0
     if (this.#state === 'failed' || quiet) return callback()
     this.#options.clock.after(1, () => this.#whenQuiet(callback))
   }
 
-  #finish(callback: (error: Error | null) => void): void {
-    const done = (error: Error | null): void => this.#release(() => callback(error))
+  #finish(done: (error: Error | null) => void): void {
     if (this.#state !== 'failed') this.#state = 'finishing'
     this.#guarded(() => this.#pending.abandon('was waiting when the log was closed; it may still be committed'))
     if (this.#state === 'failed') return done(null)
     this.#writer.flush((error, mark) => {
+      if (this.#state === 'closed') return
       if (error !== null) return done(error)
       this.#durability.stopCleanly(mark, done)
     })
@@ -847,8 +903,7 @@ export class LogNode {
     this.#state = 'closed'
     this.#stopParts()
     this.#writer.stop()
-    this.#member.release()
-    this.#options.transport.close(callback)
+    this.#member.release(callback)
   }
 }
 

@@ -16,6 +16,7 @@ import { invalid } from '../config.ts'
 import { type DirectoryLock, lockDirectory } from '../directory-lock.ts'
 import type { Disk, DiskCallback } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
+import type { WatchedDisk } from '../disk/watched-disk.ts'
 import { type HardState, HardStateFile } from '../hard-state/hard-state-file.ts'
 import { SegmentedLog } from '../log/segmented-log.ts'
 import { readApacheDirectory, refuseForgottenTerm, retireApacheTerm, type TermAndVote } from './apache-directory.ts'
@@ -29,15 +30,15 @@ export interface OpenedMember {
   readonly shape: LogShape
   /** Changes some fields and makes the whole durable; calls in order. */
   writeHardState(change: Partial<HardState>, callback: DiskCallback): void
-  /** Closes the files and gives the directory free. Idempotent. */
-  release(): void
+  /** Closes the files and gives the directory free, once nothing under way can arrive there any more; then calls back. */
+  release(callback: () => void): void
   /** As `release`, for a start that failed before anything was taken in: a clean stop before it is still one. */
   abandon(): void
 }
 
 /** @throws DLedgerError INVALID or CORRUPT with a line that names what and where. */
-export function openMember(options: LogNodeOptions): OpenedMember {
-  const { disk, directory, settings, owner } = options
+export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMember {
+  const { directory, settings, owner } = options
   const hardStatePath = join(directory, 'hard-state')
   try {
     if (!disk.existsSync(hardStatePath)) makeDirectoryDurably(disk, directory)
@@ -87,7 +88,7 @@ export function openMember(options: LogNodeOptions): OpenedMember {
       cleanStop: false,
       asyncAcks: known.asyncAcks || settings.flushDiskType === 'ASYNC_FLUSH',
     })
-    return new Member(file, log, { shape, lock, before: known, logger: options.logger })
+    return new Member(file, log, { shape, lock, before: known, logger: options.logger, disk })
   } catch (error) {
     closeAll()
     throw error
@@ -144,6 +145,7 @@ interface Opened {
   /** As it was found, or made. */
   readonly before: HardState
   readonly logger: Logger
+  readonly disk: WatchedDisk
 }
 
 class Member implements OpenedMember {
@@ -154,6 +156,7 @@ class Member implements OpenedMember {
   readonly #lock: DirectoryLock
   readonly #before: HardState
   readonly #logger: Logger
+  readonly #disk: WatchedDisk
   #released = false
 
   constructor(file: HardStateFile, log: SegmentedLog, opened: Opened) {
@@ -161,6 +164,7 @@ class Member implements OpenedMember {
     this.#lock = opened.lock
     this.#before = opened.before
     this.#logger = opened.logger
+    this.#disk = opened.disk
     this.log = log
     this.shape = opened.shape
     this.hardState = file.state
@@ -171,12 +175,15 @@ class Member implements OpenedMember {
     this.#file.write(this.hardState, callback)
   }
 
-  release(): void {
-    if (this.#released) return
+  release(callback: () => void): void {
+    if (this.#released) return callback()
     this.#released = true
     this.log.close()
     this.#file.closeSync()
-    this.#lock.release()
+    this.#disk.whenIdle(() => {
+      this.#lock.release()
+      callback()
+    })
   }
 
   abandon(): void {
@@ -186,7 +193,7 @@ class Member implements OpenedMember {
       // What stands there says too little, not too much.
       this.#logger.warn({ err: error }, 'a start that failed counts as an unclean stop')
     }
-    this.release()
+    this.release(() => {})
   }
 }
 

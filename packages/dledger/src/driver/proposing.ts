@@ -27,6 +27,8 @@ export interface ProposingOptions {
   readonly isPlaceable: () => boolean
   readonly role: () => RoleState
   readonly lastIndex: () => number
+  /** The leadership is on its way to another member: what is queued waits for the outcome. */
+  readonly waitsForSuccessor: () => boolean
   /** The core has accepted a batch: its output is due. */
   readonly onProposed: () => void
 }
@@ -52,13 +54,13 @@ export class Proposing {
       return false
     }
     this.#queued.push(proposal)
-    this.#queuedBytes += proposal.bodyBytes
+    this.#queuedBytes += ENTRY_HEADER_BYTES + proposal.bodyBytes
     return true
   }
 
   /** Hands everything queued to the core. */
   proposeQueued(noopDue: boolean): void {
-    if (this.#queued.length === 0) return
+    if (this.#options.waitsForSuccessor() || this.#queued.length === 0) return
     const queue = this.#takeQueue()
     // No leader that takes writes is here before these are over, however long the disk takes.
     if (!this.#options.isPlaceable() || noopDue) {

@@ -64,6 +64,8 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
   #closed = false
 
   constructor(options: TcpLinksOptions) {
+    checkPort('listening', options.listenPort, 0)
+    for (const peer of options.peers) checkPort(`of ${peer.id}`, peer.port, 1)
     this.#options = options
     this.#clock = options.clock
     this.#logger = options.logger
@@ -276,4 +278,11 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     this.#logger.warn({ peer: id, why }, 'a peer is refused')
     this.#handler?.refused(id, why)
   }
+}
+
+/** @throws DLedgerError INVALID. */
+function checkPort(whose: string, port: number, least: 0 | 1): void {
+  if (Number.isInteger(port) && port >= least && port <= 65_535) return
+  const what = `the port ${whose} is ${port}; a whole number from ${least} to 65535 is allowed`
+  throw new DLedgerError(what, { code: 'INVALID', what })
 }

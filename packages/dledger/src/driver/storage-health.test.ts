@@ -1,0 +1,216 @@
+/** Whole members over one network in memory, each on a disk that can hang: who leads, what waits, what is said. */
+import { silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { DEFAULT_SETTINGS, type NodeSettings } from '../config.ts'
+import type { DLedgerError } from '../errors.ts'
+import type { Proposal } from '../state-machine.ts'
+import { MemoryNetwork, MemoryTransport } from '../transport/memory.ts'
+import { bareEnvelope } from './batch-builder.ts'
+import { LogNode } from './node.ts'
+import { HangingDisk } from './testing/hanging-disk.ts'
+
+const IDS = ['n0', 'n1', 'n2']
+const small: NodeSettings = {
+  ...DEFAULT_SETTINGS,
+  fileBytes: 64 * 1024,
+  indexFileBytes: 32 * 1024,
+  zeroFillBytes: 0,
+  tickMs: 10,
+  heartbeatMs: 20,
+  electionTimeoutMs: 200,
+  storageSlowMs: 600,
+  storageHangMs: 60_000,
+  preferredStableMs: 100,
+  transferRetryMs: 300,
+}
+
+interface Running {
+  readonly node: LogNode
+  readonly disk: HangingDisk
+  readonly fatal: Error[]
+}
+
+let network: MemoryNetwork
+let group: Map<string, Running>
+beforeEach(() => {
+  network = new MemoryNetwork(systemClock)
+  group = new Map()
+})
+afterEach(async () => {
+  for (const { disk } of group.values()) disk.release()
+  await Promise.all([...group.values()].map(({ node }) => close(node)))
+})
+
+const close = (node: LogNode): Promise<Error | null> => new Promise((resolve) => node.close(resolve))
+
+async function start(id: string, ids: readonly string[], over: Partial<NodeSettings> = {}): Promise<Running> {
+  const disk = group.get(id)?.disk ?? new HangingDisk()
+  const fatal: Error[] = []
+  const node = new LogNode({
+    clock: systemClock,
+    random: systemRandom,
+    disk,
+    transport: new MemoryTransport({ self: id, network, clock: systemClock, peers: ids }),
+    logger: silentLogger,
+    directory: `/${id}`,
+    group: 'g',
+    self: id,
+    bootstrapVoters: ids,
+    settings: { ...small, ...over },
+    stateMachine: null,
+    controlEnvelope: bareEnvelope,
+    advertised: '',
+    owner: { pid: 1, processStart: '1', bootId: 'boot 1', isAlive: () => true },
+    newStoreId: () => `store of ${id}`,
+    onFatal: (error) => void fatal.push(error),
+  })
+  await new Promise<void>((resolve, reject) => node.start((error) => (error === null ? resolve() : reject(error))))
+  const running = { node, disk, fatal }
+  group.set(id, running)
+  return running
+}
+
+async function startAll(over: Partial<NodeSettings> = {}): Promise<Running> {
+  for (const id of IDS) await start(id, IDS, over)
+  return leader()
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 20_000
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`never: ${what}`)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+async function leader(): Promise<Running> {
+  const find = (): Running | undefined => [...group.values()].find(({ node }) => node.role.ready)
+  await until('a leader', () => find() !== undefined)
+  const found = find() as Running
+  await until('all follow it', () =>
+    [...group.values()].every(({ node }) => node.commitIndex === found.node.status.lastIndex),
+  )
+  return found
+}
+
+function propose(node: LogNode, outcomes: string[], name: string): void {
+  const proposal: Proposal = {
+    bodyBytes: 4,
+    encodeBody: (target, at) => void target.write(name.padEnd(4), at),
+    committed: () => void outcomes.push(`${name} committed`),
+    failed: (error: DLedgerError) =>
+      void outcomes.push(
+        `${name} ${error.code}${error.detail.code === 'NOT_LEADER' ? ` ${error.detail.leader ?? 'none'}` : ''}`,
+      ),
+  }
+  node.propose(proposal)
+}
+
+const transfer = (node: LogNode, target: string | null): Promise<DLedgerError | null> =>
+  new Promise((resolve) => node.transferLeadership(target, resolve))
+const idOf = (running: Running): string => running.node.status.self
+
+describe('a transfer of the leadership', () => {
+  test('is over when the other leads; proposals wait meanwhile and are refused naming it', async () => {
+    const old = await startAll()
+    const target = IDS.find((id) => id !== idOf(old)) as string
+    const done = transfer(old.node, target)
+    const outcomes: string[] = []
+    for (let i = 0; i < 3; i++) propose(old.node, outcomes, `p${i}`)
+    expect(await done).toBeNull()
+    expect(group.get(target)?.node.role.role).toBe('LEADER')
+    await until('they are told', () => outcomes.length === 3)
+    expect(outcomes).toEqual([0, 1, 2].map((i) => `p${i} NOT_LEADER ${target}`))
+  })
+
+  test('that nobody takes ends with TIMEOUT, and what waited is proposed here after all', async () => {
+    const old = await startAll()
+    const target = IDS.find((id) => id !== idOf(old)) as string
+    network.cut(idOf(old), target)
+    const done = transfer(old.node, target)
+    const outcomes: string[] = []
+    propose(old.node, outcomes, 'a')
+    expect(await done).toMatchObject({ code: 'TIMEOUT' })
+    await until('it is committed', () => outcomes.length === 1)
+    expect(outcomes).toEqual(['a committed'])
+    expect(old.node.role.role).toBe('LEADER')
+  })
+
+  test('is refused by who does not lead, and to who is no other voter', async () => {
+    const old = await startAll()
+    const follower = [...group.values()].find((one) => one !== old) as Running
+    expect(await transfer(follower.node, null)).toMatchObject({ code: 'NOT_LEADER', detail: { leader: idOf(old) } })
+    expect(await transfer(old.node, 'n9')).toMatchObject({ code: 'INVALID' })
+    expect(await transfer(old.node, idOf(old))).toMatchObject({ code: 'INVALID' })
+  })
+})
+
+test('the preferred leader leads, when its storage is well', async () => {
+  await startAll({ preferredLeader: 'n2' })
+  await until('n2 leads', () => group.get('n2')?.node.role.ready === true)
+})
+
+describe('a disk that hangs', () => {
+  test('makes a leader hand over; it follows the next one, and is well again when the disk is', async () => {
+    const old = await startAll()
+    old.disk.hangs = true
+    propose(old.node, [], 'a')
+    await until('another leads', () => [...group.values()].some((one) => one !== old && one.node.role.ready))
+    expect(old.node.status.storage).toBe('slow')
+    expect(old.fatal).toEqual([])
+    old.disk.release()
+    await until('it is well', () => old.node.status.storage === 'ok')
+    const next = await leader()
+    expect(next).not.toBe(old)
+  })
+
+  test('makes a leader step down, where nobody else could lead', async () => {
+    const old = await startAll()
+    for (const one of group.values()) one.disk.hangs = true
+    propose(old.node, [], 'a')
+    await until('nobody leads', () => [...group.values()].every(({ node }) => node.role.role !== 'LEADER'))
+    for (const one of group.values()) one.disk.release()
+    await leader()
+  })
+
+  test('is a failed one after storageHangMs: the member stops and names what hangs', async () => {
+    const { node, disk, fatal } = await start('n0', ['n0'], { storageHangMs: 300 })
+    await leader()
+    const outcomes: string[] = []
+    disk.hangs = true
+    propose(node, outcomes, 'a')
+    await until('it stops', () => fatal.length > 0)
+    expect(fatal[0]).toMatchObject({ code: 'STORAGE_FAILED' })
+    expect(fatal[0]?.message).toMatch(/^write of \/n0\/(data|index)\/0{20} has not ended after \d+ ms$/)
+    expect(node.status.storage).toBe('failed')
+    expect(outcomes).toEqual(['a TIMEOUT'])
+  })
+
+  test('does not keep a member from closing; the directory stays locked until nothing can arrive there any more', async () => {
+    const { node, disk } = await start('n0', ['n0'], { storageHangMs: 300 })
+    await leader()
+    disk.hangs = true
+    const outcomes: string[] = []
+    propose(node, outcomes, 'a')
+    await until('it is written', () => disk.heldCount > 0)
+    expect(await close(node)).toMatchObject({ code: 'STORAGE_FAILED' })
+    expect(outcomes).toEqual(['a TIMEOUT'])
+    expect(disk.listSync('/n0')).toContain('lock')
+    disk.release()
+    await until('the lock is gone', () => !disk.listSync('/n0').includes('lock'))
+    const again = await start('n0', ['n0'])
+    await leader()
+    expect(again.node.status.lastIndex).toBeGreaterThan(0)
+  })
+})
+
+test('a write that fails is told with its file and the code of the system', async () => {
+  const { node, disk, fatal } = await start('n0', ['n0'])
+  await leader()
+  disk.nextError = Object.assign(new Error('EIO: i/o error, write'), { code: 'EIO' })
+  propose(node, [], 'a')
+  await until('it stops', () => fatal.length > 0)
+  const file = '/n0/data/00000000000000000000'
+  expect(fatal[0]).toMatchObject({ code: 'STORAGE_FAILED', detail: { operation: 'write', file, errno: 'EIO' } })
+  expect(fatal[0]?.message).toBe(`write of ${file} failed: EIO: i/o error, write`)
+})

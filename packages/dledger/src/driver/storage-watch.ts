@@ -1,0 +1,80 @@
+/**
+ * How the storage of one member does: looked at once a heartbeat, no timer of its own.
+ *
+ *   ok      everything is done in time
+ *   slow    a write or sync has been under way for longer than an election timeout, now or an election timeout ago at most
+ *   full    no room for more data
+ *   failed  a write or sync has been under way for longer than `storageHangMs`
+ *
+ * Keeps: time in which the process itself stood still does not count, so what waits only to be heard of is not slow.
+ */
+import type { Clock } from '@dledger-ts/base'
+import type { NodeSettings } from '../config.ts'
+import type { Disk } from '../disk/disk.ts'
+import { type DiskOperation, WatchedDisk } from '../disk/watched-disk.ts'
+import { DLedgerError } from '../errors.ts'
+import { StorageHealth } from '../raft/storage-health.ts'
+
+export type StorageState = 'ok' | 'slow' | 'full' | 'failed'
+
+/** Between two looks no more than this many heartbeats are taken to have passed. */
+const HEARTBEATS_MAX = 2
+
+export class StorageWatch {
+  readonly disk: WatchedDisk
+  readonly #clock: Clock
+  readonly #settings: NodeSettings
+  /** Milliseconds that passed while the process ran. */
+  #watchedMs = 0
+  #lookedAtMs: number | null = null
+  /** Callbacks that had come could run since the last look. */
+  #turned = true
+  /** When something slow was last seen, by `#watchedMs`. */
+  #slowAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(disk: Disk, clock: Clock, settings: NodeSettings) {
+    this.#clock = clock
+    this.#settings = settings
+    // What begins now was not there at the last look.
+    this.disk = new WatchedDisk(disk, () => this.#watchedMs + settings.heartbeatMs)
+  }
+
+  /**
+   * @returns bits of `StorageHealth`.
+   * @throws DLedgerError STORAGE_FAILED naming what hangs.
+   */
+  look(nowMs: number): number {
+    const passedMs = nowMs - (this.#lookedAtMs ?? nowMs)
+    this.#lookedAtMs = nowMs
+    if (this.#turned) this.#watchedMs += Math.min(passedMs, HEARTBEATS_MAX * this.#settings.heartbeatMs)
+    const { oldest } = this.disk
+    if (oldest !== undefined) {
+      this.#turned = false
+      this.#clock.defer(() => {
+        this.#turned = true
+      })
+      const ageMs = this.#watchedMs - oldest.beganMs
+      if (ageMs > this.#settings.storageHangMs) throw hangs(oldest, ageMs)
+      if (ageMs > this.#settings.electionTimeoutMs) this.#slowAtMs = this.#watchedMs
+    }
+    return this.isSlow ? StorageHealth.SLOW : 0
+  }
+
+  /** What was slow a moment ago is not trusted at once. */
+  get isSlow(): boolean {
+    return this.#watchedMs - this.#slowAtMs < this.#settings.electionTimeoutMs
+  }
+
+  /** What a member that gives up waiting for its disk says. */
+  unfinished(waitedMs: number): DLedgerError {
+    const { oldest } = this.disk
+    if (oldest !== undefined) return hangs(oldest, waitedMs)
+    const what = 'the disk was not quiet in time'
+    return new DLedgerError(what, { code: 'STORAGE_FAILED', what, operation: 'wait', file: '', errno: null })
+  }
+}
+
+function hangs({ what: operation, file }: DiskOperation, ageMs: number): DLedgerError {
+  const what = `${operation} of ${file} has not ended after ${Math.round(ageMs)} ms`
+  return new DLedgerError(what, { code: 'STORAGE_FAILED', what, operation, file, errno: null })
+}
