@@ -2,11 +2,12 @@
  * The schedules that fast-check draws from. Faults and requests are lists of independent items, so they shrink item by item.
  */
 import fc from 'fast-check'
-import type { ClientRequest, Death, Fault, Schedule } from './schedule.ts'
+import type { ClientRequest, Death, Fault, RegisterRequest, Schedule } from './schedule.ts'
 
 const FAULTY_MS = 6_000
 const FAULTS_MAX = 16
 const REQUESTS_MAX = 50
+const OPERATIONS_MAX = 40
 
 /** Every other thing falls near one of a few moments, so that faults and requests often meet. */
 const atMs = fc.oneof(
@@ -80,6 +81,14 @@ const request: fc.Arbitrary<ClientRequest> = fc.record({
   ),
 })
 
+const operation: fc.Arbitrary<RegisterRequest> = fc.record({
+  atMs,
+  to: fc.oneof({ weight: 6, arbitrary: fc.constant(-1) }, { weight: 1, arbitrary: member }),
+  kind: fc.constantFrom('read' as const, 'read' as const, 'write' as const, 'cas' as const),
+  key: fc.nat(2),
+  bytes: fc.nat(40),
+})
+
 export const schedules: fc.Arbitrary<Schedule> = fc
   .record({
     seed: fc.noShrink(fc.nat(0x7fff_ffff)),
@@ -89,6 +98,7 @@ export const schedules: fc.Arbitrary<Schedule> = fc
     faultyMs: fc.constant(FAULTY_MS),
     faults: fc.array(fault, { maxLength: FAULTS_MAX, size: 'max' }),
     requests: fc.array(request, { maxLength: REQUESTS_MAX, size: 'max' }),
+    operations: fc.array(operation, { maxLength: OPERATIONS_MAX, size: 'max' }),
   })
   .map(withinThePromise)
 

@@ -10,6 +10,7 @@ import { Decisions } from './decisions.ts'
 import { Invariants } from './invariants.ts'
 import { Member } from './member.ts'
 import type { PlantedFaults } from './planted.ts'
+import { RegisterClients } from './registers.ts'
 import type { Death, Schedule } from './schedule.ts'
 import { settingsOf } from './settings.ts'
 import { EventQueue, SimClock, type SimEvent, US_PER_MS } from './sim-clock.ts'
@@ -18,7 +19,7 @@ import { SimDrive } from './sim-drive.ts'
 import { SimNetwork } from './sim-network.ts'
 import { SimStateMachine } from './state-machine.ts'
 import { Trace } from './trace.ts'
-import { type ClientProposal, Workload } from './workload.ts'
+import { type ClientProposal, type ProposalObserver, Workload } from './workload.ts'
 
 /** How long a member that met a disk error lives on before its machine goes off. */
 const LINGER_AFTER_FAILURE_MS = 30
@@ -26,6 +27,13 @@ const LINGER_AFTER_FAILURE_MS = 30
 const CLOSE_MS_MAX = 20_000
 /** Clocks run up to this much fast or slow. */
 const DRIFT_PER_MILLE_MAX = 20
+
+export interface ClusterOptions {
+  readonly keepText: boolean
+  readonly planted: PlantedFaults
+  /** Violated invariants are told in the trace only. */
+  readonly judgedByClients: boolean
+}
 
 export class Cluster {
   readonly schedule: Schedule
@@ -37,7 +45,9 @@ export class Cluster {
   readonly network: SimNetwork
   readonly workload: Workload
   readonly invariants: Invariants
+  readonly registers: RegisterClients
   readonly #planted: PlantedFaults
+  readonly #judgedByClients: boolean
   /** The first thing that was wrong, or null. */
   violation: string | null = null
   /** No more faults from now on. */
@@ -46,8 +56,9 @@ export class Cluster {
   /** Deaths, cuts, errors and so on that took effect. */
   faultCount = 0
 
-  constructor(schedule: Schedule, options: { readonly keepText: boolean; readonly planted: PlantedFaults }) {
+  constructor(schedule: Schedule, options: ClusterOptions) {
     this.schedule = schedule
+    this.#judgedByClients = options.judgedByClients
     this.#planted = options.planted
     this.decisions = new Decisions(schedule.seed)
     this.settings = settingsOf(schedule, this.decisions)
@@ -81,6 +92,7 @@ export class Cluster {
       workload: this.workload,
       violated: (what) => this.violated(what),
     })
+    this.registers = new RegisterClients(this, { readsOwnState: options.planted.client.has('reads-own-state') })
     for (const member of this.members) this.startIn(member, this.decisions.below('first start', member.id, 0, 30))
   }
 
@@ -104,7 +116,7 @@ export class Cluster {
   }
 
   violated(what: string): void {
-    this.violation ??= what
+    if (!this.#judgedByClients) this.violation ??= what
     this.trace.say(this.events.nowUs, '', `VIOLATION: ${what}`)
   }
 
@@ -201,9 +213,9 @@ export class Cluster {
     })
   }
 
-  propose(member: Member, bytes: number): ClientProposal {
+  propose(member: Member, bytes: number, observer: ProposalObserver | null = null): ClientProposal {
     const { incarnation } = member
-    const proposal = this.workload.make({ bytes, member: member.id, incarnation })
+    const proposal = this.workload.make({ bytes, member: member.id, incarnation, observer })
     this.events.schedule(0, 'propose', member, () => {
       if (member.isUp && member.node !== null) member.node.propose(proposal)
       else proposal.orphan()
@@ -221,10 +233,15 @@ export class Cluster {
       wallSkewMs: member.wallSkewMs,
     })
     member.clock = clock
+    const keepsCheckpoints = this.decisions.chance('keeps checkpoints', member.id, 0, 500)
+    member.registers = member.registers.asOf(member.checkpoint.appliedIndex)
     const machine = new SimStateMachine({
       checkpoint: member.checkpoint,
-      keepsCheckpoints: this.decisions.chance('keeps checkpoints', member.id, 0, 500),
-      applied: (entry) => this.invariants.applied(member, entry),
+      keepsCheckpoints,
+      applied: (entry) => {
+        this.invariants.applied(member, entry)
+        if (entry.kind === 'data') this.registers.applied(member, entry.index, this.workload.proposalOf(entry.body))
+      },
       roleChanged: (state) => {
         if (incarnation !== member.incarnation) return
         this.trace.note(state.role, this.events.nowUs, member.id, state.term)

@@ -19,13 +19,23 @@ export function scheduleRequests(cluster: Cluster): void {
   for (const request of cluster.schedule.requests) {
     cluster.events.schedule(request.atMs * US_PER_MS, 'request', null, () => send(cluster, request))
   }
+  for (const operation of cluster.schedule.operations ?? []) {
+    cluster.events.schedule(operation.atMs * US_PER_MS, 'operation', null, () => {
+      for (const member of asked(cluster, operation.to)) {
+        if (member.isUp) cluster.registers.use(member, operation)
+      }
+    })
+  }
 }
 
 function send(cluster: Cluster, { to, count, bytes }: ClientRequest): void {
-  const members = to < 0 ? cluster.leaders() : [cluster.members[to % cluster.members.length] as Member]
-  for (const member of members) {
+  for (const member of asked(cluster, to)) {
     for (let i = 0; member.isUp && i < count; i++) cluster.propose(member, bytes)
   }
+}
+
+function asked(cluster: Cluster, to: number): readonly Member[] {
+  return to < 0 ? cluster.leaders() : [cluster.members[to % cluster.members.length] as Member]
 }
 
 class FaultInAction {

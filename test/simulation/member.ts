@@ -7,6 +7,7 @@ import { type ImageEntry, LogImage } from './log-image.ts'
 import type { SimClock, SimEvent, Process } from './sim-clock.ts'
 import type { SimDrive } from './sim-drive.ts'
 import type { Death } from './schedule.ts'
+import { RegisterMap } from './registers.ts'
 import type { Checkpoint } from './state-machine.ts'
 
 /** `failed`: it stopped itself after a disk error and waits for its machine to be started anew. */
@@ -22,6 +23,8 @@ export class Member implements Process {
   readonly durableVote: HardStateImage
   readonly checkpoint: Checkpoint = { appliedIndex: -1 }
   readonly heldBack: SimEvent[] = []
+  /** What its state machine holds; of a dead process, what it held. */
+  registers = new RegisterMap()
   incarnation = 1
   paused = false
   pauses = 0

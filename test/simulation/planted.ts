@@ -15,15 +15,26 @@ export type PlantedDiskFault =
   /** A failed write reports success. */
   | 'write-error-ignored'
 
+/** What the service above the log does wrong, for what only its clients can see. */
+export type PlantedClientFault =
+  /** A member that believes to lead answers reads from its own state. */
+  'reads-own-state'
+
 export interface PlantedFaults {
   readonly core: ReadonlySet<PlantedFault>
   readonly driver: ReadonlySet<PlantedDriverFault>
   readonly disk: ReadonlySet<PlantedDiskFault>
+  readonly client: ReadonlySet<PlantedClientFault>
 }
 
-export type FaultName = PlantedFault | PlantedDriverFault | PlantedDiskFault
+export type FaultName = PlantedFault | PlantedDriverFault | PlantedDiskFault | PlantedClientFault
 
-export const NO_PLANTED_FAULTS: PlantedFaults = { core: new Set(), driver: new Set(), disk: new Set() }
+export const NO_PLANTED_FAULTS: PlantedFaults = {
+  core: new Set(),
+  driver: new Set(),
+  disk: new Set(),
+  client: new Set(),
+}
 
 const DRIVER_FAULTS: readonly PlantedDriverFault[] = [
   'reply-before-hard-state',
@@ -40,7 +51,9 @@ const DISK_FAULTS: readonly PlantedDiskFault[] = [
   'write-error-ignored',
 ]
 
-export const ALL_FAULTS: readonly FaultName[] = [...PLANTED_FAULTS, ...DRIVER_FAULTS, ...DISK_FAULTS]
+const CLIENT_FAULTS: readonly PlantedClientFault[] = ['reads-own-state']
+
+export const ALL_FAULTS: readonly FaultName[] = [...PLANTED_FAULTS, ...DRIVER_FAULTS, ...DISK_FAULTS, ...CLIENT_FAULTS]
 
 /** One fault alone. */
 export function plant(name: FaultName): PlantedFaults {
@@ -48,5 +61,6 @@ export function plant(name: FaultName): PlantedFaults {
     core: new Set(PLANTED_FAULTS.filter((fault) => fault === name)),
     driver: new Set(DRIVER_FAULTS.filter((fault) => fault === name)),
     disk: new Set(DISK_FAULTS.filter((fault) => fault === name)),
+    client: new Set(CLIENT_FAULTS.filter((fault) => fault === name)),
   }
 }

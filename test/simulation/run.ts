@@ -21,12 +21,15 @@ export interface RunResult {
 export interface RunOptions {
   readonly keepText?: boolean
   readonly planted?: PlantedFaults
+  /** `clients`: only what clients see is judged, and the invariants are not. To show what that finds by itself. */
+  readonly judgedBy?: 'everybody' | 'clients'
 }
 
 export function runSchedule(schedule: Schedule, options: RunOptions = {}): RunResult {
   const cluster = new Cluster(schedule, {
     keepText: options.keepText === true,
     planted: options.planted ?? NO_PLANTED_FAULTS,
+    judgedByClients: options.judgedBy === 'clients',
   })
   scheduleFaults(cluster)
   scheduleRequests(cluster)
@@ -40,8 +43,9 @@ export function runSchedule(schedule: Schedule, options: RunOptions = {}): RunRe
     recover(cluster)
   }
   const { network, workload, trace } = cluster
+  const clientsSaw = cluster.violation === null ? cluster.registers.judge() : null
   return {
-    violation: cluster.violation,
+    violation: cluster.violation ?? clientsSaw,
     events: cluster.eventCount,
     faults: cluster.faultCount + network.lost + network.duplicated,
     committed: cluster.invariants.committed.length,

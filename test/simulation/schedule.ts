@@ -96,6 +96,15 @@ export interface ClientRequest {
   readonly bytes: number
 }
 
+/** One operation on a register; to that member, or, where it is -1, one to each that believes to lead. */
+export interface RegisterRequest {
+  readonly atMs: number
+  readonly to: number
+  readonly kind: 'read' | 'write' | 'cas'
+  readonly key: number
+  readonly bytes: number
+}
+
 export interface Schedule {
   readonly seed: number
   readonly members: 3 | 5
@@ -105,4 +114,6 @@ export interface Schedule {
   readonly faultyMs: number
   readonly faults: readonly Fault[]
   readonly requests: readonly ClientRequest[]
+  /** None in schedules from before there were registers. */
+  readonly operations?: readonly RegisterRequest[]
 }

@@ -70,6 +70,7 @@ describe('a simulation', () => {
     ['acknowledged-before-commit', 20],
     ['directory-sync-omitted', 20],
     ['cut-bytes-not-zeroed', 200],
+    ['reads-own-state', 200],
   ])('finds the planted fault %s within %i schedules', (name, schedulesMax) => {
     const totals = noTotals()
     let failure: Failure | null = null
@@ -78,6 +79,19 @@ describe('a simulation', () => {
     }
     expect(failure).not.toBeNull()
   })
+})
+
+describe('the clients of registers', () => {
+  test.each<FaultName>(['reads-own-state', 'off-by-one-quorum'])(
+    'see the planted fault %s, whatever the invariants say',
+    (name) => {
+      let seen: string | null = null
+      for (let seed = 1; seen === null && seed <= 300; seed++) {
+        seen = runSchedule(scheduleOf(seed), { planted: plant(name), judgedBy: 'clients' }).violation
+      }
+      expect(seen).toMatch(/^register k\d is not linearizable:\n/)
+    },
+  )
 })
 
 function describeFailure(failure: Failure, place: number): string {

@@ -6,17 +6,33 @@
  *   what is proposed after an acknowledgement stands behind what was acknowledged.
  */
 import type { DLedgerError, EntryPlace, Proposal } from '@dledger-ts/dledger/internals'
+import type { RegisterInput } from '../history/register.ts'
 
 const REFUSALS = new Set(['NOT_LEADER', 'BUSY', 'TOO_LARGE', 'DISK_FULL', 'CLOSED'])
 const ID_BYTES = 4
 
 export type Outcome = 'pending' | 'acknowledged' | 'refused' | 'unknown'
 
+/** Somebody who waits for what becomes of a proposal, and what it does to the state machine. */
+export interface ProposalObserver {
+  readonly operation: RegisterInput
+  committed(place: EntryPlace): void
+  refused(): void
+}
+
+export interface ProposalOptions {
+  readonly bytes: number
+  readonly member: number
+  readonly incarnation: number
+  readonly observer: ProposalObserver | null
+}
+
 export class ClientProposal implements Proposal {
   readonly id: number
   readonly bodyBytes: number
   readonly member: number
   readonly incarnation: number
+  readonly observer: ProposalObserver | null
   /** The highest place that was acknowledged to anybody before this was proposed: it comes later. */
   readonly afterIndex: number
   outcome: Outcome = 'pending'
@@ -26,8 +42,9 @@ export class ClientProposal implements Proposal {
   readonly #workload: Workload
   #encoded = false
 
-  constructor(workload: Workload, id: number, options: { bytes: number; member: number; incarnation: number }) {
+  constructor(workload: Workload, id: number, options: ProposalOptions) {
     this.#workload = workload
+    this.observer = options.observer
     this.id = id
     this.bodyBytes = ID_BYTES + options.bytes
     this.member = options.member
@@ -46,10 +63,12 @@ export class ClientProposal implements Proposal {
     this.#told('acknowledged')
     this.place = { index: place.index, term: place.term, pos: place.pos }
     this.#workload.acknowledged(this)
+    this.observer?.committed(place)
   }
 
   failed(error: DLedgerError): void {
     this.#told(REFUSALS.has(error.code) ? 'refused' : 'unknown')
+    if (this.outcome === 'refused') this.observer?.refused()
     if (this.outcome === 'refused' && this.committedAt >= 0) {
       this.#workload.violated(`proposal ${this.id} was refused (${error.code}) and is committed at ${this.committedAt}`)
     }
@@ -82,7 +101,12 @@ export class Workload {
     this.#options = options
   }
 
-  make(options: { bytes: number; member: number; incarnation: number }): ClientProposal {
+  /** Whose entry a body is; null for nobody's. */
+  proposalOf(body: Buffer): ClientProposal | null {
+    return (body.length < ID_BYTES ? undefined : this.proposals[body.readInt32BE(0)]) ?? null
+  }
+
+  make(options: ProposalOptions): ClientProposal {
     const proposal = new ClientProposal(this, this.proposals.length, options)
     this.proposals.push(proposal)
     return proposal
