@@ -29,7 +29,7 @@ const PURE: readonly RegExp[] = [
   /^packages\/namesrv\/src\/route-table(\.ts$|\/)/,
 ]
 const IMPURE_WORDS =
-  /(?<!\.)\b(Date\b|performance\.|Math\.random|crypto\.|setTimeout|setInterval|setImmediate|queueMicrotask|process\.)|\bnew Promise\b/
+  /(?<![.#])\b(Date\b|performance\.|Math\.random|crypto\.|setTimeout|setInterval|setImmediate|queueMicrotask|process\.)|\bnew Promise\b/
 /** All of the simulation but what starts it: programs, workers and tests. */
 const SIMULATED: readonly RegExp[] = [
   /^test\/simulation\/(?!main\.|mutants\.|pool\.|worker\.|mutant-worker\.|.*\.test\.)/,
