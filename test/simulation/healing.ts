@@ -23,7 +23,7 @@ export function heal(cluster: Cluster): void {
     member.drive.clearPlantedError()
     member.effectsLeft = null
     if (member.paused) cluster.resume(member)
-    if (member.life === 'failed' && !member.wiped) cluster.die(member, 'power', 0)
+    if (member.life === 'failed' && !member.wiped) cluster.restartFailed(member, 0)
     else if (member.life === 'down') cluster.startIn(member, 0)
   }
 }
