@@ -90,6 +90,8 @@ export class Cluster {
       schedule,
       members: this.members,
       workload: this.workload,
+      settings: this.settings,
+      nowMs: () => this.nowMs,
       violated: (what) => this.violated(what),
     })
     this.registers = new RegisterClients(this, { readsOwnState: options.planted.client.has('reads-own-state') })
@@ -184,6 +186,7 @@ export class Cluster {
 
   resume(member: Member): void {
     this.say(member, 'goes on')
+    member.resumedAtMs = this.nowMs
     this.events.resume(member)
   }
 
@@ -195,7 +198,8 @@ export class Cluster {
     this.say(member, 'is asked to stop')
     node.close((error) => {
       if (incarnation !== member.incarnation) return
-      if (error !== null && !member.metDiskError) this.violated(`${member.name} could not be closed: ${error.message}`)
+      if (error !== null && !member.metDiskError && !isHang(member, error))
+        this.violated(`${member.name} could not be closed: ${error.message}`)
       for (const proposal of this.workload.proposals) {
         if (proposal.member === member.id && proposal.incarnation === incarnation && proposal.outcome === 'pending') {
           this.violated(`${member.name} closed and left proposal ${proposal.id} without an answer (20)`)
@@ -301,7 +305,7 @@ export class Cluster {
     this.workload.died(member.id)
     this.invariants.stopped(member)
     if (error instanceof AssertionError) this.violated(`${member.name}: ${error.message} (asserted)`)
-    else if (member.metDiskError) this.#restartLater(member)
+    else if (member.metDiskError || isHang(member, error)) this.#restartLater(member)
     else if (!(member.wiped && (error as DLedgerError).code === 'INVALID')) {
       this.violated(`${member.name} stopped: ${error.message}`)
     }
@@ -359,4 +363,9 @@ export class Cluster {
     }
     return { debug: line, info: line, warn: line, error: line }
   }
+}
+
+/** The member gave up waiting for a drive that hung, or was very slow. */
+function isHang(member: Member, error: Error): boolean {
+  return member.drive.wasTroubled && (error as DLedgerError).code === 'STORAGE_FAILED'
 }

@@ -20,6 +20,7 @@ export function heal(cluster: Cluster): void {
   cluster.network.healAll()
   for (const member of cluster.members) {
     member.drive.slowness = 1
+    member.drive.answerAgain()
     member.drive.clearPlantedError()
     member.effectsLeft = null
     if (member.paused) cluster.resume(member)
