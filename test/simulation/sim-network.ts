@@ -366,11 +366,11 @@ class SimTransport implements Transport {
   readonly #incarnation: number
   #closed = false
 
-  constructor(network: SimNetwork, place: number, owner: Process) {
+  constructor(network: SimNetwork, place: number, process: Process) {
     this.#network = network
     this.#place = place
-    this.#process = owner
-    this.#incarnation = owner.incarnation
+    this.#process = process
+    this.#incarnation = process.incarnation
   }
 
   start(hello: Hello, handler: TransportHandler, callback: (error: Error | null) => void): void {

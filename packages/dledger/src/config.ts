@@ -32,6 +32,10 @@ export interface NodeSettings {
   readonly appendBytesMax: number
   readonly inflightBytesMax: number
   readonly uncommittedBytesMax: number
+  /** Bytes of closed log files that are read a second to find rot; 0: rot is found by whoever reads it. */
+  readonly scrubBytesPerSecond: number
+  /** From the end of one such pass over the log to the next, in milliseconds. */
+  readonly scrubIntervalMs: number
   /** Leads whenever it is up, well and level; null: nobody does rather than another. */
   readonly preferredLeader: string | null
   /** How long the preferred leader must have been up, well and level without a break before it is handed the leadership. */
@@ -58,6 +62,8 @@ export const DEFAULT_SETTINGS: NodeSettings = {
   appendBytesMax: 1024 * 1024,
   inflightBytesMax: 8 * 1024 * 1024,
   uncommittedBytesMax: 64 * 1024 * 1024,
+  scrubBytesPerSecond: 4 * 1024 * 1024,
+  scrubIntervalMs: 86_400_000,
   preferredLeader: null,
   preferredStableMs: 10_000,
   transferRetryMs: 30_000,
@@ -97,6 +103,8 @@ export function checkSettings(settings: NodeSettings): void {
     ['appendBytesMax', 1, 2 ** 30],
     ['inflightBytesMax', 1, 2 ** 34],
     ['uncommittedBytesMax', 1, 2 ** 34],
+    ['scrubBytesPerSecond', 0, 2 ** 40],
+    ['scrubIntervalMs', 0, 2 ** 40],
     ['preferredStableMs', 0, 3_600_000],
     ['transferRetryMs', 0, 3_600_000],
     ['storageSlowMs', 1, 3_600_000],

@@ -165,7 +165,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       if (fatal !== null) throw fatal
       // Its identity is bound, too: what the caller appends next is the next entry.
       if (node.status.peers.length === 0)
-        await opened.#until(() => node.role.ready && node.appliedIndex === node.status.lastIndex)
+        await opened.#until(() => node.isHeldUp || (node.role.ready && node.appliedIndex === node.status.lastIndex))
     } catch (error) {
       await opened.close()
       throw error

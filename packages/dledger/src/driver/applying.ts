@@ -25,6 +25,8 @@ export interface ApplyingOptions {
     bytesMax: number,
     callback: (batch: EntryBatch | null) => void,
   ) => void
+  /** The first entry from there on whose bytes are not good; infinite where there is none. */
+  readonly firstLostFrom: (index: number) => number
   readonly onApplied: (index: number) => void
   /** The body of a trim entry, as it is applied. */
   readonly onTrim: (body: Buffer) => void
@@ -140,7 +142,7 @@ export class Applying {
   }
 
   #applyCold(): void {
-    const { hot, stateMachine, readCold, schedulePass } = this.#options
+    const { hot, stateMachine, readCold, firstLostFrom, schedulePass } = this.#options
     const from = this.#appliedIndex + 1
     // What is hot may not be in the files yet.
     const to = Math.min(this.#commitIndex, hot.firstIndex - 1)
@@ -148,10 +150,15 @@ export class Applying {
       this.#afterApply(to)
       return schedulePass()
     }
+    // What is lost is waited for: a pass follows its repair.
+    const readable = Math.min(to, firstLostFrom(from) - 1)
+    if (readable < from) return
     this.#reading = true
-    readCold(from, to, APPLY_BYTES_MAX, (batch) => {
+    readCold(from, readable, APPLY_BYTES_MAX, (batch) => {
       this.#reading = false
-      assert(batch !== null && batch.firstIndex === from, 'a committed entry can be read')
+      // Then it is lost.
+      if (batch === null) return
+      assert(batch.firstIndex === from, 'what is read is what was asked for')
       this.#applyBatch(batch)
     })
   }

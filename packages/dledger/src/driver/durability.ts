@@ -7,6 +7,7 @@
 import type { Clock } from '@dledger-ts/base'
 import type { NodeSettings } from '../config.ts'
 import type { HardState } from '../hard-state/hard-state-file.ts'
+import type { DurableHint } from '../log/segmented-log.ts'
 import type { MemberId } from '../raft/messages.ts'
 import type { LogMark } from './log-writer.ts'
 import type { OpenedMember } from './open-member.ts'
@@ -26,7 +27,7 @@ export interface DurabilityOptions {
 export class Durability {
   readonly #options: DurabilityOptions
   #termAndVoteWrites = 0
-  #hint: LogMark | null
+  #hint: DurableHint | null
   #hintAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: DurabilityOptions) {
@@ -88,6 +89,6 @@ export class Durability {
   }
 }
 
-function markOf({ index, endPos, chain }: LogMark): LogMark {
-  return { index, endPos, chain }
+function markOf({ index, endPos, chain, term }: LogMark): LogMark {
+  return { index, endPos, chain, term }
 }

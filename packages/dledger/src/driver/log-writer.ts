@@ -20,6 +20,7 @@ export interface LogMark {
   readonly index: number
   readonly endPos: number
   readonly chain: number
+  readonly term: number
 }
 
 interface Operation {
@@ -132,7 +133,13 @@ export class LogWriter {
     const { log } = this.#options
     if (operation.batches.length === 0) {
       // A truncation is synced when it returns.
-      this.#written = { seq: operation.seq, index: log.lastIndex, endPos: log.endPos, chain: log.lastChain }
+      this.#written = {
+        seq: operation.seq,
+        index: log.lastIndex,
+        endPos: log.endPos,
+        chain: log.lastChain,
+        term: log.lastTerm,
+      }
       this.#syncedSeq = operation.seq
       if (!this.#failed) this.#options.onDurable(operation.seq)
       return
@@ -154,7 +161,14 @@ export class LogWriter {
         this.#afterProgress()
       }
       this.#guarded(() => log.append(batch, written))
-      if (i === last) mark = { seq: operation.seq, index: log.lastIndex, endPos: log.endPos, chain: log.lastChain }
+      if (i === last)
+        mark = {
+          seq: operation.seq,
+          index: log.lastIndex,
+          endPos: log.endPos,
+          chain: log.lastChain,
+          term: log.lastTerm,
+        }
     })
   }
 

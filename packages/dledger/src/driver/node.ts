@@ -22,6 +22,7 @@ import { DLedgerError } from '../errors.ts'
 import { HotTail } from './hot-tail.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from '../log/entry-batch.ts'
 import { channelAt, checkBatch, sliceBatch } from '../log/entry-codec.ts'
+import { type ScrubProgress, Scrubber } from '../log/scrubber.ts'
 import { Applying } from './applying.ts'
 import { BatchBuilder } from './batch-builder.ts'
 import { Durability } from './durability.ts'
@@ -32,6 +33,7 @@ import { type OpenedMember, openMember } from './open-member.ts'
 import { PendingProposals } from './pending-proposals.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
 import { Proposing } from './proposing.ts'
+import { Repairing } from './repairing.ts'
 import { Sending } from './sending.ts'
 import { encodeTrim, Trimming } from './trimming.ts'
 import { SharedTicker, type Ticker } from './ticker.ts'
@@ -106,6 +108,9 @@ export interface NodeStatus extends RoleState {
   readonly appliedIndex: number
   readonly peers: readonly PeerStatus[]
   readonly storage: StorageState
+  /** Entries whose bytes are damaged here, ascending: they are not served until they are repaired from a peer. */
+  readonly lost: readonly { readonly firstIndex: number; readonly lastIndex: number; readonly pos: number }[]
+  readonly scrub: ScrubProgress
 }
 
 /** How long a member that has failed waits for what its disk has under way, when it is closed. */
@@ -132,6 +137,8 @@ export class LogNode {
   #durability!: Durability
   #trimming!: Trimming
   #unchecked!: UncheckedEntries
+  #repairing!: Repairing
+  #scrubber!: Scrubber
   readonly #hot: HotTail
   readonly #watch: StorageWatch
   readonly #pending = new PendingProposals()
@@ -201,6 +208,8 @@ export class LogNode {
         connected: peer.connected,
         advertised: peer.hello?.advertised ?? null,
       })),
+      lost: log.lostRanges().map(({ firstIndex, lastIndex, pos }) => ({ firstIndex, lastIndex, pos })),
+      scrub: this.#scrubber.progress,
     }
   }
 
@@ -219,6 +228,13 @@ export class LogNode {
 
   get appliedIndex(): number {
     return this.#applying.appliedIndex
+  }
+
+  /** Nothing but a repair lets this member apply the next entry, or lead. */
+  get isHeldUp(): boolean {
+    const { log } = this.#member
+    const next = this.appliedIndex + 1
+    return log.configurationIsLost || (this.#options.stateMachine !== null && log.firstLostFrom(next) === next)
   }
 
   get raft(): Raft {
@@ -280,9 +296,16 @@ export class LogNode {
   }
 
   #readLog(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback): void {
-    this.#member.log.read(firstIndex, lastIndex, bytesMax, (error, batch) => {
+    const { log } = this.#member
+    log.read(firstIndex, lastIndex, bytesMax, (error, batch) => {
       this.#reads--
-      callback(error, batch)
+      if (!isCorrupt(error) || !this.#isRunning || log.firstLostFrom(firstIndex) === firstIndex)
+        return callback(error, batch)
+      // Found out what is wrong, what is good is read: up to the damage, or with an index that was put right.
+      this.#guarded(() => {
+        if (!log.examine(firstIndex, lastIndex)) callback(error, null)
+        else this.#readLog(firstIndex, lastIndex, bytesMax, callback)
+      })
     })
     this.#reads++
   }
@@ -429,6 +452,7 @@ export class LogNode {
         this.#pending.applied(index)
         this.#options.onProgress?.()
       },
+      firstLostFrom: (index) => log.firstLostFrom(index),
       onTrim: (body) => this.#trimming.applied(body),
       schedulePass: () => this.#schedulePass(),
     })
@@ -484,6 +508,33 @@ export class LogNode {
       whileRunning: (work) => this.#whileRunning(work),
       onFailed: (error) => this.#fail(error),
     })
+    this.#repairing = new Repairing({
+      log,
+      raft: this.#raft,
+      hot: this.#hot,
+      transport,
+      logger: this.#options.logger,
+      self: this.#options.self,
+      storeId: this.#member.hardState.storeId,
+      connectedPeers: () => [...this.#peers].filter(([, peer]) => peer.connected).map(([id]) => id),
+      readCold: (firstIndex, lastIndex, bytesMax, callback) =>
+        this.#readCold(firstIndex, lastIndex, bytesMax, callback),
+      onConfiguration: (index, body) => {
+        const configuration = decodeConfiguration(controlEnvelope.unwrap(body))
+        this.#raft.configurationRestored(index, configuration)
+        this.#checkOwnIdentity(configuration)
+      },
+      onRepaired: () => this.#schedulePass(),
+    })
+    this.#scrubber = new Scrubber({
+      bytesPerSecond: this.#settings.scrubBytesPerSecond,
+      intervalMs: this.#settings.scrubIntervalMs,
+      firstIndex: () => log.firstIndex,
+      lastIndex: () => Math.min(this.appliedIndex, this.#hot.firstIndex - 1),
+      activeFrom: () => log.endPos - (log.endPos % log.fileBytes),
+      nextGood: (index) => log.firstGoodFrom(index),
+      read: (firstIndex, lastIndex, bytesMax, callback) => this.#readCold(firstIndex, lastIndex, bytesMax, callback),
+    })
     this.#unchecked = new UncheckedEntries({
       member: this.#member,
       logger: this.#options.logger,
@@ -511,7 +562,8 @@ export class LogNode {
     this.#readLog(firstIndex, lastIndex, bytesMax, (error, batch) => {
       if (!this.#isRunning) return
       // Trimmed while it was read: as if it could not be.
-      if (error !== null && !isTrimmed(error)) return this.#fail(error)
+      const isLost = isCorrupt(error) && this.#member.log.firstLostFrom(firstIndex) === firstIndex
+      if (error !== null && !isLost && !isTrimmed(error)) return this.#fail(error)
       this.#whileRunning(() => callback(batch))
     })
   }
@@ -566,7 +618,9 @@ export class LogNode {
       if (message.type === 'AppendEntries' && message.count > 0) {
         if (!this.#takesEntries) return
         this.#onEntries(message, payload)
-      } else this.#raft.step(message)
+      } else if (message.type === 'RepairRequest') this.#repairing.requested(message)
+      else if (message.type === 'RepairResponse') this.#repairing.answered(message, payload)
+      else this.#raft.step(message)
       if (message.type === 'Heartbeat' || message.type === 'HeartbeatResponse') {
         // The traffic of an idle group: it asks for nothing that a pass could gather, unless it tells of a commit.
         this.#drain(null)
@@ -666,6 +720,8 @@ export class LogNode {
       this.#pending.expire(nowMs)
       this.#drain(null)
       this.#bindIdentities()
+      this.#repairing.wake()
+      this.#scrubber.wake(nowMs)
     })
     this.#pass()
   }
@@ -909,6 +965,10 @@ export class LogNode {
 
 function isTrimmed(error: Error): boolean {
   return error instanceof DLedgerError && error.code === 'TRIMMED'
+}
+
+function isCorrupt(error: Error | null): boolean {
+  return error instanceof DLedgerError && error.detail.code === 'CORRUPT'
 }
 
 function closed(): DLedgerError {

@@ -6,8 +6,6 @@
  *   O2  A log without readable hard state does not start: it could vote twice. That of Apache's DLedger is taken over once, with
  *       term and vote; its hard state is made last, so a crash leaves either Apache's directory or ours.
  *   O3  Group, member, file size and format are those the directory was made with.
- *   O5  What a start reads after an unclean stop is written again and synced before it counts: the page cache may show what a
- *       failed sync has left unwritten for ever.
  *   O4  A member that may have lost acknowledged entries to a power cut (asynchronous flush, unclean stop, another boot) does
  *       not start as a voter.
  */
@@ -23,6 +21,7 @@ import { type HardState, HardStateFile } from '../hard-state/hard-state-file.ts'
 import { SegmentedLog } from '../log/segmented-log.ts'
 import { readApacheDirectory, refuseForgottenTerm, retireApacheTerm, type TermAndVote } from './apache-directory.ts'
 import type { LogNodeOptions } from './node.ts'
+import { lostEntriesOf } from './repairing.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import type { LogShape } from '../raft/output.ts'
 
@@ -62,10 +61,6 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
     file ??= HardStateFile.createSync(disk, hardStatePath, takenOver(options) ?? firstHardState(options))
     retireApacheTerm(disk, directory)
     const known = file.state
-    const distrustsCache =
-      !known.cleanStop && options.plantedDriverFaults?.has('page-cache-trusted-after-failed-sync') !== true
-    // Before its other slot is written: the older state there may be the last one that is on the disk.
-    if (distrustsCache) file.rewriteSync()
     log = SegmentedLog.open({
       disk,
       directory,
@@ -76,7 +71,9 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
       checksummedFrom: known.checksummedFrom,
       beforeFirst: known.beforeFirst,
       configurationIndexes: known.configurationIndexes ?? null,
-      distrustsCache,
+      servesDamaged: true,
+      termMax: known.term,
+      plantedFaults: options.plantedDriverFaults ?? new Set<string>(),
       defer: (callback) => options.clock.defer(callback),
       logger: options.logger,
     })
@@ -85,6 +82,7 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
       lastIndex: log.lastIndex,
       prevTerm: log.prevTerm,
       termRuns: log.termRuns(),
+      lost: lostEntriesOf(log),
       configurations: configurationsOf(log, known, options),
     }
     refuseOtherIdentity(known, shape, options)
@@ -134,6 +132,8 @@ export function checkMember(claim: DirectoryClaim): void {
       checksummedFrom,
       beforeFirst,
       configurationIndexes,
+      servesDamaged: true,
+      termMax: file.state.term,
     })
   } finally {
     file?.closeSync()

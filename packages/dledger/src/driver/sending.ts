@@ -101,7 +101,7 @@ export class Sending {
 }
 
 /** What a cold read asked for, cut from a hot batch: at least one entry, within the reader's bytes. */
-function hotPart(hot: EntryBatch, { firstIndex, lastIndex, bytesMax }: ColdRead): EntryBatch {
+export function hotPart(hot: EntryBatch, { firstIndex, lastIndex, bytesMax }: ColdRead): EntryBatch {
   const rest = sliceBatch(hot, firstIndex)
   const countMax = Math.min(lastIndex - firstIndex + 1, rest.count)
   let count = 0

@@ -102,7 +102,10 @@ function asHint(value: unknown): DurableHint | null {
   const index = asIndex(fields['index'])
   const endPos = asCount(fields['endPos'])
   const chain = asCount(fields['chain'])
-  return index === null || endPos === null || chain === null ? null : { index, endPos, chain }
+  // Older versions did not write it.
+  const term = fields['term'] === undefined ? undefined : asCount(fields['term'])
+  if (index === null || endPos === null || chain === null || term === null) return null
+  return term === undefined ? { index, endPos, chain } : { index, endPos, chain, term }
 }
 
 function asBeforeFirst(value: unknown): BeforeFirst | null {

@@ -93,6 +93,6 @@ export function stateOf(log: SegmentedLog): object {
 }
 
 /** A hint that says everything in the log is synced. */
-export function hintOf(log: SegmentedLog): { index: number; endPos: number; chain: number } {
-  return { index: log.lastIndex, endPos: log.endPos, chain: log.lastChain }
+export function hintOf(log: SegmentedLog): { index: number; endPos: number; chain: number; term: number } {
+  return { index: log.lastIndex, endPos: log.endPos, chain: log.lastChain, term: log.lastTerm }
 }

@@ -61,12 +61,10 @@ function writeZeros(segments: SegmentDirectory, from: number, to: number): void 
   }
 }
 
-/** @param beforeSync what else is to be durable when it returns. */
 export function repairLog(
   data: SegmentDirectory,
   index: SegmentDirectory,
   found: RecoveredLog,
-  beforeSync: () => void,
 ): { cutBytes: number; rebuiltIndexUnits: number } {
   let rebuiltIndexUnits = 0
   const cutBytes = cutTail(data, found)
@@ -81,7 +79,6 @@ export function repairLog(
   index.cutFileAt(unitsEnd)
   data.completeSizes()
   index.completeSizes()
-  beforeSync()
   // What was only in the page cache is reported as present: make it durable first.
   data.syncSync(found.syncFrom)
   index.syncSync(0)

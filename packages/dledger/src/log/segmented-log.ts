@@ -34,7 +34,6 @@ import {
   UNSYNCED_INDEX_UNITS_MAX,
 } from './recovery.ts'
 import { cutLog, mendBlank, repairLog } from './repair.ts'
-import { rewriteTail } from './rewrite-tail.ts'
 import { readEntries } from './read-entries.ts'
 import { corruptAt, SegmentDirectory } from './segment-directory.ts'
 import type { SegmentFile } from './segment-file.ts'
@@ -72,8 +71,6 @@ export interface SegmentedLogOptions {
   readonly configurationIndexes?: readonly number[] | null
   /** Whatever a crash leaves is to be read by Apache's DLedger too: no file gets shorter, not even for a moment. */
   readonly keepsSizes?: boolean
-  /** The stop before was none: what is read behind the durable hint may never reach the disk, unless it is written again. */
-  readonly distrustsCache?: boolean
   /** A log with lost entries is opened; else it is refused. */
   readonly servesDamaged?: boolean
   /** No entry has a higher term: the hard state's. */
@@ -163,9 +160,7 @@ export class SegmentedLog {
   static open(options: SegmentedLogOptions): SegmentedLog {
     const { data, index, found } = examined(options)
     try {
-      const { cutBytes, rebuiltIndexUnits } = repairLog(data, index, found, () => {
-        if (options.distrustsCache === true) rewriteTail(data, index, { hint: options.durableHint, found })
-      })
+      const { cutBytes, rebuiltIndexUnits } = repairLog(data, index, found)
       if (found.torn !== null)
         options.logger.warn({ ...found.torn, cutBytes, lastIndex: found.lastIndex }, 'torn tail cut')
       for (const { firstIndex, lastIndex, pos, endPos } of found.lost) {
@@ -308,6 +303,12 @@ export class SegmentedLog {
   /** What is marked, ascending. */
   lostRanges(): readonly LostRange[] {
     return this.#lost.all
+  }
+
+  /** The first entry at or after `index` that is not lost, or the one after the last. */
+  firstGoodFrom(index: number): number {
+    const lost = this.#lost.of(index)
+    return lost === null ? index : lost.lastIndex + 1
   }
 
   /** The first lost entry at or after `index`; infinite where there is none. */
@@ -503,7 +504,9 @@ export class SegmentedLog {
       this.#lastTerm = kept.term
       this.#lastIndex = kept.lastIndex
       this.#writtenEnd = this.#end
+      const hadLost = !this.#lost.isEmpty
       this.#lost.truncate(index)
+      if (hadLost) this.#onLostChanged()
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)))
       throw error
@@ -570,8 +573,8 @@ export class SegmentedLog {
 
   /** What a durable hint says of a log that ends before `index`; for lowering the hint ahead of a truncation. */
   hintBefore(index: number): DurableHint {
-    const { lastIndex, endPos, chain } = this.#endBefore(index)
-    return { index: lastIndex, endPos, chain }
+    const { lastIndex, ...end } = this.#endBefore(index)
+    return { index: lastIndex, ...end }
   }
 
   #readHeaderSync(index: number): EntryHeader {
@@ -673,7 +676,7 @@ export class SegmentedLog {
       lastIndex: upTo,
       end: this.#writtenEnd,
     })
-    for (const range of lost) this.#lost.add(range)
+    for (const range of lost) this.#lost.add(this.#withTerms(range))
     if (lost.length > 0) this.#onLostChanged()
     for (const pos of badBlanks) {
       mendBlank(this.#data, pos)
@@ -686,6 +689,18 @@ export class SegmentedLog {
       this.#index.syncRangeSync(unit.index * INDEX_UNIT_BYTES, INDEX_UNIT_BYTES)
     }
     return lost.length > 0 || badBlanks.length > 0 || badUnits.length > 0
+  }
+
+  /** The terms of what was found lost while the log was in use are known from before, unless they never were. */
+  #withTerms(range: LostRange): LostRange {
+    if (range.termRuns !== null) return range
+    const { firstIndex, lastIndex } = range
+    const isGuess = this.#lost.all.some((known) => {
+      return known.termRuns === null && known.firstIndex <= lastIndex && known.lastIndex >= firstIndex
+    })
+    if (isGuess) return range
+    const within = this.#termRuns.filter((run) => run.firstIndex > firstIndex && run.firstIndex <= lastIndex)
+    return { ...range, termRuns: [{ firstIndex, term: this.#termAt(firstIndex) }, ...within] }
   }
 
   /** The end of an entry that is good as far as it can tell by itself, or of what is before the first; null: it is not. */

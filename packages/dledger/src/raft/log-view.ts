@@ -85,6 +85,13 @@ export class LogView {
     }
   }
 
+  /** Terms that were guessed are known now. */
+  relearn(runs: LogShape['termRuns']): void {
+    this.#runFirst.length = 0
+    this.#runTerm.length = 0
+    for (const run of runs) this.#startRun(run.firstIndex, run.term)
+  }
+
   /** Removes `from` and everything after it. */
   truncate(from: number): void {
     assert(from >= this.firstIndex && from <= this.lastIndex, 'a truncation cuts entries of the log')

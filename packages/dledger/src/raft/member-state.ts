@@ -5,9 +5,11 @@
  */
 import { assert } from '@dledger-ts/base'
 import { LogView } from './log-view.ts'
+import { firstLostFrom, lostBelow, type LostEntries, NOTHING_LOST } from './lost-entries.ts'
 import { Membership } from './membership.ts'
 import type { MemberId, Message } from './messages.ts'
 import { Outbox } from './outbox.ts'
+import { StorageHealth } from './storage-health.ts'
 import type { HardTermAndVote, Output, RaftOptions, RoleState } from './output.ts'
 import type { PlantedFault } from './planted-faults.ts'
 
@@ -25,8 +27,8 @@ export class MemberState {
   votedFor: MemberId | null
   commitIndex: number
   appliedIndex: number
-  /** Of the storage here: bits of `StorageHealth`. */
-  storageHealth = 0
+  lost: LostEntries
+  #storageHealth = 0
   #handedOut: HardTermAndVote
   #durable: HardTermAndVote
 
@@ -36,6 +38,7 @@ export class MemberState {
     this.self = options.self
     this.storeId = options.selfStoreId
     this.log = new LogView(options.log, faults)
+    this.lost = options.log.lost ?? NOTHING_LOST
     this.membership = new Membership(options)
     // Entries may have become durable before the term in which they came; no vote of that term has left then.
     this.term = Math.max(options.hardState.term, this.log.lastTerm)
@@ -46,6 +49,27 @@ export class MemberState {
     this.commitIndex = this.appliedIndex
     assert(this.commitIndex <= this.log.lastIndex, 'what was applied is in the log')
     this.outbox = new Outbox(this.commitIndex)
+  }
+
+  /** Of the storage here: bits of `StorageHealth`. */
+  get storageHealth(): number {
+    return this.isTainted ? this.#storageHealth | StorageHealth.TAINTED : this.#storageHealth
+  }
+
+  set storageHealth(bits: number) {
+    this.#storageHealth = bits
+  }
+
+  get isTainted(): boolean {
+    return this.lost.ranges.length > 0 && !this.faults.has('tainted-member-leads')
+  }
+
+  /** Durable here, and not lost again where it counts for a commit yet to come (R23). */
+  get heldIndex(): number {
+    const { durableIndex } = this.log
+    return this.lost.ranges.length === 0
+      ? durableIndex
+      : Math.min(durableIndex, firstLostFrom(this.lost, this.commitIndex + 1) - 1)
   }
 
   get hardStateIsDurable(): boolean {
@@ -93,6 +117,7 @@ export class MemberState {
   truncate(from: number): void {
     assert(from > this.commitIndex, 'a truncation starts above commitIndex')
     this.outbox.truncate(from)
+    this.lost = lostBelow(this.lost, from)
     this.log.truncate(from)
     this.membership.truncate(from)
   }

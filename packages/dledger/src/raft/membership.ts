@@ -78,6 +78,14 @@ export class Membership {
     this.#refresh()
   }
 
+  /** A configuration entry that could not be read when the log was opened can be now. */
+  restore(index: number, configuration: Configuration): void {
+    if (this.#entries.some((entry) => entry.index === index)) return
+    this.#entries.push({ index, configuration })
+    this.#entries.sort((a, b) => a.index - b.index)
+    this.#refresh()
+  }
+
   truncate(from: number): void {
     if (this.index < from) return
     while (this.index >= from) this.#entries.pop()

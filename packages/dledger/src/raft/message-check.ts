@@ -51,6 +51,16 @@ export function makesSense(message: Message): boolean {
       return isCount(message.token) && isIndex(message.index)
     case 'HeartbeatResponse':
       return isCount(message.round) && isCount(message.health) && message.health <= STORAGE_HEALTH_MAX
+    case 'RepairRequest':
+      return isCount(message.firstIndex) && isCount(message.lastIndex) && isCount(message.bytesMax)
+    case 'RepairResponse':
+      return (
+        isCount(message.firstIndex) &&
+        isCount(message.count) &&
+        isCount(message.bytes) &&
+        Number.isSafeInteger(message.firstIndex + message.count) &&
+        message.bytes >= message.count * ENTRY_BYTES_MIN
+      )
     case 'PreVoteResponse':
     case 'RequestVoteResponse':
     case 'TimeoutNow':

@@ -98,7 +98,24 @@ export interface TimeoutNow extends MessageBase {
   readonly type: 'TimeoutNow'
 }
 
+/** Asks for entries that are lost here. `term` is at most that of the first one: it promises nothing. */
+export interface RepairRequest extends MessageBase {
+  readonly type: 'RepairRequest'
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly bytesMax: number
+}
+/** Entries of one term, which is the message's; `count` 0: there are none, or not good ones. The payload is their bytes. */
+export interface RepairResponse extends MessageBase {
+  readonly type: 'RepairResponse'
+  readonly firstIndex: number
+  readonly count: number
+  readonly bytes: number
+}
+
 export type Message =
+  | RepairRequest
+  | RepairResponse
   | PreVote
   | PreVoteResponse
   | RequestVote

@@ -7,6 +7,7 @@
  *   4. `coldReads`, `commitIndex`, `role`, `reads`.
  */
 import type { Configuration } from './configuration.ts'
+import type { LostEntries } from './lost-entries.ts'
 import type { MemberId, Message } from './messages.ts'
 import type { HandoverOptions } from './role/handover.ts'
 
@@ -70,6 +71,8 @@ export interface LogShape {
   readonly prevTerm: number
   /** Ascending: from `firstIndex` of a run on, entries have `term`. */
   readonly termRuns: readonly { readonly firstIndex: number; readonly term: number }[]
+  /** Entries of the log whose bytes are not good; left out: none. */
+  readonly lost?: LostEntries
   /** Configuration entries in the log, ascending; before them the one that was in force where a trimmed log starts. */
   readonly configurations: readonly { readonly index: number; readonly configuration: Configuration }[]
 }

@@ -40,6 +40,8 @@ export const PLANTED_FAULTS = [
   'hung-leader-keeps-heartbeating',
   /** A preferred leader gets the leadership as soon as it looks fit, and again at every heartbeat. */
   'preferred-without-hysteresis',
+  /** A member with lost entries stands for election as if it had them. */
+  'tainted-member-leads',
 ] as const
 export type PlantedFault = (typeof PLANTED_FAULTS)[number]
 

@@ -41,6 +41,7 @@ describe('the schedules can fail', () => {
     'stale-response-counted',
     'persist-matched-by-index-only',
     'hung-leader-keeps-heartbeating',
+    'tainted-member-leads',
     'preferred-without-hysteresis',
   ])
 

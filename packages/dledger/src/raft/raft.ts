@@ -26,9 +26,11 @@
  *   R19 a member whose storage is slow does not stand for election, and does not lead for long.
  *   R20 a peer that needs what was trimmed is sent no entries until it says that it has this log's files.
  *   R21 what is trimmed was applied.
+ *   R22, R23 lost entries: lost-entries.ts.
  */
 import { assert } from '@dledger-ts/base'
 import type { Configuration } from './configuration.ts'
+import type { LostEntries } from './lost-entries.ts'
 import { MemberState } from './member-state.ts'
 import { makesSense } from './message-check.ts'
 import type {
@@ -46,7 +48,7 @@ import type {
   RequestVoteResponse,
   TimeoutNow,
 } from './messages.ts'
-import type { Output, ProposalKind, RaftOptions, ReadRefusal, Refusal, Role, RoleState } from './output.ts'
+import type { LogShape, Output, ProposalKind, RaftOptions, ReadRefusal, Refusal, Role, RoleState } from './output.ts'
 import { NO_FAULTS, type PlantedFault } from './planted-faults.ts'
 import { Campaign } from './role/candidate.ts'
 import { Following } from './role/follower.ts'
@@ -160,6 +162,10 @@ export class Raft {
       case 'ReadIndexResponse':
         this.#readIndexResponse(message)
         break
+      case 'RepairRequest':
+      case 'RepairResponse':
+        // The driver's alone.
+        return this.#ignore()
     }
     return NOTHING_ACCEPTED
   }
@@ -209,6 +215,42 @@ export class Raft {
     this.#state.persisted(seq)
     this.#leadership?.maybeCommit()
     this.#following?.acknowledgeDurable()
+  }
+
+  get lastIndex(): number {
+    return this.#state.log.lastIndex
+  }
+
+  /** Entries were found lost, or were filled in: `lost` is what is lost now. */
+  entriesLost(lost: LostEntries): void {
+    this.#state.lost = lost
+    if (this.#campaign !== null && !this.#mayStand) this.#becomeFollower(null)
+    this.#leadership?.maybeCommit()
+    this.#following?.acknowledgeDurable()
+  }
+
+  /** The terms of lost entries were not known; they were filled in, and these are the runs of the whole log. */
+  termsLearned(runs: LogShape['termRuns']): void {
+    this.#state.log.relearn(runs)
+  }
+
+  /** A configuration entry that was lost when the log was opened was filled in. */
+  configurationRestored(index: number, configuration: Configuration): void {
+    this.#state.membership.restore(index, configuration)
+    this.#leadership?.configurationChanged()
+  }
+
+  /** Is a message that the core has no part in from a member of this group? What is not is counted. */
+  hears(message: Message): boolean {
+    const { membership, self } = this.#state
+    if (message.to !== self || message.from === self || !makesSense(message)) {
+      this.#ignore()
+      return false
+    }
+    const standing = membership.standingOf(message.from, message.storeId)
+    if (standing === 'OTHER_STORE') this.#refusedIdentities++
+    if (standing === 'UNKNOWN') this.#ignore()
+    return standing !== 'OTHER_STORE' && standing !== 'UNKNOWN'
   }
 
   /** The newest hard state handed out is durable: newer ones too, if one was handed out while an older was being written. */
@@ -297,7 +339,7 @@ export class Raft {
 
   /** Starts a pre-vote now. For tests and scenarios. */
   campaign(): void {
-    if (this.#leadership !== null || !this.#state.membership.selfIsVoter) return
+    if (this.#leadership !== null || !this.#mayStand) return
     this.#restartElectionTimer()
     this.#askForPreVotes({ leaderAgrees: false, isHasty: false })
   }
@@ -445,6 +487,8 @@ export class Raft {
     const following = this.#follow(message)
     if (following === null) return NOTHING_ACCEPTED
     assert(!state.outbox.changesLog, 'the output is taken before the next AppendEntries')
+    // Which of the entries here are the leader's cannot be told: they are filled in first.
+    if (state.lost.termsUnknown) return NOTHING_ACCEPTED
     return following.append(message, sizes)
   }
 
@@ -613,7 +657,8 @@ export class Raft {
 
   /** A voter whose storage gets anything done; a lone one has no one to leave it to. */
   get #mayStand(): boolean {
-    const { membership, storageHealth } = this.#state
+    const { membership, storageHealth, isTainted, lost } = this.#state
+    if (isTainted && (membership.voterCount > 1 || lost.configurationIsLost)) return false
     return membership.selfIsVoter && (!isSlow(storageHealth) || membership.voterCount === 1)
   }
 

@@ -8,6 +8,7 @@ import { assert, type Clock } from '@dledger-ts/base'
 import type { MemberId, Message } from '../raft/messages.ts'
 import { whyUnfit } from './greeting.ts'
 import { DEFAULT_TRANSPORT_LIMITS } from './limits.ts'
+import { payloadBytesOf } from './message-codec.ts'
 import type { Hello, Transport, TransportHandler } from './transport.ts'
 
 /** What a message counts in the queue besides its payload. */
@@ -177,10 +178,7 @@ export class MemoryTransport implements Transport {
   send(message: Message, payload: readonly Buffer[] | null): void {
     const whole = payload === null || payload.length === 0 ? null : wholePayload(payload)
     const payloadBytes = whole?.length ?? 0
-    assert(
-      payloadBytes === (message.type === 'AppendEntries' ? message.bytes : 0),
-      'AppendEntries names the bytes that go with it',
-    )
+    assert(payloadBytes === payloadBytesOf(message), 'a message names the bytes that go with it')
     const receiver = this.#links.get(message.to)
     if (receiver === undefined) return
     assert(message.storeId === this.#hello?.storeId, 'a message carries the store identity of the hello')

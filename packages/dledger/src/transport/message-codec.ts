@@ -20,15 +20,19 @@ const HEARTBEAT_RESPONSE = 8
 const TIMEOUT_NOW = 9
 const READ_INDEX = 10
 const READ_INDEX_RESPONSE = 11
+const REPAIR_REQUEST = 17
+const REPAIR_RESPONSE = 18
+/** Their frames may carry a payload. */
+const WITH_PAYLOAD: readonly unknown[] = [APPEND_ENTRIES, REPAIR_RESPONSE]
 
 /** Bytes that must go with the message as its payload. */
 export function payloadBytesOf(message: Message): number {
-  return message.type === 'AppendEntries' ? message.bytes : 0
+  return 'bytes' in message ? message.bytes : 0
 }
 
 /** Log bytes go on the data channel, where nothing urgent waits behind them. */
 export function isData(message: Message): boolean {
-  return message.type === 'AppendEntries'
+  return message.type === 'AppendEntries' || message.type === 'RepairResponse'
 }
 
 /** Every living peer says something back to these. */
@@ -76,6 +80,10 @@ export function messageValues(m: Message): Scalar[] {
       return [READ_INDEX, m.term, m.token]
     case 'ReadIndexResponse':
       return [READ_INDEX_RESPONSE, m.term, m.token, m.index]
+    case 'RepairRequest':
+      return [REPAIR_REQUEST, m.term, m.firstIndex, m.lastIndex, m.bytesMax]
+    case 'RepairResponse':
+      return [REPAIR_RESPONSE, m.term, m.firstIndex, m.count, m.bytes]
     default:
       return unreachable(m, 'every message type has a code')
   }
@@ -85,7 +93,7 @@ export function messageValues(m: Message): Scalar[] {
 export function messageOf(values: readonly unknown[], between: Correspondents, payloadBytes: number): Message {
   const { from, to, storeId } = between
   const term = natural(values[1], 'term')
-  if (payloadBytes > 0 && values[0] !== APPEND_ENTRIES) fail('only AppendEntries carries a payload')
+  if (payloadBytes > 0 && !WITH_PAYLOAD.includes(values[0])) fail('such a message carries no payload')
   switch (values[0]) {
     case PRE_VOTE:
     case REQUEST_VOTE:
@@ -183,6 +191,32 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         term,
         token: natural(values[2], 'token'),
         index: index(values[3], 'index'),
+      }
+    case REPAIR_REQUEST:
+      count(values, 5)
+      return {
+        type: 'RepairRequest',
+        from,
+        to,
+        storeId,
+        term,
+        firstIndex: natural(values[2], 'firstIndex'),
+        lastIndex: natural(values[3], 'lastIndex'),
+        bytesMax: natural(values[4], 'bytesMax'),
+      }
+    case REPAIR_RESPONSE:
+      count(values, 5)
+      if (values[4] !== payloadBytes) fail('RepairResponse names the size of its payload')
+      if ((values[3] === 0) !== (payloadBytes === 0)) fail('RepairResponse has bytes exactly when it has entries')
+      return {
+        type: 'RepairResponse',
+        from,
+        to,
+        storeId,
+        term,
+        firstIndex: natural(values[2], 'firstIndex'),
+        count: natural(values[3], 'count'),
+        bytes: payloadBytes,
       }
     default:
       return fail(`no message has the code ${String(values[0])}`)

@@ -8,6 +8,7 @@
  *   - R9  commitIndex follows the leader's only within what is verified.
  */
 import { assert } from '@dledger-ts/base'
+import { isLost } from '../lost-entries.ts'
 import type { MemberState } from '../member-state.ts'
 import type { AppendEntries, Heartbeat, MemberId } from '../messages.ts'
 import { NOTHING_ACCEPTED, type StepResult } from '../step-result.ts'
@@ -58,6 +59,7 @@ export class Following {
     }
     const end = prev + message.count
     const accepted = this.#takeEntries(message, sizes, end)
+    if (accepted === null) return NOTHING_ACCEPTED
     this.#prevIndex = prev
     if (end > this.#verifiedIndex) this.#verifiedIndex = end
     const verified = state.faults.has('follower-commits-unverified') ? log.lastIndex : end
@@ -93,13 +95,16 @@ export class Following {
   }
 
   get #durableIndex(): number {
-    return this.#state.faults.has('ack-before-durable') ? this.#state.log.lastIndex : this.#state.log.durableIndex
+    return this.#state.faults.has('ack-before-durable') ? this.#state.log.lastIndex : this.#state.heldIndex
   }
 
-  #takeEntries(message: AppendEntries, sizes: readonly number[], end: number): StepResult {
+  /** @returns null when they cannot be taken now. */
+  #takeEntries(message: AppendEntries, sizes: readonly number[], end: number): StepResult | null {
     const state = this.#state
     const log = state.log
     const conflict = this.#firstConflict(message, end)
+    // It could not be told where the log ends then; the repair of what is before comes first.
+    if (conflict !== -1 && isLost(state.lost, conflict - 1)) return null
     if (conflict !== -1) {
       assert(conflict > this.#verifiedIndex, 'a leader never changes its own log')
       state.truncate(conflict)

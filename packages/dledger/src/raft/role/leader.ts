@@ -276,7 +276,7 @@ export class Leadership {
     let voters = 0
     for (const peer of this.#peers) this.#matches[voters++] = peer.matchIndex
     if (membership.selfIsVoter) {
-      this.#matches[voters++] = faults.has('ack-before-durable') ? log.lastIndex : log.durableIndex
+      this.#matches[voters++] = faults.has('ack-before-durable') ? log.lastIndex : this.#state.heldIndex
     }
     let needed = majorityOf(membership.voterCount)
     if (faults.has('off-by-one-quorum') && needed > 1) needed--

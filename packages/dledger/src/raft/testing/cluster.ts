@@ -505,6 +505,9 @@ export function describeMessage(message: Message): string {
       return `${head} token=${message.token}`
     case 'ReadIndexResponse':
       return `${head} token=${message.token} ${message.index < 0 ? 'refused' : `index=${message.index}`}`
+    case 'RepairRequest':
+    case 'RepairResponse':
+      return `${head} from ${message.firstIndex}`
     default:
       return unreachable(message, 'each type of message is described')
   }

@@ -1,0 +1,219 @@
+/**
+ * Entries that are lost here: the core is told of them, they are asked for at the peers and filled in; and what the peers have
+ * lost is given to them.
+ *
+ *   log marks ──► core (R22, R23)      wake ──► RepairRequest ──► a peer ──► RepairResponse ──► log.fill ──► core, apply
+ *
+ * A peer gives what it has under an index, committed or not: an entry of the same index and term is the same entry (Log Matching),
+ * and terms, chain and both ends are checked here (log/fill.ts). So members that have all lost something, and therefore have no
+ * leader, help each other all the same.
+ *
+ * Keeps: one request is under way at a time, asked at the pace of heartbeats, of one peer after another; one read for each peer
+ * that asks. What a whole range needs that cannot be filled in piece by piece is kept up to `WHOLE_RANGE_BYTES_MAX`.
+ */
+import type { Logger } from '@dledger-ts/base'
+import { EntryChannel, type EntryBatch } from '../log/entry-batch.ts'
+import { channelAt } from '../log/entry-codec.ts'
+import type { ForeignEntries, LostRange, SegmentedLog } from '../log/segmented-log.ts'
+import type { LostEntries } from '../raft/lost-entries.ts'
+import type { MemberId, RepairRequest, RepairResponse } from '../raft/messages.ts'
+import type { Raft } from '../raft/raft.ts'
+import type { Transport } from '../transport/transport.ts'
+import type { HotTail } from './hot-tail.ts'
+import { hotPart } from './sending.ts'
+
+/** Bytes asked for at once: they are written and synced in one go. */
+const PIECE_BYTES = 256 * 1024
+/** Heartbeats after which an answer is no longer waited for. */
+const ANSWER_WAKES_MAX = 5
+/** A range whose terms are not known is filled in whole; a larger one stays lost. */
+const WHOLE_RANGE_BYTES_MAX = 64 * 1024 * 1024
+
+export interface RepairingOptions {
+  readonly log: SegmentedLog
+  readonly raft: Raft
+  readonly hot: HotTail
+  readonly transport: Transport
+  readonly logger: Logger
+  readonly self: MemberId
+  readonly storeId: string
+  readonly connectedPeers: () => readonly MemberId[]
+  /** Reads entries of one term; null when they cannot be read. Never called back after the member stopped. */
+  readonly readCold: (
+    firstIndex: number,
+    lastIndex: number,
+    bytesMax: number,
+    callback: (batch: EntryBatch | null) => void,
+  ) => void
+  /** A configuration entry that was lost can be read again. */
+  readonly onConfiguration: (index: number, body: Buffer) => void
+  /** Something that waited may go on. */
+  readonly onRepaired: () => void
+}
+
+interface Asked {
+  readonly peer: MemberId
+  readonly range: LostRange
+  readonly firstIndex: number
+  wakes: number
+}
+
+export class Repairing {
+  readonly #options: RepairingOptions
+  #asked: Asked | null = null
+  /** Of a range that is filled in whole: what has come of it. */
+  #pieces: ForeignEntries[] = []
+  #peerTurn = 0
+  #rangeTurn = 0
+  readonly #serving = new Set<MemberId>()
+  #termsUnknown: boolean
+
+  constructor(options: RepairingOptions) {
+    this.#options = options
+    this.#termsUnknown = lostEntriesOf(options.log).termsUnknown
+    options.log.whenLostChanges(() => this.#lostChanged())
+  }
+
+  /** Once a heartbeat. */
+  wake(): void {
+    if (this.#options.log.lostRanges().length === 0) {
+      this.#forget()
+      return
+    }
+    if (this.#asked !== null && ++this.#asked.wakes < ANSWER_WAKES_MAX) return
+    if (this.#asked !== null) this.#failed()
+    this.#ask(null)
+  }
+
+  /** A peer asks for what it has lost. */
+  requested(message: RepairRequest): void {
+    const { raft, log, hot, readCold } = this.#options
+    if (!raft.hears(message) || this.#serving.has(message.from)) return
+    const { firstIndex, from } = message
+    const lastIndex = Math.min(message.lastIndex, log.lastIndex)
+    const bytesMax = Math.min(message.bytesMax, PIECE_BYTES)
+    const hotBatch = hot.find(firstIndex)
+    if (hotBatch !== undefined && firstIndex <= lastIndex) {
+      return this.#answer(message, hotPart(hotBatch, { peer: from, firstIndex, lastIndex, bytesMax }))
+    }
+    const upTo = Math.min(lastIndex, hot.firstIndex - 1)
+    if (firstIndex < log.firstIndex || firstIndex > upTo) return this.#answer(message, null)
+    this.#serving.add(from)
+    readCold(firstIndex, upTo, bytesMax, (batch) => {
+      this.#serving.delete(from)
+      this.#answer(message, batch)
+    })
+  }
+
+  #answer(request: RepairRequest, batch: EntryBatch | null): void {
+    const { transport, self, storeId } = this.#options
+    const { from: to, firstIndex } = request
+    const count = batch?.count ?? 0
+    const bytes = batch?.bytes.length ?? 0
+    const term = batch?.term ?? request.term
+    transport.send(
+      { type: 'RepairResponse', from: self, to, storeId, term, firstIndex, count, bytes },
+      batch === null ? null : [batch.bytes],
+    )
+  }
+
+  /** @throws when the disk fails. */
+  answered(message: RepairResponse, payload: Buffer | null): void {
+    if (!this.#options.raft.hears(message)) return
+    const asked = this.#asked
+    if (asked === null || message.from !== asked.peer || message.firstIndex !== asked.firstIndex) return
+    this.#asked = null
+    if (message.count === 0 || payload === null || !this.#isLost(asked.range)) return this.#failed()
+    const { firstIndex, count, term } = message
+    this.#pieces.push({ firstIndex, count, term, bytes: payload })
+    const isWhole = firstIndex + count - 1 >= asked.range.lastIndex
+    if (asked.range.termRuns === null && !isWhole) {
+      const held = this.#pieces.reduce((sum, piece) => sum + piece.bytes.length, 0)
+      if (held > WHOLE_RANGE_BYTES_MAX) return this.#tooLarge(asked.range)
+      return this.#ask(asked)
+    }
+    const pieces = this.#pieces
+    this.#pieces = []
+    this.#fill(pieces, asked)
+  }
+
+  #fill(pieces: readonly ForeignEntries[], asked: Asked): void {
+    const { log, logger, onConfiguration, onRepaired } = this.#options
+    const outcome = log.fill(pieces)
+    if (!outcome.filled) {
+      logger.warn({ peer: asked.peer, firstIndex: asked.firstIndex, why: outcome.what }, 'entries of a peer do not fit')
+      return this.#failed()
+    }
+    for (const { bytes, firstIndex, count } of pieces) {
+      for (let i = 0, at = 0; i < count; i++) {
+        const size = bytes.readInt32BE(at + 4)
+        if (channelAt(bytes, at) === EntryChannel.CONFIGURATION)
+          onConfiguration(firstIndex + i, bytes.subarray(at + 48, at + size))
+        at += size
+      }
+    }
+    const left = log.lostRanges().length
+    logger.info({ peer: asked.peer, ...outcome, rangesLeft: left }, 'damaged entries were repaired')
+    onRepaired()
+    if (left > 0) this.#ask(asked.peer)
+  }
+
+  /** The next attempt goes to the next peer; when all were asked, to the next range. */
+  #failed(): void {
+    this.#forget()
+    this.#peerTurn++
+    const peers = Math.max(1, this.#options.connectedPeers().length)
+    if (this.#peerTurn % peers === 0) this.#rangeTurn++
+  }
+
+  #tooLarge({ firstIndex, lastIndex }: LostRange): void {
+    this.#options.logger.error(
+      { firstIndex, lastIndex },
+      'a range is too large to be repaired: its terms are not known',
+    )
+    this.#failed()
+  }
+
+  #forget(): void {
+    this.#asked = null
+    this.#pieces = []
+  }
+
+  /** @param before the peer that answered, or the piece before of a whole range; null: the peer and the range whose turn it is. */
+  #ask(before: Asked | MemberId | null): void {
+    const { log, transport, self, storeId, connectedPeers } = this.#options
+    const ranges = log.lostRanges()
+    const peers = connectedPeers()
+    const goesOn = before !== null && typeof before === 'object'
+    const range = goesOn ? before.range : ranges[this.#rangeTurn % ranges.length]
+    const peer = goesOn ? before.peer : (before ?? peers[this.#peerTurn % peers.length])
+    if (range === undefined || peer === undefined) return
+    const last = this.#pieces.at(-1)
+    const firstIndex = last === undefined ? range.firstIndex : last.firstIndex + last.count
+    this.#asked = { peer, range, firstIndex, wakes: 0 }
+    const term = Math.max(1, range.termRuns?.[0]?.term ?? 1)
+    const { lastIndex } = range
+    transport.send(
+      { type: 'RepairRequest', from: self, to: peer, storeId, term, firstIndex, lastIndex, bytesMax: PIECE_BYTES },
+      null,
+    )
+  }
+
+  #isLost(range: LostRange): boolean {
+    return this.#options.log.lostRanges().includes(range)
+  }
+
+  #lostChanged(): void {
+    const { log, raft } = this.#options
+    const lost = lostEntriesOf(log)
+    if (this.#termsUnknown && log.lastIndex === raft.lastIndex) raft.termsLearned(log.termRuns())
+    this.#termsUnknown = lost.termsUnknown
+    raft.entriesLost(lost)
+  }
+}
+
+export function lostEntriesOf(log: SegmentedLog): LostEntries {
+  const ranges = log.lostRanges()
+  const termsUnknown = ranges.some((range) => range.termRuns === null)
+  return { ranges, termsUnknown, configurationIsLost: log.configurationIsLost }
+}
