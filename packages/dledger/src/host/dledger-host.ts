@@ -13,6 +13,7 @@ import { randomUUID } from 'node:crypto'
 import { type Clock, type Logger, type Random, silentLogger, systemClock } from '@dledger-ts/base'
 import { invalid } from '../config.ts'
 import { DLedger, type DLedgerOptions } from '../dledger.ts'
+import { Flusher } from '../disk/flusher.ts'
 import { nodeDisk } from '../disk/node-disk.ts'
 import { DLedgerError } from '../errors.ts'
 import type { NodeStatus } from '../driver/node.ts'
@@ -24,6 +25,8 @@ import { CONTROL_VALUES_MAX, type HostFrame } from './host-frames.ts'
 import { DEFAULT_HOST_LIMITS, type HostLimits } from './host-limits.ts'
 import { Multiplexer, type MultiplexerStats } from './multiplexer.ts'
 
+const SYNCS_AT_ONCE = 3
+
 export interface HostOptions {
   /** This process among those that share groups; its member has this id in every group. */
   readonly node: string
@@ -32,6 +35,11 @@ export interface HostOptions {
   /** All nodes, with or without this one. */
   readonly peers: readonly TcpPeer[]
   readonly limits?: Partial<HostLimits>
+  /**
+   * Syncs of all groups' files under way at once. Default 3: one of the four threads that Node has for files stays free for
+   * reads. More than threads less one, and reads wait behind syncs; see UV_THREADPOOL_SIZE.
+   */
+  readonly syncsAtOnce?: number
   readonly logger?: Logger
   readonly clock?: Clock
   readonly random?: Random
@@ -59,6 +67,7 @@ export class DLedgerHost {
   readonly #links: TcpLinks<HostFrame>
   readonly #multiplexer: Multiplexer
   readonly #ticker: SharedTicker
+  readonly #flusher: Flusher
   #peers: readonly TcpPeer[]
   /** Those being opened, too. */
   readonly #groups = new Map<string, Promise<DLedger>>()
@@ -86,6 +95,7 @@ export class DLedgerHost {
     const runId = randomUUID()
     this.#multiplexer = new Multiplexer({ self: node, nodes, links: this.#links, clock, logger, limits, runId })
     this.#ticker = new SharedTicker(clock)
+    this.#flusher = new Flusher({ syncsAtOnce: options.syncsAtOnce ?? SYNCS_AT_ONCE, isUrgent: isHardState })
   }
 
   /** Listens and dials the other nodes. @throws DLedgerError INVALID: a name, a limit, a port that cannot be had. */
@@ -129,8 +139,8 @@ export class DLedgerHost {
       members: [...new Set([node, ...this.#peers.map(({ id }) => id)])].sort(),
       ...(random === undefined ? {} : { random }),
       ...(logger === undefined ? {} : { logger }),
-      disk: nodeDisk,
       ...options,
+      disk: this.#flusher.disk(options.disk ?? nodeDisk),
       self: node,
       transport: this.transport(group),
       ticker: this.#ticker,
@@ -199,10 +209,15 @@ function checkPeers(peers: readonly TcpPeer[]): void {
   }
 }
 
-function checkHost({ node, peers, limits = {} }: HostOptions): void {
+/** What a vote waits for. */
+function isHardState(path: string): boolean {
+  return path.endsWith('/hard-state')
+}
+
+function checkHost({ node, peers, limits = {}, syncsAtOnce = SYNCS_AT_ONCE }: HostOptions): void {
   if (node === '') throw invalid('a node has a name')
   checkPeers(peers)
-  for (const [name, value] of Object.entries(limits)) {
+  for (const [name, value] of Object.entries({ ...limits, syncsAtOnce })) {
     if (!Number.isSafeInteger(value) || value < 1)
       throw invalid(`the limit ${name} is a whole number above 0, not ${value}`)
   }
