@@ -2,7 +2,7 @@
  * Many groups of three nodes in three processes: what they cost when idle, and what they do under load.
  *
  *   npm run bench:groups -- [--groups 1,100] [--seconds 10]                                  idle
- *   npm run bench:groups -- --in-flight 4 [--groups 1,8,64] [--syncs 3,1000] [--bytes 1024]    under load
+ *   npm run bench:groups -- --in-flight 4 [--groups 1,8,64] [--syncs 16,1000] [--bytes 1024]    under load
  *
  * `--syncs` is how many may be under way at once; 1000 is any number. A list of them is run in that order.
  */
@@ -20,7 +20,7 @@ const { values } = parseArgs({
     groups: { type: 'string' },
     seconds: { type: 'string', default: '10' },
     bytes: { type: 'string', default: '1024' },
-    syncs: { type: 'string', default: '3' },
+    syncs: { type: 'string', default: '16' },
     'in-flight': { type: 'string', default: '0' },
   },
 })

@@ -33,6 +33,13 @@ test('the audit log keeps what was appended across runs', async () => {
   expect(stdout.match(/"did":"login"/g)).toHaveLength(2)
 })
 
+test('three nodes share four groups', async () => {
+  const ports = [await freePort(), await freePort(), await freePort()]
+  const { stdout } = await run(process.execPath, [example('many-groups.mjs'), directory, ports.join(',')])
+  expect(stdout.match(/: appended at \d+\n/g)).toHaveLength(4)
+  expect(stdout).toContain('n0 has 4 groups and speaks with n1 and n2\n')
+})
+
 test('three processes agree on a sum, also after the leader is killed', async () => {
   const ports = [await freePort(), await freePort(), await freePort()]
   const { stdout } = await run(process.execPath, [example('counter.mjs'), directory, ports.join(',')])

@@ -25,7 +25,7 @@ import { CONTROL_VALUES_MAX, type HostFrame } from './host-frames.ts'
 import { DEFAULT_HOST_LIMITS, type HostLimits } from './host-limits.ts'
 import { Multiplexer, type MultiplexerStats } from './multiplexer.ts'
 
-const SYNCS_AT_ONCE = 3
+const SYNCS_AT_ONCE = 16
 
 export interface HostOptions {
   /** This process among those that share groups; its member has this id in every group. */
@@ -36,8 +36,8 @@ export interface HostOptions {
   readonly peers: readonly TcpPeer[]
   readonly limits?: Partial<HostLimits>
   /**
-   * Syncs of all groups' files under way at once. Default 3: one of the four threads that Node has for files stays free for
-   * reads. More than threads less one, and reads wait behind syncs; see UV_THREADPOOL_SIZE.
+   * Syncs of all groups' files under way at once. Default 16: enough to keep the few threads busy that Node has for files while
+   * the event loop does other things, and few enough that a read does not wait behind those of a hundred groups.
    */
   readonly syncsAtOnce?: number
   readonly logger?: Logger
