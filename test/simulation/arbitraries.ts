@@ -17,6 +17,8 @@ const atMs = fc.oneof(
 const member = fc.nat(4)
 /** Short ones are met often, long ones outlast an election. */
 const forMs = fc.oneof(fc.integer({ min: 5, max: 200 }), fc.integer({ min: 200, max: 3_000 }))
+/** Also for ever: until everything is healed. */
+const hangMs = fc.oneof(forMs, fc.constant(FAULTY_MS))
 const direction = fc.constantFrom('both' as const, 'in' as const, 'out' as const)
 
 const death = fc.constantFrom<Death[]>('kill', 'power')
@@ -55,6 +57,8 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
   { weight: 2, arbitrary: one('reset', { from: member, to: member }) },
   { weight: 2, arbitrary: one('slowDisk', { member, factor: fc.integer({ min: 5, max: 100 }), forMs }) },
   { weight: 2, arbitrary: one('slowLeader', { factor: fc.integer({ min: 5, max: 200 }), forMs }) },
+  { weight: 1, arbitrary: one('hangDisk', { member, forMs: hangMs }) },
+  { weight: 2, arbitrary: one('hangLeader', { forMs: hangMs }) },
   { weight: 2, arbitrary: one('transfer', { to: member }) },
   { weight: 6, arbitrary: one('trim', { keep: fc.oneof(fc.nat(5), fc.nat(60)) }) },
   { weight: 1, arbitrary: one('clockJump', { member, byMs: fc.integer({ min: -100_000, max: 100_000 }) }) },

@@ -21,7 +21,7 @@ import { SimStateMachine } from './state-machine.ts'
 import { Trace } from './trace.ts'
 import { type ClientProposal, type ProposalObserver, Workload } from './workload.ts'
 
-/** How long a member that met a disk error lives on before its machine goes off. */
+/** How long a member that met a disk error lives on before its process or its machine ends. */
 const LINGER_AFTER_FAILURE_MS = 30
 /** A clean stop that takes longer ends as a killed process. */
 const CLOSE_MS_MAX = 20_000
@@ -90,6 +90,8 @@ export class Cluster {
       schedule,
       members: this.members,
       workload: this.workload,
+      settings: this.settings,
+      nowMs: () => this.nowMs,
       violated: (what) => this.violated(what),
     })
     this.registers = new RegisterClients(this, { readsOwnState: options.planted.client.has('reads-own-state') })
@@ -147,13 +149,10 @@ export class Cluster {
   }
 
   /**
-   * Ends a member's process at once, its machine too if so said; it comes back `downMs` later (never for null).
-   *
-   * After a failed write or sync it is always the machine: the page cache may show what the drive will never hold, and a
-   * process that starts over it could not know (the stated limit).
+   * Ends a member's process at once, its machine too if so said; it comes back `downMs` later (never for null). After a failed
+   * sync the page cache may show what the drive will never hold: a process that starts over it must not believe it.
    */
-  die(member: Member, how: Death, downMs: number | null): void {
-    const death = member.metDiskError ? 'power' : how
+  die(member: Member, death: Death, downMs: number | null): void {
     const before = this.invariants.beforeDeath(member)
     const wasDown = member.life === 'down'
     member.incarnation++
@@ -187,6 +186,7 @@ export class Cluster {
 
   resume(member: Member): void {
     this.say(member, 'goes on')
+    member.resumedAtMs = this.nowMs
     this.events.resume(member)
   }
 
@@ -198,7 +198,8 @@ export class Cluster {
     this.say(member, 'is asked to stop')
     node.close((error) => {
       if (incarnation !== member.incarnation) return
-      if (error !== null && !member.metDiskError) this.violated(`${member.name} could not be closed: ${error.message}`)
+      if (error !== null && !member.metDiskError && !isHang(member, error))
+        this.violated(`${member.name} could not be closed: ${error.message}`)
       for (const proposal of this.workload.proposals) {
         if (proposal.member === member.id && proposal.incarnation === incarnation && proposal.outcome === 'pending') {
           this.violated(`${member.name} closed and left proposal ${proposal.id} without an answer (20)`)
@@ -293,7 +294,7 @@ export class Cluster {
 
   #refusedToStart(member: Member, error: Error): void {
     member.life = 'failed'
-    if (member.metDiskError) return this.#restartMachine(member)
+    if (member.metDiskError) return this.#restartLater(member)
     if (member.wiped) return
     this.violated(`${member.name} does not start: ${error.message}`)
   }
@@ -304,17 +305,24 @@ export class Cluster {
     this.workload.died(member.id)
     this.invariants.stopped(member)
     if (error instanceof AssertionError) this.violated(`${member.name}: ${error.message} (asserted)`)
-    else if (member.metDiskError) this.#restartMachine(member)
+    else if (member.metDiskError || isHang(member, error)) this.#restartLater(member)
     else if (!(member.wiped && (error as DLedgerError).code === 'INVALID')) {
       this.violated(`${member.name} stopped: ${error.message}`)
     }
   }
 
-  #restartMachine(member: Member): void {
+  #restartLater(member: Member): void {
     const { incarnation } = member
-    this.events.schedule(LINGER_AFTER_FAILURE_MS * US_PER_MS, 'machine off', null, () => {
-      if (incarnation === member.incarnation) this.die(member, 'power', member.restartAfterErrorMs)
+    this.events.schedule(LINGER_AFTER_FAILURE_MS * US_PER_MS, 'failed member off', null, () => {
+      if (incarnation === member.incarnation) this.restartFailed(member, member.restartAfterErrorMs)
     })
+  }
+
+  /** After a disk error: only the process, or the machine; under ASYNC_FLUSH that would be beyond the promise. */
+  restartFailed(member: Member, downMs: number): void {
+    const mayLosePower = this.schedule.flush === 'SYNC_FLUSH'
+    const isPower = mayLosePower && this.decisions.chance('machine off after error', member.id, member.incarnation, 400)
+    this.die(member, isPower ? 'power' : 'kill', downMs)
   }
 
   // ------------------------------------------------------------------------------------------------ events
@@ -355,4 +363,9 @@ export class Cluster {
     }
     return { debug: line, info: line, warn: line, error: line }
   }
+}
+
+/** The member gave up waiting for a drive that hung, or was very slow. */
+function isHang(member: Member, error: Error): boolean {
+  return member.drive.wasTroubled && (error as DLedgerError).code === 'STORAGE_FAILED'
 }

@@ -91,6 +91,10 @@ class FaultInAction {
         const leader = cluster.leader()
         return leader === null ? undefined : this.#slowDisk(leader, fault.factor, fault.forMs)
       }
+      case 'hangDisk':
+        return this.#hangDisk(this.#member(fault.member), fault.forMs)
+      case 'hangLeader':
+        return this.#hangDisk(cluster.leader(), fault.forMs)
       case 'diskError':
         return this.#onUp(this.#member(fault.member), (member) => {
           member.restartAfterErrorMs = fault.downMs
@@ -200,8 +204,15 @@ class FaultInAction {
     })
   }
 
+  #hangDisk(member: Member | null, forMs: number): void {
+    if (member === null) return
+    this.#happens(() => member.drive.hang())
+    this.#later(forMs, () => member.drive.answerAgain())
+  }
+
   #slowDisk(member: Member, factor: number, forMs: number): void {
     this.#happens(() => {
+      member.drive.wasTroubled = true
       member.drive.slowness = factor
     })
     this.#later(forMs, () => {
@@ -227,7 +238,9 @@ class FaultInAction {
     if (leader === null || leader === to) return
     this.#happens(() => {
       this.#cluster.events.schedule(0, 'transfer', leader, () => {
-        if (leader.isUp) leader.node?.transferLeadership(to.name, () => {})
+        if (!leader.isUp) return
+        leader.askedToHandOverMs = this.#cluster.nowMs
+        leader.node?.transferLeadership(to.name, () => {})
       })
     })
   }

@@ -20,10 +20,11 @@ export function heal(cluster: Cluster): void {
   cluster.network.healAll()
   for (const member of cluster.members) {
     member.drive.slowness = 1
+    member.drive.answerAgain()
     member.drive.clearPlantedError()
     member.effectsLeft = null
     if (member.paused) cluster.resume(member)
-    if (member.life === 'failed' && !member.wiped) cluster.die(member, 'power', 0)
+    if (member.life === 'failed' && !member.wiped) cluster.restartFailed(member, 0)
     else if (member.life === 'down') cluster.startIn(member, 0)
   }
 }

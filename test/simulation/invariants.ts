@@ -4,7 +4,7 @@
  * Observes from outside: roles and indexes that members report, messages as they leave, what is applied, what proposals are
  * told, and the log as it can be read from each member's simulated drive. Incremental: looks only at what is new.
  */
-import type { CommittedEntry, Message, RoleState } from '@dledger-ts/dledger/internals'
+import type { CommittedEntry, Message, NodeSettings, RoleState } from '@dledger-ts/dledger/internals'
 import { crc32 } from '@dledger-ts/base'
 import type { ImageEntry } from './log-image.ts'
 import type { Member } from './member.ts'
@@ -14,6 +14,8 @@ import type { ClientProposal, Workload } from './workload.ts'
 const NOOP_CHANNEL = 1
 /** The core checks all it keeps after every so-manieth event. */
 const CORE_CHECK_EVENTS = 8
+/** Members' clocks run fast or slow by less than this. */
+const CLOCK_SLACK = 0.95
 /** (index, term) as one number. */
 const TERMS_MAX = 100_000
 
@@ -30,6 +32,9 @@ interface Seen {
   revealedTerm: number
   /** What its log must still hold after the next start: so many entries, ending with this chain value. */
   mustKeep: { readonly count: number; readonly chain: number }
+  /** The newest term that it led, and since when. */
+  leadsTerm: number
+  leadsSinceMs: number
   /** The term it led when last looked at, or -1. */
   leaderTerm: number
   stopped: boolean
@@ -46,6 +51,8 @@ export interface InvariantsOptions {
   readonly schedule: Schedule
   readonly members: readonly Member[]
   readonly workload: Workload
+  readonly settings: NodeSettings
+  readonly nowMs: () => number
   readonly violated: (what: string) => void
 }
 
@@ -76,6 +83,8 @@ export class Invariants {
       firstIndex: 0,
       revealedTerm: 0,
       mustKeep: { count: 0, chain: 0 },
+      leadsTerm: -1,
+      leadsSinceMs: 0,
       leaderTerm: -1,
       stopped: false,
       refusedIdentities: 0,
@@ -163,6 +172,7 @@ export class Invariants {
     this.#image(member)
     if (member.life !== 'up' && member.life !== 'closing') return
     this.#indexes(member)
+    this.#leadsWithoutDisk(member)
     if (this.#events++ % CORE_CHECK_EVENTS === 0 && member.dying === null) this.#coreInvariants(member)
   }
 
@@ -332,6 +342,11 @@ export class Invariants {
 
   roleChanged(member: Member, { role, term, ready }: RoleState): void {
     if (role !== 'LEADER') return
+    const seen = this.#seenOf(member)
+    if (seen.leadsTerm !== term) {
+      seen.leadsTerm = term
+      seen.leadsSinceMs = this.#options.nowMs()
+    }
     const votes = this.#votesFor.get(`${term} ${member.name}`)?.size ?? 0
     if (votes * 2 <= this.#options.members.length) {
       this.#violated(`${member.name} leads term ${term} with ${votes} of ${this.#options.members.length} votes (1, 16)`)
@@ -352,6 +367,7 @@ export class Invariants {
     if (seen.stopped && message.type !== 'TimeoutNow') {
       this.#violated(`${member.name} sent ${message.type} after its storage failed (21)`)
     }
+    if (message.type === 'TimeoutNow') this.#handsOver(member, message)
     const promises = message.type !== 'PreVote' && message.type !== 'PreVoteResponse'
     if (promises && message.term > seen.revealedTerm) {
       seen.revealedTerm = message.term
@@ -373,6 +389,41 @@ export class Invariants {
     }
     if (message.type === 'AppendEntriesResponse' && message.success && message.matchIndex >= 0) {
       this.#acknowledges(member, message)
+    }
+  }
+
+  /** Unasked, by a member that is well, the leadership goes to the preferred one, and not as soon as it was won (R18). */
+  #handsOver(member: Member, message: Message): void {
+    const { settings, nowMs } = this.#options
+    const seen = this.#seenOf(member)
+    const status = member.node?.raft.status()
+    if (status === undefined || seen.stopped || member.life !== 'up' || status.storageHealth !== 0) return
+    // What began while its storage was not well may end when it is; one that fails hands over with its last words.
+    if (member.drive.wasTroubled || member.metDiskError) return
+    if (nowMs() - member.askedToHandOverMs < 2 * settings.electionTimeoutMs) return
+    if (nowMs() - Math.max(member.resumedAtMs, 0) < settings.electionTimeoutMs) return
+    if (message.to !== settings.preferredLeader) {
+      this.#violated(`${member.name} hands over to ${message.to}, whom nobody prefers (R18)`)
+      return
+    }
+    const ledMs = nowMs() - seen.leadsSinceMs
+    if (ledMs < settings.preferredStableMs * CLOCK_SLACK - 2 * settings.heartbeatMs) {
+      this.#violated(`${member.name} hands over to ${message.to} ${Math.round(ledMs)} ms after it was elected (R18)`)
+    }
+  }
+
+  /** A leader whose disk does nothing is one for a bounded time only (R19). */
+  #leadsWithoutDisk(member: Member): void {
+    const { settings, nowMs, members } = this.#options
+    if (member.node?.role.role !== 'LEADER' || member.paused || members.length === 1) return
+    const oldest = member.drive.askedFor.values().next().value
+    if (oldest === undefined) return
+    const sinceMs = Math.max(oldest.atUs / 1000, this.#seenOf(member).leadsSinceMs, member.resumedAtMs)
+    const mostMs = (settings.electionTimeoutMs + settings.storageSlowMs) / CLOCK_SLACK + 5 * settings.heartbeatMs
+    if (nowMs() - sinceMs > mostMs) {
+      this.#violated(
+        `${member.name} leads though its disk has done nothing for ${Math.round(nowMs() - sinceMs)} ms (R19)`,
+      )
     }
   }
 

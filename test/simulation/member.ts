@@ -47,6 +47,10 @@ export class Member implements Process {
   /** Disk errors it was given in this life are expected to stop it. */
   errorsGivenAtStart = 0
   restartAfterErrorMs = 100
+  /** When it was last asked to hand over the leadership. */
+  askedToHandOverMs = Number.NEGATIVE_INFINITY
+  /** When it last went on after a pause. */
+  resumedAtMs = 0
 
   constructor(id: number, drive: SimDrive, fileBytes: number, committed: () => readonly ImageEntry[]) {
     this.id = id

@@ -43,6 +43,7 @@ const DRIVER_FAULTS: readonly PlantedDriverFault[] = [
   'acknowledged-before-commit',
   'hot-tail-not-truncated',
   'trim-ignores-applied',
+  'page-cache-trusted-after-failed-sync',
 ]
 const DISK_FAULTS: readonly PlantedDiskFault[] = [
   'file-sync-omitted',

@@ -74,7 +74,10 @@ export type Fault =
       readonly forMs: number
     }
   | { readonly kind: 'slowLeader'; readonly atMs: number; readonly factor: number; readonly forMs: number }
-  /** The so-many-th operation from then on fails; the machine is started anew `downMs` later. */
+  /** Writes and syncs do not end for so long: for ever, as far as the member can see, where that is longer than the faults last. */
+  | { readonly kind: 'hangDisk'; readonly atMs: number; readonly member: number; readonly forMs: number }
+  | { readonly kind: 'hangLeader'; readonly atMs: number; readonly forMs: number }
+  /** The so-many-th operation from then on fails; the process or the machine is started anew `downMs` later. */
   | {
       readonly kind: 'diskError'
       readonly atMs: number

@@ -10,6 +10,8 @@ const HOT_BYTES_MAX = [0, 600, 8_192, 1_048_576] as const
 const APPEND_BYTES_MAX = [128, 1_000, 65_536] as const
 const INFLIGHT_BYTES_MAX = [256, 4_096, 1_048_576] as const
 const UNCOMMITTED_BYTES_MAX = [2_000, 1_048_576, 1_048_576] as const
+const STORAGE_SLOW_MS = [500, 1_500] as const
+const STORAGE_HANG_MS = [2_500, 30_000] as const
 
 export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettings {
   const one = (name: string, values: readonly number[]): number =>
@@ -24,5 +26,12 @@ export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettin
     appendBytesMax: one('appendBytesMax', APPEND_BYTES_MAX),
     inflightBytesMax: one('inflightBytesMax', INFLIGHT_BYTES_MAX),
     uncommittedBytesMax: one('uncommittedBytesMax', UNCOMMITTED_BYTES_MAX),
+    preferredLeader: decisions.chance('prefers', 0, 0, 400)
+      ? `n${decisions.below('preferred', 0, 0, schedule.members)}`
+      : null,
+    preferredStableMs: 300,
+    transferRetryMs: 800,
+    storageSlowMs: one('storageSlowMs', STORAGE_SLOW_MS),
+    storageHangMs: one('storageHangMs', STORAGE_HANG_MS),
   }
 }

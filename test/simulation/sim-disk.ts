@@ -274,14 +274,18 @@ class SimFile implements DiskFile {
     const operation = drive.operations++
     const tookUs = (leastUs + drive.decisions.below(kind, drive.id, operation, mostUs - leastUs)) * drive.slowness
     this.#underWay++
-    events.schedule(tookUs, kind, null, () => {
+    const asked = { atUs: events.nowUs }
+    if (kind !== 'read') drive.askedFor.add(asked)
+    const happen = (): void => {
       const error = effect()
       if (this.#incarnation !== owner.incarnation) return
       events.schedule(drive.decisions.below('told', drive.id, operation, 60), 'disk', owner, () => {
         this.#underWay--
+        drive.askedFor.delete(asked)
         callback(error)
       })
-    })
+    }
+    events.schedule(tookUs, kind, null, () => drive.whenAnswering(happen))
   }
 
   /** A write that the end of the process interrupted. */

@@ -45,6 +45,12 @@ export class SimDrive {
   /** Names the operation for keyed decisions about it. */
   operations = 0
   readonly writesUnderWay = new Set<WriteUnderWay>()
+  /** Writes and syncs that the living process waits for, oldest first: when each was asked for. */
+  readonly askedFor = new Set<{ readonly atUs: number }>()
+  /** It has hung, or was slow, once. */
+  wasTroubled = false
+  /** What waits for a drive that hangs; null while it does not. */
+  #held: (() => void)[] | null = null
   #pendingNames: NameChange[] = []
   #inodes = 0
   #losses = 0
@@ -55,6 +61,23 @@ export class SimDrive {
   constructor(id: number, decisions: Decisions) {
     this.id = id
     this.decisions = decisions
+  }
+
+  /** From now on nothing that is asked for happens; what the process does synchronously still does. */
+  hang(): void {
+    this.wasTroubled = true
+    this.#held ??= []
+  }
+
+  answerAgain(): void {
+    const held = this.#held ?? []
+    this.#held = null
+    for (const happen of held) happen()
+  }
+
+  whenAnswering(happen: () => void): void {
+    if (this.#held === null) happen()
+    else this.#held.push(happen)
   }
 
   newInode(): Inode {
@@ -100,6 +123,7 @@ export class SimDrive {
 
   /** The process is gone: each write under way happened, did not, or happened in part. */
   processKilled(): void {
+    this.askedFor.clear()
     for (const write of this.writesUnderWay) {
       write.done = true
       const operation = this.operations++

@@ -366,11 +366,11 @@ class SimTransport implements Transport {
   readonly #incarnation: number
   #closed = false
 
-  constructor(network: SimNetwork, place: number, process: Process) {
+  constructor(network: SimNetwork, place: number, owner: Process) {
     this.#network = network
     this.#place = place
-    this.#process = process
-    this.#incarnation = process.incarnation
+    this.#process = owner
+    this.#incarnation = owner.incarnation
   }
 
   start(hello: Hello, handler: TransportHandler, callback: (error: Error | null) => void): void {

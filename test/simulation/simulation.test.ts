@@ -2,7 +2,9 @@
  * The group under simulated faults: 2,000 schedules without a violation, the ones that once had one, the same run twice, and
  * planted faults that must show.
  */
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { scheduleOf } from './arbitraries.ts'
 import { type Failure, noTotals, replayCommand, shrink, tryFromSeed } from './explore.ts'
@@ -53,6 +55,19 @@ describe('a simulation', () => {
     }
     expect(hashes.size).toBe(20)
   })
+
+  test.each([1, 2])(
+    'does the same in another process, with hashes of strings and randomness of its own (%i)',
+    (number) => {
+      const main = fileURLToPath(new URL('../dist/simulation/main.js', import.meta.url))
+      const seed = 40 + number
+      const args = [`--hash-seed=${number}`, `--random-seed=${number}`, main, '--seeds', `${seed}..${seed}`]
+      const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+      // Others before it must leave nothing behind.
+      for (let other = 1; other <= 5; other++) runSchedule(scheduleOf(other))
+      expect(stdout).toContain(`trace ${runSchedule(scheduleOf(seed)).traceHash}\n`)
+    },
+  )
 
   /** `npm run sim:mutants` looks for all of them; these are found at once. */
   test.each<[FaultName, number]>([

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { packageSources, ROOT, type Source, sourceOf, targetOf } from './sources.ts'
+import { packageSources, ROOT, simulationSources, type Source, sourceOf, targetOf } from './sources.ts'
 
 const MAY_LOOK_AT: Readonly<Record<string, readonly string[]>> = {
   base: [],
@@ -29,7 +29,11 @@ const PURE: readonly RegExp[] = [
   /^packages\/namesrv\/src\/route-table(\.ts$|\/)/,
 ]
 const IMPURE_WORDS =
-  /\b(Date\.now|new Date|performance\.|Math\.random|setTimeout|setInterval|setImmediate|queueMicrotask|process\.)|\bnew Promise\b/
+  /(?<![.#])\b(Date\b|performance\.|Math\.random|crypto\.|setTimeout|setInterval|setImmediate|queueMicrotask|process\.)|\bnew Promise\b/
+/** All of the simulation but what starts it: programs, workers and tests. */
+const SIMULATED: readonly RegExp[] = [
+  /^test\/simulation\/(?!main\.|mutants\.|pool\.|worker\.|mutant-worker\.|.*\.test\.)/,
+]
 /** What a pure part may import of Node: functions of their arguments only. */
 const PURE_NODE_MODULES = new Set(['node:zlib', 'node:path', 'node:util'])
 
@@ -54,10 +58,10 @@ function wrongArrows(all: readonly Source[]): string[] {
   return found
 }
 
-function impurities(all: readonly Source[]): string[] {
+function impurities(all: readonly Source[], pure: readonly RegExp[] = PURE): string[] {
   const found: string[] = []
   for (const source of all) {
-    if (!PURE.some((pattern) => pattern.test(source.path))) continue
+    if (!pure.some((pattern) => pattern.test(source.path))) continue
     const word = IMPURE_WORDS.exec(source.code)
     if (word !== null) found.push(`${source.path} uses ${word[0]}: take a Clock, a Random or the value as an argument`)
     for (const { from, typeOnly } of source.imports) {
@@ -127,6 +131,10 @@ describe('the tree', () => {
 
   test('the pure parts have no clock, timer, randomness or I/O', () => {
     expect(impurities(sources)).toEqual([])
+  })
+
+  test('what happens in a simulation has no clock, timer, randomness or I/O of its own', () => {
+    expect(impurities(simulationSources(), SIMULATED)).toEqual([])
   })
 
   test('every file opens with what it is for', () => {

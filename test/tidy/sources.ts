@@ -32,6 +32,14 @@ export function packageSources(): Source[] {
   return found
 }
 
+/** The files of `test/simulation`. */
+export function simulationSources(): Source[] {
+  return readdirSync(join(ROOT, 'test', 'simulation'), { withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map(({ name }) => join('test', 'simulation', name))
+    .map((path) => sourceOf(path, 'test', readFileSync(join(ROOT, path), 'utf8')))
+}
+
 export function sourceOf(path: string, packageName: string, text: string): Source {
   const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/(^|\s)\/\/.*$/gm, '')
   const imports = [...code.matchAll(/^(?:import|export)\s+(type\s)?(?:[^'"]*?\sfrom\s+)?['"]([^'"]+)['"]/gm)].map(

@@ -34,7 +34,7 @@ let seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed)
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
 const deadline = performance.now() + minutes * 60_000
 const rounds: Round[] = []
-const totals = { acknowledged: 0, unknown: 0, refused: 0, reads: 0, operations: 0, flips: 0, badFrames: 0 }
+const totals = { acknowledged: 0, unknown: 0, refused: 0, reads: 0, operations: 0, flips: 0, resets: 0, badFrames: 0 }
 const violations: string[] = []
 while (performance.now() < deadline) {
   const random = seededRandom(seed)

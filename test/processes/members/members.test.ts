@@ -9,6 +9,19 @@ import { type RoundsOptions, runRounds, summary } from './rounds.ts'
 
 const TIMEOUT_MS = 180_000
 
+describe('frames between members', { timeout: TIMEOUT_MS }, () => {
+  test('that arrive with a bit flipped or only in part change nothing: their connections are closed', async () => {
+    const blows: BlowName[] = ['flipped bits', 'connections reset in the middle of frames', 'flipped bits']
+    const seed = randomInt(2 ** 31)
+    const result = await runRounds({ size: 3, flush: 'SYNC_FLUSH', shadowed: false, seed, blows, say: () => {} })
+    console.log(`seed ${seed}: ${result.flips} bits flipped, ${result.resets} resets, ${result.badFrames} bad frames`)
+    expect({ seed, violations: result.violations }).toEqual({ seed, violations: [] })
+    expect(result.flips).toBeGreaterThan(10)
+    expect(result.resets).toBeGreaterThan(5)
+    expect(result.badFrames).toBeGreaterThan(5)
+  })
+})
+
 describe('what was acknowledged stays and what is read does not change', { timeout: TIMEOUT_MS }, () => {
   test.each<Pick<RoundsOptions, 'flush' | 'shadowed' | 'blows'> & { what: string }>([
     {

@@ -36,6 +36,7 @@ export interface RoundsResult {
   readonly violations: readonly string[]
   /** Bits that were flipped on the way, and connections closed for bytes that are no frames, in the members that still live. */
   readonly flips: number
+  readonly resets: number
   readonly badFrames: number
 }
 
@@ -86,6 +87,7 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
       operations: clients.operations.length,
       violations: [...violations, ...fileViolations(group)],
       flips: [...group.links.values()].reduce((sum, link) => sum + link.flips, 0),
+      resets: [...group.links.values()].reduce((sum, link) => sum + link.resets, 0),
       badFrames,
     }
   } finally {

@@ -6,6 +6,8 @@
  *   O2  A log without readable hard state does not start: it could vote twice. That of Apache's DLedger is taken over once, with
  *       term and vote; its hard state is made last, so a crash leaves either Apache's directory or ours.
  *   O3  Group, member, file size and format are those the directory was made with.
+ *   O5  What a start reads after an unclean stop is written again and synced before it counts: the page cache may show what a
+ *       failed sync has left unwritten for ever.
  *   O4  A member that may have lost acknowledged entries to a power cut (asynchronous flush, unclean stop, another boot) does
  *       not start as a voter.
  */
@@ -61,6 +63,10 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
     file ??= HardStateFile.createSync(disk, hardStatePath, takenOver(options) ?? firstHardState(options))
     retireApacheTerm(disk, directory)
     const known = file.state
+    const distrustsCache =
+      !known.cleanStop && options.plantedDriverFaults?.has('page-cache-trusted-after-failed-sync') !== true
+    // Before its other slot is written: the older state there may be the last one that is on the disk.
+    if (distrustsCache) file.rewriteSync()
     log = SegmentedLog.open({
       disk,
       directory,
@@ -71,6 +77,7 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
       checksummedFrom: known.checksummedFrom,
       beforeFirst: known.beforeFirst,
       configurationIndexes: known.configurationIndexes ?? null,
+      distrustsCache,
       servesDamaged: true,
       termMax: known.term,
       plantedFaults: options.plantedDriverFaults ?? new Set<string>(),

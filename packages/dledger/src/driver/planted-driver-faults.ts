@@ -10,5 +10,7 @@ export type PlantedDriverFault =
   | 'acknowledged-before-commit'
   /** The head of the log goes though the state machine has not applied it, or not in its checkpoint. */
   | 'trim-ignores-applied'
+  /** What is read after an unclean stop counts as synced when the next sync says yes. */
+  | 'page-cache-trusted-after-failed-sync'
   /** What a truncation took away stays among the hot entries. */
   | 'hot-tail-not-truncated'

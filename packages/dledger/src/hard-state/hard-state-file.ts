@@ -12,6 +12,7 @@
  * Keeps:
  *   H1  a write goes to the slot that does not count, so a torn write leaves the state before it.
  *   H2  a callback comes when its state, or a later one, is synced.
+ *   H4  before the slot that does not count is overwritten, the one that counts is on the disk.
  *   H3  without a valid slot there is no state: a member that forgot its vote could vote twice.
  */
 import { assert, crc32, readInt64, writeInt64 } from '@dledger-ts/base'
@@ -131,6 +132,13 @@ export class HardStateFile {
     this.#state = state
     const { bytes, at } = this.#nextSlot()
     this.#file.writeSync(bytes, at)
+    this.#file.syncSync()
+  }
+
+  /** Makes durable what was read: after a sync that failed it may be in the page cache only. */
+  rewriteSync(): void {
+    assert(!this.#underWay, 'a synchronous write waits for the one under way')
+    this.#file.writeSync(encodeSlot(this.#state, this.#sequence), this.#slot * SLOT_BYTES)
     this.#file.syncSync()
   }
 

@@ -61,10 +61,12 @@ function writeZeros(segments: SegmentDirectory, from: number, to: number): void 
   }
 }
 
+/** @param beforeSync what else is to be durable when it returns. */
 export function repairLog(
   data: SegmentDirectory,
   index: SegmentDirectory,
   found: RecoveredLog,
+  beforeSync: () => void,
 ): { cutBytes: number; rebuiltIndexUnits: number } {
   let rebuiltIndexUnits = 0
   const cutBytes = cutTail(data, found)
@@ -79,6 +81,7 @@ export function repairLog(
   index.cutFileAt(unitsEnd)
   data.completeSizes()
   index.completeSizes()
+  beforeSync()
   // What was only in the page cache is reported as present: make it durable first.
   data.syncSync(found.syncFrom)
   index.syncSync(0)

@@ -34,6 +34,7 @@ import {
   UNSYNCED_INDEX_UNITS_MAX,
 } from './recovery.ts'
 import { cutLog, mendBlank, repairLog } from './repair.ts'
+import { rewriteTail } from './rewrite-tail.ts'
 import { readEntries } from './read-entries.ts'
 import { corruptAt, SegmentDirectory } from './segment-directory.ts'
 import type { SegmentFile } from './segment-file.ts'
@@ -71,6 +72,8 @@ export interface SegmentedLogOptions {
   readonly configurationIndexes?: readonly number[] | null
   /** Whatever a crash leaves is to be read by Apache's DLedger too: no file gets shorter, not even for a moment. */
   readonly keepsSizes?: boolean
+  /** The stop before was none: what is read behind the durable hint may never reach the disk, unless it is written again. */
+  readonly distrustsCache?: boolean
   /** A log with lost entries is opened; else it is refused. */
   readonly servesDamaged?: boolean
   /** No entry has a higher term: the hard state's. */
@@ -160,7 +163,9 @@ export class SegmentedLog {
   static open(options: SegmentedLogOptions): SegmentedLog {
     const { data, index, found } = examined(options)
     try {
-      const { cutBytes, rebuiltIndexUnits } = repairLog(data, index, found)
+      const { cutBytes, rebuiltIndexUnits } = repairLog(data, index, found, () => {
+        if (options.distrustsCache === true) rewriteTail(data, index, { hint: options.durableHint, found })
+      })
       if (found.torn !== null)
         options.logger.warn({ ...found.torn, cutBytes, lastIndex: found.lastIndex }, 'torn tail cut')
       for (const { firstIndex, lastIndex, pos, endPos } of found.lost) {

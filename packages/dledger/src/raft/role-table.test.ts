@@ -1,5 +1,6 @@
 /**
- * What each role does at each event, in one table: a cell that is missing does not compile.
+ * What each role does at each event, in one table: a cell that is missing does not compile, be it that a role, an event or a type
+ * of message was added.
  *
  * The member is n1 of n0, n1, n2, in term 5, its log empty (the leader's holds its no-op); n0 is the leader where there is
  * another one. A cell reads: role and term afterwards, then what is sent.
@@ -38,9 +39,17 @@ type EventType =
   | 'ReadIndex of term 6'
   | 'ReadIndexResponse of term 5'
   | 'ReadIndexResponse of term 6'
+  | 'RepairRequest of term 4'
+  | 'RepairResponse of term 4'
   | 'data is proposed'
   | 'a read is asked for'
 type Expected = string
+
+/** A type of message for which the table has no event does not compile. */
+type WithoutEvent = {
+  [Type in Message['type']]: [Extract<EventType, `${Type} ${string}`>] extends [never] ? Type : never
+}[Message['type']]
+const everyMessageHasAnEvent: [WithoutEvent] extends [never] ? true : WithoutEvent = true
 
 const base = { from: 'n0', to: 'n1', storeId: 'store-n0' } as const
 const upToDate = { ...base, lastIndex: 9, lastTerm: 5 } as const
@@ -118,6 +127,15 @@ const events: Record<EventType, (raft: Raft) => unknown> = {
   'ReadIndexResponse of term 5': step({ ...base, type: 'ReadIndexResponse', term: 5, token: 3, index: 0 }),
   'ReadIndexResponse of term 6': step({ ...base, type: 'ReadIndexResponse', term: 6, token: 3, index: -1 }),
   'a read is asked for': (raft) => raft.readIndex(3),
+  'RepairRequest of term 4': step({
+    ...base,
+    type: 'RepairRequest',
+    term: 4,
+    firstIndex: 0,
+    lastIndex: 0,
+    bytesMax: 100,
+  }),
+  'RepairResponse of term 4': step({ ...base, type: 'RepairResponse', term: 4, firstIndex: 0, count: 0, bytes: 0 }),
   'data is proposed': (raft) => raft.propose('data', [ENTRY_BYTES]),
 }
 
@@ -152,6 +170,8 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'ReadIndexResponse of term 5': 'FOLLOWER 5',
     'ReadIndexResponse of term 6': 'FOLLOWER 6',
     'a read is asked for': 'FOLLOWER 5; n0 ReadIndex term=5 token=3',
+    'RepairRequest of term 4': 'FOLLOWER 5',
+    'RepairResponse of term 4': 'FOLLOWER 5',
     'data is proposed': 'FOLLOWER 5; NOT_LEADER',
   },
   PRE_CANDIDATE: {
@@ -184,6 +204,8 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'ReadIndexResponse of term 5': 'PRE_CANDIDATE 5',
     'ReadIndexResponse of term 6': 'FOLLOWER 6',
     'a read is asked for': 'PRE_CANDIDATE 5; NOT_LEADER',
+    'RepairRequest of term 4': 'PRE_CANDIDATE 5',
+    'RepairResponse of term 4': 'PRE_CANDIDATE 5',
     'data is proposed': 'PRE_CANDIDATE 5; NOT_LEADER',
   },
   CANDIDATE: {
@@ -215,6 +237,8 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'ReadIndexResponse of term 5': 'CANDIDATE 5',
     'ReadIndexResponse of term 6': 'FOLLOWER 6',
     'a read is asked for': 'CANDIDATE 5; NOT_LEADER',
+    'RepairRequest of term 4': 'CANDIDATE 5',
+    'RepairResponse of term 4': 'CANDIDATE 5',
     'data is proposed': 'CANDIDATE 5; NOT_LEADER',
   },
   LEADER: {
@@ -246,6 +270,8 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'ReadIndexResponse of term 5': 'LEADER 5',
     'ReadIndexResponse of term 6': 'FOLLOWER 6',
     'a read is asked for': 'LEADER 5; NOT_READY',
+    'RepairRequest of term 4': 'LEADER 5',
+    'RepairResponse of term 4': 'LEADER 5',
     'data is proposed': 'LEADER 5; NOT_READY',
   },
 }
@@ -300,6 +326,10 @@ function seen(raft: Raft, event: (raft: Raft) => unknown): string {
   )
   return [`${role} ${term}`, ...(typeof result === 'string' ? [result] : []), ...new Set(sent)].join('; ')
 }
+
+test('every type of message has an event in the table', () => {
+  expect(everyMessageHasAnEvent).toBe(true)
+})
 
 for (const role of Object.keys(table) as Role[]) {
   describe(role, () => {
