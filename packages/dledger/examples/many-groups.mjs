@@ -12,7 +12,9 @@ const ports = (process.argv[3] ?? '40961,40962,40963').split(',').map(Number)
 const peers = ports.map((port, i) => ({ id: `n${i}`, host: '127.0.0.1', port }))
 const names = ['orders', 'payments', 'audit', 'metrics']
 
-const hosts = await Promise.all(peers.map((own) => DLedgerHost.open({ node: own.id, listen: own, peers })))
+const hosts = await Promise.all(
+  peers.map((own) => DLedgerHost.open({ node: own.id, listen: own, peers, secret: 'of these three nodes' })),
+)
 const groups = new Map()
 for (const [g, group] of names.entries()) {
   const members = hosts.map((host, i) =>

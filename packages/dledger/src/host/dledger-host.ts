@@ -34,6 +34,8 @@ export interface HostOptions {
   readonly listen: { readonly host: string; readonly port: number }
   /** All nodes, with or without this one. */
   readonly peers: readonly TcpPeer[]
+  /** Known to all nodes and to nobody else, at least 16 bytes: without it nobody is heard. Default: none. */
+  readonly secret?: string
   readonly limits?: Partial<HostLimits>
   /**
    * Syncs of all groups' files under way at once. Default 16: enough to keep the few threads busy that Node has for files while
@@ -90,6 +92,7 @@ export class DLedgerHost {
       limits,
       valuesMax: CONTROL_VALUES_MAX,
       ...(options.random === undefined ? {} : { random: options.random }),
+      ...(options.secret === undefined ? {} : { secret: options.secret }),
     })
     const nodes = [...new Set([node, ...peers.map(({ id }) => id)])]
     const runId = randomUUID()

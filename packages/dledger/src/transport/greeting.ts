@@ -54,6 +54,11 @@ export function answerValues(answer: Answer): Scalar[] {
   return answer.welcome ? [WELCOME, ...helloValues(answer.hello)] : [REFUSED, answer.why]
 }
 
+/** Whether these values are a refusal, well formed or not. */
+export function isRefusal(values: readonly unknown[]): boolean {
+  return values[0] === REFUSED
+}
+
 /** @throws FrameError when the values are no answer to a hello. */
 export function answerOf(values: readonly unknown[]): Answer {
   if (values[0] === REFUSED) return { welcome: false, why: text(values[1], 'why') }

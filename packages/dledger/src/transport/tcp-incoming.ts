@@ -1,14 +1,16 @@
 /**
  * One connection that a peer dialed, with the messages it sends to this member on one channel.
  *
- * Until its hello has been accepted it is a stranger's: it may send one small frame, within a time limit, and no payload.
+ * Until its hello has been accepted it is a stranger's: it may send one small frame (two where a secret is shared), within a
+ * time limit, and no payload.
  */
 import type { Socket } from 'node:net'
 import type { Clock } from '@dledger-ts/base'
-import { decodeControl, encodeControl } from './control-part.ts'
+import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
 import { encodeFrame, FrameError, FrameReader } from './frame-codec.ts'
 import { answerValues, type Channel, type Introduction, introductionOf } from './greeting.ts'
 import type { TransportLimits } from './limits.ts'
+import { Doorkeeper, type Step } from './secret.ts'
 import type { Correspondents } from './message-codec.ts'
 import type { Hello } from './transport.ts'
 
@@ -18,6 +20,8 @@ export interface IncomingOwner<Item> {
   introduced(incoming: Incoming<Item>, introduction: Introduction): string | null
   /** A control part that follows the hello. @throws FrameError */
   read(incoming: Incoming<Item>, between: Correspondents, values: readonly unknown[], payloadBytes: number): Item
+  /** A stranger that does not prove that it knows the secret. */
+  unproven(incoming: Incoming<Item>, why: string): void
   received(incoming: Incoming<Item>, item: Item, payload: Buffer | null): void
   badFrame(incoming: Incoming<Item>, error: FrameError): void
   closed(incoming: Incoming<Item>): void
@@ -30,6 +34,7 @@ export interface IncomingOptions<Item> {
   readonly limits: TransportLimits
   /** Values in a control part that follows the hello, at most. */
   readonly valuesMax: number
+  readonly secret: string | null
   readonly owner: IncomingOwner<Item>
 }
 
@@ -41,6 +46,7 @@ export class Incoming<Item> {
   readonly #reader: FrameReader
   readonly #cancelTimer: () => void
   readonly #valuesMax: number
+  readonly #doorkeeper: Doorkeeper
   /** Set once the hello is accepted. */
   #between: Correspondents | null = null
   #channel: Channel = 'control'
@@ -55,6 +61,7 @@ export class Incoming<Item> {
     this.#own = options.own
     this.#owner = options.owner
     this.#valuesMax = options.valuesMax
+    this.#doorkeeper = new Doorkeeper(options.secret, options.own.member)
     this.#reader = new FrameReader(limits, this)
     this.#cancelTimer = clock.after(limits.helloTimeoutMs, () => this.close())
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
@@ -105,7 +112,7 @@ export class Incoming<Item> {
       return
     }
     if (payloadBytes > 0) throw new FrameError('a hello carries no payload', { code: 'CONTENT' })
-    this.#introduce(introductionOf(decodeControl(control)))
+    this.#greet(this.#doorkeeper.hear(decodeControl(control)))
   }
 
   /** Called by the reader: the frame is whole. */
@@ -116,18 +123,33 @@ export class Incoming<Item> {
     this.#owner.received(this, item, payload)
   }
 
+  #greet(step: Step): void {
+    switch (step.kind) {
+      case 'SAY':
+        this.#say(step.values)
+        return
+      case 'HEARD':
+        this.#introduce(introductionOf(step.values))
+        return
+      case 'REFUSE':
+        this.#owner.unproven(this, step.why)
+        this.#say(answerValues({ welcome: false, why: step.why }))
+        this.close()
+    }
+  }
+
+  #say(values: Scalar[]): void {
+    this.#socket.write(encodeFrame(encodeControl(values), 0))
+  }
+
   #introduce(introduction: Introduction): void {
     const { hello, channel } = introduction
     this.#channel = channel
     this.#cancelTimer()
     this.#between = { from: hello.member, to: this.#own.member, storeId: hello.storeId }
     const why = this.#owner.introduced(this, introduction)
-    this.#socket.write(
-      encodeFrame(
-        encodeControl(answerValues(why === null ? { welcome: true, hello: this.#own } : { welcome: false, why })),
-        0,
-      ),
-    )
+    const answer = answerValues(why === null ? { welcome: true, hello: this.#own } : { welcome: false, why })
+    this.#say(why === null ? this.#doorkeeper.answer(answer) : answer)
     if (why !== null) this.close()
   }
 }

@@ -22,6 +22,7 @@ import type { Correspondents } from './message-codec.ts'
 import { Incoming, type IncomingOwner } from './tcp-incoming.ts'
 import type { Outgoing, OutgoingOwner, TcpPeer } from './tcp-outgoing.ts'
 import { Peer } from './tcp-peer.ts'
+import { SECRET_BYTES_MIN } from './secret.ts'
 import type { Hello } from './transport.ts'
 
 export interface TcpLinksOptions {
@@ -34,6 +35,11 @@ export interface TcpLinksOptions {
   readonly logger: Logger
   readonly random?: Random
   readonly limits?: Partial<TransportLimits>
+  /**
+   * Known to all members and to nobody else: who does not prove that is refused before anything else it says is looked at. At
+   * least 16 bytes. Default: none.
+   */
+  readonly secret?: string
   /** Values in one control part; a longer one closes its connection. Default 15. */
   readonly valuesMax?: number
 }
@@ -66,6 +72,10 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
   constructor(options: TcpLinksOptions) {
     checkPort('listening', options.listenPort, 0)
     for (const peer of options.peers) checkPort(`of ${peer.id}`, peer.port, 1)
+    if (options.secret !== undefined && Buffer.byteLength(options.secret) < SECRET_BYTES_MIN) {
+      const what = `a shared secret has at least ${SECRET_BYTES_MIN} bytes`
+      throw new DLedgerError(what, { code: 'INVALID', what })
+    }
     this.#options = options
     this.#clock = options.clock
     this.#logger = options.logger
@@ -122,8 +132,8 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     }
     for (const [id, peer] of wanted) {
       if (this.#peers.has(id)) continue
-      const { clock, random = systemRandom } = this.#options
-      const added = new Peer<Item>({ peer, own: this.#hello, clock, random, limits: this.limits, owner: this })
+      const { clock, random = systemRandom, secret = null } = this.#options
+      const added = new Peer<Item>({ peer, own: this.#hello, secret, clock, random, limits: this.limits, owner: this })
       this.#peers.set(id, added)
       added.dial()
     }
@@ -179,8 +189,8 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
       return
     }
     const own = this.#hello as Hello
-    const { clock, valuesMax = SHORT_VALUES_MAX } = this.#options
-    const incoming = new Incoming<Item>({ socket, own, clock, limits: this.limits, valuesMax, owner: this })
+    const { clock, valuesMax = SHORT_VALUES_MAX, secret = null } = this.#options
+    const incoming = new Incoming<Item>({ socket, own, clock, limits: this.limits, valuesMax, secret, owner: this })
     this.#strangers.add(incoming)
     this.#incoming.add(incoming)
   }
@@ -200,6 +210,14 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     if (!this.#closed) this.#handler?.accepted(peer.id, incoming.channel)
     this.#tellIfConnected(peer, hello)
     return null
+  }
+
+  unproven(incoming: Incoming<Item>, why: string): void {
+    this.#strangers.delete(incoming)
+    this.#stats.refused++
+    if (this.#lastStrangerTold === why) return
+    this.#lastStrangerTold = why
+    this.#logger.warn({ from: incoming.remote, why }, 'a stranger is refused')
   }
 
   read(incoming: Incoming<Item>, between: Correspondents, values: readonly unknown[], payloadBytes: number): Item {

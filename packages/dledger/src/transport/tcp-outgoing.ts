@@ -8,10 +8,11 @@
 import { connect, type Socket } from 'node:net'
 import type { Clock, Random } from '@dledger-ts/base'
 import type { MemberId } from '../raft/messages.ts'
-import { decodeControl, encodeControl } from './control-part.ts'
+import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
 import { encodeFrame, FrameError, FrameReader } from './frame-codec.ts'
-import { answerOf, type Channel, introductionValues } from './greeting.ts'
+import { answerOf, type Channel, introductionValues, isRefusal } from './greeting.ts'
 import type { TransportLimits } from './limits.ts'
+import { Visitor } from './secret.ts'
 import type { Hello } from './transport.ts'
 
 export interface TcpPeer {
@@ -36,6 +37,7 @@ export interface OutgoingOptions {
   readonly peer: TcpPeer
   readonly channel: Channel
   readonly own: Hello
+  readonly secret: string | null
   readonly clock: Clock
   readonly random: Random
   readonly limits: TransportLimits
@@ -143,8 +145,10 @@ export class Outgoing {
   #connected(dialed: Dialed): void {
     if (dialed.socket !== this.#socket || this.#state !== 'CONNECTING') return
     this.#state = 'GREETING'
-    const { own, channel } = this.#options
-    dialed.socket.write(encodeFrame(encodeControl(introductionValues({ hello: own, to: this.peer.id, channel })), 0))
+    const { own, channel, secret } = this.#options
+    const introduction = introductionValues({ hello: own, to: this.peer.id, channel })
+    dialed.visitor = new Visitor(secret, this.peer.id, introduction)
+    dialed.say(dialed.visitor.first())
     this.#limitTime(dialed, this.limits.helloTimeoutMs)
   }
 
@@ -172,8 +176,12 @@ export class Outgoing {
     if (this.#state !== 'GREETING') {
       throw new FrameError('nothing follows the answer to a hello', { code: 'CONTENT' })
     }
-    const answer = answerOf(decodeControl(control))
+    const values = decodeControl(control)
+    const step = (dialed.visitor as Visitor).hear(values, isRefusal(values))
+    if (step.kind === 'SAY') return dialed.say(step.values)
     this.#cancelTimer()
+    if (step.kind === 'REFUSE') return this.#refuse(dialed, step.why)
+    const answer = answerOf(step.values)
     if (!answer.welcome) {
       this.#refuse(dialed, answer.why)
       return
@@ -230,6 +238,8 @@ class Dialed {
   failure: NodeJS.ErrnoException | null = null
   refused = false
   tooLate = false
+  /** Once connected. */
+  visitor: Visitor | null = null
 
   constructor(owner: Outgoing, socket: Socket) {
     this.socket = socket
@@ -237,5 +247,9 @@ class Dialed {
       controlRead: (control) => owner.answered(this, control),
       frameRead: () => {},
     })
+  }
+
+  say(values: Scalar[]): void {
+    this.socket.write(encodeFrame(encodeControl(values), 0))
   }
 }
