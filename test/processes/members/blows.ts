@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Random } from '@dledger-ts/base'
 import type { Hindrance } from './link-proxy.ts'
 import type { GroupMember, MemberGroup } from './member-group.ts'
+import { losePackets, passPackets, plugIn, pull, type Wire } from './namespaces.ts'
 
 export interface Struck {
   readonly group: MemberGroup
@@ -113,8 +114,31 @@ export const POWER_CUTS = {
   },
 } as const satisfies Readonly<Record<string, Blow>>
 
-export type BlowName = keyof typeof BLOWS | keyof typeof POWER_CUTS
+/** The same as cuts by proxies, but packets are lost and no end is heard; for members in network namespaces. */
+export const WIRE_CUTS = {
+  'the wire of the leader is pulled': async ({ group, leader, untilAcknowledged }) => {
+    pull(group.members.indexOf(leader))
+    await group.untilLeader(leader)
+    await untilAcknowledged(ACKNOWLEDGED_MEANWHILE)
+    plugIn(group.members.indexOf(leader))
+  },
+  'the wire of a follower is pulled': async ({ group, follower, untilAcknowledged }) => {
+    pull(group.members.indexOf(follower))
+    await delay(BEYOND_ELECTION_MS)
+    await untilAcknowledged(ACKNOWLEDGED_MEANWHILE)
+    plugIn(group.members.indexOf(follower))
+  },
+  'packets from the leader are lost': async ({ group, leader, untilAcknowledged }) => {
+    const others = group.members.filter((member) => member !== leader)
+    for (const other of others) losePackets(leader.wire as Wire, other.wire as Wire)
+    await delay(BEYOND_ELECTION_MS)
+    await untilAcknowledged(ACKNOWLEDGED_MEANWHILE)
+    for (const other of others) passPackets(leader.wire as Wire, other.wire as Wire)
+  },
+} as const satisfies Readonly<Record<string, Blow>>
+
+export type BlowName = keyof typeof BLOWS | keyof typeof POWER_CUTS | keyof typeof WIRE_CUTS
 
 export function blowOf(name: BlowName): Blow {
-  return { ...BLOWS, ...POWER_CUTS }[name]
+  return { ...BLOWS, ...POWER_CUTS, ...WIRE_CUTS }[name]
 }

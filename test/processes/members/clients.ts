@@ -10,6 +10,7 @@ import { type Append, checkLogOrder, type LogRead } from '../../history/log-orde
 import { checkRegisters, type RegisterInput, type RegisterOperation } from '../../history/register.ts'
 import { type AppendAnswer, digestOf, type EntryBody, type ReadAnswer } from './conversation.ts'
 import type { GroupMember, MemberGroup } from './member-group.ts'
+import { untilTrue } from '../group/until.ts'
 import { Refused } from './member-process.ts'
 
 const ANSWER_TIMEOUT_MS = 1_500
@@ -18,6 +19,7 @@ const PACE_AFTER_REFUSAL_MS = 15
 const READ_PACE_MS = 60
 /** Entries that the next life of a member is asked for again. */
 const READ_AGAIN = 500
+const PROGRESS_TIMEOUT_MS = 30_000
 const FINAL_READ_TIMEOUT_MS = 20_000
 const FILLER_BYTES_MAX = 1_500
 /** A register gets a new name after so many operations: the search for an order is over histories of about this length. */
@@ -60,6 +62,12 @@ export class Clients {
     for (const member of this.#group.members) run(this.#readAgainAndAgain(member))
   }
 
+  /** @throws after a time in which a group with a majority has surely found together. */
+  async untilAcknowledged(count: number): Promise<void> {
+    const wanted = this.#acknowledged + count
+    await untilTrue(`${count} more acknowledgements`, PROGRESS_TIMEOUT_MS, () => this.#acknowledged >= wanted)
+  }
+
   /** The longest time without an acknowledgement since the last call: what a blow cost the clients. */
   takeLongestGapMs(): number {
     const gapMs = Math.max(this.#longestGapMs, performance.now() - this.#lastAcknowledgedAt)
@@ -67,13 +75,13 @@ export class Clients {
     return gapMs
   }
 
-  /** Ends them, reads everything from everybody, and judges. The group is whole. @returns what was violated. */
-  async finish(): Promise<string[]> {
+  /** Ends them, reads everything from these members, who are up, and judges. @returns what was violated. */
+  async finish(members: readonly GroupMember[] = this.#group.members): Promise<string[]> {
     this.#ending = true
     await Promise.all(this.#running)
     if (this.#bug !== undefined) throw this.#bug
-    const lastIndex = await this.#group.untilWhole()
-    for (const member of this.#group.members) await this.#readAll(member, lastIndex + 1)
+    const lastIndex = await this.#group.untilWhole(members)
+    for (const member of members) await this.#readAll(member, lastIndex + 1)
     return [...checkLogOrder(this), ...checkRegisters(this.operations)]
   }
 

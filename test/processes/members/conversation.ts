@@ -15,6 +15,8 @@ export interface MemberConfig {
   readonly flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
   /** Where the disk keeps what a power cut may undo; none: the machine's disk as it is. */
   readonly shadowDirectory: string | null
+  /** Bytes of a file that takes up room on the member's disk until `makeRoom`; 0 for none. */
+  readonly ballastBytes: number
 }
 
 /** What one entry holds: its id, for a register what to do, and bytes that only take up room. */
@@ -29,6 +31,10 @@ export type Ask =
   /** Entries from there to what is committed now, as far as they fit in one answer. */
   | { readonly kind: 'read'; readonly from: number }
   | { readonly kind: 'status' }
+  /** Hands the leadership to that member, where this one leads. */
+  | { readonly kind: 'transfer'; readonly to: string }
+  /** Gives back the room on its disk that it took for this at its start. */
+  | { readonly kind: 'makeRoom' }
   | { readonly kind: 'close' }
 
 export interface AppendAnswer {

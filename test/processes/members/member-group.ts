@@ -1,7 +1,7 @@
 /**
  * Members as processes of this machine, each with a directory of its own, and a proxy for each direction between two of them.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Random } from '@dledger-ts/base'
@@ -9,7 +9,9 @@ import { freePorts } from '../group/free-ports.ts'
 import { until } from '../group/until.ts'
 import type { MemberConfig, StatusAnswer } from './conversation.ts'
 import { LinkProxy } from './link-proxy.ts'
+import { onSmallDisk } from './small-disk.ts'
 import { MemberProcess } from './member-process.ts'
+import { makeWire, type Wire } from './namespaces.ts'
 import { losePower, type PowerLoss } from './power-loss.ts'
 
 const STATUS_TIMEOUT_MS = 1_000
@@ -21,19 +23,27 @@ export interface MemberGroupOptions {
   /** Disks keep what a power cut may undo. */
   readonly shadowed: boolean
   readonly random: Random
+  /** `proxies`: on one host, through a proxy for each direction. `namespaces`: each in a network namespace of its own. */
+  readonly network?: 'proxies' | 'namespaces'
+  /** The disk of the last member is so small. */
+  readonly smallDisk?: { readonly bytes: number; readonly ballastBytes: number }
 }
 
 export class GroupMember {
   readonly id: string
   readonly config: MemberConfig
+  readonly wire: Wire | null
+  readonly #prefix: readonly string[]
   process: MemberProcess | null = null
   /** Processes that this member has been. */
   lives = 0
   isPaused = false
 
-  constructor(config: MemberConfig) {
+  constructor(config: MemberConfig, options: { readonly wire: Wire | null; readonly prefix: readonly string[] }) {
     this.id = config.self
     this.config = config
+    this.wire = options.wire
+    this.#prefix = options.prefix
   }
 
   /** It takes questions now. */
@@ -42,10 +52,15 @@ export class GroupMember {
   }
 
   async start(): Promise<void> {
+    await this.begin().up
+  }
+
+  /** Starts it and does not wait: it may refuse to serve. */
+  begin(): MemberProcess {
     this.lives++
     this.isPaused = false
-    this.process = new MemberProcess(this.config)
-    await this.process.up
+    this.process = new MemberProcess(this.config, this.#prefix)
+    return this.process
   }
 
   async kill(): Promise<void> {
@@ -95,31 +110,50 @@ export class MemberGroup {
 
   static async create(options: MemberGroupOptions): Promise<MemberGroup> {
     const directory = mkdtempSync(join(tmpdir(), 'dledger-members-'))
+    const ids = Array.from({ length: options.size }, (_, i) => `n${i}`)
+    const wires = options.network === 'namespaces' ? ids.map((_, i) => makeWire(i)) : null
     const ports = await freePorts(options.size)
-    const ids = ports.map((_, i) => `n${i}`)
+    const addresses = wires ?? ports.map((port) => ({ host: '127.0.0.1', port }))
     const links = new Map<string, LinkProxy>()
-    for (const from of ids) {
+    for (const from of wires === null ? ids : []) {
       for (const [i, to] of ids.entries()) {
         if (from === to) continue
-        const link = new LinkProxy({ host: '127.0.0.1', port: ports[i] as number })
+        const link = new LinkProxy(addresses[i] as { host: string; port: number })
         await link.listen()
         links.set(`${from}>${to}`, link)
       }
     }
-    const members = ids.map(
-      (self, i) =>
-        new GroupMember({
-          self,
-          directory: join(directory, self),
-          listenHost: '127.0.0.1',
-          listenPort: ports[i] as number,
-          peers: ids
-            .filter((id) => id !== self)
-            .map((id) => ({ id, host: '127.0.0.1', port: (links.get(`${self}>${id}`) as LinkProxy).port })),
-          flush: options.flush,
-          shadowDirectory: options.shadowed ? join(directory, `${self}-shadow`) : null,
+    const members = ids.map((self, i) => {
+      const { host, port } = addresses[i] as { host: string; port: number }
+      const { smallDisk } = options
+      const isSmall = smallDisk !== undefined && i === options.size - 1
+      const config: MemberConfig = {
+        self,
+        directory: join(directory, self, 'log'),
+        listenHost: host,
+        listenPort: port,
+        peers: ids.flatMap((id, place) => {
+          const link = links.get(`${self}>${id}`)
+          const address = addresses[place] as { host: string; port: number }
+          if (id === self) return []
+          return [
+            {
+              id,
+              ...(link === undefined
+                ? { host: address.host, port: address.port }
+                : { host: '127.0.0.1', port: link.port }),
+            },
+          ]
         }),
-    )
+        flush: options.flush,
+        shadowDirectory: options.shadowed ? join(directory, self, 'shadow') : null,
+        ballastBytes: isSmall ? smallDisk.ballastBytes : 0,
+      }
+      mkdirSync(join(directory, self))
+      const prefix = isSmall ? onSmallDisk(join(directory, self), smallDisk.bytes) : []
+      const wire = wires?.[i] ?? null
+      return new GroupMember(config, { wire, prefix: [...(wire?.prefix ?? []), ...prefix] })
+    })
     return new MemberGroup(members, { links, directory, random: options.random })
   }
 
@@ -147,6 +181,16 @@ export class MemberGroup {
       .map(([, link]) => link)
   }
 
+  /** Gives the leadership to that member. */
+  async transferTo(member: GroupMember): Promise<void> {
+    await until(`${member.id} leads`, UP_TIMEOUT_MS, async () => {
+      const leader = await this.leader()
+      if (leader === member) return true
+      await leader?.process?.ask({ kind: 'transfer', to: member.id }, STATUS_TIMEOUT_MS)
+      return undefined
+    })
+  }
+
   heal(): void {
     for (const link of this.links.values()) link.heal()
   }
@@ -170,10 +214,10 @@ export class MemberGroup {
     })
   }
 
-  /** Everybody is up and has applied all that anybody has. */
-  async untilWhole(timeoutMs: number = UP_TIMEOUT_MS): Promise<number> {
-    return until('all members have the same log, committed and applied', timeoutMs, async () => {
-      const statuses = await Promise.all(this.members.map((member) => member.status()))
+  /** These are up and have applied all that any of them has. */
+  async untilWhole(members: readonly GroupMember[] = this.members): Promise<number> {
+    return until('all members have the same log, committed and applied', UP_TIMEOUT_MS, async () => {
+      const statuses = await Promise.all(members.map((member) => member.status()))
       const lastIndex = statuses[0]?.lastIndex ?? -1
       const isWhole =
         statuses.some((status) => status?.role === 'LEADER' && status.ready) &&

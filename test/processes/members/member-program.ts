@@ -2,6 +2,7 @@
  * One member of a group, as a process: the log over TCP, a map of registers as its state machine, and a service for the test that
  * started it (conversation.ts). Its configuration is the first argument, as JSON.
  */
+import { rmSync, writeFileSync } from 'node:fs'
 import { type Logger, systemClock } from '@dledger-ts/base'
 import {
   type CommittedEntry,
@@ -65,6 +66,8 @@ class Registers implements StateMachine {
 }
 
 const config = JSON.parse(process.argv[2] as string) as MemberConfig
+const ballast = `${config.directory}.ballast`
+if (config.ballastBytes > 0) writeFileSync(ballast, Buffer.alloc(config.ballastBytes, 1))
 const logger = lineLogger()
 const registers = new Registers()
 const transport = new TcpTransport({ ...config, clock: systemClock, logger })
@@ -113,6 +116,11 @@ async function answer(log: DLedger, ask: Ask): Promise<unknown> {
       const status: StatusAnswer = { role, ready, term, leader, lastIndex, commitIndex, appliedIndex, badFrames }
       return status
     }
+    case 'transfer':
+      return log.transferLeadership(ask.to)
+    case 'makeRoom':
+      rmSync(ballast)
+      return null
     case 'close':
       await log.close()
       setImmediate(() => process.exit(0))

@@ -3,11 +3,25 @@
  * lost, no reader sees the log change, registers are linearizable. `npm run test:processes` goes on for as long as wanted.
  */
 import { randomInt } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { BLOWS, type BlowName, POWER_CUTS } from './blows.ts'
+import { run } from '../group/run.ts'
+import { BLOWS, type BlowName, POWER_CUTS, WIRE_CUTS } from './blows.ts'
 import { type RoundsOptions, runRounds, summary } from './rounds.ts'
 
 const TIMEOUT_MS = 180_000
+
+describe('members in network namespaces', { timeout: TIMEOUT_MS }, () => {
+  test('lose nothing when wires are pulled and packets are lost, or it is said that there are none here', async () => {
+    const main = fileURLToPath(new URL('../../dist/processes/members/main.js', import.meta.url))
+    const args = [main, '--network', 'namespaces', '--minutes', '0.01', '--rounds', '3']
+    const blows = Object.keys(WIRE_CUTS).flatMap((name) => ['--blow', name])
+    const { status, stdout, stderr } = await run(process.execPath, [...args, ...blows], { timeoutMs: TIMEOUT_MS })
+    console.log(stdout)
+    expect({ status, stderr }).toMatchObject({ status: 0 })
+    expect(stdout).toMatch(/ 0 violations\n$|^skipped: /)
+  })
+})
 
 describe('frames between members', { timeout: TIMEOUT_MS }, () => {
   test('that arrive with a bit flipped or only in part change nothing: their connections are closed', async () => {

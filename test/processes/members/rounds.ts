@@ -2,7 +2,6 @@
  * Round after round something happens to a group of real processes while its clients never stop; then what they saw is judged, and
  * the members' files are compared byte for byte.
  */
-import { setTimeout as delay } from 'node:timers/promises'
 import { seededRandom } from '@dledger-ts/base'
 import { firstDifferenceBefore, readEntries, readFiles } from '../group/log-files.ts'
 import { type BlowName, blowOf } from './blows.ts'
@@ -10,8 +9,6 @@ import { Clients } from './clients.ts'
 import { MemberGroup, type MemberGroupOptions } from './member-group.ts'
 
 const ACKNOWLEDGED_BETWEEN = 60
-const PROGRESS_TIMEOUT_MS = 30_000
-const PROGRESS_POLL_MS = 10
 
 export interface RoundsOptions extends Omit<MemberGroupOptions, 'random'> {
   readonly seed: number
@@ -49,15 +46,7 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
     await group.start()
     await group.untilLeader()
     const clients = new Clients(group, seededRandom(random.below(2 ** 31)))
-    const untilAcknowledged = async (count: number): Promise<void> => {
-      const wanted = clients.acknowledged + count
-      const deadline = performance.now() + PROGRESS_TIMEOUT_MS
-      while (clients.acknowledged < wanted) {
-        if (performance.now() > deadline)
-          throw new Error(`seed ${seed}: no ${count} acknowledgements in time\n${logsOf(group)}`)
-        await delay(PROGRESS_POLL_MS)
-      }
-    }
+    const untilAcknowledged = (count: number): Promise<void> => clients.untilAcknowledged(count)
     clients.start()
     const rounds: Round[] = []
     for (const blow of blows) {
@@ -90,6 +79,9 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
       resets: [...group.links.values()].reduce((sum, link) => sum + link.resets, 0),
       badFrames,
     }
+  } catch (error) {
+    say(`seed ${seed} fails; the members said:\n${logsOf(group)}`)
+    throw error
   } finally {
     await group.close()
   }
