@@ -72,6 +72,26 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: one('wipe', { member, downMs }) },
+  {
+    weight: 4,
+    arbitrary: one('rot', {
+      member,
+      target: fc.constantFrom('data' as const, 'data' as const, 'index' as const),
+      how: fc.constantFrom('flip' as const, 'flip' as const, 'lostWrite' as const, 'misdirected' as const),
+      place: fc.nat(999),
+      seed: fc.nat(0xffff),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: one('loseFile', {
+      member,
+      target: fc.constantFrom('data' as const, 'data' as const, 'index' as const),
+      how: fc.constantFrom('missing' as const, 'short' as const),
+      place: fc.nat(999),
+      downMs,
+    }),
+  },
 )
 
 const request: fc.Arbitrary<ClientRequest> = fc.record({

@@ -52,6 +52,8 @@ export class Cluster {
   violation: string | null = null
   /** No more faults from now on. */
   healed = false
+  /** Something that was stored was spoiled. */
+  isDamaged = false
   eventCount = 0
   /** Deaths, cuts, errors and so on that took effect. */
   faultCount = 0
@@ -296,6 +298,7 @@ export class Cluster {
     member.life = 'failed'
     if (member.metDiskError) return this.#restartLater(member)
     if (member.wiped) return
+    if (this.#mayBeHelpless(error)) return
     this.violated(`${member.name} does not start: ${error.message}`)
   }
 
@@ -306,9 +309,14 @@ export class Cluster {
     this.invariants.stopped(member)
     if (error instanceof AssertionError) this.violated(`${member.name}: ${error.message} (asserted)`)
     else if (member.metDiskError || isHang(member, error)) this.#restartLater(member)
-    else if (!(member.wiped && (error as DLedgerError).code === 'INVALID')) {
+    else if (!(member.wiped && (error as DLedgerError).code === 'INVALID') && !this.#mayBeHelpless(error)) {
       this.violated(`${member.name} stopped: ${error.message}`)
     }
+  }
+
+  /** Beyond the budget a member may find that it cannot go on. */
+  #mayBeHelpless(error: Error): boolean {
+    return this.schedule.profile === 'beyond' && (error as DLedgerError).code === 'CORRUPT'
   }
 
   #restartLater(member: Member): void {

@@ -4,6 +4,7 @@ import { DLedgerError } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
 import type { Member } from './member.ts'
 import type { ClientRequest, Death, Fault } from './schedule.ts'
+import { lostFileOf, rotOf } from './rotting.ts'
 import { US_PER_MS } from './sim-clock.ts'
 import { CALM } from './sim-network.ts'
 
@@ -64,6 +65,17 @@ class FaultInAction {
         return this.#onUp(this.#member(fault.member), (member) => cluster.stop(member, fault.downMs))
       case 'wipe':
         return this.#wipe(this.#member(fault.member), fault.downMs)
+      case 'rot': {
+        const damage = rotOf(cluster, this.#member(fault.member), fault)
+        return damage === null ? undefined : this.#damages(damage)
+      }
+      case 'loseFile': {
+        const member = this.#member(fault.member)
+        const damage = lostFileOf(cluster, member, fault)
+        if (damage === null) return
+        if (member.life !== 'down') cluster.die(member, 'kill', fault.downMs)
+        return this.#damages(damage)
+      }
       case 'pause':
         return this.#onUp(this.#member(fault.member), (member) => cluster.pause(member, fault.forMs))
       case 'pauseLeader':
@@ -123,6 +135,11 @@ class FaultInAction {
     this.#cluster.faultCount++
     this.#cluster.trace.say(this.#cluster.events.nowUs, '', `fault: ${JSON.stringify(this.#fault)}`)
     what()
+  }
+
+  #damages(what: () => void): void {
+    this.#cluster.isDamaged = true
+    this.#happens(what)
   }
 
   #onUp(member: Member | null, what: (member: Member) => void): void {

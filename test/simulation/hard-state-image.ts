@@ -15,6 +15,7 @@ export interface DurableVote {
   readonly term: number
   readonly votedFor: string | null
   readonly storeId: string
+  readonly durableHint?: { readonly index: number } | null
   /** The entry before the first one kept, of a trimmed log. */
   readonly beforeFirst: { readonly index: number; readonly endPos: number; readonly chain: number } | null
 }

@@ -358,8 +358,12 @@ export class Invariants {
         this.#violated(`${member.name} is ready in term ${term} with none of its entries applied (15)`)
     }
     const leader = this.#leaderOfTerm.get(term)
-    if (leader === undefined) this.#leaderOfTerm.set(term, member.name)
-    else if (leader !== member.name) this.#violated(`${leader} and ${member.name} both lead term ${term} (1)`)
+    if (leader === undefined) {
+      this.#leaderOfTerm.set(term, member.name)
+      const lost = member.node?.status.lost ?? []
+      if (lost.length > 0)
+        this.#violated(`${member.name} leads term ${term} and has lost entry ${lost[0]?.firstIndex} (16)`)
+    } else if (leader !== member.name) this.#violated(`${leader} and ${member.name} both lead term ${term} (1)`)
   }
 
   sent(member: Member, message: Message): void {
@@ -368,7 +372,9 @@ export class Invariants {
       this.#violated(`${member.name} sent ${message.type} after its storage failed (21)`)
     }
     if (message.type === 'TimeoutNow') this.#handsOver(member, message)
-    const promises = message.type !== 'PreVote' && message.type !== 'PreVoteResponse'
+    // The term of a repair message is that of its entries.
+    const isOfEntries = message.type === 'RepairRequest' || message.type === 'RepairResponse'
+    const promises = message.type !== 'PreVote' && message.type !== 'PreVoteResponse' && !isOfEntries
     if (promises && message.term > seen.revealedTerm) {
       seen.revealedTerm = message.term
       const durable = member.durableVote.read().term

@@ -44,6 +44,9 @@ const DRIVER_FAULTS: readonly PlantedDriverFault[] = [
   'hot-tail-not-truncated',
   'trim-ignores-applied',
   'page-cache-trusted-after-failed-sync',
+  'corrupt-middle-treated-as-end',
+  'repair-not-verified',
+  'body-crc-ignored-on-read',
 ]
 const DISK_FAULTS: readonly PlantedDiskFault[] = [
   'file-sync-omitted',

@@ -31,6 +31,27 @@ export type Fault =
   | { readonly kind: 'stop'; readonly atMs: number; readonly member: number; readonly downMs: number }
   /** Its disk is replaced by an empty one. Only while a majority keeps its disks, and once identities are bound. */
   | { readonly kind: 'wipe'; readonly atMs: number; readonly member: number; readonly downMs: number }
+  /** Bytes of an entry, or of its unit in the index, are read as others from then on. `seed` keys what exactly. */
+  | {
+      readonly kind: 'rot'
+      readonly atMs: number
+      readonly member: number
+      readonly target: 'data' | 'index'
+      readonly how: 'flip' | 'lostWrite' | 'misdirected'
+      /** Which of the entries that may be, per mille. */
+      readonly place: number
+      readonly seed: number
+    }
+  /** Killed, and a file is gone, or has lost its end, when it comes back. */
+  | {
+      readonly kind: 'loseFile'
+      readonly atMs: number
+      readonly member: number
+      readonly target: 'data' | 'index'
+      readonly how: 'missing' | 'short'
+      readonly place: number
+      readonly downMs: number
+    }
   /** No input is taken while its clock runs on. */
   | { readonly kind: 'pause'; readonly atMs: number; readonly member: number; readonly forMs: number }
   | { readonly kind: 'pauseLeader'; readonly atMs: number; readonly forMs: number }
@@ -111,6 +132,8 @@ export interface RegisterRequest {
 export interface Schedule {
   readonly seed: number
   readonly members: 3 | 5
+  /** `beyond`: damage keeps to no budget, and only its detection is asked for. */
+  readonly profile?: 'within' | 'beyond'
   readonly flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
   readonly network: 'streams' | 'datagrams'
   /** Length of the part with faults. */

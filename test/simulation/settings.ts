@@ -12,6 +12,7 @@ const INFLIGHT_BYTES_MAX = [256, 4_096, 1_048_576] as const
 const UNCOMMITTED_BYTES_MAX = [2_000, 1_048_576, 1_048_576] as const
 const STORAGE_SLOW_MS = [500, 1_500] as const
 const STORAGE_HANG_MS = [2_500, 30_000] as const
+const SCRUB_BYTES_PER_SECOND = [0, 0, 20_000, 1_048_576] as const
 
 export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettings {
   const one = (name: string, values: readonly number[]): number =>
@@ -25,6 +26,8 @@ export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettin
     hotBytesMax: one('hotBytesMax', HOT_BYTES_MAX),
     appendBytesMax: one('appendBytesMax', APPEND_BYTES_MAX),
     inflightBytesMax: one('inflightBytesMax', INFLIGHT_BYTES_MAX),
+    scrubBytesPerSecond: one('scrubBytesPerSecond', SCRUB_BYTES_PER_SECOND),
+    scrubIntervalMs: 500,
     uncommittedBytesMax: one('uncommittedBytesMax', UNCOMMITTED_BYTES_MAX),
     preferredLeader: decisions.chance('prefers', 0, 0, 400)
       ? `n${decisions.below('preferred', 0, 0, schedule.members)}`

@@ -43,6 +43,9 @@ export class SimDisk implements Disk {
     this.#alive()
     const { drive } = this.#options
     let thing = drive.names.get(path)
+    if (drive.missing.has(path) && !options.create) throw noSuchFile('open', path)
+    // Made anew, it is a file that was cut to nothing.
+    drive.missing.delete(path)
     if (thing === undefined) {
       if (!options.create) throw noSuchFile('open', path)
       this.#effect()
@@ -56,14 +59,15 @@ export class SimDisk implements Disk {
 
   existsSync(path: string): boolean {
     this.#alive()
-    return this.#options.drive.names.has(path)
+    return this.#options.drive.names.has(path) && !this.#options.drive.missing.has(path)
   }
 
   listSync(directory: string): string[] {
     this.#alive()
     const found: string[] = []
     for (const path of this.#options.drive.names.keys()) {
-      if (path !== '/' && dirname(path) === directory) found.push(basename(path))
+      if (path !== '/' && dirname(path) === directory && !this.#options.drive.missing.has(path))
+        found.push(basename(path))
     }
     return found.sort()
   }
@@ -244,7 +248,7 @@ class SimFile implements DiskFile {
 
   sizeSync(): number {
     this.#alive()
-    return this.#inode.cacheBytes
+    return this.#inode.cutAt ?? this.#inode.cacheBytes
   }
 
   truncateSync(size: number): void {
@@ -263,7 +267,9 @@ class SimFile implements DiskFile {
 
   #readNow(target: Buffer, at: number): number {
     const count = Math.max(0, Math.min(target.length, this.#inode.cacheBytes - at))
-    this.#inode.cache.read(target.subarray(0, count), at)
+    const found = target.subarray(0, count)
+    this.#inode.cache.read(found, at)
+    this.#inode.damage.apply(found, at)
     return count
   }
 

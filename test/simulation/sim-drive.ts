@@ -39,6 +39,8 @@ export class SimDrive {
   durableNames = new Map<string, NamedThing>(EMPTY_DRIVE)
   /** Changes with every change of `names` or `durableNames`. */
   namesVersion = 0
+  /** Files that no process sees, though they ought to be there. */
+  readonly missing = new Set<string>()
   readonly marks: ChangeMarks = { cache: true, durable: true }
   /** Multiplies the time that operations take. */
   slowness = 1
@@ -149,6 +151,7 @@ export class SimDrive {
     this.names = new Map(EMPTY_DRIVE)
     this.durableNames = new Map(this.names)
     this.#pendingNames = []
+    this.missing.clear()
     this.#namesChanged()
   }
 

@@ -8,6 +8,7 @@
  *   - Sizes change in order: a lost change of the size loses all later ones.
  *   - What a failed sync covered stays readable and is never written any more (Linux marks such pages clean).
  */
+import { Damage } from './damage.ts'
 import type { Decisions } from './decisions.ts'
 import { SparseBytes } from './sparse-bytes.ts'
 
@@ -38,6 +39,11 @@ export class Inode {
   /** Lowest byte that changed since a reader of the image last looked. */
   cacheChangedFrom = 0
   durableChangedFrom = 0
+  /** As a process sees it now, and after a power loss. */
+  damage = new Damage()
+  #durableDamage = new Damage()
+  /** The size that a process sees of a file that was cut; null: the true one. */
+  cutAt: number | null = null
   #pending: Change[] = []
   #sequence = 0
   /** The cache holds something that will never be written. */
@@ -54,8 +60,33 @@ export class Inode {
     return this.#sequence
   }
 
+  /** From now on something else is read at `at`, whoever reads it, and also after a power loss. */
+  spoil(at: number, value: number): void {
+    this.damage.set(at, value)
+    this.#durableDamage.set(at, value)
+  }
+
+  isDamaged(from: number, to: number): boolean {
+    return this.damage.touches(from, to) || this.#durableDamage.touches(from, to)
+  }
+
+  /** Everything from `size` on is gone for those who read. */
+  cut(size: number): void {
+    this.cutAt = size
+    const byte = Buffer.alloc(1)
+    for (
+      let at = this.cache.findNonZero(size, this.cacheBytes);
+      at >= 0;
+      at = this.cache.findNonZero(at + 1, this.cacheBytes)
+    ) {
+      this.cache.read(byte, at)
+      this.spoil(at, 0)
+    }
+  }
+
   write(bytes: Buffer, at: number): void {
     this.cache.write(bytes, at)
+    this.damage.mend(at, at + bytes.length)
     this.cacheBytes = Math.max(this.cacheBytes, at + bytes.length)
     this.cacheChangedFrom = Math.min(this.cacheChangedFrom, at)
     this.#marks.cache = true
@@ -63,6 +94,8 @@ export class Inode {
   }
 
   truncate(size: number): void {
+    if (this.cutAt !== null && size >= this.cutAt) this.cutAt = null
+    this.damage.mend(size, Number.POSITIVE_INFINITY)
     if (size === this.cacheBytes) return
     if (size < this.cacheBytes) {
       this.cache.zeroFrom(size)
@@ -95,7 +128,8 @@ export class Inode {
   losePower(decisions: Decisions): void {
     const loss = this.#losses++
     if (this.#pending.length > 0) this.#keepSome(decisions, loss)
-    else if (!this.#cacheDiffers) return
+    this.damage = this.#durableDamage.clone()
+    if (this.#pending.length === 0 && !this.#cacheDiffers) return
     this.#pending = []
     this.#cacheDiffers = false
     this.cache = this.durable.clone()
@@ -142,6 +176,7 @@ export class Inode {
         const from = Math.max(change.at, sector * SECTOR_BYTES)
         const to = Math.min(end, (sector + 1) * SECTOR_BYTES)
         this.durable.write(change.bytes.subarray(from - change.at, to - change.at), from)
+        this.#durableDamage.mend(from, to)
       }
     }
     this.durable.zeroFrom(this.durableBytes)
@@ -149,6 +184,7 @@ export class Inode {
 
   #writeDurable(bytes: Buffer, at: number): void {
     this.durable.write(bytes, at)
+    this.#durableDamage.mend(at, at + bytes.length)
     this.durableBytes = Math.max(this.durableBytes, at + bytes.length)
     this.durableChangedFrom = Math.min(this.durableChangedFrom, at)
     this.#marks.durable = true
@@ -157,6 +193,7 @@ export class Inode {
   #resizeDurable(size: number): void {
     if (size < this.durableBytes) {
       this.durable.zeroFrom(size)
+      this.#durableDamage.mend(size, Number.POSITIVE_INFINITY)
       this.durableChangedFrom = Math.min(this.durableChangedFrom, size)
       this.#marks.durable = true
     }

@@ -108,9 +108,9 @@ export class LogWriter {
     while (this.#waiting.length > 0 && !this.#truncating && !this.#failed) {
       const operation = this.#waiting[0] as Operation
       if (operation.truncateFrom !== null) {
-        if (this.#writesUnderWay > 0 || this.#syncing) return
-        this.#truncating = true
         const from = operation.truncateFrom
+        if (this.#writesUnderWay > 0 || this.#syncing || !this.#canEndBefore(from)) return
+        this.#truncating = true
         this.#options.beforeTruncate(from, () => {
           if (this.#failed) return
           this.#truncating = false
@@ -127,6 +127,20 @@ export class LogWriter {
       this.#waiting.shift()
       this.#append(operation)
     }
+  }
+
+  /** The log cannot end with an entry that is damaged: its repair comes first, and then `resume`. */
+  #canEndBefore(index: number): boolean {
+    let can = false
+    this.#guarded(() => {
+      can = this.#options.log.canEndBefore(index)
+    })
+    return can
+  }
+
+  /** Entries were repaired. */
+  resume(): void {
+    this.#next()
   }
 
   #append(operation: Operation): void {

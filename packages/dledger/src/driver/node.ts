@@ -524,7 +524,10 @@ export class LogNode {
         this.#raft.configurationRestored(index, configuration)
         this.#checkOwnIdentity(configuration)
       },
-      onRepaired: () => this.#schedulePass(),
+      onRepaired: () => {
+        this.#writer.resume()
+        this.#schedulePass()
+      },
     })
     this.#scrubber = new Scrubber({
       bytesPerSecond: this.#settings.scrubBytesPerSecond,

@@ -84,13 +84,14 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
       defer: (callback) => options.clock.defer(callback),
       logger: options.logger,
     })
+    const configurations = configurationsOf(log, known, options)
     const shape: LogShape = {
       firstIndex: log.firstIndex,
       lastIndex: log.lastIndex,
       prevTerm: log.prevTerm,
       termRuns: log.termRuns(),
       lost: lostEntriesOf(log),
-      configurations: configurationsOf(log, known, options),
+      configurations,
     }
     refuseOtherIdentity(known, shape, options)
     file.writeSync({

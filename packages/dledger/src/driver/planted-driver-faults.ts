@@ -1,3 +1,5 @@
+import type { PlantedLogFault } from '../log/segmented-log.ts'
+
 /** Faults of the driver that the simulator plants, one at a time, to show that it would find them. Never set in production. */
 export type PlantedDriverFault =
   /** Votes and other messages leave before the term and vote behind them are durable. */
@@ -8,6 +10,7 @@ export type PlantedDriverFault =
   | 'sync-error-ignored'
   /** A proposal is acknowledged when it is in the leader's log, not when it is committed. */
   | 'acknowledged-before-commit'
+  | PlantedLogFault
   /** The head of the log goes though the state machine has not applied it, or not in its checkpoint. */
   | 'trim-ignores-applied'
   /** What is read after an unclean stop counts as synced when the next sync says yes. */

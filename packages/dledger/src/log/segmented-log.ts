@@ -290,6 +290,8 @@ export class SegmentedLog {
 
   /** The configuration entries' bodies, but those of lost ones; synchronous, for opening. */
   configurationEntries(): ConfigurationEntry[] {
+    // What the hint covers was not read yet.
+    for (const index of this.#configurationIndexes) if (this.#goodPlace(index) === null) this.examine(index, index)
     const there = this.#configurationIndexes.filter((index) => this.#lost.of(index) === null)
     return there.map((index) => ({ index, body: this.#readBodySync(index) }))
   }
@@ -708,6 +710,13 @@ export class SegmentedLog {
     return { ...range, termRuns: [{ firstIndex, term: this.#termAt(firstIndex) }, ...within] }
   }
 
+  /** Is the entry before `index` good, so that the log could end with it? It is marked where it is not. */
+  canEndBefore(index: number): boolean {
+    if (this.#goodPlace(index - 1) !== null) return true
+    if (this.#lost.of(index - 1) === null) this.examine(index - 1, index - 1)
+    return this.#goodPlace(index - 1) !== null
+  }
+
   /** The end of an entry that is good as far as it can tell by itself, or of what is before the first; null: it is not. */
   #goodPlace(index: number): { index: number; term: number; endPos: number; chain: number | null } | null {
     if (index < this.firstIndex) {
@@ -739,7 +748,8 @@ export class SegmentedLog {
     const files = { data: this.#data, index: this.#index, checksummedFrom: this.checksummedFrom }
     const end = this.#endOf(range)
     const prevTerm = range.firstIndex === this.firstIndex ? this.prevTerm : this.#termAt(range.firstIndex - 1)
-    const fit = fitEntries(files, range, { entries, end, prevTerm })
+    const isUnverified = this.#faults.has('repair-not-verified')
+    const fit = fitEntries(files, range, { entries, end, prevTerm, isUnverified })
     if (!fit.fits) {
       // Then it may be the entry before that is bad, or the one behind, whose header could not be checked.
       if (fit.why === 'BEGINNING') this.examine(range.firstIndex, range.lastIndex, 64 * EXAMINE_BACK)

@@ -55,6 +55,7 @@ import { Following } from './role/follower.ts'
 import { isSlow } from './role/handover.ts'
 import { ForwardedReads } from './role/forwarded-reads.ts'
 import { Leadership } from './role/leader.ts'
+import { StorageHealth } from './storage-health.ts'
 import type { RaftStatus } from './status.ts'
 import { NOTHING_ACCEPTED, type StepResult } from './step-result.ts'
 
@@ -270,11 +271,15 @@ export class Raft {
     this.#state.trimmed(firstIndex)
   }
 
-  /** What every member of a leader's configuration is known to have durably; -1 for others than leaders. */
+  /** What every member of a leader's configuration is known to have durably, none of it lost again; -1 for others than leaders. */
   matchedByAll(): number {
     if (this.#leadership === null) return -1
     let index = this.#state.log.durableIndex
-    for (const peer of this.#leadership.peers) index = Math.min(index, peer.matchIndex)
+    for (const peer of this.#leadership.peers) {
+      // What it has lost it asks for.
+      if (peer.health > 0 && (peer.health & StorageHealth.TAINTED) !== 0) return -1
+      index = Math.min(index, peer.matchIndex)
+    }
     return index
   }
 

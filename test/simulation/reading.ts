@@ -1,0 +1,97 @@
+/** Reads every entry on every member, until all are as they were written: what was damaged has to be found and repaired. */
+import { crc32 } from '@dledger-ts/base'
+import type { DLedgerError } from '@dledger-ts/dledger/internals'
+import type { Cluster } from './cluster.ts'
+import type { Member } from './member.ts'
+import { US_PER_MS } from './sim-clock.ts'
+
+const HEADER_BYTES = 48
+const REPAIR_MS_MAX = 20_000
+const AGAIN_MS = 50
+
+export function expectRepair(cluster: Cluster): void {
+  const readers = cluster.members.filter((member) => !member.wiped).map((member) => new Reader(cluster, member))
+  for (const reader of readers) reader.next()
+  cluster.run(cluster.nowMs + REPAIR_MS_MAX, () => readers.every((reader) => reader.isDone))
+  if (cluster.violation !== null) return
+  for (const { isDone, member, index } of readers) {
+    if (!isDone) return cluster.violated(`${member.name} still cannot read entry ${index}`)
+    const lost = member.node?.status.lost ?? []
+    if (lost.length > 0) return cluster.violated(`${member.name} has still lost ${JSON.stringify(lost)}`)
+  }
+  checkNoDamage(cluster)
+}
+
+class Reader {
+  readonly member: Member
+  readonly #cluster: Cluster
+  readonly #lastIndex: number
+  index: number
+
+  constructor(cluster: Cluster, member: Member) {
+    this.#cluster = cluster
+    this.member = member
+    const status = member.node?.status
+    this.index = status?.firstIndex ?? 0
+    this.#lastIndex = status?.appliedIndex ?? -1
+  }
+
+  get isDone(): boolean {
+    return this.index > this.#lastIndex
+  }
+
+  next(): void {
+    const { node } = this.member
+    if (this.isDone || node === null) return
+    if (this.index < node.status.firstIndex) this.index = node.status.firstIndex
+    const wanted = this.index
+    node.read(wanted, wanted, 0, (error, batch) => {
+      if (error !== null) {
+        const { code } = error as DLedgerError
+        if (code !== 'CORRUPT' && code !== 'TRIMMED')
+          this.#cluster.violated(`${this.member.name} cannot read entry ${wanted}: ${error.message}`)
+        this.#later(AGAIN_MS)
+        return
+      }
+      if (batch === null) return this.#cluster.violated(`${this.member.name} read nothing at ${wanted}`)
+      let at = 0
+      for (let i = 0; i < batch.count; i++) {
+        const size = batch.sizes[i] as number
+        const committed = this.#cluster.invariants.committed[batch.firstIndex + i]
+        const body = batch.bytes.subarray(at + HEADER_BYTES, at + size)
+        if (batch.firstIndex + i === wanted && committed?.bodyCrc !== crc32(body))
+          this.#cluster.violated(`${this.member.name} read other bytes than were committed at ${wanted} (5)`)
+        at += size
+      }
+      this.index++
+      this.#later(0)
+    })
+  }
+
+  #later(ms: number): void {
+    this.#cluster.events.schedule(ms * US_PER_MS, 'read on', this.member, () => this.next())
+  }
+}
+
+/** What is read anywhere in the log is what was written there. */
+function checkNoDamage(cluster: Cluster): void {
+  const { fileBytes, indexFileBytes } = cluster.settings
+  for (const member of cluster.members) {
+    if (member.wiped) continue
+    const { entries, firstIndex } = member.cacheImage
+    for (const { index, pos, size } of entries.slice(firstIndex)) {
+      const damaged =
+        isDamaged(member, 'data', { pos, size, fileBytes }) ||
+        isDamaged(member, 'index', { pos: index * 32, size: 32, fileBytes: indexFileBytes })
+      if (damaged) return cluster.violated(`${member.name} has entry ${index} and does not notice its damage`)
+    }
+  }
+}
+
+function isDamaged(member: Member, kind: string, place: { pos: number; size: number; fileBytes: number }): boolean {
+  const from = place.pos % place.fileBytes
+  const path = `${member.directory}/${kind}/${String(place.pos - from).padStart(20, '0')}`
+  const inode = member.drive.names.get(path)
+  if (inode === undefined || inode === 'directory') return false
+  return member.drive.missing.has(path) || inode.damage.touches(from, from + place.size)
+}

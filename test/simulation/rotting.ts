@@ -1,0 +1,123 @@
+/**
+ * Damage to what members have stored: where it may happen, and that it happens.
+ *
+ * Within the budget an entry is only spoiled on a member while most of the others hold it intact and durably: then nothing
+ * committed may be lost, and everything must be whole again at the end. Beyond the budget anything may be spoiled, and only
+ * detection is asked for. Both keep to entries up to the durable hint: rot behind it, with nothing after it, looks like a torn
+ * tail; that is the stated limit.
+ */
+import type { Cluster } from './cluster.ts'
+import type { ImageEntry } from './log-image.ts'
+import type { Member } from './member.ts'
+import type { Fault } from './schedule.ts'
+import { type Inode, SECTOR_BYTES } from './sim-inode.ts'
+
+const INDEX_UNIT_BYTES = 32
+
+type Rot = Extract<Fault, { kind: 'rot' }>
+type LostFile = Extract<Fault, { kind: 'loseFile' }>
+
+interface Place {
+  readonly inode: Inode
+  readonly path: string
+  readonly from: number
+  readonly to: number
+}
+
+/** @returns what is to happen, or null when the budget allows nothing. */
+export function rotOf(cluster: Cluster, member: Member, fault: Rot): (() => void) | null {
+  const entry = chosen(cluster, member, fault.place)
+  if (entry === null) return null
+  const { fileBytes, indexFileBytes } = cluster.settings
+  const place =
+    fault.target === 'data'
+      ? fileAt(member, 'data', entry.pos, entry.size, fileBytes)
+      : fileAt(member, 'index', entry.index * INDEX_UNIT_BYTES, INDEX_UNIT_BYTES, indexFileBytes)
+  if (place === null) return null
+  return () => spoil(cluster, place, fault)
+}
+
+/** The whole file that holds some entry, or its end. @returns null when the budget does not allow it. */
+export function lostFileOf(cluster: Cluster, member: Member, fault: LostFile): (() => void) | null {
+  const entry = chosen(cluster, member, fault.place)
+  if (entry === null) return null
+  const { fileBytes, indexFileBytes } = cluster.settings
+  if (fault.target === 'index') {
+    const place = fileAt(member, 'index', entry.index * INDEX_UNIT_BYTES, INDEX_UNIT_BYTES, indexFileBytes)
+    return place === null ? null : () => lose(member, place, fault.how)
+  }
+  const place = fileAt(member, 'data', entry.pos, entry.size, fileBytes)
+  if (place === null) return null
+  const start = entry.pos - (entry.pos % fileBytes)
+  const inFile = member.durableImage.entries.filter((one) => one.pos >= start && one.pos < start + fileBytes)
+  // The blank behind the last of them is covered by the hint only with the next entry.
+  const next = member.durableImage.entries[(inFile.at(-1)?.index ?? -1) + 1]
+  if (next === undefined || next.index > (member.durableVote.read().durableHint?.index ?? -1)) return null
+  const isAllowed = inFile.every((one) => one.index >= member.durableImage.firstIndex && maySpoil(cluster, member, one))
+  return isAllowed ? () => lose(member, place, fault.how) : null
+}
+
+function chosen(cluster: Cluster, member: Member, place: number): ImageEntry | null {
+  member.durableImage.refresh()
+  const { firstIndex, entries } = member.durableImage
+  const allowed = entries.slice(firstIndex).filter((entry) => maySpoil(cluster, member, entry))
+  return allowed[Math.floor((place * allowed.length) / 1000)] ?? null
+}
+
+function maySpoil(cluster: Cluster, member: Member, entry: ImageEntry): boolean {
+  if (member.wiped || entry.index > (member.durableVote.read().durableHint?.index ?? -1)) return false
+  if (cluster.schedule.profile === 'beyond') return true
+  if (cluster.invariants.committed[entry.index]?.chain !== entry.chain) return false
+  // What is still to be applied here must not be gone everywhere else.
+  const mayBeTrimmed = cluster.schedule.faults.some((fault) => fault.kind === 'trim')
+  if (mayBeTrimmed && entry.index > member.checkpoint.appliedIndex) return false
+  const others = cluster.members.filter((one) => one !== member)
+  const intact = others.filter((other) => holdsIntact(cluster, other, entry)).length
+  return intact * 2 > others.length
+}
+
+function holdsIntact(cluster: Cluster, member: Member, entry: ImageEntry): boolean {
+  if (member.wiped) return false
+  member.durableImage.refresh()
+  if (entry.index < member.durableImage.firstIndex) return false
+  if (member.durableImage.entries[entry.index]?.chain !== entry.chain) return false
+  const place = fileAt(member, 'data', entry.pos, entry.size, cluster.settings.fileBytes)
+  return place !== null && !place.inode.isDamaged(place.from, place.to)
+}
+
+function fileAt(member: Member, kind: string, pos: number, size: number, fileBytes: number): Place | null {
+  const from = pos % fileBytes
+  const path = `${member.directory}/${kind}/${String(pos - from).padStart(20, '0')}`
+  const inode = member.drive.names.get(path)
+  // What is not there durably is not what is acknowledged.
+  if (inode === undefined || inode === 'directory' || member.drive.durableNames.get(path) !== inode) return null
+  return member.drive.missing.has(path) ? null : { inode, path, from, to: from + size }
+}
+
+function spoil({ decisions, events }: Cluster, { inode, from, to }: Place, { how, seed }: Rot): void {
+  const present = Buffer.alloc(to - from)
+  inode.cache.read(present, from)
+  if (how === 'flip') {
+    const flips = 1 + decisions.below('flips', seed, 0, 3)
+    for (let i = 0; i < flips; i++) {
+      const at = decisions.below('flipped byte', seed, i, present.length)
+      inode.spoil(from + at, (present[at] as number) ^ (1 << decisions.below('flipped bit', seed, i, 8)))
+    }
+    return
+  }
+  // A sector of it, as far as it is of this entry: never written, or written over by what belonged elsewhere.
+  const sectors = Math.ceil((to - (from - (from % SECTOR_BYTES))) / SECTOR_BYTES)
+  const sector = from - (from % SECTOR_BYTES) + decisions.below('sector', seed, 0, sectors) * SECTOR_BYTES
+  const other = Buffer.alloc(SECTOR_BYTES)
+  if (how === 'misdirected')
+    inode.cache.read(other, decisions.below('other sector', seed, events.nowUs % 97, 4) * SECTOR_BYTES)
+  for (let at = Math.max(from, sector); at < Math.min(to, sector + SECTOR_BYTES); at++) {
+    const value = other[at - sector] as number
+    if (value !== present[at - from]) inode.spoil(at, value)
+  }
+}
+
+function lose(member: Member, { inode, path, from }: Place, how: LostFile['how']): void {
+  inode.cut(how === 'missing' ? 0 : from)
+  if (how === 'missing') member.drive.missing.add(path)
+}
