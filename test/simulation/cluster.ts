@@ -17,7 +17,7 @@ import { EventQueue, SimClock, type SimEvent, US_PER_MS } from './sim-clock.ts'
 import { ProcessDied, SimDisk } from './sim-disk.ts'
 import { SimDrive } from './sim-drive.ts'
 import { SimNetwork } from './sim-network.ts'
-import { SimStateMachine } from './state-machine.ts'
+import { KnownStates, SimStateMachine } from './state-machine.ts'
 import { Trace } from './trace.ts'
 import { type ClientProposal, type ProposalObserver, Workload } from './workload.ts'
 
@@ -48,6 +48,7 @@ export class Cluster {
   readonly registers: RegisterClients
   readonly #planted: PlantedFaults
   readonly #judgedByClients: boolean
+  readonly #knownStates = new KnownStates()
   /** The first thing that was wrong, or null. */
   violation: string | null = null
   /** No more faults from now on. */
@@ -236,7 +237,7 @@ export class Cluster {
       wallSkewMs: member.wallSkewMs,
     })
     member.clock = clock
-    const keepsCheckpoints = this.decisions.chance('keeps checkpoints', member.id, 0, 500)
+    const keepsCheckpoints = this.decisions.chance('keeps checkpoints', member.id, 0, 800)
     member.registers = member.registers.asOf(member.checkpoint.appliedIndex)
     const machine = new SimStateMachine({
       checkpoint: member.checkpoint,
@@ -245,6 +246,17 @@ export class Cluster {
         this.invariants.applied(member, entry)
         if (entry.kind === 'data') this.registers.applied(member, entry.index, this.workload.proposalOf(entry.body))
       },
+      known: this.#knownStates,
+      restored: (index) => this.registers.restored(member, index),
+      later: (callback) =>
+        this.events.schedule(
+          this.decisions.below('state piece', member.id, this.eventCount, 2_000),
+          'state',
+          member,
+          () => {
+            if (incarnation === member.incarnation) callback()
+          },
+        ),
       roleChanged: (state) => {
         if (incarnation !== member.incarnation) return
         this.trace.note(state.role, this.events.nowUs, member.id, state.term)

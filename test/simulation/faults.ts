@@ -16,6 +16,21 @@ export function scheduleFaults(cluster: Cluster): void {
   }
 }
 
+/** In some runs the log is kept short all the time, so that whoever was away for a moment needs state and files. */
+const TRIM_EVERY_MS = [0, 0, 100, 400] as const
+const TRIM_KEEPS_MAX = 12
+
+export function scheduleTrims(cluster: Cluster): void {
+  const { decisions, schedule } = cluster
+  const everyMs = TRIM_EVERY_MS[decisions.below('trims', 0, 0, TRIM_EVERY_MS.length)] as number
+  for (let atMs = everyMs; everyMs > 0 && atMs < schedule.faultyMs; atMs += everyMs) {
+    const keep = decisions.below('trim keeps', 0, atMs, TRIM_KEEPS_MAX)
+    cluster.events.schedule(atMs * US_PER_MS, 'trim', null, () => {
+      if (!cluster.healed) new FaultInAction(cluster, { kind: 'trim', atMs, keep }).begin()
+    })
+  }
+}
+
 export function scheduleRequests(cluster: Cluster): void {
   for (const request of cluster.schedule.requests) {
     cluster.events.schedule(request.atMs * US_PER_MS, 'request', null, () => send(cluster, request))
@@ -180,6 +195,7 @@ class FaultInAction {
       member.wiped = true
       member.drive.wipe()
       member.checkpoint.appliedIndex = -1
+      member.checkpoint.hash = 0
       invariants.wiped(member)
       this.#cluster.startIn(member, downMs)
     })
@@ -210,6 +226,7 @@ class FaultInAction {
       lossPerMille: fault.lossPerMille,
       duplicatePerMille: fault.duplicatePerMille,
       latePerMille: fault.latePerMille,
+      damagePerMille: fault.lossPerMille,
       delayUsMin: CALM.delayUsMin,
       delayUsMax: Math.max(CALM.delayUsMax, fault.delayMs * US_PER_MS),
     }

@@ -17,7 +17,15 @@ export interface DurableVote {
   readonly storeId: string
   readonly durableHint?: { readonly index: number } | null
   /** The entry before the first one kept, of a trimmed log. */
-  readonly beforeFirst: { readonly index: number; readonly endPos: number; readonly chain: number } | null
+  readonly beforeFirst: Place | null
+  /** Another member's log on its way here. */
+  readonly incoming?: { readonly phase: string; readonly beforeFirst: Place; readonly hint: Place | null } | null
+}
+
+export interface Place {
+  readonly index: number
+  readonly endPos: number
+  readonly chain: number
 }
 
 const NONE: DurableVote = { term: 0, votedFor: null, storeId: '', beforeFirst: null }

@@ -202,9 +202,9 @@ export class Invariants {
       this.#violated(`${member.name}'s log starts at ${firstIndex} and has started at ${seen.firstIndex} (10)`)
     }
     seen.firstIndex = firstIndex
-    if (firstIndex - 1 > applied)
+    if (firstIndex - 1 > applied && !node.status.restoring)
       this.#violated(`${member.name} trimmed up to ${firstIndex} beyond what it applied (11)`)
-    if (firstIndex > 0 && firstIndex - 1 > member.checkpoint.appliedIndex) {
+    if (firstIndex > 0 && firstIndex - 1 > member.checkpoint.appliedIndex && !node.status.restoring) {
       this.#violated(`${member.name} trimmed up to ${firstIndex} beyond its checkpoint (11)`)
     }
     seen.leaderTerm = node.role.role === 'LEADER' ? term : -1

@@ -7,11 +7,13 @@
  *
  * A log whose head was trimmed counts as holding what is gone: `committed` entries up to the one that its hard state names.
  *
+ * A received log that is about to take the place of the own one (SWITCHING) counts already, wherever its files stand.
+ *
  * Two views: what the page cache shows, and what is durable (what a power loss leaves at the very least). Incremental: only
  * what changed since the last look is read again.
  */
 import { crc32, readInt64 } from '@dledger-ts/base'
-import { HardStateImage } from './hard-state-image.ts'
+import { HardStateImage, type Place } from './hard-state-image.ts'
 import type { NamedThing, SimDrive } from './sim-drive.ts'
 import type { Inode } from './sim-inode.ts'
 
@@ -48,6 +50,9 @@ const NOTHING: readonly ImageEntry[] = []
 export class LogImage {
   readonly #drive: SimDrive
   readonly #dataDirectory: string
+  readonly #incomingDirectory: string
+  /** Of a received log that counts already: its files lie in this range. */
+  #arriving: { readonly from: number; readonly to: number } | null = null
   readonly #hardState: HardStateImage
   readonly #committed: () => readonly ImageEntry[]
   readonly #fileBytes: number
@@ -64,6 +69,7 @@ export class LogImage {
   constructor(drive: SimDrive, directory: string, options: LogImageOptions) {
     this.#drive = drive
     this.#dataDirectory = `${directory}/data`
+    this.#incomingDirectory = `${directory}/incoming/data`
     this.#hardState = new HardStateImage(drive, `${directory}/hard-state`, options.view)
     this.#committed = options.committed
     this.#fileBytes = options.fileBytes
@@ -85,7 +91,11 @@ export class LogImage {
     const view = this.#durable ? 'durable' : 'cache'
     if (!this.#drive.marks[view]) return { from: this.entries.length, before: NOTHING }
     this.#drive.marks[view] = false
-    const base = this.#hardState.read().beforeFirst
+    const { beforeFirst, incoming } = this.#hardState.read()
+    const arrives = incoming?.phase === 'SWITCHING'
+    if (arrives !== (this.#arriving !== null)) this.#namesVersion = -1
+    this.#arriving = arrives ? this.#rangeOf(incoming.beforeFirst, incoming.hint) : null
+    const base = arrives ? incoming.beforeFirst : beforeFirst
     const moved = (base?.index ?? -1) + 1 !== this.firstIndex
     this.firstIndex = (base?.index ?? -1) + 1
     const changedFrom = this.#changedFrom()
@@ -142,11 +152,26 @@ export class LogImage {
     const found = new Map<number, Inode>()
     const prefix = `${this.#dataDirectory}/`
     for (const [path, thing] of names) if (path.startsWith(prefix)) this.#note(found, path.slice(prefix.length), thing)
+    if (this.#arriving !== null) this.#findArriving(found)
     for (const [start, inode] of found) if (this.#files.get(start) !== inode) changedFrom = Math.min(changedFrom, start)
     for (const start of this.#files.keys()) if (!found.has(start)) changedFrom = Math.min(changedFrom, start)
     this.#files.clear()
     for (const [start, inode] of found) this.#files.set(start, inode)
     return changedFrom
+  }
+
+  #findArriving(found: Map<number, Inode>): void {
+    const { from, to } = this.#arriving as { from: number; to: number }
+    for (const start of found.keys()) if (start < from || start > to) found.delete(start)
+    const prefix = `${this.#incomingDirectory}/`
+    const names = this.#durable ? this.#drive.durableNames : this.#drive.names
+    for (const [path, thing] of names) if (path.startsWith(prefix)) this.#note(found, path.slice(prefix.length), thing)
+  }
+
+  #rangeOf(before: Place, last: Place | null): { readonly from: number; readonly to: number } {
+    const fileBytes = this.#fileBytes
+    const end = last?.endPos ?? before.endPos
+    return { from: Math.ceil(before.endPos / fileBytes) * fileBytes, to: end - (end % fileBytes) }
   }
 
   #note(found: Map<number, Inode>, name: string, thing: NamedThing): void {

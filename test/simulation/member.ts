@@ -21,7 +21,7 @@ export class Member implements Process {
   readonly cacheImage: LogImage
   readonly durableImage: LogImage
   readonly durableVote: HardStateImage
-  readonly checkpoint: Checkpoint = { appliedIndex: -1 }
+  readonly checkpoint: Checkpoint = { appliedIndex: -1, hash: 0 }
   readonly heldBack: SimEvent[] = []
   /** What its state machine holds; of a dead process, what it held. */
   registers = new RegisterMap()

@@ -47,6 +47,8 @@ const DRIVER_FAULTS: readonly PlantedDriverFault[] = [
   'corrupt-middle-treated-as-end',
   'repair-not-verified',
   'body-crc-ignored-on-read',
+  'install-acknowledged-before-switch',
+  'piece-crc-ignored',
 ]
 const DISK_FAULTS: readonly PlantedDiskFault[] = [
   'file-sync-omitted',

@@ -57,6 +57,9 @@ export class RegisterClients {
   readonly history: RegisterOperation[] = []
   readonly #cluster: Cluster
   readonly #readsOwnState: boolean
+  /** After every operation that anybody has applied: what a state that is handed over is cut from. */
+  readonly #all = new RegisterMap()
+  #appliedByAnybody = -1
   /** By key: the last value that a client learned. */
   readonly #known = new Map<string, string | null>()
 
@@ -100,9 +103,18 @@ export class RegisterClients {
     this.#cluster.propose(member, request.bytes, observer)
   }
 
+  /** The state after `index`, from which a member goes on that was given it. */
+  restored(member: Member, index: number): void {
+    member.registers = this.#all.asOf(index)
+  }
+
   applied(member: Member, index: number, proposal: ClientProposal | null): void {
     const operation = proposal?.observer?.operation
-    if (operation !== undefined) member.registers.apply(index, operation)
+    if (operation === undefined) return
+    member.registers.apply(index, operation)
+    if (index <= this.#appliedByAnybody) return
+    this.#appliedByAnybody = index
+    this.#all.apply(index, operation)
   }
 
   /** @returns what is wrong with what the clients saw, or null. */

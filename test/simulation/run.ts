@@ -1,6 +1,6 @@
 /** Runs one schedule: faults, healing, recovery, and for some seeds one last power cut (or kill) of the whole group. */
 import { Cluster } from './cluster.ts'
-import { scheduleFaults, scheduleRequests } from './faults.ts'
+import { scheduleFaults, scheduleRequests, scheduleTrims } from './faults.ts'
 import { checkEqualLogs } from './final-checks.ts'
 import { expectRepair } from './reading.ts'
 import { expectRecovery, heal } from './healing.ts'
@@ -36,6 +36,7 @@ export function runSchedule(schedule: Schedule, options: RunOptions = {}): RunRe
     judgedByClients: options.judgedBy === 'clients',
   })
   scheduleFaults(cluster)
+  scheduleTrims(cluster)
   scheduleRequests(cluster)
   cluster.run(schedule.faultyMs)
   if (cluster.violation === null) heal(cluster)

@@ -9,6 +9,9 @@ const ZERO_FILL_BYTES = [0, 512, 4096] as const
 const HOT_BYTES_MAX = [0, 600, 8_192, 1_048_576] as const
 const APPEND_BYTES_MAX = [128, 1_000, 65_536] as const
 const INFLIGHT_BYTES_MAX = [256, 4_096, 1_048_576] as const
+const CATCH_UP_PIECE_BYTES = [150, 700, 65_536] as const
+const CATCH_UP_WINDOW_BYTES = [1, 2_000, 1_048_576] as const
+const CATCH_UP_BYTES_PER_SECOND = [0, 0, 20_000] as const
 const UNCOMMITTED_BYTES_MAX = [2_000, 1_048_576, 1_048_576] as const
 const STORAGE_SLOW_MS = [500, 1_500] as const
 const STORAGE_HANG_MS = [2_500, 30_000] as const
@@ -28,6 +31,9 @@ export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettin
     inflightBytesMax: one('inflightBytesMax', INFLIGHT_BYTES_MAX),
     scrubBytesPerSecond: one('scrubBytesPerSecond', SCRUB_BYTES_PER_SECOND),
     scrubIntervalMs: 500,
+    catchUpPieceBytes: one('catchUpPieceBytes', CATCH_UP_PIECE_BYTES),
+    catchUpWindowBytes: one('catchUpWindowBytes', CATCH_UP_WINDOW_BYTES),
+    catchUpBytesPerSecond: one('catchUpBytesPerSecond', CATCH_UP_BYTES_PER_SECOND),
     uncommittedBytesMax: one('uncommittedBytesMax', UNCOMMITTED_BYTES_MAX),
     preferredLeader: decisions.chance('prefers', 0, 0, 400)
       ? `n${decisions.below('preferred', 0, 0, schedule.members)}`

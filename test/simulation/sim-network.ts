@@ -19,6 +19,8 @@ export interface NetworkConditions {
   readonly duplicatePerMille: number
   readonly delayUsMin: number
   readonly delayUsMax: number
+  /** Of 1,000 pieces of state so many arrive with a byte changed. */
+  readonly damagePerMille?: number
   /** Of 1,000 messages so many take up to `LATE_US_MAX`. */
   readonly latePerMille: number
 }
@@ -222,7 +224,9 @@ export class SimNetwork {
     mail: Mail,
   ): void {
     const { events } = this.#options
-    const lane = mail.message.type === 'AppendEntries' || mail.message.type === 'AppendEntriesResponse' ? 1 : 0
+    const { type } = mail.message
+    const isData = type === 'AppendEntries' || type === 'AppendEntriesResponse' || type.startsWith('Install')
+    const lane = isData ? 1 : 0
     const arrivalUs = Math.max(link.lastArrivalUs[lane], events.nowUs + this.#delayUs(link, counter, conditions))
     link.lastArrivalUs[lane] = arrivalUs
     const { generation } = connection
@@ -246,8 +250,23 @@ export class SimNetwork {
       this.lost++
       return
     }
-    listener.handler.message(mail.message, mail.payload === null ? null : Buffer.concat(mail.payload))
+    listener.handler.message(
+      mail.message,
+      mail.payload === null ? null : this.#arrived(link, mail.message, mail.payload),
+    )
     this.#options.onDelivered(mail.to, mail.message)
+  }
+
+  /** One buffer, as a socket would give it; damaged on its way now and then. */
+  #arrived(link: Link, message: Message, payload: readonly Buffer[]): Buffer {
+    const bytes = Buffer.concat(payload)
+    const perMille = (link.conditions ?? this.conditions).damagePerMille ?? 0
+    const counter = link.messages * 16 + (bytes.length % 16)
+    if (message.type !== 'InstallPiece' || bytes.length === 0) return bytes
+    if (!this.#options.decisions.chance('damage', link.id, counter, perMille)) return bytes
+    const at = this.#options.decisions.below('damaged byte', link.id, counter, bytes.length)
+    bytes[at] = (bytes[at] as number) ^ 0x10
+    return bytes
   }
 
   #delayUs(link: Link, counter: number, conditions: NetworkConditions): number {

@@ -36,6 +36,12 @@ export interface NodeSettings {
   readonly scrubBytesPerSecond: number
   /** From the end of one such pass over the log to the next, in milliseconds. */
   readonly scrubIntervalMs: number
+  /** Bytes of one read from disk, and of one message, for a follower that catches up (one entry always goes). */
+  readonly catchUpPieceBytes: number
+  /** Bytes under way at most to a follower that is being given the log's files: what this costs the leader in memory. */
+  readonly catchUpWindowBytes: number
+  /** What all followers that catch up from disk get together, in bytes per second; 0: as much as they take. */
+  readonly catchUpBytesPerSecond: number
   /** Leads whenever it is up, well and level; null: nobody does rather than another. */
   readonly preferredLeader: string | null
   /** How long the preferred leader must have been up, well and level without a break before it is handed the leadership. */
@@ -64,6 +70,9 @@ export const DEFAULT_SETTINGS: NodeSettings = {
   uncommittedBytesMax: 64 * 1024 * 1024,
   scrubBytesPerSecond: 4 * 1024 * 1024,
   scrubIntervalMs: 86_400_000,
+  catchUpPieceBytes: 1024 * 1024,
+  catchUpWindowBytes: 8 * 1024 * 1024,
+  catchUpBytesPerSecond: 128 * 1024 * 1024,
   preferredLeader: null,
   preferredStableMs: 10_000,
   transferRetryMs: 30_000,
@@ -105,6 +114,9 @@ export function checkSettings(settings: NodeSettings): void {
     ['uncommittedBytesMax', 1, 2 ** 34],
     ['scrubBytesPerSecond', 0, 2 ** 40],
     ['scrubIntervalMs', 0, 2 ** 40],
+    ['catchUpPieceBytes', 1, 2 ** 25],
+    ['catchUpWindowBytes', 1, 2 ** 34],
+    ['catchUpBytesPerSecond', 0, 2 ** 40],
     ['preferredStableMs', 0, 3_600_000],
     ['transferRetryMs', 0, 3_600_000],
     ['storageSlowMs', 1, 3_600_000],

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { silentLogger, systemClock } from '@dledger-ts/base'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DLedger } from './dledger.ts'
+import type { CommittedEntry, StateMachine, StateRestore, StateSnapshot } from './state-machine.ts'
 import { TcpTransport } from './transport/tcp.ts'
 
 const IDS = ['n0', 'n1', 'n2']
@@ -45,7 +46,12 @@ async function freePorts(count: number): Promise<number[]> {
   return found
 }
 
-async function start(id: string, group = 'g', onFatal: (error: Error) => void = () => {}): Promise<DLedger> {
+async function start(
+  id: string,
+  group = 'g',
+  onFatal: (error: Error) => void = () => {},
+  stateMachine: StateMachine | null = null,
+): Promise<DLedger> {
   const peers = IDS.map((peer, i) => ({ id: peer, host: '127.0.0.1', port: ports[i] as number }))
   const member = await DLedger.open({
     directory: join(root, id),
@@ -54,6 +60,7 @@ async function start(id: string, group = 'g', onFatal: (error: Error) => void = 
     members: IDS,
     advertised: `address of ${id}`,
     onFatal,
+    ...(stateMachine === null ? {} : { stateMachine }),
     transport: new TcpTransport({
       self: id,
       listenHost: '127.0.0.1',
@@ -204,16 +211,132 @@ test(
   },
 )
 
-test('a member that is away holds the trimming back: the others keep what it needs', { timeout: 60_000 }, async () => {
+test('a follower that is behind the start of the log is given its files', { timeout: 60_000 }, async () => {
   for (const id of IDS) await start(id)
   const [id, lead] = await leader()
   const away = IDS.find((other) => other !== id) as string
-  await open.get(away)?.close()
-  open.delete(away)
+  await stop(away)
   const places = await lead.append(Array.from({ length: 1_000 }, (_, i) => Buffer.alloc(500, `${i}`)))
   await lead.trimBefore(places[900]?.index ?? -1)
+  await until('the head is gone', () => lead.firstIndex > 0)
   const back = await start(away)
   await until('it has caught up', () => back.appliedIndex === lead.appliedIndex)
-  expect(lead.firstIndex).toBe(0)
+  expect(back.firstIndex).toBe(lead.firstIndex)
   expect(await bodiesOf(back)).toEqual(await bodiesOf(lead))
+  await lead.append(Buffer.from('after'))
+  await until('it goes on', () => back.commitIndex === lead.commitIndex)
+  // And it is a member like any other after a restart.
+  await stop(away)
+  const again = await start(away)
+  expect(again.firstIndex).toBe(lead.firstIndex)
+  await until('it has caught up again', () => again.appliedIndex === lead.appliedIndex)
+  expect(dataFiles(away)).toEqual(dataFiles(id))
 })
+
+test(
+  'a follower that is behind the start of the log is given the state that belongs there',
+  { timeout: 60_000 },
+  async () => {
+    const machines = new Map(IDS.map((id) => [id, new CountingMachine()]))
+    const startIt = (id: string): Promise<DLedger> => start(id, 'g', () => {}, machines.get(id) ?? null)
+    for (const id of IDS) await startIt(id)
+    const [id, lead] = await leader()
+    const away = IDS.find((other) => other !== id) as string
+    await stop(away)
+    const places = await lead.append(Array.from({ length: 1_000 }, (_, i) => Buffer.alloc(500, `${i}`)))
+    await lead.trimBefore(places[900]?.index ?? -1)
+    await until('the head is gone', () => lead.firstIndex > 0)
+    const back = await startIt(away)
+    await until('it has caught up', () => back.appliedIndex === lead.appliedIndex)
+    await until('nothing is left to take in', () => !back.status().restoring)
+    const [own, theirs] = [machines.get(away) as CountingMachine, machines.get(id) as CountingMachine]
+    expect(own.restores).toBe(1)
+    expect(own.bytes).toBe(theirs.bytes)
+    expect(own.appliedIndex).toBe(theirs.appliedIndex)
+  },
+)
+
+test(
+  'where a state cannot be handed over, a member that is away holds the trimming back',
+  { timeout: 60_000 },
+  async () => {
+    const startIt = (id: string): Promise<DLedger> => {
+      const machine: StateMachine = new CountingMachine()
+      delete machine.restore
+      return start(id, 'g', () => {}, Object.assign(machine, { restore: undefined }))
+    }
+    for (const id of IDS) await startIt(id)
+    const [id, lead] = await leader()
+    const away = IDS.find((other) => other !== id) as string
+    await stop(away)
+    const places = await lead.append(Array.from({ length: 1_000 }, (_, i) => Buffer.alloc(500, `${i}`)))
+    await lead.trimBefore(places[900]?.index ?? -1)
+    await lead.append(Buffer.from('and one'))
+    expect(lead.firstIndex).toBe(0)
+  },
+)
+
+/** Counts bytes; its checkpoint is kept in memory, across restarts of its member. */
+class CountingMachine implements StateMachine {
+  appliedIndex = -1
+  bytes = 0
+  restores = 0
+  checkpointIndex = -1
+
+  discard(): void {
+    this.appliedIndex = -1
+    this.bytes = 0
+  }
+  apply(entries: readonly CommittedEntry[]): void {
+    for (const entry of entries) {
+      expect(entry.index).toBe(this.appliedIndex + 1)
+      this.appliedIndex = entry.index
+      this.bytes += entry.body.length
+    }
+  }
+  roleChanged(): void {}
+  durable(index: number): void {
+    this.checkpointIndex = index
+  }
+  openSnapshot(callback: (error: Error | null, snapshot: StateSnapshot | null) => void): void {
+    const state = Buffer.alloc(3_000_000)
+    state.writeDoubleBE(this.bytes, state.length - 8)
+    const snapshot: StateSnapshot = {
+      index: this.appliedIndex,
+      bytes: null,
+      id: null,
+      read: (at, bytesMax, give) => void setImmediate(() => give(null, state.subarray(at, at + bytesMax))),
+      close: () => {},
+    }
+    setImmediate(() => callback(null, snapshot))
+  }
+  restore? = (index: number): StateRestore => {
+    const pieces: Buffer[] = []
+    return {
+      write: (bytes, callback) => {
+        pieces.push(Buffer.from(bytes))
+        setImmediate(() => callback(null))
+      },
+      commit: (callback) => {
+        const state = Buffer.concat(pieces)
+        this.bytes = state.readDoubleBE(state.length - 8)
+        this.appliedIndex = index
+        this.checkpointIndex = index
+        this.restores++
+        setImmediate(() => callback(null))
+      },
+      abort: () => {},
+    }
+  }
+}
+
+async function stop(id: string): Promise<void> {
+  await open.get(id)?.close()
+  open.delete(id)
+}
+
+/** Names and bytes of a member's data files; what is unused is zero everywhere. */
+function dataFiles(id: string): string[] {
+  const directory = join(root, id, 'data')
+  return readdirSync(directory).map((name) => `${name} ${readFileSync(join(directory, name)).toString('base64')}`)
+}

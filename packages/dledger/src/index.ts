@@ -15,6 +15,8 @@ export type {
   EntryPlace,
   Proposal,
   StateMachine,
+  StateRestore,
+  StateSnapshot,
 } from './state-machine.ts'
 export { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
 export { type TcpPeer, TcpTransport, type TcpTransportOptions } from './transport/tcp.ts'

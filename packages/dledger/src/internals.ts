@@ -11,5 +11,12 @@ export type { PlantedDriverFault } from './driver/planted-driver-faults.ts'
 export type { MemberId, Message } from './raft/messages.ts'
 export type { RoleState } from './raft/output.ts'
 export { PLANTED_FAULTS, type PlantedFault } from './raft/planted-faults.ts'
-export type { CommittedEntry, EntryPlace, Proposal, StateMachine } from './state-machine.ts'
+export type {
+  CommittedEntry,
+  EntryPlace,
+  Proposal,
+  StateMachine,
+  StateRestore,
+  StateSnapshot,
+} from './state-machine.ts'
 export type { Hello, Transport, TransportHandler } from './transport/transport.ts'

@@ -34,6 +34,39 @@ export interface CommittedEntry extends EntryPlace {
   readonly body: Buffer
 }
 
+/**
+ * The state at one index, on its way to a member that is too far behind for entries. Made for states of any size: it is read
+ * piece by piece while the member goes on.
+ */
+export interface StateSnapshot {
+  /** Entries up to here are in it; at least the state machine's `checkpointIndex` when it was opened. */
+  readonly index: number
+  /** Whole size; null when it is not known before the end is reached. */
+  readonly bytes: number | null
+  /** Equal ids mean equal bytes, on whichever member: an interrupted transfer goes on where it was. Null: nobody else has this one. */
+  readonly id: string | null
+  /**
+   * Gives at most `bytesMax` bytes from byte `at` on, none at the end; never from within the call, one call at a time. What was
+   * given may be asked for again.
+   */
+  read(at: number, bytesMax: number, callback: (error: Error | null, bytes: Buffer | null) => void): void
+  /** Nothing more is read. Idempotent. */
+  close(): void
+}
+
+/** A state that comes in pieces and counts only when it is whole. */
+export interface StateRestore {
+  /** The next piece; the following one comes after the callback, which is not called from within the call. */
+  write(bytes: Buffer, callback: (error: Error | null) => void): void
+  /**
+   * That was all: replaces the state at once and durably. Afterwards `checkpointIndex` and what was applied are the snapshot's
+   * index; after a crash before the callback it is the old state or the new one, whole.
+   */
+  commit(callback: (error: Error | null) => void): void
+  /** It will not be finished; the old state stays. */
+  abort(): void
+}
+
 export interface StateMachine {
   /** Entries up to here are in the state already (from its own checkpoint); -1 for none. Read once, at open. */
   readonly appliedIndex: number
@@ -48,6 +81,10 @@ export interface StateMachine {
    * never goes back. Left out: the state is built from the whole log at every start, so this member's log is never trimmed.
    */
   readonly checkpointIndex?: number
+  /** Opens the state for a member that is to be given it; with `restore`. Without both, no log is trimmed that a member may need. */
+  openSnapshot?(callback: (error: Error | null, snapshot: StateSnapshot | null) => void): void
+  /** A snapshot of another member's state at `index`, beyond what is applied here, is about to come. */
+  restore?(index: number): StateRestore
   /** Entries up to `index` are applied and synced on this member: what is derived from them may be written. Ascends. */
   durable(index: number): void
 }

@@ -18,6 +18,10 @@ export interface ApplyingOptions {
   readonly stateMachine: StateMachine | null
   /** Applied already, by the state machine's own checkpoint. */
   readonly appliedIndex: number
+  /** Known committed; at least what is applied. */
+  readonly commitIndex: number
+  /** A received state is being taken in: nothing is applied before `restored`. */
+  readonly isRestoring: boolean
   /** Reads entries of one term that are not hot, at least one; never called back after the member stopped. */
   readonly readCold: (
     firstIndex: number,
@@ -42,11 +46,13 @@ export class Applying {
   /** What the state machine was told to be durable. */
   #toldDurable = -1
   #reading = false
+  #isRestoring: boolean
 
   constructor(options: ApplyingOptions) {
     this.#options = options
     this.#appliedIndex = options.appliedIndex
-    this.#commitIndex = options.appliedIndex
+    this.#commitIndex = options.commitIndex
+    this.#isRestoring = options.isRestoring
   }
 
   get commitIndex(): number {
@@ -79,7 +85,19 @@ export class Applying {
     this.#syncedIndex = Math.min(this.#syncedIndex, from - 1)
   }
 
+  get isRestoring(): boolean {
+    return this.#isRestoring
+  }
+
+  /** The state machine has taken in the state at `index`. */
+  restored(index: number): void {
+    assert(this.#isRestoring && index <= this.#commitIndex, 'a received state holds what is committed')
+    this.#isRestoring = false
+    this.#afterApply(index)
+  }
+
   apply(): void {
+    if (this.#isRestoring) return
     let count = 0
     let bytes = 0
     while (this.#appliedIndex < this.#commitIndex && !this.#reading) {

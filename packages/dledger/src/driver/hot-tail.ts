@@ -36,6 +36,13 @@ export class HotTail {
     this.#bytes += batch.bytes.length
   }
 
+  /** Drops everything: the log is another one. */
+  clear(): void {
+    this.#batches = []
+    this.#head = 0
+    this.#bytes = 0
+  }
+
   /** Drops what is beyond the bound, oldest first, but nothing above `pinnedIndex`. */
   shrink(pinnedIndex: number): void {
     while (this.#head < this.#batches.length) {

@@ -35,12 +35,18 @@ import type { PlantedDriverFault } from './planted-driver-faults.ts'
 import { Proposing } from './proposing.ts'
 import { Repairing } from './repairing.ts'
 import { Sending } from './sending.ts'
+import { CatchUpBudget } from './catch-up-budget.ts'
+import { InstallReceiver } from './install-receiver.ts'
+import { canBeHandedOver, InstallSender } from './install-sender.ts'
+import { Restoring } from './restoring.ts'
+import { moveIn } from './staging.ts'
 import { encodeTrim, Trimming } from './trimming.ts'
 import { SharedTicker, type Ticker } from './ticker.ts'
 import { UncheckedEntries } from './unchecked-entries.ts'
 import { type StorageState, StorageWatch } from './storage-watch.ts'
+import type { Incoming } from '../hard-state/hard-state-codec.ts'
 import type { Configuration } from '../raft/configuration.ts'
-import type { MemberId, Message } from '../raft/messages.ts'
+import type { InstallAck, InstallOffer, InstallPiece, MemberId, Message } from '../raft/messages.ts'
 import type { Output, RoleState } from '../raft/output.ts'
 import type { PlantedFault } from '../raft/planted-faults.ts'
 import { Raft } from '../raft/raft.ts'
@@ -106,6 +112,8 @@ export interface NodeStatus extends RoleState {
   readonly lastIndex: number
   readonly commitIndex: number
   readonly appliedIndex: number
+  /** A state received from another member is being taken in: nothing is applied meanwhile. */
+  readonly restoring: boolean
   readonly peers: readonly PeerStatus[]
   readonly storage: StorageState
   /** Entries whose bytes are damaged here, ascending: they are not served until they are repaired from a peer. */
@@ -139,6 +147,12 @@ export class LogNode {
   #unchecked!: UncheckedEntries
   #repairing!: Repairing
   #scrubber!: Scrubber
+  #installSender!: InstallSender
+  #installReceiver!: InstallReceiver
+  readonly #budget: CatchUpBudget
+  #restoring: Restoring | null = null
+  /** A received log is taking the place of the own one: nothing is heard, said or read meanwhile. */
+  #isSwitching = false
   readonly #hot: HotTail
   readonly #watch: StorageWatch
   readonly #pending = new PendingProposals()
@@ -162,6 +176,7 @@ export class LogNode {
     this.#faults = options.plantedDriverFaults ?? new Set()
     this.#hot = new HotTail(options.settings.hotBytesMax)
     this.#watch = new StorageWatch(options.disk, options.clock, options.settings)
+    this.#budget = new CatchUpBudget(options.settings.catchUpBytesPerSecond, options.settings.heartbeatMs)
   }
 
   /** Opens the directory (synchronously, recovering it), then joins the group. @throws nothing: `callback` gets the error. */
@@ -182,7 +197,7 @@ export class LogNode {
         return callback(error)
       }
       try {
-        this.#assemble()
+        this.#assembleAtStart()
         this.#join(callback)
       } catch (failure) {
         this.#member.abandon()
@@ -203,6 +218,7 @@ export class LogNode {
       commitIndex: this.#applying.commitIndex,
       appliedIndex: this.#applying.appliedIndex,
       storage: this.#storageState,
+      restoring: this.#applying.isRestoring,
       peers: [...this.#peers].map(([id, peer]) => ({
         id,
         connected: peer.connected,
@@ -264,13 +280,13 @@ export class LogNode {
       this.#options.clock.defer(() => callback(closed(), null))
       return
     }
+    if (this.#isSwitching) {
+      this.#options.clock.after(1, () => this.read(firstIndex, lastIndex, bytesMax, callback))
+      return
+    }
     const hot = this.#hot.find(firstIndex)
     if (hot !== undefined) {
       this.#options.clock.defer(() => callback(null, hot))
-      return
-    }
-    if (firstIndex < this.#member.log.firstIndex) {
-      this.#options.clock.defer(() => callback(this.#member.log.trimmed(`entry ${firstIndex}`), null))
       return
     }
     // What is hot may not be in the files yet, where even the entries that it replaces may stand: it is never read there.
@@ -281,6 +297,10 @@ export class LogNode {
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
     if (this.#filesAreClosed) {
       this.#options.clock.defer(() => callback(closed(), null))
+      return
+    }
+    if (this.#isSwitching) {
+      this.#options.clock.after(1, () => this.readBytes(pos, size, callback))
       return
     }
     const target = Buffer.allocUnsafe(size)
@@ -297,6 +317,10 @@ export class LogNode {
 
   #readLog(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback): void {
     const { log } = this.#member
+    if (firstIndex < log.firstIndex) {
+      this.#options.clock.defer(() => callback(log.trimmed(`entry ${firstIndex}`), null))
+      return
+    }
     log.read(firstIndex, lastIndex, bytesMax, (error, batch) => {
       this.#reads--
       if (!isCorrupt(error) || !this.#isRunning || log.firstLostFrom(firstIndex) === firstIndex)
@@ -347,6 +371,10 @@ export class LogNode {
 
   /** From where on the log must stay: a state that cannot be handed over must be built from entries, by every member. */
   get #neededFrom(): number {
+    const { stateMachine } = this.#options
+    // Entries that a member has lost it gets from the others' logs alone: it is not behind, so nothing is installed there.
+    if (this.#raft.someoneHasLost()) return 0
+    if (stateMachine === null || canBeHandedOver(stateMachine)) return Number.POSITIVE_INFINITY
     return this.#raft.matchedByAll() + 1
   }
 
@@ -386,7 +414,7 @@ export class LogNode {
 
   // ------------------------------------------------------------------------------------------------ start
 
-  #assemble(): void {
+  #assembleAtStart(): void {
     const { hardState, log } = this.#member
     const machine = this.#options.stateMachine
     if (machine !== null && machine.appliedIndex > log.lastIndex) {
@@ -398,6 +426,20 @@ export class LogNode {
       assert(machine.appliedIndex === -1, 'a discarded state has nothing applied')
     }
     const appliedIndex = machine?.appliedIndex ?? log.firstIndex - 1
+    if (appliedIndex < log.firstIndex - 1 && hardState.incoming?.phase !== 'RESTORING') {
+      throw invalid(
+        `${this.#options.directory}: the state ends with entry ${appliedIndex}, but the log starts with ${log.firstIndex}: ` +
+          'what is between them was trimmed, so the state can only come from another member',
+      )
+    }
+    // What came by an install was committed; the state that belongs to it may still be on its way into the state machine.
+    const { incoming } = hardState
+    const installedIndex = incoming?.phase === 'RESTORING' ? (incoming.hint?.index ?? -1) : -1
+    this.#assemble({ appliedIndex, commitIndex: Math.min(Math.max(appliedIndex, installedIndex), log.lastIndex) })
+  }
+
+  #assemble({ appliedIndex, commitIndex }: { readonly appliedIndex: number; readonly commitIndex: number }): void {
+    const { hardState, log } = this.#member
     this.#raft = new Raft(
       {
         self: this.#options.self,
@@ -414,11 +456,13 @@ export class LogNode {
         hardState: { term: hardState.term, votedFor: hardState.votedFor },
         log: this.#member.shape,
         appliedIndex,
+        commitIndex,
       },
       this.#options.plantedFaults,
     )
     this.#role = { role: 'FOLLOWER', term: this.#raft.status().term, leader: null, ready: false }
-    this.#assembleRooms(appliedIndex)
+    this.#assembleRooms(appliedIndex, commitIndex)
+    this.#assembleCatchUp()
     this.#writer = new LogWriter({
       log,
       syncBeforeDurable: this.#settings.flushDiskType === 'SYNC_FLUSH',
@@ -438,13 +482,15 @@ export class LogNode {
     })
   }
 
-  #assembleRooms(appliedIndex: number): void {
+  #assembleRooms(appliedIndex: number, commitIndex: number): void {
     const { log } = this.#member
     const { clock, transport, controlEnvelope, stateMachine } = this.#options
     this.#applying = new Applying({
       hot: this.#hot,
       stateMachine,
       appliedIndex,
+      commitIndex: Math.max(appliedIndex, commitIndex),
+      isRestoring: this.#member.hardState.incoming?.phase === 'RESTORING' && stateMachine !== null,
       readCold: (firstIndex, lastIndex, bytesMax, callback) =>
         this.#readCold(firstIndex, lastIndex, bytesMax, callback),
       onApplied: (index) => {
@@ -545,6 +591,146 @@ export class LogNode {
     })
   }
 
+  #assembleCatchUp(): void {
+    const { clock, transport, stateMachine, logger, self, directory } = this.#options
+    const { disk } = this.#watch
+    const shared = {
+      member: this.#member,
+      raft: this.#raft,
+      settings: this.#settings,
+      transport,
+      logger,
+      self,
+      role: () => this.#role,
+      commitIndex: () => this.commitIndex,
+      whileRunning: (work: () => void) => this.#whileRunning(work),
+    }
+    this.#installSender = new InstallSender({
+      ...shared,
+      stateMachine,
+      budget: this.#budget,
+      readEntries: (firstIndex, lastIndex, bytesMax, callback) =>
+        this.#sending.readEntries(firstIndex, lastIndex, bytesMax, callback),
+    })
+    this.#installReceiver = new InstallReceiver({
+      ...shared,
+      disk,
+      directory,
+      checksummedFrom: this.#member.hardState.checksummedFrom,
+      defer: (callback) => clock.defer(callback),
+      hasStateMachine: stateMachine !== null,
+      appliedIndex: () => this.appliedIndex,
+      faults: this.#faults,
+      onWhole: (incoming) => this.#switchTo(incoming),
+      onFailed: (error) => this.#fail(error),
+    })
+  }
+
+  // ------------------------------------------------------------------------------------------------ another member's log
+
+  /** A received log is whole: it takes the place of the own one as soon as nothing is under way on that. */
+  #switchTo(incoming: Incoming): void {
+    this.#isSwitching = true
+    this.#whenStill(() => {
+      if (!this.#installReceiver.isStillBetter(incoming)) {
+        this.#isSwitching = false
+        this.#installReceiver.abandoned()
+        return
+      }
+      this.#member.writeHardState({ incoming: { ...incoming, phase: 'SWITCHING' } }, (error) => {
+        if (error !== null) return this.#fail(error)
+        this.#whenStill(() => this.#replaceFiles({ ...incoming, phase: 'SWITCHING' }))
+      })
+    })
+  }
+
+  /** Calls back, within a guard, when no write, no read and no change of the hard state that others wait for is under way. */
+  #whenStill(callback: () => void): void {
+    const { clock } = this.#options
+    if (!this.#isRunning) return
+    const isStill =
+      this.#writer.quiet && !this.#durability.writesTermOrVote && this.#reads === 0 && !this.#trimming.isUnderWay
+    if (isStill) this.#guarded(callback)
+    else clock.after(1, () => this.#whenStill(callback))
+  }
+
+  #replaceFiles(incoming: Incoming): void {
+    const { directory, logger } = this.#options
+    const { disk } = this.#watch
+    const [appliedIndex, over] = [this.appliedIndex, this.#installReceiver.overAck(incoming.hint?.index ?? -1)]
+    const term = this.#raft.status().term
+    this.#writer.stop()
+    this.#installReceiver.close()
+    this.#member.closeLog()
+    const change = moveIn(disk, directory, { settings: this.#settings, incoming })
+    this.#member.writeHardState(change, (error) => {
+      if (error !== null) return this.#fail(error)
+      if (!this.#isRunning) return
+      this.#guarded(() => {
+        this.#member.reopenLog()
+        const { log } = this.#member
+        logger.info(
+          { firstIndex: log.firstIndex, lastIndex: log.lastIndex },
+          'the files of another member are in place',
+        )
+        this.#proposing.failQueued(noLeader())
+        this.#hot.clear()
+        this.#assemble({
+          appliedIndex: Math.max(appliedIndex, this.#options.stateMachine === null ? log.firstIndex - 1 : -1),
+          commitIndex: log.lastIndex,
+        })
+        this.#isSwitching = false
+        this.#applying.synced(log.lastIndex)
+        this.#options.stateMachine?.roleChanged(this.#role)
+        this.#restore()
+        if (over !== null) this.#tellOver(over, term)
+      })
+      this.#schedulePass()
+    })
+  }
+
+  #tellOver(
+    { to, id, index }: { readonly to: MemberId; readonly id: number; readonly index: number },
+    term: number,
+  ): void {
+    const { transport, self } = this.#options
+    const { storeId } = this.#member.hardState
+    transport.send(
+      { type: 'InstallAck', from: self, to, storeId, term, id, nextIndex: 0, stateAt: -1, isOver: true, index },
+      null,
+    )
+  }
+
+  /** Takes the received state in, if one waits for that. */
+  #restore(): void {
+    const { stateMachine, directory } = this.#options
+    const { disk } = this.#watch
+    const { incoming } = this.#member.hardState
+    if (incoming?.phase !== 'RESTORING' || incoming.snapshot === null) return
+    if (stateMachine === null || this.appliedIndex >= incoming.snapshot.index) {
+      // Taken in already: a crash came before that was remembered.
+      if (this.#applying.isRestoring) this.#applying.restored(this.appliedIndex)
+      this.#member.writeHardState({ incoming: null }, (error) => {
+        if (error !== null) this.#fail(error)
+      })
+      return
+    }
+    this.#restoring = new Restoring({
+      disk,
+      directory,
+      member: this.#member,
+      stateMachine,
+      snapshot: incoming.snapshot,
+      whileRunning: (work) => this.#whileRunning(work),
+      onRestored: (index) => {
+        this.#restoring = null
+        this.#applying.restored(index)
+      },
+      onFailed: (error) => this.#fail(error),
+    })
+    this.#restoring.start()
+  }
+
   /** What was waited for has come: it counts while the member runs, and gives a pass something to do. */
   #whileRunning(work: () => void): void {
     if (!this.#isRunning) return
@@ -603,6 +789,7 @@ export class LogNode {
         this.#armTick()
         this.#guarded(() => {
           this.#applying.synced(this.#member.log.lastIndex)
+          this.#restore()
           const voters = this.#raft.configuration().voters
           // Nobody else can be heard, so there is nothing to wait for.
           if (voters.length === 1 && voters[0]?.id === this.#options.self) this.#raft.campaign()
@@ -616,8 +803,12 @@ export class LogNode {
   // ------------------------------------------------------------------------------------------------ inputs
 
   #onMessage(message: Message, payload: Buffer | null): void {
-    if (!this.#isRunning) return
+    if (!this.#isRunning || this.#isSwitching) return
     this.#guarded(() => {
+      if (message.type === 'InstallOffer' || message.type === 'InstallPiece' || message.type === 'InstallAck') {
+        this.#onInstall(message, payload)
+        return
+      }
       if (message.type === 'AppendEntries' && message.count > 0) {
         if (!this.#takesEntries) return
         this.#onEntries(message, payload)
@@ -631,6 +822,15 @@ export class LogNode {
       }
       this.#schedulePass()
     })
+  }
+
+  #onInstall(message: InstallOffer | InstallPiece | InstallAck, payload: Buffer | null): void {
+    if (!this.#takesEntries) return
+    if (!(message.type === 'InstallAck' ? this.#raft.hears(message) : this.#raft.hearsAsLeader(message))) return
+    if (message.type === 'InstallOffer') this.#installReceiver.offered(message, payload)
+    else if (message.type === 'InstallPiece') this.#installReceiver.received(message, payload)
+    else if (this.#role.role === 'LEADER') this.#installSender.acknowledged(message)
+    this.#schedulePass()
   }
 
   #onEntries(message: Extract<Message, { type: 'AppendEntries' }>, payload: Buffer | null): void {
@@ -674,7 +874,7 @@ export class LogNode {
     peer.connected = true
     peer.hello = hello
     this.#options.observer?.peerChanged(id, true)
-    this.#guarded(() => this.#raft.peerConnected(id))
+    if (!this.#isSwitching) this.#guarded(() => this.#raft.peerConnected(id))
     this.#schedulePass()
   }
 
@@ -685,7 +885,7 @@ export class LogNode {
       peer.connected = false
       this.#options.observer?.peerChanged(id, false)
     }
-    this.#guarded(() => this.#raft.peerLost(id))
+    if (!this.#isSwitching) this.#guarded(() => this.#raft.peerLost(id))
     this.#schedulePass()
   }
 
@@ -717,9 +917,12 @@ export class LogNode {
     const nowMs = this.#options.clock.monotonicMs()
     const passed = Math.round((nowMs - this.#lastTickMs) / this.#settings.tickMs)
     this.#lastTickMs = nowMs
+    this.#budget.refill(this.#wakeMs)
     this.#guarded(() => {
       this.#raft.storageHealth(this.#watch.look(nowMs))
+      if (this.#isSwitching) return
       for (let i = 0; i < Math.min(Math.max(1, passed), this.#heartbeatTicks); i++) this.#raft.tick()
+      this.#installSender.heartbeat()
       this.#pending.expire(nowMs)
       this.#drain(null)
       this.#bindIdentities()
@@ -742,6 +945,7 @@ export class LogNode {
     if (!this.#isRunning) return
     this.#guarded(() => {
       this.#drain(null)
+      if (this.#isSwitching) return
       this.#proposing.proposeQueued(this.#noopDue)
       this.#applying.apply()
       this.#drain(null)
@@ -914,6 +1118,9 @@ export class LogNode {
     this.#cancelTick?.()
     this.#cancelTick = null
     this.#roleWaiters = []
+    this.#installSender?.stop()
+    this.#installReceiver?.close()
+    this.#restoring?.abort()
   }
 
   /** Waits until the disk is quiet, but not for ever. */
@@ -942,7 +1149,8 @@ export class LogNode {
 
   #whenQuiet(callback: () => void): void {
     if (this.#state === 'closed') return
-    const quiet = this.#writer.quiet && !this.#durability.writesTermOrVote && this.#reads === 0
+    const isStill = this.#writer.quiet && !this.#durability.writesTermOrVote && this.#reads === 0
+    const quiet = isStill && !this.#isSwitching
     if (this.#state === 'failed' || quiet) return callback()
     this.#options.clock.after(1, () => this.#whenQuiet(callback))
   }
@@ -964,6 +1172,10 @@ export class LogNode {
     this.#writer.stop()
     this.#member.release(callback)
   }
+}
+
+function noLeader(): DLedgerError {
+  return new DLedgerError('this member is not the leader', { code: 'NOT_LEADER', leader: null })
 }
 
 function isTrimmed(error: Error): boolean {

@@ -12,7 +12,6 @@
  *       not start as a voter.
  */
 import { dirname, join } from 'node:path'
-import type { Logger } from '@dledger-ts/base'
 import { decodeConfiguration } from '../configuration-codec.ts'
 import { invalid } from '../config.ts'
 import { type DirectoryLock, lockDirectory } from '../directory-lock.ts'
@@ -22,6 +21,7 @@ import type { WatchedDisk } from '../disk/watched-disk.ts'
 import { type HardState, HardStateFile } from '../hard-state/hard-state-file.ts'
 import { SegmentedLog } from '../log/segmented-log.ts'
 import { readApacheDirectory, refuseForgottenTerm, retireApacheTerm, type TermAndVote } from './apache-directory.ts'
+import { discardIncoming, moveIn } from './staging.ts'
 import type { LogNodeOptions } from './node.ts'
 import { lostEntriesOf } from './repairing.ts'
 import type { Configuration } from '../raft/configuration.ts'
@@ -31,6 +31,9 @@ export interface OpenedMember {
   readonly hardState: HardState
   readonly log: SegmentedLog
   readonly shape: LogShape
+  /** The files of the log were replaced, and the hard state knows: closes the old ones before, opens the new ones after. */
+  closeLog(): void
+  reopenLog(): void
   /** Changes some fields and makes the whole durable; calls in order. */
   writeHardState(change: Partial<HardState>, callback: DiskCallback): void
   /** Closes the files and gives the directory free, once nothing under way can arrive there any more; then calls back. */
@@ -62,37 +65,18 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
     if (file !== null) refuseUnfit(file.state, options)
     file ??= HardStateFile.createSync(disk, hardStatePath, takenOver(options) ?? firstHardState(options))
     retireApacheTerm(disk, directory)
-    const known = file.state
     const distrustsCache =
-      !known.cleanStop && options.plantedDriverFaults?.has('page-cache-trusted-after-failed-sync') !== true
+      !file.state.cleanStop && options.plantedDriverFaults?.has('page-cache-trusted-after-failed-sync') !== true
     // Before its other slot is written: the older state there may be the last one that is on the disk.
     if (distrustsCache) file.rewriteSync()
-    log = SegmentedLog.open({
-      disk,
-      directory,
-      fileBytes: settings.fileBytes,
-      indexFileBytes: settings.indexFileBytes,
-      zeroFillBytes: settings.zeroFillBytes,
-      durableHint: known.durableHint,
-      checksummedFrom: known.checksummedFrom,
-      beforeFirst: known.beforeFirst,
-      configurationIndexes: known.configurationIndexes ?? null,
-      distrustsCache,
-      servesDamaged: true,
-      termMax: known.term,
-      plantedFaults: options.plantedDriverFaults ?? new Set<string>(),
-      defer: (callback) => options.clock.defer(callback),
-      logger: options.logger,
-    })
-    const configurations = configurationsOf(log, known, options)
-    const shape: LogShape = {
-      firstIndex: log.firstIndex,
-      lastIndex: log.lastIndex,
-      prevTerm: log.prevTerm,
-      termRuns: log.termRuns(),
-      lost: lostEntriesOf(log),
-      configurations,
+    if (file.state.incoming?.phase === 'SWITCHING') {
+      // A crash came while a received log took the place of this one.
+      file.writeSync({ ...file.state, ...moveIn(disk, directory, { settings, incoming: file.state.incoming }) })
     }
+    const known = file.state
+    if ((known.incoming ?? null) === null) discardIncoming(disk, directory, { log: true, state: true })
+    log = openLog(known, options, { disk, distrustsCache })
+    const shape = shapeOf(log, known, options)
     refuseOtherIdentity(known, shape, options)
     file.writeSync({
       ...known,
@@ -101,7 +85,7 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
       cleanStop: false,
       asyncAcks: known.asyncAcks || settings.flushDiskType === 'ASYNC_FLUSH',
     })
-    return new Member(file, log, { shape, lock, before: known, logger: options.logger, disk })
+    return new Member(file, log, { shape, lock, before: known, options, disk })
   } catch (error) {
     closeAll()
     throw error
@@ -129,6 +113,8 @@ export function checkMember(claim: DirectoryClaim): void {
       return
     }
     refuseUnfit(file.state, claim)
+    // What a crash interrupted is finished by opening.
+    if (file.state.incoming?.phase === 'SWITCHING') return
     const { settings } = claim
     const { durableHint, checksummedFrom, beforeFirst, configurationIndexes = null } = file.state
     SegmentedLog.check({
@@ -154,23 +140,62 @@ function refuseUnfit(known: HardState, claim: DirectoryClaim): void {
   refuseRecovering(known, claim)
 }
 
+interface LogDisk {
+  readonly disk: Disk
+  readonly distrustsCache: boolean
+}
+
+function openLog(known: HardState, options: LogNodeOptions, { disk, distrustsCache }: LogDisk): SegmentedLog {
+  const { directory, settings, clock, logger } = options
+  return SegmentedLog.open({
+    disk,
+    directory,
+    fileBytes: settings.fileBytes,
+    indexFileBytes: settings.indexFileBytes,
+    zeroFillBytes: settings.zeroFillBytes,
+    durableHint: known.durableHint,
+    checksummedFrom: known.checksummedFrom,
+    beforeFirst: known.beforeFirst,
+    configurationIndexes: known.configurationIndexes ?? null,
+    distrustsCache,
+    servesDamaged: true,
+    termMax: known.term,
+    plantedFaults: options.plantedDriverFaults ?? new Set<string>(),
+    defer: (callback) => clock.defer(callback),
+    logger,
+  })
+}
+
+function shapeOf(log: SegmentedLog, known: HardState, options: LogNodeOptions): LogShape {
+  // Reading them may find out that one is damaged.
+  const configurations = configurationsOf(log, known, options)
+  return {
+    firstIndex: log.firstIndex,
+    lastIndex: log.lastIndex,
+    prevTerm: log.prevTerm,
+    termRuns: log.termRuns(),
+    lost: lostEntriesOf(log),
+    configurations,
+  }
+}
+
 interface Opened {
   readonly shape: LogShape
   readonly lock: DirectoryLock
   /** As it was found, or made. */
   readonly before: HardState
-  readonly logger: Logger
+  readonly options: LogNodeOptions
   readonly disk: WatchedDisk
 }
 
 class Member implements OpenedMember {
-  readonly log: SegmentedLog
-  readonly shape: LogShape
+  log: SegmentedLog
+  shape: LogShape
   hardState: HardState
   readonly #file: HardStateFile
   readonly #lock: DirectoryLock
   readonly #before: HardState
-  readonly #logger: Logger
+  readonly #options: LogNodeOptions
   readonly #disk: WatchedDisk
   #released = false
 
@@ -178,11 +203,20 @@ class Member implements OpenedMember {
     this.#file = file
     this.#lock = opened.lock
     this.#before = opened.before
-    this.#logger = opened.logger
+    this.#options = opened.options
     this.#disk = opened.disk
     this.log = log
     this.shape = opened.shape
     this.hardState = file.state
+  }
+
+  closeLog(): void {
+    this.log.close()
+  }
+
+  reopenLog(): void {
+    this.log = openLog(this.hardState, this.#options, { disk: this.#disk, distrustsCache: false })
+    this.shape = shapeOf(this.log, this.hardState, this.#options)
   }
 
   writeHardState(change: Partial<HardState>, callback: DiskCallback): void {
@@ -206,7 +240,7 @@ class Member implements OpenedMember {
       this.#file.writeSync(this.#before)
     } catch (error) {
       // What stands there says too little, not too much.
-      this.#logger.warn({ err: error }, 'a start that failed counts as an unclean stop')
+      this.#options.logger.warn({ err: error }, 'a start that failed counts as an unclean stop')
     }
     this.release(() => {})
   }

@@ -15,5 +15,9 @@ export type PlantedDriverFault =
   | 'trim-ignores-applied'
   /** What is read after an unclean stop counts as synced when the next sync says yes. */
   | 'page-cache-trusted-after-failed-sync'
+  /** A follower acknowledges entries that are only received for its next log, while its own log is the old one. */
+  | 'install-acknowledged-before-switch'
+  /** The checksum of a piece of state is not looked at. */
+  | 'piece-crc-ignored'
   /** What a truncation took away stays among the hot entries. */
   | 'hot-tail-not-truncated'

@@ -94,7 +94,7 @@ export class Repairing {
     const bytesMax = Math.min(message.bytesMax, PIECE_BYTES)
     const hotBatch = hot.find(firstIndex)
     if (hotBatch !== undefined && firstIndex <= lastIndex) {
-      return this.#answer(message, hotPart(hotBatch, { peer: from, firstIndex, lastIndex, bytesMax }))
+      return this.#answer(message, hotPart(hotBatch, { firstIndex, lastIndex, bytesMax }))
     }
     const upTo = Math.min(lastIndex, hot.firstIndex - 1)
     if (firstIndex < log.firstIndex || firstIndex > upTo) return this.#answer(message, null)

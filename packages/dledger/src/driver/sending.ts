@@ -68,16 +68,22 @@ export class Sending {
   }
 
   read(read: ColdRead): void {
+    this.readEntries(read.firstIndex, read.lastIndex, read.bytesMax, (batch) => this.#answer(read, batch))
+  }
+
+  /** Reads entries of one term, at least one; null when they are gone. Never called back from within, nor after the member stopped. */
+  readEntries(
+    firstIndex: number,
+    lastIndex: number,
+    bytesMax: number,
+    callback: (batch: EntryBatch | null) => void,
+  ): void {
     const { hot, readCold, later } = this.#options
     // An entry whose write is still under way is not in the file yet, but it is hot.
-    const found = hot.find(read.firstIndex)
-    if (found !== undefined) {
-      const part = hotPart(found, read)
-      return later(() => this.#answer(read, part))
-    }
-    readCold(read.firstIndex, Math.min(read.lastIndex, hot.firstIndex - 1), read.bytesMax, (batch) =>
-      this.#answer(read, batch),
-    )
+    const found = hot.find(firstIndex)
+    if (found === undefined) return readCold(firstIndex, Math.min(lastIndex, hot.firstIndex - 1), bytesMax, callback)
+    const part = hotPart(found, { firstIndex, lastIndex, bytesMax })
+    later(() => callback(part))
   }
 
   #answer(read: ColdRead, batch: EntryBatch | null): void {
@@ -101,7 +107,7 @@ export class Sending {
 }
 
 /** What a cold read asked for, cut from a hot batch: at least one entry, within the reader's bytes. */
-export function hotPart(hot: EntryBatch, { firstIndex, lastIndex, bytesMax }: ColdRead): EntryBatch {
+export function hotPart(hot: EntryBatch, { firstIndex, lastIndex, bytesMax }: Omit<ColdRead, 'peer'>): EntryBatch {
   const rest = sliceBatch(hot, firstIndex)
   const countMax = Math.min(lastIndex - firstIndex + 1, rest.count)
   let count = 0

@@ -47,6 +47,11 @@ export class Trimming {
     this.#options = options
   }
 
+  /** The hard state is being written for it. */
+  get isUnderWay(): boolean {
+    return this.#underWay
+  }
+
   /** A trim entry is applied. */
   applied(body: Buffer): void {
     this.#before = Math.max(this.#before, decodeTrim(this.#options.controlEnvelope.unwrap(body)))

@@ -11,6 +11,31 @@ export interface BaseConfiguration {
   readonly payload: string
 }
 
+/**
+ * Another member's log and state on their way here, below `incoming/`.
+ *
+ *   STAGING    they are being received; this member's own log counts.
+ *   SWITCHING  they are whole and synced; from here on they are this member's log, wherever their files stand.
+ *   RESTORING  the files are in place; the state is still to be taken in.
+ */
+export interface Incoming {
+  readonly phase: 'STAGING' | 'SWITCHING' | 'RESTORING'
+  readonly beforeFirst: BeforeFirst
+  readonly baseConfiguration: BaseConfiguration | null
+  /** The received log is synced up to here; null: nothing of it. */
+  readonly hint: DurableHint | null
+  readonly configurationIndexes: readonly number[]
+  /** `bytes` of it are synced; all of it when `isWhole`. */
+  readonly snapshot: IncomingSnapshot | null
+}
+
+export interface IncomingSnapshot {
+  readonly index: number
+  readonly id: string
+  readonly bytes: number
+  readonly isWhole: boolean
+}
+
 export interface HardState {
   readonly group: string
   readonly member: string
@@ -32,6 +57,8 @@ export interface HardState {
   readonly configurationIndexes?: readonly number[] | null
   /** Written together with `beforeFirst`; null or left out: the log still has all its configurations. */
   readonly baseConfiguration?: BaseConfiguration | null
+  /** Null or left out: nothing is on its way. */
+  readonly incoming?: Incoming | null
 }
 
 type Fields = Readonly<Record<string, unknown>>
@@ -66,7 +93,12 @@ export function decodeHardState(content: Buffer): HardState | null {
   if (checksummedFrom === null || typeof asyncAcks !== 'boolean' || typeof cleanStop !== 'boolean') return null
   if (votedFor === undefined || bootId === undefined || durableHint === undefined) return null
   if (beforeFirst === undefined || configurationIndexes === undefined) return null
-  if (baseConfiguration === undefined) return null
+  const incoming = orNull(fields['incoming'] ?? null, asIncoming)
+  if (baseConfiguration === undefined || incoming === undefined) return null
+  const trimmed = {
+    ...(baseConfiguration === null ? {} : { baseConfiguration }),
+    ...(incoming === null ? {} : { incoming }),
+  }
   const vote = { term, votedFor }
   const log = {
     fileBytes,
@@ -74,7 +106,7 @@ export function decodeHardState(content: Buffer): HardState | null {
     durableHint,
     beforeFirst,
     configurationIndexes,
-    ...(baseConfiguration === null ? {} : { baseConfiguration }),
+    ...trimmed,
   }
   return { group, member, storeId, incarnation, ...vote, ...log, bootId, asyncAcks, cleanStop }
 }
@@ -118,6 +150,33 @@ function asBaseConfiguration(value: unknown): BaseConfiguration | null {
   const index = asCount(asFields(value)?.['index'])
   const payload = asString(asFields(value)?.['payload'])
   return index === null || payload === null ? null : { index, payload }
+}
+
+function asIncoming(value: unknown): Incoming | null {
+  const fields = asFields(value)
+  if (fields === null) return null
+  const { phase } = fields
+  const beforeFirst = asBeforeFirst(fields['beforeFirst'])
+  const baseConfiguration = orNull(fields['baseConfiguration'], asBaseConfiguration)
+  const hint = orNull(fields['hint'], asHint)
+  const configurationIndexes = asIndexes(fields['configurationIndexes'])
+  const snapshot = orNull(fields['snapshot'], asIncomingSnapshot)
+  if (phase !== 'STAGING' && phase !== 'SWITCHING' && phase !== 'RESTORING') return null
+  if (beforeFirst === null || configurationIndexes === null) return null
+  if (baseConfiguration === undefined || hint === undefined || snapshot === undefined) return null
+  return { phase, beforeFirst, baseConfiguration, hint, configurationIndexes, snapshot }
+}
+
+function asIncomingSnapshot(value: unknown): IncomingSnapshot | null {
+  const fields = asFields(value)
+  if (fields === null) return null
+  const index = asIndex(fields['index'])
+  const id = asString(fields['id'])
+  const bytes = asCount(fields['bytes'])
+  const { isWhole } = fields
+  return index === null || id === null || bytes === null || typeof isWhole !== 'boolean'
+    ? null
+    : { index, id, bytes, isWhole }
 }
 
 function asIndexes(value: unknown): readonly number[] | null {

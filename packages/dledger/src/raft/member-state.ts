@@ -46,7 +46,7 @@ export class MemberState {
     this.#handedOut = options.hardState
     this.#durable = options.hardState
     this.appliedIndex = Math.max(options.appliedIndex, this.log.firstIndex - 1)
-    this.commitIndex = this.appliedIndex
+    this.commitIndex = Math.max(this.appliedIndex, options.commitIndex ?? -1)
     assert(this.commitIndex <= this.log.lastIndex, 'what was applied is in the log')
     this.outbox = new Outbox(this.commitIndex)
   }

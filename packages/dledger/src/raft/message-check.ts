@@ -61,6 +61,41 @@ export function makesSense(message: Message): boolean {
         Number.isSafeInteger(message.firstIndex + message.count) &&
         message.bytes >= message.count * ENTRY_BYTES_MIN
       )
+    case 'InstallOffer':
+      return (
+        isCount(message.id) &&
+        isCount(message.firstIndex) &&
+        isTerm(message.prevTerm) &&
+        isCount(message.prevEndPos) &&
+        isCount(message.prevChain) &&
+        isIndex(message.lastIndex) &&
+        message.lastIndex >= message.firstIndex &&
+        isTerm(message.lastTerm) &&
+        message.prevTerm <= message.lastTerm &&
+        message.lastTerm <= message.term &&
+        isIndex(message.snapshotIndex) &&
+        message.snapshotIndex <= message.lastIndex &&
+        (message.snapshotIndex === -1 || message.snapshotIndex >= message.firstIndex - 1) &&
+        isIndex(message.configurationIndex) &&
+        message.configurationIndex < message.firstIndex &&
+        isCount(message.bytes) &&
+        isCount(message.crc)
+      )
+    case 'InstallPiece':
+      return (
+        isCount(message.id) &&
+        isCount(message.at) &&
+        isCount(message.count) &&
+        isTerm(message.entriesTerm) &&
+        message.entriesTerm <= message.term &&
+        Number.isSafeInteger(message.at + message.count) &&
+        isCount(message.bytes) &&
+        isCount(message.crc) &&
+        message.isState === (message.count === 0) &&
+        message.bytes >= message.count * ENTRY_BYTES_MIN
+      )
+    case 'InstallAck':
+      return isCount(message.id) && isCount(message.nextIndex) && isIndex(message.stateAt) && isIndex(message.index)
     case 'PreVoteResponse':
     case 'RequestVoteResponse':
     case 'TimeoutNow':

@@ -113,9 +113,64 @@ export interface RepairResponse extends MessageBase {
   readonly bytes: number
 }
 
+/**
+ * The files of this leader's log and the state that belongs to their start, for a follower that needs entries from before it.
+ * Its payload is the configuration in force there. Repeated until it is answered.
+ */
+export interface InstallOffer extends MessageBase {
+  readonly type: 'InstallOffer'
+  /** Names this transfer within the leader's term. */
+  readonly id: number
+  /** First entry of the log, and what a hard state says of the one before it. */
+  readonly firstIndex: number
+  readonly prevTerm: number
+  readonly prevEndPos: number
+  readonly prevChain: number
+  /** The last entry of the transfer, which is committed, and its term. */
+  readonly lastIndex: number
+  readonly lastTerm: number
+  /** The state that comes first: entries up to here are in it; -1 when there is none. */
+  readonly snapshotIndex: number
+  readonly snapshotId: string
+  /** Index of the configuration carried; -1 for none. */
+  readonly configurationIndex: number
+  readonly bytes: number
+  readonly crc: number
+}
+/** A piece of the state or of the log; CRC-32 of its payload in `crc`. */
+export interface InstallPiece extends MessageBase {
+  readonly type: 'InstallPiece'
+  readonly id: number
+  /** Whether it is of the state; else it is a run of entries of one term. */
+  readonly isState: boolean
+  /** The byte of the state, or the index of the first entry. */
+  readonly at: number
+  /** Entries carried; 0 for the state. */
+  readonly count: number
+  readonly entriesTerm: number
+  /** The state ends here. */
+  readonly isLast: boolean
+  readonly bytes: number
+  readonly crc: number
+}
+/** What the follower wants next. It says nothing of what the follower's log holds: that is for AppendEntriesResponse. */
+export interface InstallAck extends MessageBase {
+  readonly type: 'InstallAck'
+  readonly id: number
+  readonly nextIndex: number
+  /** Next byte of the state; -1 when it has all of it, or wants none. */
+  readonly stateAt: number
+  /** The transfer is over: its log ought to equal the leader's up to `index`, which the leader is to find out by asking. */
+  readonly isOver: boolean
+  readonly index: number
+}
+
 export type Message =
   | RepairRequest
   | RepairResponse
+  | InstallOffer
+  | InstallPiece
+  | InstallAck
   | PreVote
   | PreVoteResponse
   | RequestVote

@@ -105,4 +105,6 @@ export interface RaftOptions {
   readonly log: LogShape
   /** Known committed and applied already (from a checkpoint), or -1. */
   readonly appliedIndex: number
+  /** Known committed beyond that: the log was installed. Left out: what is applied. */
+  readonly commitIndex?: number
 }

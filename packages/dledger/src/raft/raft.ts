@@ -165,10 +165,26 @@ export class Raft {
         break
       case 'RepairRequest':
       case 'RepairResponse':
-        // The driver's alone.
+      case 'InstallOffer':
+      case 'InstallPiece':
+      case 'InstallAck':
+        // The driver's own.
         return this.#ignore()
     }
     return NOTHING_ACCEPTED
+  }
+
+  /** As `hears`, for what only a leader says: it may be newer than the configuration known here. */
+  hearsAsLeader(message: Message): boolean {
+    const { membership, faults, self } = this.#state
+    if (message.to !== self || message.from === self || !makesSense(message)) {
+      this.#ignoredMessages++
+      return false
+    }
+    if (membership.standingOf(message.from, message.storeId) !== 'OTHER_STORE') return true
+    if (faults.has('identity-ignored')) return true
+    this.#refusedIdentities++
+    return false
   }
 
   /**
@@ -281,6 +297,12 @@ export class Raft {
       index = Math.min(index, peer.matchIndex)
     }
     return index
+  }
+
+  /** A member of a leader's configuration says that entries of its log are damaged. */
+  someoneHasLost(): boolean {
+    const peers = this.#leadership?.peers ?? []
+    return peers.some((peer) => peer.health > 0 && (peer.health & StorageHealth.TAINTED) !== 0)
   }
 
   /** Followers that need entries from before the start of this leader's log. */

@@ -41,6 +41,9 @@ type EventType =
   | 'ReadIndexResponse of term 6'
   | 'RepairRequest of term 4'
   | 'RepairResponse of term 4'
+  | 'InstallOffer of term 6'
+  | 'InstallPiece of term 6'
+  | 'InstallAck of term 6'
   | 'data is proposed'
   | 'a read is asked for'
 type Expected = string
@@ -136,6 +139,46 @@ const events: Record<EventType, (raft: Raft) => unknown> = {
     bytesMax: 100,
   }),
   'RepairResponse of term 4': step({ ...base, type: 'RepairResponse', term: 4, firstIndex: 0, count: 0, bytes: 0 }),
+  'InstallOffer of term 6': step({
+    ...base,
+    type: 'InstallOffer',
+    term: 6,
+    id: 0,
+    firstIndex: 5,
+    prevTerm: 5,
+    prevEndPos: 100,
+    prevChain: 1,
+    lastIndex: 9,
+    lastTerm: 6,
+    snapshotIndex: 7,
+    snapshotId: 's',
+    configurationIndex: -1,
+    bytes: 0,
+    crc: 0,
+  }),
+  'InstallPiece of term 6': step({
+    ...base,
+    type: 'InstallPiece',
+    term: 6,
+    id: 0,
+    isState: true,
+    at: 0,
+    count: 0,
+    entriesTerm: 0,
+    isLast: true,
+    bytes: 0,
+    crc: 0,
+  }),
+  'InstallAck of term 6': step({
+    ...base,
+    type: 'InstallAck',
+    term: 6,
+    id: 0,
+    nextIndex: 5,
+    stateAt: 0,
+    isOver: false,
+    index: -1,
+  }),
   'data is proposed': (raft) => raft.propose('data', [ENTRY_BYTES]),
 }
 
@@ -172,6 +215,9 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'a read is asked for': 'FOLLOWER 5; n0 ReadIndex term=5 token=3',
     'RepairRequest of term 4': 'FOLLOWER 5',
     'RepairResponse of term 4': 'FOLLOWER 5',
+    'InstallOffer of term 6': 'FOLLOWER 5',
+    'InstallPiece of term 6': 'FOLLOWER 5',
+    'InstallAck of term 6': 'FOLLOWER 5',
     'data is proposed': 'FOLLOWER 5; NOT_LEADER',
   },
   PRE_CANDIDATE: {
@@ -206,6 +252,9 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'a read is asked for': 'PRE_CANDIDATE 5; NOT_LEADER',
     'RepairRequest of term 4': 'PRE_CANDIDATE 5',
     'RepairResponse of term 4': 'PRE_CANDIDATE 5',
+    'InstallOffer of term 6': 'PRE_CANDIDATE 5',
+    'InstallPiece of term 6': 'PRE_CANDIDATE 5',
+    'InstallAck of term 6': 'PRE_CANDIDATE 5',
     'data is proposed': 'PRE_CANDIDATE 5; NOT_LEADER',
   },
   CANDIDATE: {
@@ -239,6 +288,9 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'a read is asked for': 'CANDIDATE 5; NOT_LEADER',
     'RepairRequest of term 4': 'CANDIDATE 5',
     'RepairResponse of term 4': 'CANDIDATE 5',
+    'InstallOffer of term 6': 'CANDIDATE 5',
+    'InstallPiece of term 6': 'CANDIDATE 5',
+    'InstallAck of term 6': 'CANDIDATE 5',
     'data is proposed': 'CANDIDATE 5; NOT_LEADER',
   },
   LEADER: {
@@ -272,6 +324,9 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'a read is asked for': 'LEADER 5; NOT_READY',
     'RepairRequest of term 4': 'LEADER 5',
     'RepairResponse of term 4': 'LEADER 5',
+    'InstallOffer of term 6': 'LEADER 5',
+    'InstallPiece of term 6': 'LEADER 5',
+    'InstallAck of term 6': 'LEADER 5',
     'data is proposed': 'LEADER 5; NOT_READY',
   },
 }

@@ -20,19 +20,24 @@ const HEARTBEAT_RESPONSE = 8
 const TIMEOUT_NOW = 9
 const READ_INDEX = 10
 const READ_INDEX_RESPONSE = 11
+const INSTALL_OFFER = 13
+const INSTALL_PIECE = 14
+const INSTALL_ACK = 15
 const REPAIR_REQUEST = 17
 const REPAIR_RESPONSE = 18
 /** Their frames may carry a payload. */
-const WITH_PAYLOAD: readonly unknown[] = [APPEND_ENTRIES, REPAIR_RESPONSE]
+const WITH_PAYLOAD: readonly unknown[] = [APPEND_ENTRIES, REPAIR_RESPONSE, INSTALL_OFFER, INSTALL_PIECE]
 
 /** Bytes that must go with the message as its payload. */
 export function payloadBytesOf(message: Message): number {
   return 'bytes' in message ? message.bytes : 0
 }
 
+const DATA_TYPES: readonly Message['type'][] = ['AppendEntries', 'RepairResponse', 'InstallOffer', 'InstallPiece']
+
 /** Log bytes go on the data channel, where nothing urgent waits behind them. */
 export function isData(message: Message): boolean {
-  return message.type === 'AppendEntries' || message.type === 'RepairResponse'
+  return DATA_TYPES.includes(message.type)
 }
 
 /** Every living peer says something back to these. */
@@ -74,6 +79,27 @@ export function messageValues(m: Message): Scalar[] {
       return [HEARTBEAT, m.term, m.commitIndex, m.round, m.leaderCommit, m.freshRound]
     case 'HeartbeatResponse':
       return [HEARTBEAT_RESPONSE, m.term, m.round, m.health]
+    case 'InstallOffer':
+      return [
+        INSTALL_OFFER,
+        m.term,
+        m.id,
+        m.firstIndex,
+        m.prevTerm,
+        m.prevEndPos,
+        m.prevChain,
+        m.lastIndex,
+        m.lastTerm,
+        m.snapshotIndex,
+        m.snapshotId,
+        m.configurationIndex,
+        m.bytes,
+        m.crc,
+      ]
+    case 'InstallPiece':
+      return [INSTALL_PIECE, m.term, m.id, m.isState, m.at, m.count, m.entriesTerm, m.isLast, m.bytes, m.crc]
+    case 'InstallAck':
+      return [INSTALL_ACK, m.term, m.id, m.nextIndex, m.stateAt, m.isOver, m.index]
     case 'TimeoutNow':
       return [TIMEOUT_NOW, m.term]
     case 'ReadIndex':
@@ -175,6 +201,60 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         round: natural(values[2], 'round'),
         health: natural(values[3], 'health'),
       }
+    case INSTALL_OFFER:
+      count(values, 14)
+      if (values[12] !== payloadBytes) fail('InstallOffer names the size of its payload')
+      return {
+        type: 'InstallOffer',
+        from,
+        to,
+        storeId,
+        term,
+        id: natural(values[2], 'id'),
+        firstIndex: natural(values[3], 'firstIndex'),
+        prevTerm: natural(values[4], 'prevTerm'),
+        prevEndPos: natural(values[5], 'prevEndPos'),
+        prevChain: natural(values[6], 'prevChain'),
+        lastIndex: index(values[7], 'lastIndex'),
+        lastTerm: natural(values[8], 'lastTerm'),
+        snapshotIndex: index(values[9], 'snapshotIndex'),
+        snapshotId: shortText(values[10], 'snapshotId'),
+        configurationIndex: index(values[11], 'configurationIndex'),
+        bytes: payloadBytes,
+        crc: natural(values[13], 'crc'),
+      }
+    case INSTALL_PIECE:
+      count(values, 10)
+      if (values[8] !== payloadBytes) fail('InstallPiece names the size of its payload')
+      return {
+        type: 'InstallPiece',
+        from,
+        to,
+        storeId,
+        term,
+        id: natural(values[2], 'id'),
+        isState: flag(values[3], 'isState'),
+        at: natural(values[4], 'at'),
+        count: natural(values[5], 'count'),
+        entriesTerm: natural(values[6], 'entriesTerm'),
+        isLast: flag(values[7], 'isLast'),
+        bytes: payloadBytes,
+        crc: natural(values[9], 'crc'),
+      }
+    case INSTALL_ACK:
+      count(values, 7)
+      return {
+        type: 'InstallAck',
+        from,
+        to,
+        storeId,
+        term,
+        id: natural(values[2], 'id'),
+        nextIndex: natural(values[3], 'nextIndex'),
+        stateAt: index(values[4], 'stateAt'),
+        isOver: flag(values[5], 'isOver'),
+        index: index(values[6], 'index'),
+      }
     case TIMEOUT_NOW:
       count(values, 2)
       return { type: 'TimeoutNow', from, to, storeId, term }
@@ -238,6 +318,15 @@ function natural(value: unknown, name: string): number {
 /** An index, or -1 for none. */
 function index(value: unknown, name: string): number {
   return Number.isSafeInteger(value) && (value as number) >= -1 ? (value as number) : fail(`${name} is an index or -1`)
+}
+
+/** Characters of a snapshot's id at most: it is kept in the hard state. */
+export const SNAPSHOT_ID_CHARACTERS_MAX = 128
+
+function shortText(value: unknown, name: string): string {
+  return typeof value === 'string' && value.length <= SNAPSHOT_ID_CHARACTERS_MAX
+    ? value
+    : fail(`${name} is a short text`)
 }
 
 function flag(value: unknown, name: string): boolean {

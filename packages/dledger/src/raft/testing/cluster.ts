@@ -500,6 +500,9 @@ export function describeMessage(message: Message): string {
     case 'HeartbeatResponse':
       return `${head}${message.health === 0 ? '' : ` health=${message.health}`}`
     case 'TimeoutNow':
+    case 'InstallOffer':
+    case 'InstallPiece':
+    case 'InstallAck':
       return head
     case 'ReadIndex':
       return `${head} token=${message.token}`

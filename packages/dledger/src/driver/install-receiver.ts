@@ -1,0 +1,379 @@
+/**
+ * A follower's side of an install: receives the state and the files, and says when they are whole.
+ *
+ *   InstallOffer ──► what is there fits? ──► pieces checked, written, acknowledged ──► all synced ──► onWhole: the switch
+ *
+ * Keeps:
+ *   - until the switch this member's own log counts in everything: votes, acknowledgements, commit. A received entry is named in
+ *     InstallAck only, which says nothing of what this member holds.
+ *   - received logs are prefixes of what is committed, so pieces of one leader go on where those of another ended.
+ *   - the switch discards nothing that could be committed: the last received entry is committed and is not in this member's log,
+ *     so whatever that has from there on, or in conflict before, never will be.
+ *   - there is an edge that ends every transfer: it is whole, or the own log has caught up meanwhile, which is said.
+ */
+import { assert, crc32, type Logger } from '@dledger-ts/base'
+import { decodeConfiguration } from '../configuration-codec.ts'
+import type { BaseConfiguration, Incoming } from '../hard-state/hard-state-codec.ts'
+import { ENTRY_HEADER_BYTES } from '../log/entry-batch.ts'
+import type { EntryBatch } from '../log/entry-batch.ts'
+import { checkBatch } from '../log/entry-codec.ts'
+import type { InstallOffer, InstallPiece, MemberId } from '../raft/messages.ts'
+import type { RoleState } from '../raft/output.ts'
+import type { Raft } from '../raft/raft.ts'
+import type { Transport } from '../transport/transport.ts'
+import type { OpenedMember } from './open-member.ts'
+import type { PlantedDriverFault } from './planted-driver-faults.ts'
+import { discardIncoming, Staging, type StagingOptions } from './staging.ts'
+
+/** So many pieces are synced, and remembered for the next start, at once. */
+const SYNC_PIECES = 32
+
+export interface InstallReceiverOptions extends StagingOptions {
+  readonly member: OpenedMember
+  readonly raft: Raft
+  readonly transport: Transport
+  readonly self: MemberId
+  readonly hasStateMachine: boolean
+  readonly role: () => RoleState
+  readonly commitIndex: () => number
+  readonly appliedIndex: () => number
+  readonly faults: ReadonlySet<PlantedDriverFault>
+  readonly whileRunning: (work: () => void) => void
+  /** All of it is received and synced. */
+  readonly onWhole: (incoming: Incoming) => void
+  readonly onFailed: (error: Error) => void
+  readonly logger: Logger
+}
+
+export class InstallReceiver {
+  readonly #options: InstallReceiverOptions
+  #offer: InstallOffer | null = null
+  #staging: Staging | null = null
+  /** What is on its way is made ready, or the switch has begun: nothing is taken in. */
+  #isBusy = false
+  #isSyncing = false
+  #writesUnderWay = 0
+  #unsyncedPieces = 0
+  /** The entry after the last one that has reached the page cache. */
+  #nextIndex = 0
+
+  constructor(options: InstallReceiverOptions) {
+    this.#options = options
+  }
+
+  offered(offer: InstallOffer, payload: Buffer | null): void {
+    if (!this.#comesFromLeader(offer) || this.#isBusy) return
+    // What came with the last switch is still being taken in.
+    if (this.#options.member.hardState.incoming?.phase === 'RESTORING') return
+    const base = baseOf(offer, payload)
+    if (base === undefined) {
+      this.#options.logger.warn(
+        { from: offer.from },
+        'an offer of files was refused: its configuration is not readable',
+      )
+      return
+    }
+    if (!this.#isBetter(offer.lastIndex, offer.lastTerm)) return this.#isNotNeeded(offer)
+    if (
+      offer.snapshotIndex === -1 &&
+      this.#options.hasStateMachine &&
+      offer.firstIndex - 1 > this.#options.appliedIndex()
+    ) {
+      this.#options.logger.warn({ from: offer.from }, 'files are offered without the state that belongs to them')
+      return
+    }
+    this.#offer = offer
+    if (this.#staging !== null && this.#fits(this.#staging.incoming, this.#staging, offer)) return this.#acknowledge()
+    this.#prepare(offer, base)
+  }
+
+  received(piece: InstallPiece, payload: Buffer | null): void {
+    const staging = this.#staging
+    const offer = this.#offer
+    if (staging === null || offer === null || this.#isBusy) return
+    if (!this.#comesFromLeader(piece) || piece.id !== offer.id || piece.term !== offer.term) return
+    const bytes = payload ?? Buffer.alloc(0)
+    if (!this.#options.faults.has('piece-crc-ignored') && crc32(bytes) !== piece.crc) {
+      this.#options.logger.warn({ from: piece.from, at: piece.at }, 'a piece was refused: its checksum is wrong')
+      return
+    }
+    if (piece.isState) this.#receivedState(staging, piece, bytes)
+    else this.#receivedEntries(staging, piece, bytes)
+  }
+
+  /** The received files are this member's now, or the member stops. Idempotent. */
+  close(): void {
+    this.#isBusy = true
+    this.#staging?.close()
+    this.#staging = null
+  }
+
+  /** The switch was given up: the own log has caught up meanwhile. */
+  abandoned(): void {
+    this.#isBusy = false
+    const offer = this.#offer
+    if (offer !== null) this.#isNotNeeded(offer)
+  }
+
+  /** Whether a log that ends so in a committed entry may take the place of the own one. */
+  isStillBetter({ hint }: Incoming): boolean {
+    const lastTerm = this.#staging?.log.lastTerm ?? -1
+    return hint !== null && lastTerm !== -1 && this.#isBetter(hint.index, lastTerm)
+  }
+
+  /** The transfer that led to the switch is over: for the leader to hear. */
+  overAck(index: number): { readonly to: MemberId; readonly id: number; readonly index: number } | null {
+    return this.#offer === null ? null : { to: this.#offer.from, id: this.#offer.id, index }
+  }
+
+  #isBetter(lastIndex: number, lastTerm: number): boolean {
+    const { raft, commitIndex } = this.#options
+    return lastIndex > commitIndex() && raft.termAt(lastIndex) !== lastTerm
+  }
+
+  #comesFromLeader({ from, term }: InstallOffer | InstallPiece): boolean {
+    const role = this.#options.role()
+    return role.role === 'FOLLOWER' && role.leader === from && role.term === term
+  }
+
+  /** The own log holds what is offered: the leader is told up to where it ought to find it equal. */
+  #isNotNeeded(offer: InstallOffer): void {
+    const { raft, commitIndex } = this.#options
+    const holds = raft.termAt(offer.lastIndex) === offer.lastTerm
+    this.#send(offer, true, holds ? offer.lastIndex : commitIndex())
+  }
+
+  /** Do these pieces go on in what is there: no gap in the log, none between the state and the log? */
+  #fits(incoming: Incoming, staging: Staging | null, offer: InstallOffer): boolean {
+    return this.#logFits(incoming, staging, offer) && stateFits(incoming, offer)
+  }
+
+  #logFits(incoming: Incoming, staging: Staging | null, offer: InstallOffer): boolean {
+    const lastIndex = staging?.log.lastIndex ?? incoming.hint?.index ?? incoming.beforeFirst.index
+    return (
+      lastIndex >= offer.firstIndex - 1 &&
+      (offer.snapshotIndex === -1 || incoming.beforeFirst.index <= offer.snapshotIndex)
+    )
+  }
+
+  #prepare(offer: InstallOffer, base: BaseConfiguration | null): void {
+    const { member, disk, directory, whileRunning, onFailed } = this.#options
+    const known = this.#staging?.incoming ?? member.hardState.incoming ?? null
+    const keepsLog = known !== null && known.phase === 'STAGING' && this.#logFits(known, this.#staging, offer)
+    const keepsState = keepsLog && stateFits(known, offer)
+    this.#isBusy = true
+    const begin = (
+      hint: Incoming['hint'],
+      configurationIndexes: readonly number[],
+      kept: Incoming['snapshot'],
+    ): void => {
+      discardIncoming(disk, directory, { log: !keepsLog, state: !keepsState })
+      const { firstIndex, prevTerm: term, prevEndPos: endPos, prevChain: chain, snapshotIndex, snapshotId } = offer
+      const fresh = { index: snapshotIndex, id: snapshotId, bytes: 0, isWhole: false }
+      const incoming: Incoming = {
+        phase: 'STAGING',
+        beforeFirst: keepsLog ? known.beforeFirst : { index: firstIndex - 1, term, endPos, chain },
+        baseConfiguration: keepsLog ? known.baseConfiguration : base,
+        hint: keepsLog ? hint : null,
+        configurationIndexes: keepsLog ? configurationIndexes : [],
+        snapshot: snapshotIndex === -1 ? null : keepsState ? kept : fresh,
+      }
+      member.writeHardState({ incoming }, (error) => {
+        if (error !== null) return onFailed(error)
+        whileRunning(() => this.#open(incoming))
+      })
+    }
+    const staging = this.#staging
+    if (staging === null) return begin(known?.hint ?? null, known?.configurationIndexes ?? [], known?.snapshot ?? null)
+    // What it has is kept, as far as it is synced.
+    this.#staging = null
+    staging.sync((error, synced) => {
+      staging.close()
+      if (error !== null) return onFailed(error)
+      whileRunning(() => begin(synced.hint, synced.configurationIndexes, synced.snapshot))
+    })
+  }
+
+  #open(incoming: Incoming): void {
+    const { member, logger, directory, disk } = this.#options
+    try {
+      this.#staging = Staging.open(this.#options, incoming)
+    } catch (error) {
+      logger.warn({ err: error }, 'what was received is damaged, and is received again')
+      discardIncoming(disk, directory, { log: true, state: true })
+      member.writeHardState({ incoming: null }, (failure) => {
+        if (failure !== null) return this.#options.onFailed(failure)
+        this.#options.whileRunning(() => {
+          this.#isBusy = false
+        })
+      })
+      return
+    }
+    this.#isBusy = false
+    this.#nextIndex = this.#staging.log.lastIndex + 1
+    this.#acknowledge()
+    this.#progress()
+  }
+
+  #receivedState(staging: Staging, piece: InstallPiece, bytes: Buffer): void {
+    if (piece.at !== staging.stateAt) return this.#acknowledge()
+    this.#writesUnderWay++
+    staging.writeState(bytes, piece.isLast, (error) => this.#written(staging, error))
+  }
+
+  #receivedEntries(staging: Staging, piece: InstallPiece, bytes: Buffer): void {
+    const { log } = staging
+    if (piece.at !== log.lastIndex + 1) return this.#acknowledge()
+    const batch = this.#checked(staging, piece, bytes)
+    if (batch === null) return
+    if (batch.term < log.lastTerm || !log.isContinuedBy(batch)) {
+      // Received from somebody whose log was not this one: from the beginning.
+      this.#options.logger.warn(
+        { from: piece.from, at: piece.at },
+        'received entries do not continue what was received before',
+      )
+      return this.#discard(staging)
+    }
+    this.#writesUnderWay++
+    const nextIndex = piece.at + piece.count
+    staging.append(batch, (error) => {
+      if (staging === this.#staging) this.#nextIndex = nextIndex
+      this.#written(staging, error)
+    })
+  }
+
+  #checked(staging: Staging, piece: InstallPiece, bytes: Buffer): EntryBatch | null {
+    const { settings, checksummedFrom, logger } = this.#options
+    try {
+      assert(bytes.length >= ENTRY_HEADER_BYTES, 'a piece of the log has entries')
+      return checkBatch(bytes, {
+        firstIndex: piece.at,
+        term: piece.entriesTerm,
+        count: piece.count,
+        fileBytes: settings.fileBytes,
+        checksummedFrom,
+        prevChain: null,
+      })
+    } catch (error) {
+      logger.warn({ err: error, from: piece.from, firstIndex: staging.log.firstIndex }, 'a piece was refused')
+      return null
+    }
+  }
+
+  #discard(staging: Staging): void {
+    const { disk, directory, member, onFailed, whileRunning } = this.#options
+    this.#isBusy = true
+    this.#staging = null
+    staging.close()
+    discardIncoming(disk, directory, { log: true, state: true })
+    member.writeHardState({ incoming: null }, (error) => {
+      if (error !== null) return onFailed(error)
+      whileRunning(() => {
+        this.#isBusy = false
+        const offer = this.#offer
+        // Below the start of the offered log: a new offer is wanted.
+        if (offer !== null) this.#send(offer, false, -1)
+      })
+    })
+  }
+
+  #written(staging: Staging, error: Error | null): void {
+    this.#writesUnderWay--
+    if (staging !== this.#staging) return
+    if (error !== null) return this.#options.onFailed(error)
+    this.#options.whileRunning(() => {
+      this.#unsyncedPieces++
+      this.#acknowledge()
+      this.#progress()
+    })
+  }
+
+  /** Syncs now and then, and at the end; then it is whole. */
+  #progress(): void {
+    const staging = this.#staging
+    const offer = this.#offer
+    if (staging === null || offer === null || this.#isSyncing || this.#isBusy) return
+    const isWhole = this.#writesUnderWay === 0 && staging.stateAt === -1 && staging.log.lastIndex >= offer.lastIndex
+    if (!isWhole && this.#unsyncedPieces < SYNC_PIECES) return
+    this.#isSyncing = true
+    this.#unsyncedPieces = 0
+    staging.sync((error, incoming) => {
+      this.#isSyncing = false
+      if (staging !== this.#staging) return
+      if (error !== null) return this.#options.onFailed(error)
+      this.#options.member.writeHardState({ incoming }, (failure) => {
+        if (failure !== null) return this.#options.onFailed(failure)
+        this.#options.whileRunning(() => {
+          if (staging !== this.#staging || this.#isBusy) return
+          if (!isWhole) return this.#progress()
+          this.#isBusy = true
+          this.#options.onWhole(incoming)
+        })
+      })
+    })
+  }
+
+  #acknowledge(): void {
+    const offer = this.#offer
+    if (offer !== null && this.#staging !== null) this.#send(offer, false, -1)
+  }
+
+  #send(offer: InstallOffer, isOver: boolean, index: number): void {
+    const { transport, self, member, faults } = this.#options
+    const staging = this.#staging
+    if (faults.has('install-acknowledged-before-switch') && staging !== null && !isOver)
+      this.#acknowledgeFalsely(offer, staging)
+    transport.send(
+      {
+        type: 'InstallAck',
+        from: self,
+        to: offer.from,
+        storeId: member.hardState.storeId,
+        term: offer.term,
+        id: offer.id,
+        nextIndex: staging === null ? 0 : this.#nextIndex,
+        stateAt: staging?.stateAt ?? 0,
+        isOver,
+        index,
+      },
+      null,
+    )
+  }
+
+  /** Simulation only. */
+  #acknowledgeFalsely(offer: InstallOffer, staging: Staging): void {
+    this.#options.transport.send(
+      {
+        type: 'AppendEntriesResponse',
+        from: this.#options.self,
+        to: offer.from,
+        storeId: this.#options.member.hardState.storeId,
+        term: offer.term,
+        success: true,
+        matchIndex: staging.log.lastIndex,
+        prevIndex: offer.firstIndex - 1,
+        lastIndex: staging.log.lastIndex,
+        conflictTerm: 0,
+        conflictFirstIndex: 0,
+      },
+      null,
+    )
+  }
+}
+
+function stateFits({ snapshot }: Incoming, { snapshotIndex, snapshotId }: InstallOffer): boolean {
+  if (snapshot === null) return snapshotIndex === -1
+  return snapshot.index === snapshotIndex && snapshot.id === snapshotId
+}
+
+/** @returns undefined when the payload is not the configuration that was announced. */
+function baseOf(offer: InstallOffer, payload: Buffer | null): BaseConfiguration | null | undefined {
+  if (offer.configurationIndex === -1) return payload === null ? null : undefined
+  if (payload === null || crc32(payload) !== offer.crc) return undefined
+  try {
+    decodeConfiguration(payload)
+  } catch {
+    return undefined
+  }
+  return { index: offer.configurationIndex, payload: payload.toString() }
+}

@@ -1,0 +1,238 @@
+/**
+ * Another member's log and state as they are received, in `incoming/` of a member's directory, until they take the place of its own.
+ *
+ *   incoming/data/  incoming/index/    a log like any other, which starts where the sender's does
+ *   incoming/state                     the state that belongs to its start
+ *
+ * Keeps:
+ *   - what is in the received log was checked entry by entry, chain and all; it goes on after a restart where it was synced.
+ *   - `moveIn` can be repeated after a crash at any point of it: once SWITCHING is durable, a received file counts wherever it
+ *     stands, and a file of the old log counts nowhere.
+ */
+import type { Logger } from '@dledger-ts/base'
+import type { NodeSettings } from '../config.ts'
+import type { Disk, DiskCallback, DiskFile } from '../disk/disk.ts'
+import type { HardState, Incoming, IncomingSnapshot } from '../hard-state/hard-state-codec.ts'
+import type { EntryBatch } from '../log/entry-batch.ts'
+import { INDEX_UNIT_BYTES } from '../log/index-codec.ts'
+import { fileStartOf } from '../log/layout.ts'
+import { SegmentedLog } from '../log/segmented-log.ts'
+
+const KINDS = ['data', 'index'] as const
+const CONFIGURATIONS_KEPT = 16
+
+export interface StagingOptions {
+  readonly disk: Disk
+  /** The member's own. */
+  readonly directory: string
+  readonly settings: NodeSettings
+  readonly checksummedFrom: number
+  readonly defer: (callback: () => void) => void
+  readonly logger: Logger
+}
+
+export class Staging {
+  readonly log: SegmentedLog
+  readonly #incoming: Incoming
+  readonly #state: DiskFile | null
+  /** What was handed to the disk. */
+  #stateBytes: number
+  #stateIsWhole: boolean
+  /** What has reached the page cache: a sync covers it. */
+  #written: Pick<Incoming, 'hint' | 'snapshot'>
+  #underWay = 0
+  #stateWrites = 0
+  #closing = false
+
+  /** Goes on with what `incoming` says is synced. @throws DLedgerError CORRUPT when that is not there. */
+  static open(options: StagingOptions, incoming: Incoming): Staging {
+    const { disk, settings } = options
+    const root = incomingPath(options.directory)
+    disk.makeDirectorySync(root)
+    disk.syncDirectorySync(options.directory)
+    const log = SegmentedLog.open({
+      disk,
+      directory: root,
+      fileBytes: settings.fileBytes,
+      indexFileBytes: settings.indexFileBytes,
+      zeroFillBytes: 0,
+      durableHint: incoming.hint,
+      checksummedFrom: options.checksummedFrom,
+      beforeFirst: incoming.beforeFirst.index < 0 ? null : incoming.beforeFirst,
+      configurationIndexes: incoming.configurationIndexes,
+      distrustsCache: true,
+      defer: options.defer,
+      logger: options.logger,
+    })
+    try {
+      const state = incoming.snapshot === null ? null : disk.openSync(statePath(options.directory), { create: true })
+      if (state !== null) disk.syncDirectorySync(root)
+      return new Staging(log, state, incoming)
+    } catch (error) {
+      log.close()
+      throw error
+    }
+  }
+
+  private constructor(log: SegmentedLog, state: DiskFile | null, incoming: Incoming) {
+    this.log = log
+    this.#state = state
+    this.#incoming = incoming
+    const kept = incoming.snapshot
+    const isThere = kept !== null && state !== null && state.sizeSync() >= kept.bytes
+    this.#stateBytes = isThere ? kept.bytes : 0
+    this.#stateIsWhole = isThere && kept.isWhole
+    this.#written = { hint: markOf(log), snapshot: this.#snapshotNow() }
+  }
+
+  get incoming(): Incoming {
+    return this.#incoming
+  }
+
+  /** Where the next piece of the state goes; -1 when there is none to come. */
+  get stateAt(): number {
+    return this.#incoming.snapshot === null || this.#stateIsWhole ? -1 : this.#stateBytes
+  }
+
+  append(batch: EntryBatch, callback: DiskCallback): void {
+    let hint: Incoming['hint'] = null
+    this.log.append(batch, (error) => {
+      this.#written = { ...this.#written, hint }
+      callback(error)
+    })
+    hint = markOf(this.log)
+  }
+
+  /** Pieces go one after another. */
+  writeState(bytes: Buffer, isLast: boolean, callback: DiskCallback): void {
+    const at = this.#stateBytes
+    this.#stateBytes += bytes.length
+    this.#stateIsWhole = isLast
+    this.#stateWrites++
+    this.#state?.write(
+      [bytes],
+      at,
+      this.#counted((error) => {
+        this.#stateWrites--
+        // They may end in any order: what is written is known when none is under way.
+        if (this.#stateWrites === 0) this.#written = { ...this.#written, snapshot: this.#snapshotNow() }
+        callback(error)
+      }),
+    )
+  }
+
+  /** Makes all that was written durable, and tells what a hard state may say of it. One at a time. */
+  sync(callback: (error: Error | null, incoming: Incoming) => void): void {
+    const hintIndex = this.#written.hint?.index ?? -1
+    const configurations = this.log.configurationIndexes().filter((index) => index <= hintIndex)
+    const synced: Incoming = {
+      ...this.#incoming,
+      ...this.#written,
+      configurationIndexes: configurations.slice(-CONFIGURATIONS_KEPT),
+    }
+    this.log.sync((error) => {
+      if (error !== null || this.#state === null || this.#closing) return callback(error, synced)
+      this.#state.sync(this.#counted((failure) => callback(failure, synced)))
+    })
+  }
+
+  #snapshotNow(): IncomingSnapshot | null {
+    const { snapshot } = this.#incoming
+    return snapshot === null ? null : { ...snapshot, bytes: this.#stateBytes, isWhole: this.#stateIsWhole }
+  }
+
+  #counted(callback: DiskCallback): DiskCallback {
+    this.#underWay++
+    return (error) => {
+      this.#underWay--
+      if (this.#closing && this.#underWay === 0) this.#state?.closeSync()
+      callback(error)
+    }
+  }
+
+  /** What is under way ends first. Idempotent. */
+  close(): void {
+    if (this.#closing) return
+    this.#closing = true
+    this.log.close()
+    if (this.#underWay === 0) this.#state?.closeSync()
+  }
+}
+
+function markOf({ firstIndex, lastIndex, endPos, lastChain }: SegmentedLog): Incoming['hint'] {
+  return lastIndex < firstIndex ? null : { index: lastIndex, endPos, chain: lastChain }
+}
+
+export function incomingPath(directory: string): string {
+  return `${directory}/incoming`
+}
+
+export function statePath(directory: string): string {
+  return `${incomingPath(directory)}/state`
+}
+
+/** Removes what was received, of which nothing is open: all of it, or only the log or the state. */
+export function discardIncoming(
+  disk: Disk,
+  directory: string,
+  parts: { readonly log: boolean; readonly state: boolean },
+): void {
+  const root = incomingPath(directory)
+  if (parts.log) {
+    for (const kind of KINDS) {
+      for (const name of disk.listSync(`${root}/${kind}`).reverse()) disk.removeSync(`${root}/${kind}/${name}`)
+    }
+  }
+  if (parts.state && disk.existsSync(statePath(directory))) disk.removeSync(statePath(directory))
+}
+
+/**
+ * Puts the received log in the place of the member's own, whose files are closed: SWITCHING is durable.
+ *
+ * @returns what the hard state says afterwards; all of it is synced.
+ */
+export function moveIn(disk: Disk, directory: string, { settings, incoming }: Arrival): Partial<HardState> {
+  const { beforeFirst, baseConfiguration, hint, configurationIndexes, snapshot } = incoming
+  const lastIndex = hint?.index ?? beforeFirst.index
+  const lastPos = hint?.endPos ?? beforeFirst.endPos
+  const ranges = {
+    data: {
+      from: firstFileAfter(beforeFirst.endPos, settings.fileBytes),
+      to: fileStartOf(lastPos, settings.fileBytes),
+    },
+    index: {
+      from: fileStartOf((beforeFirst.index + 1) * INDEX_UNIT_BYTES, settings.indexFileBytes),
+      to: fileStartOf(lastIndex * INDEX_UNIT_BYTES, settings.indexFileBytes),
+    },
+  }
+  for (const kind of KINDS) {
+    const [own, received] = [`${directory}/${kind}`, `${incomingPath(directory)}/${kind}`]
+    disk.makeDirectorySync(own)
+    const names = disk.listSync(received)
+    for (const name of names) disk.renameSync(`${received}/${name}`, `${own}/${name}`)
+    for (const name of disk.listSync(own)) {
+      if (Number(name) < ranges[kind].from || Number(name) > ranges[kind].to) disk.removeSync(`${own}/${name}`)
+    }
+    if (disk.existsSync(received)) disk.syncDirectorySync(received)
+    disk.syncDirectorySync(own)
+  }
+  disk.syncDirectorySync(directory)
+  return {
+    beforeFirst: beforeFirst.index < 0 ? null : beforeFirst,
+    baseConfiguration,
+    durableHint: hint,
+    configurationIndexes,
+    incoming: snapshot === null ? null : { ...incoming, phase: 'RESTORING' },
+  }
+}
+
+/** Where a log starts whose entry before ends at `endPos`: its first entry is the first of a file. */
+function firstFileAfter(endPos: number, fileBytes: number): number {
+  const start = fileStartOf(endPos, fileBytes)
+  return start === endPos ? start : start + fileBytes
+}
+
+interface Arrival {
+  readonly settings: NodeSettings
+  readonly incoming: Incoming
+}
