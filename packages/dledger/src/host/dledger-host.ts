@@ -13,6 +13,7 @@ import { randomUUID } from 'node:crypto'
 import { type Clock, type Logger, type Random, silentLogger, systemClock } from '@dledger-ts/base'
 import { invalid } from '../config.ts'
 import { DLedger, type DLedgerOptions } from '../dledger.ts'
+import { deviceOf } from '../disk/device.ts'
 import { Flusher } from '../disk/flusher.ts'
 import { nodeDisk } from '../disk/node-disk.ts'
 import { DLedgerError } from '../errors.ts'
@@ -38,7 +39,7 @@ export interface HostOptions {
   readonly secret?: string
   readonly limits?: Partial<HostLimits>
   /**
-   * Syncs of all groups' files under way at once. Default 16: enough to keep the few threads busy that Node has for files while
+   * Syncs of all groups' files under way at once on one device. Default 16: enough to keep the few threads busy that Node has for files while
    * the event loop does other things, and few enough that a read does not wait behind those of a hundred groups.
    */
   readonly syncsAtOnce?: number
@@ -69,7 +70,8 @@ export class DLedgerHost {
   readonly #links: TcpLinks<HostFrame>
   readonly #multiplexer: Multiplexer
   readonly #ticker: SharedTicker
-  readonly #flusher: Flusher
+  /** One for each device: a disk that hangs holds up no other. */
+  readonly #flushers = new Map<number, Flusher>()
   #peers: readonly TcpPeer[]
   /** Those being opened, too. */
   readonly #groups = new Map<string, Promise<DLedger>>()
@@ -98,7 +100,6 @@ export class DLedgerHost {
     const runId = randomUUID()
     this.#multiplexer = new Multiplexer({ self: node, nodes, links: this.#links, clock, logger, limits, runId })
     this.#ticker = new SharedTicker(clock)
-    this.#flusher = new Flusher({ syncsAtOnce: options.syncsAtOnce ?? SYNCS_AT_ONCE, isUrgent: isHardState })
   }
 
   /** Listens and dials the other nodes. @throws DLedgerError INVALID: a name, a limit, a port that cannot be had. */
@@ -143,7 +144,7 @@ export class DLedgerHost {
       ...(random === undefined ? {} : { random }),
       ...(logger === undefined ? {} : { logger }),
       ...options,
-      disk: this.#flusher.disk(options.disk ?? nodeDisk),
+      disk: this.#flusherFor(options.directory).disk(options.disk ?? nodeDisk),
       self: node,
       transport: this.transport(group),
       ticker: this.#ticker,
@@ -155,6 +156,16 @@ export class DLedgerHost {
       this.#groups.delete(group)
     })
     return log
+  }
+
+  #flusherFor(directory: string): Flusher {
+    const device = deviceOf(directory)
+    let flusher = this.#flushers.get(device)
+    if (flusher === undefined) {
+      flusher = new Flusher({ syncsAtOnce: this.#options.syncsAtOnce ?? SYNCS_AT_ONCE, isUrgent: isHardState })
+      this.#flushers.set(device, flusher)
+    }
+    return flusher
   }
 
   /** Nodes came, went or have another address: dials those that are new, leaves those that are gone. */
