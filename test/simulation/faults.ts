@@ -226,7 +226,7 @@ class FaultInAction {
       lossPerMille: fault.lossPerMille,
       duplicatePerMille: fault.duplicatePerMille,
       latePerMille: fault.latePerMille,
-      damagePerMille: fault.lossPerMille,
+      damagePerMille: Math.max(fault.lossPerMille, CALM.damagePerMille ?? 0),
       delayUsMin: CALM.delayUsMin,
       delayUsMax: Math.max(CALM.delayUsMax, fault.delayMs * US_PER_MS),
     }

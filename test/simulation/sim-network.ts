@@ -31,6 +31,7 @@ export const CALM: NetworkConditions = {
   delayUsMin: 80,
   delayUsMax: 900,
   latePerMille: 0,
+  damagePerMille: 40,
 }
 const LATE_US_MAX = 2_500_000
 const RECONNECT_US_MIN = 20_000
