@@ -2,7 +2,7 @@
  * The schedules that fast-check draws from. Faults and requests are lists of independent items, so they shrink item by item.
  */
 import fc from 'fast-check'
-import type { ClientRequest, Death, Fault, RegisterRequest, Schedule } from './schedule.ts'
+import type { ClientRequest, Death, Fault, RegisterRequest, Profile, Schedule } from './schedule.ts'
 
 const FAULTY_MS = 6_000
 const FAULTS_MAX = 16
@@ -139,6 +139,7 @@ function withinThePromise(schedule: Schedule): Schedule {
 }
 
 /** The schedule of a seed: the same that `fc.check(property(schedules), { seed, numRuns: 1 })` tries. */
-export function scheduleOf(seed: number): Schedule {
-  return fc.sample(schedules, { seed, numRuns: 1 })[0] as Schedule
+export function scheduleOf(seed: number, profile: Profile = 'within'): Schedule {
+  const schedule = fc.sample(schedules, { seed, numRuns: 1 })[0] as Schedule
+  return profile === 'within' ? schedule : { ...schedule, profile }
 }

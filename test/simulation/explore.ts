@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { schedules, scheduleOf } from './arbitraries.ts'
 import type { PlantedFaults } from './planted.ts'
 import { runSchedule } from './run.ts'
-import type { Schedule } from './schedule.ts'
+import type { Profile, Schedule } from './schedule.ts'
 
 export interface Totals {
   schedules: number
@@ -23,8 +23,8 @@ export function noTotals(): Totals {
 }
 
 /** Runs one seed's schedule and adds to `totals`. @returns what was violated, or null. */
-export function tryFromSeed(seed: number, totals: Totals, planted?: PlantedFaults): Failure | null {
-  const result = runSchedule(scheduleOf(seed), planted === undefined ? {} : { planted })
+export function tryFromSeed(seed: number, totals: Totals, planted?: PlantedFaults, profile?: Profile): Failure | null {
+  const result = runSchedule(scheduleOf(seed, profile), planted === undefined ? {} : { planted })
   totals.schedules++
   totals.events += result.events
   totals.faults += result.faults

@@ -82,14 +82,14 @@ class FaultInAction {
         return this.#wipe(this.#member(fault.member), fault.downMs)
       case 'rot': {
         const damage = rotOf(cluster, this.#member(fault.member), fault)
-        return damage === null ? undefined : this.#damages(damage)
+        return damage === null ? undefined : this.#damages(this.#member(fault.member), damage)
       }
       case 'loseFile': {
         const member = this.#member(fault.member)
         const damage = lostFileOf(cluster, member, fault)
         if (damage === null) return
         if (member.life !== 'down') cluster.die(member, 'kill', fault.downMs)
-        return this.#damages(damage)
+        return this.#damages(member, damage)
       }
       case 'pause':
         return this.#onUp(this.#member(fault.member), (member) => cluster.pause(member, fault.forMs))
@@ -152,8 +152,9 @@ class FaultInAction {
     what()
   }
 
-  #damages(what: () => void): void {
+  #damages(member: Member, what: () => void): void {
     this.#cluster.isDamaged = true
+    member.drive.wasTroubled = true
     this.#happens(what)
   }
 

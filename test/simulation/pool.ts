@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { type Failure, noTotals, type Totals } from './explore.ts'
 import type { Chunk, ChunkDone } from './worker.ts'
+import type { Profile } from './schedule.ts'
 
 const CHUNK_SEEDS = 50
 
@@ -38,13 +39,14 @@ export interface SeedRange {
   readonly to: number
   /** Of `performance.now()`: no further seeds are begun after it. */
   readonly deadline: number
+  readonly profile?: Profile
   /** The built `worker.js`. */
   readonly worker: URL
 }
 
 /** Runs the schedules of a range of seeds. */
 export async function runSeeds(
-  { from, to, deadline, worker }: SeedRange,
+  { from, to, deadline, profile = 'within', worker }: SeedRange,
   failed: (failure: Failure) => void,
 ): Promise<Totals> {
   const totals = noTotals()
@@ -53,7 +55,7 @@ export async function runSeeds(
     worker,
     (): Chunk | null => {
       if (next > to || performance.now() > deadline) return null
-      const chunk = { from: next, to: Math.min(to, next + CHUNK_SEEDS - 1) }
+      const chunk = { from: next, to: Math.min(to, next + CHUNK_SEEDS - 1), profile }
       next = chunk.to + 1
       return chunk
     },

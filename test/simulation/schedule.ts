@@ -129,11 +129,14 @@ export interface RegisterRequest {
   readonly bytes: number
 }
 
+/** What is asked of the group: everything, for damage within the budget; else only that damage is detected. */
+export type Profile = 'within' | 'beyond'
+
 export interface Schedule {
   readonly seed: number
   readonly members: 3 | 5
   /** `beyond`: damage keeps to no budget, and only its detection is asked for. */
-  readonly profile?: 'within' | 'beyond'
+  readonly profile?: Profile
   readonly flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
   readonly network: 'streams' | 'datagrams'
   /** Length of the part with faults. */

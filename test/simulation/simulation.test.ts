@@ -13,6 +13,7 @@ import { runSeeds } from './pool.ts'
 import { runSchedule } from './run.ts'
 import type { Schedule } from './schedule.ts'
 
+const SCHEDULES_BEYOND = 100
 const SCHEDULES = 2_000
 const TIMEOUT_MS = 600_000
 const SHRINK_MS_MAX = 60_000
@@ -36,6 +37,18 @@ describe('a group under faults', () => {
     expect(totals.events / SCHEDULES).toBeGreaterThan(2_000)
     expect(totals.acknowledged / SCHEDULES).toBeGreaterThan(20)
   })
+
+  test(
+    'and damage beyond any budget, never serves or applies other bytes than were committed',
+    { timeout: TIMEOUT_MS },
+    () => {
+      const totals = noTotals()
+      for (let seed = 1; seed <= SCHEDULES_BEYOND; seed++) {
+        expect(tryFromSeed(seed, totals, undefined, 'beyond')).toBeNull()
+      }
+      expect(totals.acknowledged / SCHEDULES_BEYOND).toBeGreaterThan(10)
+    },
+  )
 
   test.each(readdirSync(REGRESSIONS))('keeps every invariant where it once did not: %s', (name) => {
     const schedule = JSON.parse(readFileSync(new URL(name, REGRESSIONS), 'utf8')) as Schedule
@@ -85,6 +98,7 @@ describe('a simulation', () => {
     ['acknowledged-before-commit', 20],
     ['directory-sync-omitted', 20],
     ['cut-bytes-not-zeroed', 200],
+    ['corrupt-middle-treated-as-end', 100],
     ['reads-own-state', 200],
   ])('finds the planted fault %s within %i schedules', (name, schedulesMax) => {
     const totals = noTotals()
