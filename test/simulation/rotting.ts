@@ -68,9 +68,8 @@ function maySpoil(cluster: Cluster, member: Member, entry: ImageEntry): boolean 
   if (member.wiped || entry.index > (member.durableVote.read().durableHint?.index ?? -1)) return false
   if (cluster.schedule.profile === 'beyond') return true
   if (cluster.invariants.committed[entry.index]?.chain !== entry.chain) return false
-  // What is still to be applied here must not be gone everywhere else.
-  const mayBeTrimmed = cluster.schedule.faults.some((fault) => fault.kind === 'trim')
-  if (mayBeTrimmed && entry.index > member.checkpoint.appliedIndex) return false
+  // What is lost here and trimmed everywhere else cannot come back: such a member would have to be given state and files.
+  if (cluster.schedule.faults.some((fault) => fault.kind === 'trim')) return false
   const others = cluster.members.filter((one) => one !== member)
   const intact = others.filter((other) => holdsIntact(cluster, other, entry)).length
   return intact * 2 > others.length
