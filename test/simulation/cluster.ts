@@ -53,6 +53,8 @@ export class Cluster {
   violation: string | null = null
   /** No more faults from now on. */
   healed = false
+  /** The head of the log is trimmed now and then. */
+  isTrimmed = false
   /** Something that was stored was spoiled. */
   isDamaged = false
   eventCount = 0

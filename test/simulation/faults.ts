@@ -22,8 +22,10 @@ const TRIM_KEEPS_MAX = 12
 
 export function scheduleTrims(cluster: Cluster): void {
   const { decisions, schedule } = cluster
+  cluster.isTrimmed = cluster.schedule.faults.some((fault) => fault.kind === 'trim')
   const everyMs = TRIM_EVERY_MS[decisions.below('trims', 0, 0, TRIM_EVERY_MS.length)] as number
   for (let atMs = everyMs; everyMs > 0 && atMs < schedule.faultyMs; atMs += everyMs) {
+    cluster.isTrimmed = true
     const keep = decisions.below('trim keeps', 0, atMs, TRIM_KEEPS_MAX)
     cluster.events.schedule(atMs * US_PER_MS, 'trim', null, () => {
       if (!cluster.healed) new FaultInAction(cluster, { kind: 'trim', atMs, keep }).begin()

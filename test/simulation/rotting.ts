@@ -69,7 +69,7 @@ function maySpoil(cluster: Cluster, member: Member, entry: ImageEntry): boolean 
   if (cluster.schedule.profile === 'beyond') return true
   if (cluster.invariants.committed[entry.index]?.chain !== entry.chain) return false
   // What is lost here and trimmed everywhere else cannot come back: such a member would have to be given state and files.
-  if (cluster.schedule.faults.some((fault) => fault.kind === 'trim')) return false
+  if (cluster.isTrimmed) return false
   const others = cluster.members.filter((one) => one !== member)
   const intact = others.filter((other) => holdsIntact(cluster, other, entry)).length
   return intact * 2 > others.length
