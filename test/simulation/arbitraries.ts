@@ -71,7 +71,15 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
       downMs,
     }),
   },
-  { weight: 1, arbitrary: one('wipe', { member, downMs }) },
+  { weight: 2, arbitrary: one('wipe', { member, downMs }) },
+  { weight: 2, arbitrary: one('restore', { member, back: fc.nat(2), downMs }) },
+  {
+    weight: 4,
+    arbitrary: one('change', {
+      member: fc.nat(6),
+      wish: fc.constantFrom('voter' as const, 'voter' as const, 'learner' as const, 'removed' as const),
+    }),
+  },
   {
     weight: 4,
     arbitrary: one('rot', {
@@ -133,7 +141,7 @@ export const schedules: fc.Arbitrary<Schedule> = fc
 function withinThePromise(schedule: Schedule): Schedule {
   if (schedule.flush === 'SYNC_FLUSH') return schedule
   const faults = schedule.faults
-    .filter((item) => item.kind !== 'diskError' && item.kind !== 'wipe')
+    .filter((item) => item.kind !== 'diskError' && item.kind !== 'wipe' && item.kind !== 'restore')
     .map((item) => ('death' in item ? { ...item, death: 'kill' as const } : item))
   return { ...schedule, faults }
 }

@@ -25,6 +25,8 @@ import { type ClientProposal, type ProposalObserver, Workload } from './workload
 const LINGER_AFTER_FAILURE_MS = 30
 /** A clean stop that takes longer ends as a killed process. */
 const CLOSE_MS_MAX = 20_000
+/** Members that nobody names at first. */
+const SPARES = 2
 /** Clocks run up to this much fast or slow. */
 const DRIFT_PER_MILLE_MAX = 20
 
@@ -51,6 +53,12 @@ export class Cluster {
   readonly #knownStates = new KnownStates()
   /** The first thing that was wrong, or null. */
   violation: string | null = null
+  readonly #changes = new Set<{ readonly leader: Member; readonly incarnation: number }>()
+  /**
+   * Members come, go and lose their disks, or heads of logs are trimmed and stored bytes rot: both at once are more than is promised,
+   * and nobody who joins could be fed from a trimmed log.
+   */
+  readonly isAboutMembership: boolean
   /** No more faults from now on. */
   healed = false
   /** The head of the log is trimmed now and then. */
@@ -66,12 +74,17 @@ export class Cluster {
     this.#judgedByClients = options.judgedByClients
     this.#planted = options.planted
     this.decisions = new Decisions(schedule.seed)
+    const changes = schedule.faults.some(({ kind }) => kind === 'change' || kind === 'wipe' || kind === 'restore')
+    this.isAboutMembership = changes && this.decisions.chance('is about membership', 0, 0, 400)
     this.settings = settingsOf(schedule, this.decisions)
     this.trace = new Trace(options)
-    for (let id = 0; id < schedule.members; id++) {
-      this.members.push(
-        new Member(id, new SimDrive(id, this.decisions), this.settings.fileBytes, () => this.invariants.committed),
-      )
+    for (let id = 0; id < schedule.members + SPARES; id++) {
+      const options = {
+        fileBytes: this.settings.fileBytes,
+        joins: id >= schedule.members,
+        committed: () => this.invariants.committed,
+      }
+      this.members.push(new Member(id, new SimDrive(id, this.decisions), options))
     }
     this.workload = new Workload({
       violated: (what) => this.violated(what),
@@ -100,7 +113,8 @@ export class Cluster {
       violated: (what) => this.violated(what),
     })
     this.registers = new RegisterClients(this, { readsOwnState: options.planted.client.has('reads-own-state') })
-    for (const member of this.members) this.startIn(member, this.decisions.below('first start', member.id, 0, 30))
+    for (const member of this.members)
+      if (!member.joins) this.startIn(member, this.decisions.below('first start', member.id, 0, 30))
   }
 
   get nowMs(): number {
@@ -229,10 +243,40 @@ export class Cluster {
     return proposal
   }
 
+  /** Asks the leader for a change, and a spare to join. */
+  change(leader: Member, member: Member, wish: 'voter' | 'learner' | 'removed'): void {
+    const id = member.name
+    if (wish !== 'removed' && member.isSpare) this.startIn(member, 0)
+    this.events.schedule(0, 'change', leader, () => {
+      if (!leader.isUp || leader.node === null) return
+      const { incarnation } = leader
+      const asked = { leader, incarnation }
+      this.#changes.add(asked)
+      const change =
+        wish === 'removed'
+          ? ({ kind: 'remove', id } as const)
+          : ({ kind: 'add', id, address: null, role: wish } as const)
+      leader.node.changeMembership(change, (error) => {
+        this.say(
+          leader,
+          `was asked for ${id} as ${wish}: ${error === null ? 'done' : `${error.code}, ${error.message}`}`,
+        )
+        if (!this.#changes.delete(asked)) this.violated(`${leader.name} told the outcome of a change twice`)
+      })
+    })
+  }
+
+  /** Changes that were asked for and may still be proposed. */
+  get changesUnderWay(): number {
+    for (const asked of this.#changes) if (asked.incarnation !== asked.leader.incarnation) this.#changes.delete(asked)
+    return this.#changes.size
+  }
+
   #start(member: Member): void {
     member.life = 'starting'
     member.errorsGivenAtStart = member.drive.errorsGiven
-    member.storeIds++
+    member.hasStarted = true
+    member.remember()
     const { incarnation } = member
     const clock = new SimClock(this.events, member, this.decisions, {
       driftPerMille: this.decisions.below('drift', member.id, 0, 2 * DRIFT_PER_MILLE_MAX + 1) - DRIFT_PER_MILLE_MAX,
@@ -285,13 +329,14 @@ export class Cluster {
       directory: member.directory,
       group: 'simulated',
       self: member.name,
-      bootstrapVoters: this.members.map((one) => one.name),
+      bootstrapVoters: this.members.filter((one) => !one.joins).map((one) => one.name),
+      joins: member.joins,
       settings: this.settings,
       stateMachine: machine,
       controlEnvelope: bareEnvelope,
       advertised: member.name,
       owner: member.owner(),
-      newStoreId: () => `store-${member.name}-${member.storeIds}`,
+      newStoreId: () => `store-${member.name}-${++member.storeIds}`,
       onFatal: (error) => {
         if (incarnation === member.incarnation) this.#fatal(member, error)
       },
@@ -311,7 +356,6 @@ export class Cluster {
   #refusedToStart(member: Member, error: Error): void {
     member.life = 'failed'
     if (member.metDiskError) return this.#restartLater(member)
-    if (member.wiped) return
     if (this.#mayBeHelpless(error)) return
     this.violated(`${member.name} does not start: ${error.message}`)
   }
@@ -323,9 +367,7 @@ export class Cluster {
     this.invariants.stopped(member)
     if (error instanceof AssertionError) this.violated(`${member.name}: ${error.message} (asserted)`)
     else if (member.metDiskError || isHang(member, error)) this.#restartLater(member)
-    else if (!(member.wiped && (error as DLedgerError).code === 'INVALID') && !this.#mayBeHelpless(error)) {
-      this.violated(`${member.name} stopped: ${error.message}`)
-    }
+    else if (!this.#mayBeHelpless(error)) this.violated(`${member.name} stopped: ${error.message}`)
   }
 
   /** Beyond the budget a member may find that it cannot go on. */

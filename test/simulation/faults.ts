@@ -3,8 +3,11 @@ import { unreachable } from '@dledger-ts/base'
 import { DLedgerError } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
 import type { Member } from './member.ts'
+import { isIntact, mayGoBack, mayLose } from './membership.ts'
 import type { ClientRequest, Death, Fault } from './schedule.ts'
 import { lostFileOf, rotOf } from './rotting.ts'
+import { RegisterMap } from './registers.ts'
+import type { SimDriveImage } from './sim-drive.ts'
 import { US_PER_MS } from './sim-clock.ts'
 import { CALM } from './sim-network.ts'
 
@@ -53,7 +56,7 @@ function send(cluster: Cluster, { to, count, bytes }: ClientRequest): void {
 }
 
 function asked(cluster: Cluster, to: number): readonly Member[] {
-  return to < 0 ? cluster.leaders() : [cluster.members[to % cluster.members.length] as Member]
+  return to < 0 ? cluster.leaders() : [cluster.members[to % cluster.schedule.members] as Member]
 }
 
 class FaultInAction {
@@ -93,6 +96,10 @@ class FaultInAction {
         if (member.life !== 'down') cluster.die(member, 'kill', fault.downMs)
         return this.#damages(member, damage)
       }
+      case 'restore':
+        return this.#restore(this.#member(fault.member), fault.back, fault.downMs)
+      case 'change':
+        return this.#change(fault)
       case 'pause':
         return this.#onUp(this.#member(fault.member), (member) => cluster.pause(member, fault.forMs))
       case 'pauseLeader':
@@ -145,7 +152,8 @@ class FaultInAction {
   }
 
   #member(number: number): Member {
-    return this.#cluster.members[number % this.#cluster.members.length] as Member
+    const started = this.#cluster.members.filter((member) => !member.isSpare)
+    return started[number % started.length] as Member
   }
 
   #happens(what: () => void): void {
@@ -185,23 +193,43 @@ class FaultInAction {
     })
   }
 
-  /** Only while a majority keeps its disks, and once the others know its identity: before that nobody could notice. */
+  /** Another disk, empty. */
   #wipe(member: Member, downMs: number): void {
-    const { members, invariants } = this.#cluster
-    const wiped = members.filter((one) => one.wiped).length
-    if (member.wiped || (wiped + 1) * 2 >= members.length || !invariants.isBound(member)) return
-    this.#happens(() => {
-      member.durableImage.refresh()
-      member.lostStoreId = member.durableVote.read().storeId
-      member.lostLog = [...member.durableImage.entries]
-      this.#cluster.die(member, 'power', null)
-      member.wiped = true
-      member.drive.wipe()
-      member.checkpoint.appliedIndex = -1
-      member.checkpoint.hash = 0
-      invariants.wiped(member)
-      this.#cluster.startIn(member, downMs)
-    })
+    if (!this.#cluster.isAboutMembership || !mayLose(this.#cluster, member)) return
+    this.#happens(() => this.#loseDisk(member, null, downMs))
+  }
+
+  /** The disk as it was at a former start. */
+  #restore(member: Member, back: number, downMs: number): void {
+    const image = member.images[member.images.length - 1 - back]
+    if (image === undefined || !this.#cluster.isAboutMembership || !mayGoBack(this.#cluster, member, image)) return
+    this.#happens(() => this.#loseDisk(member, image.image, downMs))
+  }
+
+  #loseDisk(member: Member, image: SimDriveImage | null, downMs: number): void {
+    const { invariants, network } = this.#cluster
+    member.durableImage.refresh()
+    member.lostLogs.set(member.durableVote.read().storeId, [...member.durableImage.entries])
+    this.#cluster.die(member, 'power', null)
+    if (image === null) member.drive.wipe()
+    else member.drive.restore(image)
+    member.images.length = 0
+    member.checkpoint.appliedIndex = -1
+    member.checkpoint.hash = 0
+    member.registers = new RegisterMap()
+    invariants.lostDisk(member)
+    network.greetAnew(member.id)
+    this.#cluster.startIn(member, downMs)
+  }
+
+  /** Fewer voters only while none of them has lost its disk. */
+  #change({ member: number, wish }: Extract<Fault, { kind: 'change' }>): void {
+    const cluster = this.#cluster
+    const leader = cluster.leader()
+    const member = cluster.members[number % cluster.members.length] as Member
+    if (leader === null || !cluster.isAboutMembership || (wish !== 'voter' && !isIntact(cluster))) return
+    if (wish === 'removed' && member.isSpare) return
+    this.#happens(() => cluster.change(leader, member, wish))
   }
 
   #isolate(member: Member | null, direction: 'both' | 'in' | 'out', forMs: number): void {
@@ -260,7 +288,7 @@ class FaultInAction {
   #trim(leader: Member, keep: number): void {
     this.#cluster.events.schedule(0, 'trim', leader, () => {
       const { node } = leader
-      if (!leader.isUp || node === null) return
+      if (!leader.isUp || node === null || this.#cluster.isAboutMembership) return
       try {
         node.trimBefore(Math.max(0, node.commitIndex - keep))
       } catch (error) {

@@ -1,5 +1,6 @@
 /** What must be equal at the end, when the group is whole and quiet: the logs, byte for byte. */
 import type { Cluster } from './cluster.ts'
+import { isNamed } from './membership.ts'
 import type { Member } from './member.ts'
 import type { SimDrive } from './sim-drive.ts'
 import type { Inode } from './sim-inode.ts'
@@ -7,7 +8,10 @@ import type { Inode } from './sim-inode.ts'
 const INDEX_UNIT_BYTES = 32
 
 export function checkEqualLogs(cluster: Cluster): void {
-  const members = cluster.members.filter((member) => !member.wiped)
+  const configuration = cluster.invariants.committedConfiguration()?.configuration
+  const members = cluster.members.filter((member) =>
+    configuration === undefined ? !member.joins : isNamed(configuration, member),
+  )
   const model = members[0] as Member
   const { committed } = cluster.invariants
   for (const member of members) {

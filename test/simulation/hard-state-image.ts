@@ -16,6 +16,8 @@ export interface DurableVote {
   readonly votedFor: string | null
   readonly storeId: string
   readonly durableHint?: { readonly index: number } | null
+  readonly incarnation: number
+  readonly knownPeers?: Readonly<Record<string, { readonly storeId: string; readonly incarnation: number }>>
   /** The entry before the first one kept, of a trimmed log. */
   readonly beforeFirst: Place | null
   /** Another member's log on its way here. */
@@ -28,7 +30,7 @@ export interface Place {
   readonly chain: number
 }
 
-const NONE: DurableVote = { term: 0, votedFor: null, storeId: '', beforeFirst: null }
+const NONE: DurableVote = { term: 0, votedFor: null, storeId: '', incarnation: 0, beforeFirst: null }
 
 export class HardStateImage {
   readonly #drive: SimDrive

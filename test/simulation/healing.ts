@@ -2,6 +2,7 @@
  * The second half of every simulation: everything is healed, and the group must find together within a bounded time.
  */
 import type { Cluster } from './cluster.ts'
+import { isNamed } from './membership.ts'
 import type { Member } from './member.ts'
 import type { ClientProposal } from './workload.ts'
 
@@ -24,8 +25,8 @@ export function heal(cluster: Cluster): void {
     member.drive.clearPlantedError()
     member.effectsLeft = null
     if (member.paused) cluster.resume(member)
-    if (member.life === 'failed' && !member.wiped) cluster.restartFailed(member, 0)
-    else if (member.life === 'down') cluster.startIn(member, 0)
+    if (member.life === 'failed') cluster.restartFailed(member, 0)
+    else if (member.life === 'down' && !member.isSpare) cluster.startIn(member, 0)
   }
 }
 
@@ -71,10 +72,15 @@ function readyLeader(cluster: Cluster): Member | null {
 function isSettled(cluster: Cluster): boolean {
   const leader = readyLeader(cluster)
   if (leader === null || leader.node === null) return false
+  const configuration = leader.node.raft.configuration()
+  if (configuration.learners.some((learner) => learner.promote)) return false
   const { lastIndex } = leader.cacheImage
   const chain = leader.cacheImage.entries.at(-1)?.chain
   for (const member of cluster.members) {
-    if (member.wiped) continue
+    if (!isNamed(configuration, member)) {
+      if (member.role?.role === 'LEADER') return false
+      continue
+    }
     const { node } = member
     if (!member.isUp || node === null || member.drive.writesUnderWay.size > 0) return false
     if (node.role.leader !== leader.name || node.role.term !== leader.node.role.term) return false
@@ -89,7 +95,7 @@ function describe(cluster: Cluster): string {
   const waiting = cluster.workload.proposals.filter((proposal) => proposal.outcome === 'pending').length
   const members = cluster.members.map((member) => {
     const { node } = member
-    if (node === null || !member.isUp) return `${member.name} ${member.life}${member.wiped ? ' (wiped)' : ''}`
+    if (node === null || !member.isUp) return `${member.name} ${member.life}`
     const { role, term, leader, lastIndex } = node.status
     return `${member.name} ${role} of ${leader} in ${term}, last ${lastIndex} commit ${node.commitIndex} applied ${node.appliedIndex}`
   })

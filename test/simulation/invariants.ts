@@ -4,9 +4,18 @@
  * Observes from outside: roles and indexes that members report, messages as they leave, what is applied, what proposals are
  * told, and the log as it can be read from each member's simulated drive. Incremental: looks only at what is new.
  */
-import type { CommittedEntry, Message, NodeSettings, RoleState } from '@dledger-ts/dledger/internals'
+import type {
+  CommittedEntry,
+  Message,
+  NodeSettings,
+  RoleState,
+  Configuration,
+  LogNode,
+  Member as Named,
+} from '@dledger-ts/dledger/internals'
 import { crc32 } from '@dledger-ts/base'
 import type { ImageEntry } from './log-image.ts'
+import { CONFIGURATION_CHANNEL, Configurations, promisedBy } from './membership.ts'
 import type { Member } from './member.ts'
 import type { Death, Schedule } from './schedule.ts'
 import type { ClientProposal, Workload } from './workload.ts'
@@ -38,8 +47,6 @@ interface Seen {
   /** The term it led when last looked at, or -1. */
   leaderTerm: number
   stopped: boolean
-  /** Messages from other stores that its core has refused in this life. */
-  refusedIdentities: number
 }
 
 export interface LogBeforeDeath {
@@ -63,13 +70,12 @@ export class Invariants {
   readonly #seen: Seen[]
   readonly #leaderOfTerm = new Map<number, string>()
   readonly #voteOf = new Map<string, string>()
-  /** Who voted, by term and candidate. */
-  readonly #votesFor = new Map<string, Set<string>>()
+  /** Which stores of whom voted, by term and candidate. */
+  readonly #votesFor = new Map<string, Map<string, string>>()
   /** The newest RequestVote of each member. */
   readonly #campaignOf = new Map<string, RequestVote>()
   readonly #chainAt = new Map<number, number>()
-  /** Where the committed configuration entry stands that first names a member's store identity. */
-  readonly #boundAt = new Map<string, number>()
+  readonly #configurations = new Configurations()
   /** Data entries below this index have been handed to the workload. */
   #counted = 0
   #events = 0
@@ -87,22 +93,17 @@ export class Invariants {
       leadsSinceMs: 0,
       leaderTerm: -1,
       stopped: false,
-      refusedIdentities: 0,
     }))
   }
 
-  /**
-   * Whether everybody else knows `member` by its store identity, durably. A majority that has never heard of the identity
-   * cannot tell a wiped disk from a new one: that is the stated limit of binding identities in the log.
-   */
-  isBound(member: Member): boolean {
-    const at = this.#boundAt.get(member.name)
-    if (at === undefined) return false
-    return this.#options.members.every((other) => {
-      if (other === member || other.wiped) return true
-      other.durableImage.refresh()
-      return other.durableImage.entries[at]?.chain === this.committed[at]?.chain
-    })
+  /** The newest configuration that is committed, and where it stands; null while none is. */
+  committedConfiguration(): { readonly index: number; readonly configuration: Configuration } | null {
+    for (let index = this.committed.length - 1; index >= 0; index--) {
+      const entry = this.committed[index] as ImageEntry
+      const configuration = entry.channel === CONFIGURATION_CHANNEL ? this.#configurations.known(entry) : undefined
+      if (configuration !== undefined) return { index, configuration }
+    }
+    return null
   }
 
   // ------------------------------------------------------------------------------------------------ lives
@@ -134,7 +135,7 @@ export class Invariants {
   }
 
   /** It has another, empty drive: nothing it promised is remembered there. */
-  wiped(member: Member): void {
+  lostDisk(member: Member): void {
     const seen = this.#seenOf(member)
     seen.mustKeep = { count: 0, chain: 0 }
     seen.firstIndex = 0
@@ -155,7 +156,6 @@ export class Invariants {
       this.#violated(`${member.name} is back with term ${term} and had revealed term ${seen.revealedTerm} (10, 12)`)
     }
     seen.term = term
-    seen.refusedIdentities = 0
     seen.commitIndex = -1
     seen.appliedIndex = -1
     seen.leaderTerm = -1
@@ -245,20 +245,25 @@ export class Invariants {
   /** A leader says that everything up to `index` is committed: that entry is durable on a majority (6). */
   #newCommit(leader: Member, index: number): void {
     const { members } = this.#options
+    const voters = this.#configurationOf(leader).voters
     const counts = new Map<number, number>()
     let found: { readonly entries: readonly ImageEntry[]; readonly count: number } = { entries: [], count: 0 }
-    for (const member of members) {
-      const entries = this.#promised(member)
+    const promisedOf = (voter: Named): readonly ImageEntry[] => {
+      const member = members.find((one) => one.name === voter.id) as Member
+      return promisedBy(voter, member, () => this.#promised(member))
+    }
+    for (const voter of voters) {
+      const entries = promisedOf(voter)
       const chain = entries[index]?.chain
       if (chain === undefined) continue
       const count = 1 + (counts.get(chain) ?? 0)
       counts.set(chain, count)
       if (count > found.count) found = { entries, count }
     }
-    if (found.count * 2 <= members.length) {
-      const terms = members.map((member) => this.#promised(member)[index]?.term ?? '-').join(' ')
+    if (found.count * 2 <= voters.length) {
+      const terms = voters.map((voter) => `${voter.id} ${promisedOf(voter)[index]?.term ?? '-'}`).join(', ')
       this.#violated(
-        `${leader.name} committed ${index}, which only ${found.count} of ${members.length} members hold for good ` +
+        `${leader.name} committed ${index}, which only ${found.count} of ${voters.length} voters hold for good ` +
           `(its term there: ${terms}) (6)`,
       )
       return
@@ -266,9 +271,16 @@ export class Invariants {
     this.#extendCommitted(found.entries, index)
   }
 
+  /** What a leader or candidate counts by: the newest configuration of its log. */
+  #configurationOf(member: Member): Configuration {
+    const configuration = member.node?.raft.configuration()
+    if (configuration !== undefined) return configuration
+    const voters = this.#options.members.filter((one) => !one.joins)
+    return { voters: voters.map((one) => ({ id: one.name, storeId: null, address: null })), learners: [] }
+  }
+
   /** The log as far as this member's acknowledgement may go: what is durable, or, if so configured, in the page cache. */
   #promised(member: Member): readonly ImageEntry[] {
-    if (member.wiped) return member.lostLog
     if (this.#options.schedule.flush === 'SYNC_FLUSH') {
       member.durableImage.refresh()
       return member.durableImage.entries
@@ -321,7 +333,39 @@ export class Invariants {
     }
   }
 
+  /**
+   * Before the next configuration, the one before is committed, and an entry of the same term; they differ by one voter at most, so
+   * that their majorities meet (9).
+   */
+  #configurationAppeared(member: Member, entry: ImageEntry): void {
+    const { entries } = member.cacheImage
+    const next = this.#configurations.of(member, entry)
+    let at = entry.index - 1
+    while (at >= 0 && entries[at]?.channel !== CONFIGURATION_CHANNEL) at--
+    const before = entries[at]
+    if (before !== undefined && this.committed[at]?.chain !== before.chain) {
+      this.#violated(
+        `${member.name} holds configuration ${entry.index}, and the one before, ${at}, is not committed (9)`,
+      )
+    }
+    if (!this.committed.some(({ term }) => term === entry.term)) {
+      this.#violated(
+        `configuration ${entry.index} of term ${entry.term} comes before its term has anything committed (9)`,
+      )
+    }
+    const former = before === undefined ? undefined : this.#configurations.known(before)
+    if (former === undefined) return
+    const names = ({ voters }: Configuration): string[] => voters.map(({ id, storeId }) => `${id} ${storeId}`)
+    const [was, is] = [names(former), names(next)]
+    const bound = former.voters.filter(({ storeId }) => storeId === null).length
+    const differing = was.filter((name) => !is.includes(name)).length + is.filter((name) => !was.includes(name)).length
+    if (differing - 2 * bound > 1) {
+      this.#violated(`configuration ${entry.index} has more than one voter less or more than the one before (9)`)
+    }
+  }
+
   #appeared(member: Member, entry: ImageEntry): void {
+    if (entry.channel === CONFIGURATION_CHANNEL) this.#configurationAppeared(member, entry)
     const key = entry.index * TERMS_MAX + entry.term
     const known = this.#chainAt.get(key)
     if (known === undefined) this.#chainAt.set(key, entry.chain)
@@ -347,9 +391,14 @@ export class Invariants {
       seen.leadsTerm = term
       seen.leadsSinceMs = this.#options.nowMs()
     }
-    const votes = this.#votesFor.get(`${term} ${member.name}`)?.size ?? 0
-    if (votes * 2 <= this.#options.members.length) {
-      this.#violated(`${member.name} leads term ${term} with ${votes} of ${this.#options.members.length} votes (1, 16)`)
+    const given = this.#votesFor.get(`${term} ${member.name}`) ?? new Map<string, string>()
+    const { voters } = this.#configurationOf(member)
+    const votes = voters.filter(({ id, storeId }) => {
+      for (const [store, voter] of given) if (voter === id && (storeId === null || storeId === store)) return true
+      return false
+    }).length
+    if (votes * 2 <= voters.length) {
+      this.#violated(`${member.name} leads term ${term} with ${votes} of ${voters.length} votes (1, 16)`)
     }
     if (ready) {
       this.noticeCommit(member)
@@ -406,6 +455,9 @@ export class Invariants {
     if (status === undefined || seen.stopped || member.life !== 'up' || status.storageHealth !== 0) return
     // What began while its storage was not well may end when it is; one that fails hands over with its last words.
     if (member.drive.wasTroubled || member.metDiskError) return
+    // It removed itself, and that is committed.
+    const { voters } = this.#configurationOf(member)
+    if (!voters.some(({ id }) => id === member.name)) return
     if (nowMs() - member.askedToHandOverMs < 2 * settings.electionTimeoutMs) return
     if (nowMs() - Math.max(member.resumedAtMs, 0) < settings.electionTimeoutMs) return
     if (message.to !== settings.preferredLeader) {
@@ -439,12 +491,9 @@ export class Invariants {
     if (known === undefined) this.#voteOf.set(key, candidate)
     else if (known !== candidate)
       this.#violated(`store ${storeId} voted for ${known} and ${candidate} in term ${term} (8)`)
-    // Another disk's vote under the old name is none (16).
-    if (!member.wiped) {
-      const votes = this.#votesFor.get(`${term} ${candidate}`)
-      if (votes === undefined) this.#votesFor.set(`${term} ${candidate}`, new Set([member.name]))
-      else votes.add(member.name)
-    }
+    const votes = this.#votesFor.get(`${term} ${candidate}`)
+    if (votes === undefined) this.#votesFor.set(`${term} ${candidate}`, new Map([[storeId, member.name]]))
+    else votes.set(storeId, member.name)
     const durable = member.durableVote.read()
     if (durable.term < term || (durable.term === term && durable.votedFor !== candidate)) {
       this.#violated(
@@ -474,9 +523,8 @@ export class Invariants {
   /** A member that hears of a higher term from a leader, or in an answer, is in that term at once (10). */
   delivered(member: Member, message: Message): void {
     const node = member.node
-    this.#countsNoStranger(member, message)
-    if (node === null || !member.isUp || member.wiped || message.term <= node.role.term) return
-    if (message.storeId !== this.#storeIdOf(message.from)) return
+    if (node === null || !member.isUp || message.term <= node.role.term) return
+    if (message.storeId !== this.#storeIdOf(message.from) || !this.#isHeard(node, message)) return
     switch (message.type) {
       case 'AppendEntries':
       case 'AppendEntriesResponse':
@@ -490,32 +538,20 @@ export class Invariants {
     }
   }
 
-  /** Whoever knows a member by its store identity hears nothing from another store under its name (16). */
-  #countsNoStranger(member: Member, message: Message): void {
-    const sender = this.#options.members.find((one) => one.name === message.from)
-    if (sender === undefined || !sender.wiped || message.storeId === sender.lostStoreId) return
-    if (member.node === null || !member.isUp || member.wiped || message.type === 'AppendEntries') return
-    const seen = this.#seenOf(member)
-    const { refusedIdentities } = member.node.raft.status()
-    if (refusedIdentities <= seen.refusedIdentities) {
-      this.#violated(
-        `${member.name} heard ${message.type} from ${message.storeId}, which is not ${message.from}'s store (16)`,
-      )
-    }
-    seen.refusedIdentities = refusedIdentities
+  /** Whether the receiver's configuration takes the sender for a member, under this store. */
+  #isHeard({ raft }: LogNode, { from, storeId }: Message): boolean {
+    const bound = raft.boundStoreOf(from)
+    return raft.isNamed(from) && (bound === null || bound === storeId)
   }
 
   #storeIdOf(name: string): string | null {
     const member = this.#options.members.find((one) => one.name === name)
-    return member === undefined || member.wiped || member.node === null || member.life !== 'up'
-      ? null
-      : member.node.status.storeId
+    return member === undefined || member.node === null || member.life !== 'up' ? null : member.node.status.storeId
   }
 
   /** What is acknowledged is durable (12), and it is the leader's entry (18). */
   #acknowledges(member: Member, message: Extract<Message, { type: 'AppendEntriesResponse' }>): void {
     const { members } = this.#options
-    if (member.wiped) return
     const entries = this.#promised(member)
     const held = entries[message.matchIndex]
     if (held === undefined) {
@@ -545,11 +581,6 @@ export class Invariants {
     }
     if (committed.term !== entry.term || committed.pos !== entry.pos || committed.bodyCrc !== crc32(entry.body)) {
       this.#violated(`${member.name} applied another entry ${entry.index} than what is committed there (5)`)
-    }
-    if (entry.kind === 'configuration') {
-      const { voters } = JSON.parse(entry.body.toString()) as { voters: { id: string; storeId: string | null }[] }
-      for (const { id, storeId } of voters)
-        if (storeId !== null && !this.#boundAt.has(id)) this.#boundAt.set(id, entry.index)
     }
     if (entry.kind === 'data' && !this.#countedUpTo(entry.index)) {
       this.#options.workload.committedEntry(entry.index, entry.body)

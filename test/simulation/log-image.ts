@@ -131,6 +131,12 @@ export class LogImage {
     return false
   }
 
+  bodyOf(entry: ImageEntry): Buffer {
+    const body = Buffer.alloc(entry.size - HEADER_BYTES)
+    this.#read(body, entry.pos + HEADER_BYTES)
+    return body
+  }
+
   #changedFrom(): number {
     let changedFrom = Number.POSITIVE_INFINITY
     if (this.#namesVersion !== this.#drive.namesVersion) changedFrom = this.#findFiles()

@@ -5,13 +5,28 @@ import type { DirectoryOwner, LogNode, MemberId, RoleState } from '@dledger-ts/d
 import { HardStateImage } from './hard-state-image.ts'
 import { type ImageEntry, LogImage } from './log-image.ts'
 import type { SimClock, SimEvent, Process } from './sim-clock.ts'
-import type { SimDrive } from './sim-drive.ts'
+import type { SimDrive, SimDriveImage } from './sim-drive.ts'
 import type { Death } from './schedule.ts'
 import { RegisterMap } from './registers.ts'
 import type { Checkpoint } from './state-machine.ts'
 
 /** `failed`: it stopped itself after a disk error and waits for its machine to be started anew. */
+export interface DriveImage {
+  readonly image: SimDriveImage
+  readonly storeId: string
+  readonly incarnation: number
+}
+
 export type Life = 'down' | 'starting' | 'up' | 'closing' | 'failed'
+
+/** Former starts whose drive is remembered. */
+const IMAGES_MAX = 3
+
+export interface MemberOptions {
+  readonly fileBytes: number
+  readonly joins: boolean
+  readonly committed: () => readonly ImageEntry[]
+}
 
 export class Member implements Process {
   readonly id: number
@@ -38,11 +53,13 @@ export class Member implements Process {
   plannedDeath: { readonly death: Death; readonly downMs: number } = { death: 'kill', downMs: 0 }
   boots = 0
   wallSkewMs = 0
-  /** Its disk was replaced: it is out of the group for good. */
-  wiped = false
-  /** What its lost disk held durably: acknowledgements given for that count. */
-  lostLog: readonly ImageEntry[] = []
-  lostStoreId = ''
+  /** Joins a group that is there; a spare, until it is told to. */
+  readonly joins: boolean
+  hasStarted = false
+  /** What its lost disks held durably, by their identities: acknowledgements given for that count. */
+  readonly lostLogs = new Map<string, readonly ImageEntry[]>()
+  /** Its drive as it was found at former starts, oldest first. */
+  readonly images: DriveImage[] = []
   storeIds = 0
   /** Disk errors it was given in this life are expected to stop it. */
   errorsGivenAtStart = 0
@@ -52,7 +69,9 @@ export class Member implements Process {
   /** When it last went on after a pause. */
   resumedAtMs = 0
 
-  constructor(id: number, drive: SimDrive, fileBytes: number, committed: () => readonly ImageEntry[]) {
+  constructor(id: number, drive: SimDrive, options: MemberOptions) {
+    const { fileBytes, committed } = options
+    this.joins = options.joins
     this.id = id
     this.name = `n${id}`
     this.drive = drive
@@ -60,6 +79,19 @@ export class Member implements Process {
     this.cacheImage = new LogImage(drive, this.directory, { fileBytes, view: 'cache', committed })
     this.durableImage = new LogImage(drive, this.directory, { fileBytes, view: 'durable', committed })
     this.durableVote = new HardStateImage(drive, `${this.directory}/hard-state`, 'durable')
+  }
+
+  /** Its drive as this start finds it, for a later one that goes back to it. */
+  remember(): void {
+    const { storeId, incarnation } = this.durableVote.read()
+    if (storeId === '') return
+    this.images.push({ image: this.drive.snapshot(), storeId, incarnation })
+    if (this.images.length > IMAGES_MAX) this.images.shift()
+  }
+
+  /** Nobody has asked it to join yet. */
+  get isSpare(): boolean {
+    return this.joins && !this.hasStarted
   }
 
   get isUp(): boolean {

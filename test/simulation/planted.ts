@@ -42,6 +42,7 @@ const DRIVER_FAULTS: readonly PlantedDriverFault[] = [
   'sync-error-ignored',
   'acknowledged-before-commit',
   'hot-tail-not-truncated',
+  'old-image-accepted',
   'trim-ignores-applied',
   'page-cache-trusted-after-failed-sync',
   'corrupt-middle-treated-as-end',

@@ -10,7 +10,7 @@ const REPAIR_MS_MAX = 20_000
 const AGAIN_MS = 50
 
 export function expectRepair(cluster: Cluster): void {
-  const readers = cluster.members.filter((member) => !member.wiped).map((member) => new Reader(cluster, member))
+  const readers = cluster.members.filter((member) => !member.isSpare).map((member) => new Reader(cluster, member))
   for (const reader of readers) reader.next()
   cluster.run(cluster.nowMs + REPAIR_MS_MAX, () => readers.every((reader) => reader.isDone))
   if (cluster.violation !== null) return
@@ -77,7 +77,7 @@ class Reader {
 function checkNoDamage(cluster: Cluster): void {
   const { fileBytes, indexFileBytes } = cluster.settings
   for (const member of cluster.members) {
-    if (member.wiped) continue
+    if (member.isSpare) continue
     const { entries, firstIndex } = member.cacheImage
     for (const { index, pos, size } of entries.slice(firstIndex)) {
       const damaged =

@@ -65,18 +65,17 @@ function chosen(cluster: Cluster, member: Member, place: number): ImageEntry | n
 }
 
 function maySpoil(cluster: Cluster, member: Member, entry: ImageEntry): boolean {
-  if (member.wiped || entry.index > (member.durableVote.read().durableHint?.index ?? -1)) return false
+  if (cluster.isAboutMembership || entry.index > (member.durableVote.read().durableHint?.index ?? -1)) return false
   if (cluster.schedule.profile === 'beyond') return true
   if (cluster.invariants.committed[entry.index]?.chain !== entry.chain) return false
   // What is lost here and trimmed everywhere else cannot come back: such a member would have to be given state and files.
   if (cluster.isTrimmed) return false
-  const others = cluster.members.filter((one) => one !== member)
+  const others = cluster.members.filter((one) => one !== member && !one.isSpare)
   const intact = others.filter((other) => holdsIntact(cluster, other, entry)).length
   return intact * 2 > others.length
 }
 
 function holdsIntact(cluster: Cluster, member: Member, entry: ImageEntry): boolean {
-  if (member.wiped) return false
   member.durableImage.refresh()
   if (entry.index < member.durableImage.firstIndex) return false
   if (member.durableImage.entries[entry.index]?.chain !== entry.chain) return false

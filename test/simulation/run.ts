@@ -43,13 +43,13 @@ export function runSchedule(schedule: Schedule, options: RunOptions = {}): RunRe
   recover(cluster)
   if (cluster.violation === null && cluster.decisions.chance('last outage', 0, 0, 300)) {
     for (const member of cluster.members) {
-      if (!member.wiped) cluster.die(member, schedule.flush === 'SYNC_FLUSH' ? 'power' : 'kill', 10)
+      if (!member.isSpare) cluster.die(member, schedule.flush === 'SYNC_FLUSH' ? 'power' : 'kill', 10)
     }
     recover(cluster)
   }
   if (cluster.isDamaged && cluster.violation === null && schedule.profile !== 'beyond') {
     // Nothing is in memory then: what was damaged is found where it stands.
-    for (const member of cluster.members) if (!member.wiped) cluster.die(member, 'kill', 10)
+    for (const member of cluster.members) if (!member.isSpare) cluster.die(member, 'kill', 10)
     recover(cluster)
     if (cluster.violation === null) expectRepair(cluster)
     if (cluster.violation === null) checkEqualLogs(cluster)

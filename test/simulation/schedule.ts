@@ -30,6 +30,21 @@ export type Fault =
   /** Closed cleanly, started again. */
   | { readonly kind: 'stop'; readonly atMs: number; readonly member: number; readonly downMs: number }
   /** Its disk is replaced by an empty one. Only while a majority keeps its disks, and once identities are bound. */
+  /** Its disk goes back to what it was at a former start: the newest one, or an older one. Within the promise only. */
+  | {
+      readonly kind: 'restore'
+      readonly atMs: number
+      readonly member: number
+      readonly back: number
+      readonly downMs: number
+    }
+  /** The leader is asked for a change; a spare that is to be added is started. */
+  | {
+      readonly kind: 'change'
+      readonly atMs: number
+      readonly member: number
+      readonly wish: 'voter' | 'learner' | 'removed'
+    }
   | { readonly kind: 'wipe'; readonly atMs: number; readonly member: number; readonly downMs: number }
   /** Bytes of an entry, or of its unit in the index, are read as others from then on. `seed` keys what exactly. */
   | {

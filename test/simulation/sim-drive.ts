@@ -12,6 +12,7 @@ import type { Decisions } from './decisions.ts'
 import { type ChangeMarks, Inode } from './sim-inode.ts'
 
 export type NamedThing = Inode | 'directory'
+export type SimDriveImage = readonly (readonly [path: string, content: Buffer | 'directory'])[]
 export type PlantedErrorKind = 'write' | 'sync' | 'full'
 
 const EMPTY_DRIVE: readonly (readonly [string, NamedThing])[] = [
@@ -144,6 +145,33 @@ export class SimDrive {
     const inodes = new Set<Inode>()
     for (const thing of this.names.values()) if (thing !== 'directory') inodes.add(thing)
     for (const inode of inodes) inode.losePower(this.decisions)
+  }
+
+  /** What a copy of the switched-off drive holds. */
+  snapshot(): SimDriveImage {
+    return [...this.durableNames].map(([path, thing]) => {
+      if (thing === 'directory') return [path, thing]
+      const bytes = Buffer.alloc(thing.durableBytes)
+      thing.durable.read(bytes, 0)
+      return [path, bytes]
+    })
+  }
+
+  /** A copy takes its place. */
+  restore(image: SimDriveImage): void {
+    this.wipe()
+    for (const [path, content] of image) {
+      if (content === 'directory') {
+        this.names.set(path, content)
+        continue
+      }
+      const inode = this.newInode()
+      if (content.length > 0) inode.write(content, 0)
+      inode.synced(inode.sequence)
+      this.names.set(path, inode)
+    }
+    this.durableNames = new Map(this.names)
+    this.#namesChanged()
   }
 
   /** An empty drive takes its place. */

@@ -9,7 +9,15 @@
  * Keeps: nothing is delivered within `send`; a cut direction delivers nothing; payload bytes are taken at delivery, so a
  * sender that changes them too early is found out.
  */
-import type { Hello, MemberId, Message, Transport, TransportHandler } from '@dledger-ts/dledger/internals'
+import type {
+  Hello,
+  MemberId,
+  Message,
+  PeerAddress,
+  Refusal,
+  Transport,
+  TransportHandler,
+} from '@dledger-ts/dledger/internals'
 import type { Decisions } from './decisions.ts'
 import type { EventQueue, Process } from './sim-clock.ts'
 
@@ -56,6 +64,10 @@ class Link {
 class Connection {
   readonly id: number
   up = false
+  /** What is said is heard: false from another disk on until both have let each other in. */
+  greeted = true
+  /** Changes with every other disk: a message to the former one never arrives at the new one. */
+  disks = 0
   /** Changes with every reset: what is under way on an earlier one is lost. */
   generation = 0
   attempts = 0
@@ -70,7 +82,13 @@ interface Host {
   readonly name: MemberId
   readonly process: Process
   /** Null while no process listens. */
-  listener: { readonly hello: Hello; readonly handler: TransportHandler; readonly incarnation: number } | null
+  listener: {
+    readonly hello: Hello
+    readonly handler: TransportHandler
+    readonly incarnation: number
+    /** Whom it talks to; null: anybody. */
+    peers: readonly MemberId[] | null
+  } | null
   /** False when the machine is off: nobody answers, not even with a reset. */
   machineIsOn: boolean
 }
@@ -165,9 +183,44 @@ export class SimNetwork {
 
   listen(place: number, hello: Hello, handler: TransportHandler): void {
     const host = this.#hosts[place] as Host
-    host.listener = { hello, handler, incarnation: host.process.incarnation }
+    host.listener = { hello, handler, incarnation: host.process.incarnation, peers: null }
     host.machineIsOn = true
     for (let other = 0; other < this.#hosts.length; other++) if (other !== place) this.#scheduleAttempt(place, other)
+  }
+
+  setPeers(place: number, peers: readonly MemberId[]): void {
+    const listener = this.#listenerOf(place)
+    if (listener === null) return
+    listener.peers = peers
+    for (let other = 0; other < this.#hosts.length; other++) {
+      if (other === place) continue
+      const connection = this.#connection(place, other)
+      if (!peers.includes((this.#hosts[other] as Host).name)) {
+        if (connection.up) this.#breakConnection(connection, place, other)
+      } else this.#scheduleAttempt(place, other)
+    }
+  }
+
+  /** It is another store from now on: what is under way to or from the former one is lost. */
+  renew(place: number, hello: Hello): void {
+    const host = this.#hosts[place] as Host
+    const listener = this.#listenerOf(place)
+    if (listener === null) return
+    host.listener = { ...listener, hello }
+    this.greetAnew(place)
+  }
+
+  /** Another disk: nobody hears it, nor is heard, before they have greeted. */
+  greetAnew(place: number): void {
+    for (let other = 0; other < this.#hosts.length; other++) {
+      if (other === place) continue
+      const connection = this.#connection(place, other)
+      connection.greeted = false
+      connection.disks++
+      connection.generation++
+      if (connection.up) this.#breakConnection(connection, place, other)
+      else this.#scheduleAttempt(place, other)
+    }
   }
 
   later(place: number, callback: () => void): void {
@@ -188,7 +241,7 @@ export class SimNetwork {
     const counter = link.messages++
     const conditions = link.conditions ?? this.conditions
     const { decisions, streams } = this.#options
-    if (link.cuts > 0 || (streams && !connection.up)) {
+    if (link.cuts > 0 || !connection.greeted || (streams && !connection.up)) {
       this.lost++
       return
     }
@@ -239,8 +292,11 @@ export class SimNetwork {
 
   #deliverAlone(link: Link, counter: number, conditions: NetworkConditions, mail: Mail): void {
     const { events } = this.#options
+    const connection = this.#connection(mail.from, mail.to)
+    const { disks } = connection
     events.schedule(this.#delayUs(link, counter, conditions), 'arrival', null, () => {
-      events.schedule(0, 'message', (this.#hosts[mail.to] as Host).process, () => this.#hand(link, mail))
+      if (connection.disks === disks)
+        events.schedule(0, 'message', (this.#hosts[mail.to] as Host).process, () => this.#hand(link, mail))
     })
   }
 
@@ -322,12 +378,17 @@ export class SimNetwork {
     if (cut || hostA.process.paused || hostB.process.paused) return this.#scheduleAttempt(a, b)
     const [listenerA, listenerB] = [this.#listenerOf(a), this.#listenerOf(b)]
     if (listenerA !== null && listenerB !== null) {
-      const why = listenerA.handler.judge(listenerB.hello) ?? listenerB.handler.judge(listenerA.hello)
-      if (why !== null) {
-        this.#tellRefused(a, b, why)
-        this.#tellRefused(b, a, why)
+      const refusal = listenerA.handler.judge(listenerB.hello) ?? listenerB.handler.judge(listenerA.hello)
+      if (refusal !== null) {
+        connection.greeted = false
+        this.#tellRefused(a, b, refusal)
+        this.#tellRefused(b, a, refusal)
         return this.#scheduleAttempt(a, b)
       }
+      // Who does not dial the other yet is asked again.
+      const dialed = listenerA.peers?.includes(hostB.name) !== false && listenerB.peers?.includes(hostA.name) !== false
+      if (!dialed) return this.#scheduleAttempt(a, b)
+      connection.greeted = true
       connection.up = true
       connection.generation++
       this.#tellConnected(connection, a, b)
@@ -341,9 +402,9 @@ export class SimNetwork {
     this.#scheduleAttempt(a, b)
   }
 
-  #tellRefused(place: number, peer: number, why: string): void {
+  #tellRefused(place: number, peer: number, refusal: Refusal): void {
     this.#options.events.schedule(0, 'refused', (this.#hosts[place] as Host).process, () => {
-      this.#listenerOf(place)?.handler.peerRefused((this.#hosts[peer] as Host).name, why)
+      this.#listenerOf(place)?.handler.peerRefused((this.#hosts[peer] as Host).name, refusal)
     })
   }
 
@@ -402,6 +463,19 @@ class SimTransport implements Transport {
 
   send(message: Message, payload: readonly Buffer[] | null): void {
     if (this.#lives()) this.#network.send(this.#place, message, payload)
+  }
+
+  setPeers(peers: readonly PeerAddress[]): void {
+    if (this.#lives()) {
+      this.#network.setPeers(
+        this.#place,
+        peers.map((peer) => peer.id),
+      )
+    }
+  }
+
+  renew(hello: Hello): void {
+    if (this.#lives()) this.#network.renew(this.#place, hello)
   }
 
   queuedBytes(): number {

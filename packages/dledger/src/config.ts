@@ -147,16 +147,19 @@ export function checkSettings(settings: NodeSettings): void {
 const NAME_BYTES_MAX = 255
 
 /** @throws DLedgerError INVALID that names what does not fit. */
-export function checkNames(group: string, self: string, members: readonly string[]): void {
-  for (const name of [group, self, ...members]) {
-    const bytes = Buffer.byteLength(name)
-    if (bytes === 0 || bytes > NAME_BYTES_MAX) {
-      throw invalid(`the name of a group or member has ${bytes} bytes; 1 to ${NAME_BYTES_MAX} are allowed`)
-    }
-  }
-  if (!members.includes(self)) throw invalid(`member ${self} is not among the peers ${members.join(', ')}`)
+export function checkNames(group: string, self: string, members: readonly string[], joins: boolean): void {
+  for (const name of [group, self, ...members]) checkMemberName(name)
+  if (!joins && !members.includes(self)) throw invalid(`member ${self} is not among the peers ${members.join(', ')}`)
   const twice = members.find((member, i) => members.indexOf(member) !== i)
   if (twice !== undefined) throw invalid(`member ${twice} is named twice among the peers ${members.join(', ')}`)
+}
+
+/** @throws DLedgerError INVALID. */
+export function checkMemberName(name: string): void {
+  const bytes = Buffer.byteLength(name)
+  if (bytes === 0 || bytes > NAME_BYTES_MAX) {
+    throw invalid(`the name of a group or member has ${bytes} bytes; 1 to ${NAME_BYTES_MAX} are allowed`)
+  }
 }
 
 export function invalid(what: string): DLedgerError {

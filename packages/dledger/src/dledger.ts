@@ -12,7 +12,7 @@ import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { bareEnvelope } from './driver/batch-builder.ts'
-import { DEFAULT_SETTINGS, type NodeSettings } from './config.ts'
+import { checkMemberName, DEFAULT_SETTINGS, invalid, type NodeSettings } from './config.ts'
 import { Diagnostics } from './diagnostics.ts'
 import type { RoleState } from './raft/output.ts'
 import type { Disk } from './disk/disk.ts'
@@ -23,6 +23,7 @@ import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './log/entry-b
 import { LogNode, type NodeStatus } from './driver/node.ts'
 import { checkMember } from './driver/open-member.ts'
 import type { Ticker } from './driver/ticker.ts'
+import type { MembershipChange } from './raft/membership-change.ts'
 import { processOwner } from './process-owner.ts'
 import type { ControlEnvelope, EntryPlace, Proposal, StateMachine } from './state-machine.ts'
 import { LoneTransport } from './transport/lone.ts'
@@ -38,8 +39,13 @@ export interface DLedgerOptions extends Partial<NodeSettings> {
   readonly group?: string
   /** This member's id within the group. Default `n0`. */
   readonly self?: string
-  /** All members' ids, own included, for the first start of an empty group. Default: only `self`. */
+  /** All members' ids, own included, for the first start of an empty group; afterwards the log counts. Default: only `self`. */
   readonly members?: readonly string[]
+  /**
+   * Joins a group that is there: an empty directory then waits until the group names this member (`addMember` at the leader), and
+   * elects nobody before. A directory that has joined ignores this. Default false.
+   */
+  readonly join?: boolean
   /** How the others are reached. Default: not at all, for a group of one. */
   readonly transport?: Transport
   readonly stateMachine?: StateMachine
@@ -54,6 +60,16 @@ export interface DLedgerOptions extends Partial<NodeSettings> {
   readonly ticker?: Ticker
   /** After a storage failure or a broken invariant the member takes no further part; close it. Default: only logged. */
   readonly onFatal?: (error: Error) => void
+}
+
+export interface AddMemberOptions {
+  readonly id: string
+  /** Where the others reach it, e.g. `host:port`; it stands in the log. Default: as each member's own transport knows. */
+  readonly address?: string
+  /** A learner is replicated to and counts for nothing. Default `voter`. */
+  readonly role?: 'voter' | 'learner'
+  /** Ends the wait, not the change. */
+  readonly signal?: AbortSignal
 }
 
 export interface LogEntry extends EntryPlace {
@@ -81,15 +97,17 @@ export interface DLedgerEvents {
 
 export class DLedger extends EventEmitter<DLedgerEvents> {
   readonly #node: LogNode
+  readonly #isAlone: boolean
   #closing: Promise<void> | null = null
   #fatal: Error | null = null
   #waiters: (() => void)[] = []
   /** Grows with each progress, so that a reader of statuses notices one that came while it was busy. */
   #changes = 0
 
-  private constructor(node: LogNode) {
+  private constructor(node: LogNode, options: DLedgerOptions) {
     super()
     this.#node = node
+    this.#isAlone = options.transport === undefined
   }
 
   /**
@@ -130,6 +148,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       group: options.group ?? 'default',
       self,
       bootstrapVoters: options.members ?? [self],
+      joins: options.join === true,
       settings: settingsOf(options),
       stateMachine: options.stateMachine ?? null,
       onProgress: () => {
@@ -160,11 +179,12 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     await new Promise<void>((resolve, reject) => {
       node.start((error) => (error === null ? resolve() : reject(error)))
     })
-    opened = new DLedger(node)
+    opened = new DLedger(node, options)
     try {
       if (fatal !== null) throw fatal
       // Its identity is bound, too: what the caller appends next is the next entry.
-      if (node.status.peers.length === 0)
+      const { peers, voters } = node.status
+      if (peers.length === 0 && voters.length === 1 && voters[0]?.id === self)
         await opened.#until(() => node.isHeldUp || (node.role.ready && node.appliedIndex === node.status.lastIndex))
     } catch (error) {
       await opened.close()
@@ -318,6 +338,43 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
   transferLeadership(target: string | null = null): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#node.transferLeadership(target, (error) => (error === null ? resolve() : reject(error)))
+    })
+  }
+
+  /**
+   * Adds a member, or gives one another role or address; this member must lead. A voter is a learner first and becomes a voter once
+   * it has caught up, also under another leader. Resolves when that is committed.
+   *
+   * @throws DLedgerError NOT_LEADER or INVALID (with what): nothing was changed. TIMEOUT, also after an abort: it may still happen;
+   * calling again goes on with it.
+   */
+  addMember({ id, address, role = 'voter', signal }: AddMemberOptions): Promise<void> {
+    return this.#change({ kind: 'add', id, address: address ?? null, role }, signal)
+  }
+
+  /**
+   * Removes a voter or a learner, this member too; this member must lead. Resolves when that is committed, and at once for who is
+   * none. A leader that removes itself then hands over.
+   *
+   * @throws as `addMember`.
+   */
+  removeMember(id: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    return this.#change({ kind: 'remove', id }, signal)
+  }
+
+  async #change(change: MembershipChange, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted()
+    checkMemberName(change.id)
+    if (this.#isAlone && change.kind === 'add' && change.id !== this.status().self) {
+      throw invalid(`${change.id} cannot be added: this member was opened without a transport`)
+    }
+    return new Promise((resolve, reject) => {
+      const cancel = this.#node.changeMembership(change, (error) => {
+        signal?.removeEventListener('abort', cancel)
+        if (error === null) resolve()
+        else reject(error)
+      })
+      signal?.addEventListener('abort', cancel, { once: true })
     })
   }
 

@@ -159,25 +159,6 @@ test('a member of another group is refused and stops, the group goes on', async 
   await member.append(Buffer.from('b'))
 })
 
-test('a member whose disk was replaced is refused and stops, the group goes on', async () => {
-  await Promise.all(IDS.map((id) => start(id)))
-  const [first, member] = await leader()
-  await member.append(Buffer.from('a'))
-  const bound = () => [...open.values()].every((one) => one.lastIndex >= 2)
-  await until('all stores are bound by the log', bound)
-  const wiped = IDS.find((id) => id !== first) as string
-  await open.get(wiped)?.close()
-  open.delete(wiped)
-  rmSync(join(root, wiped), { recursive: true })
-  let stopped: Error | null = null
-  await start(wiped, 'g', (error) => {
-    stopped = error
-  })
-  await until('the replaced disk has stopped', () => stopped !== null)
-  expect(String(stopped)).toMatch(/its disk was replaced/)
-  await member.append(Buffer.from('b'))
-})
-
 test(
   'a trimmed log starts later on every member, and what is below is said to be gone',
   { timeout: 60_000 },

@@ -1,11 +1,20 @@
 export { DEFAULT_SETTINGS, type FlushDiskType, type NodeSettings } from './config.ts'
-export { DLedger, type DLedgerEvents, type DLedgerOptions, type IterateOptions, type LogEntry } from './dledger.ts'
+export {
+  type AddMemberOptions,
+  DLedger,
+  type DLedgerEvents,
+  type DLedgerOptions,
+  type IterateOptions,
+  type LogEntry,
+} from './dledger.ts'
 export type { Disk, DiskFile } from './disk/disk.ts'
 export { nodeDisk } from './disk/node-disk.ts'
 export { DLedgerHost, type GroupOptions, type HostOptions, type HostStatus } from './host/dledger-host.ts'
 export type { HostLimits } from './host/host-limits.ts'
 export { DLedgerError, type DLedgerErrorDetail } from './errors.ts'
-export type { NodeStatus, PeerStatus } from './driver/node.ts'
+export type { PeerStatus } from './driver/members.ts'
+export type { NodeStatus } from './driver/node.ts'
+export type { Configuration, Learner, Member } from './raft/configuration.ts'
 export type { MemberId, Message } from './raft/messages.ts'
 export type { Role, RoleState } from './raft/output.ts'
 export type {
@@ -20,4 +29,4 @@ export type {
 } from './state-machine.ts'
 export { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
 export { type TcpPeer, TcpTransport, type TcpTransportOptions } from './transport/tcp.ts'
-export type { Hello, Transport, TransportHandler } from './transport/transport.ts'
+export type { Hello, PeerAddress, Refusal, RefusalKind, Transport, TransportHandler } from './transport/transport.ts'

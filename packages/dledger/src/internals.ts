@@ -8,6 +8,9 @@ export type { Disk, DiskCallback, DiskFile } from './disk/disk.ts'
 export { DLedgerError, type DLedgerErrorDetail } from './errors.ts'
 export { type DirectoryOwner, LogNode, type LogNodeOptions } from './driver/node.ts'
 export type { PlantedDriverFault } from './driver/planted-driver-faults.ts'
+export type { Configuration, Learner, Member } from './raft/configuration.ts'
+export type { MembershipChange } from './raft/membership-change.ts'
+export { decodeConfiguration } from './configuration-codec.ts'
 export type { MemberId, Message } from './raft/messages.ts'
 export type { RoleState } from './raft/output.ts'
 export { PLANTED_FAULTS, type PlantedFault } from './raft/planted-faults.ts'
@@ -19,4 +22,4 @@ export type {
   StateRestore,
   StateSnapshot,
 } from './state-machine.ts'
-export type { Hello, Transport, TransportHandler } from './transport/transport.ts'
+export type { Hello, PeerAddress, Refusal, Transport, TransportHandler } from './transport/transport.ts'

@@ -92,6 +92,10 @@ class PuppetTransport implements Transport {
     this.sent.push(message)
   }
 
+  setPeers(): void {}
+
+  renew(): void {}
+
   queuedBytes(): number {
     return 0
   }

@@ -32,6 +32,7 @@ import type { NodeObserver } from './observer.ts'
 import { type OpenedMember, openMember } from './open-member.ts'
 import { PendingProposals } from './pending-proposals.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
+import { type ChangeCallback, Members, type PeerStatus } from './members.ts'
 import { Proposing } from './proposing.ts'
 import { Repairing } from './repairing.ts'
 import { Sending } from './sending.ts'
@@ -45,14 +46,15 @@ import { SharedTicker, type Ticker } from './ticker.ts'
 import { UncheckedEntries } from './unchecked-entries.ts'
 import { type StorageState, StorageWatch } from './storage-watch.ts'
 import type { Incoming } from '../hard-state/hard-state-codec.ts'
-import type { Configuration } from '../raft/configuration.ts'
+import type { Learner, Member } from '../raft/configuration.ts'
+import type { MembershipChange } from '../raft/membership-change.ts'
 import type { InstallAck, InstallOffer, InstallPiece, MemberId, Message } from '../raft/messages.ts'
 import type { Output, RoleState } from '../raft/output.ts'
 import type { PlantedFault } from '../raft/planted-faults.ts'
 import { Raft } from '../raft/raft.ts'
 import type { ControlEnvelope, Proposal, StateMachine } from '../state-machine.ts'
 import { WIRE_VERSION } from '../transport/greeting.ts'
-import type { Hello, Transport } from '../transport/transport.ts'
+import type { Hello, Refusal, Transport } from '../transport/transport.ts'
 
 export interface LogNodeOptions {
   readonly clock: Clock
@@ -66,6 +68,8 @@ export interface LogNodeOptions {
   readonly self: MemberId
   /** Bootstraps an empty group only; afterwards the membership in the log counts. */
   readonly bootstrapVoters: readonly MemberId[]
+  /** An empty member joins a group that is there: it waits until that names it, and is no bootstrap voter. Default false. */
+  readonly joins?: boolean
   readonly settings: NodeSettings
   /** Null: entries are only kept and read. */
   readonly stateMachine: StateMachine | null
@@ -97,13 +101,6 @@ export interface DirectoryOwner {
   isAlive(pid: number, processStart: string, bootId: string): boolean
 }
 
-export interface PeerStatus {
-  readonly id: MemberId
-  readonly connected: boolean
-  /** What the peer said of itself; null until it has connected once. */
-  readonly advertised: string | null
-}
-
 export interface NodeStatus extends RoleState {
   readonly self: MemberId
   readonly group: string
@@ -119,6 +116,9 @@ export interface NodeStatus extends RoleState {
   /** Entries whose bytes are damaged here, ascending: they are not served until they are repaired from a peer. */
   readonly lost: readonly { readonly firstIndex: number; readonly lastIndex: number; readonly pos: number }[]
   readonly scrub: ScrubProgress
+  /** The newest configuration in this member's log, with the store identities that it binds. */
+  readonly voters: readonly Member[]
+  readonly learners: readonly Learner[]
 }
 
 /** How long a member that has failed waits for what its disk has under way, when it is closed. */
@@ -133,7 +133,6 @@ export class LogNode {
   readonly #options: LogNodeOptions
   readonly #settings: NodeSettings
   readonly #faults: ReadonlySet<PlantedDriverFault>
-  readonly #peers = new Map<MemberId, { connected: boolean; hello: Hello | null }>()
   #state: State = 'new'
   #member!: OpenedMember
   #raft!: Raft
@@ -153,12 +152,13 @@ export class LogNode {
   #restoring: Restoring | null = null
   /** A received log is taking the place of the own one: nothing is heard, said or read meanwhile. */
   #isSwitching = false
+  #members!: Members
   readonly #hot: HotTail
   readonly #watch: StorageWatch
   readonly #pending = new PendingProposals()
   #noopDue = false
-  /** The leadership has just become ready: identities may be waiting to be bound. */
-  #bindDue = false
+  /** A tick has passed, or the leadership has changed: the membership may have a next step. */
+  #membersDue = false
   #passScheduled = false
   #role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
   /** Reads of the log under way: the files stay open for them. */
@@ -184,7 +184,7 @@ export class LogNode {
     assert(this.#state === 'new', 'a member is started once')
     try {
       checkSettings(this.#settings)
-      checkNames(this.#options.group, this.#options.self, this.#options.bootstrapVoters)
+      checkNames(this.#options.group, this.#options.self, this.#options.bootstrapVoters, this.#options.joins === true)
       this.#member = openMember(this.#options, this.#watch.disk)
     } catch (error) {
       callback(error as Error)
@@ -219,13 +219,11 @@ export class LogNode {
       appliedIndex: this.#applying.appliedIndex,
       storage: this.#storageState,
       restoring: this.#applying.isRestoring,
-      peers: [...this.#peers].map(([id, peer]) => ({
-        id,
-        connected: peer.connected,
-        advertised: peer.hello?.advertised ?? null,
-      })),
       lost: log.lostRanges().map(({ firstIndex, lastIndex, pos }) => ({ firstIndex, lastIndex, pos })),
       scrub: this.#scrubber.progress,
+      peers: this.#members.peers(),
+      voters: this.#raft.configuration().voters,
+      learners: this.#raft.configuration().learners,
     }
   }
 
@@ -260,7 +258,7 @@ export class LogNode {
   /** What `peer` advertised when it last connected. */
   advertisedOf(peer: MemberId): string | null {
     if (peer === this.#options.self) return this.#options.advertised
-    return this.#peers.get(peer)?.hello?.advertised ?? null
+    return this.#members.advertisedOf(peer)
   }
 
   /** Queues a proposal for this pass of the event loop. Its outcome is never told from within this call. Hot. */
@@ -379,6 +377,24 @@ export class LogNode {
   }
 
   /**
+   * Adds or removes a member, or changes its role; this member must lead. Adding a voter takes until it has caught up.
+   *
+   * @param callback told once, never within this call: null when the change is committed, NOT_LEADER or INVALID when nothing was
+   *   changed, TIMEOUT when it may still happen; asking again goes on with it.
+   * @returns what ends the wait, with TIMEOUT.
+   */
+  changeMembership(change: MembershipChange, callback: ChangeCallback): () => void {
+    if (this.#state !== 'open') {
+      this.#options.clock.defer(() => callback(closed()))
+      return () => {}
+    }
+    const cancel = this.#members.change(change, callback)
+    this.#membersDue = true
+    this.#schedulePass()
+    return cancel
+  }
+
+  /**
    * Hands over the leadership, syncs and closes. Queued proposals fail with CLOSED, waiting ones with TIMEOUT.
    * The callback's error is a final sync that failed, or a disk that hangs (`storageHangMs`); everything is released all the
    * same.
@@ -389,7 +405,10 @@ export class LogNode {
     assert(this.#state === 'open', 'a member is closed once')
     this.#state = 'closing'
     this.#guarded(() => this.#handingOver.abandon(closed()))
-    this.#guarded(() => this.#proposing.failQueued(closed()))
+    this.#guarded(() => {
+      this.#proposing.failQueued(closed())
+      this.#members.abandon('the log was closed')
+    })
     const stop = (): void => {
       this.#takesEntries = false
       this.#stopParts()
@@ -444,7 +463,11 @@ export class LogNode {
       {
         self: this.#options.self,
         selfStoreId: hardState.storeId,
-        bootstrapVoters: this.#options.bootstrapVoters,
+        bootstrapVoters: hardState.mustBeNamed
+          ? this.#options.bootstrapVoters.filter((id) => id !== this.#options.self)
+          : this.#options.bootstrapVoters,
+        mustBeNamed: hardState.mustBeNamed ?? false,
+        knownStores: new Map(Object.entries(hardState.knownPeers ?? {}).map(([id, { storeId }]) => [id, storeId])),
         heartbeatTicks: this.#heartbeatTicks,
         electionTicks: Math.max(2, Math.round(this.#settings.electionTimeoutMs / this.#settings.tickMs)),
         random: this.#options.random,
@@ -526,6 +549,7 @@ export class LogNode {
       raft: this.#raft,
       readCold: (firstIndex, lastIndex, bytesMax, callback) =>
         this.#readCold(firstIndex, lastIndex, bytesMax, callback),
+      storeId: () => this.#member.hardState.storeId,
       later: (callback) =>
         clock.defer(() => {
           this.#whileRunning(callback)
@@ -561,14 +585,17 @@ export class LogNode {
       transport,
       logger: this.#options.logger,
       self: this.#options.self,
-      storeId: this.#member.hardState.storeId,
-      connectedPeers: () => [...this.#peers].filter(([, peer]) => peer.connected).map(([id]) => id),
+      storeId: () => this.#member.hardState.storeId,
+      connectedPeers: () =>
+        this.#members
+          .peers()
+          .filter((peer) => peer.connected)
+          .map(({ id }) => id),
       readCold: (firstIndex, lastIndex, bytesMax, callback) =>
         this.#readCold(firstIndex, lastIndex, bytesMax, callback),
       onConfiguration: (index, body) => {
         const configuration = decodeConfiguration(controlEnvelope.unwrap(body))
         this.#raft.configurationRestored(index, configuration)
-        this.#checkOwnIdentity(configuration)
       },
       onRepaired: () => {
         this.#writer.resume()
@@ -589,6 +616,48 @@ export class LogNode {
       logger: this.#options.logger,
       onFailed: (error) => this.#fail(error),
     })
+    if (this.#members === undefined) this.#members = this.#makeMembers()
+    else this.#members.coreReplaced(this.#raft)
+  }
+
+  #makeMembers(): Members {
+    const { clock, transport } = this.#options
+    return new Members(
+      {
+        self: this.#options.self,
+        group: this.#options.group,
+        member: this.#member,
+        transport,
+        clock,
+        logger: this.#options.logger,
+        expected: this.#options.bootstrapVoters,
+        newStoreId: this.#options.newStoreId,
+        faults: this.#faults,
+        role: () => this.#role,
+        commitIndex: () => this.commitIndex,
+        propose: (configuration) =>
+          this.#writer.placeable &&
+          !this.#noopDue &&
+          this.#proposing.proposeControl('configuration', encodeConfiguration(configuration), configuration),
+        onFailed: (error) => this.#fail(error),
+        onChanged: () => this.#whileRunning(() => {}),
+      },
+      this.#raft,
+      this.#hello(),
+    )
+  }
+
+  #hello(): Hello {
+    const { hardState } = this.#member
+    return {
+      wireVersion: WIRE_VERSION,
+      group: this.#options.group,
+      member: this.#options.self,
+      storeId: hardState.storeId,
+      fileBytes: this.#settings.fileBytes,
+      advertised: this.#options.advertised,
+      incarnation: hardState.incarnation,
+    }
   }
 
   #assembleCatchUp(): void {
@@ -758,26 +827,14 @@ export class LogNode {
   }
 
   #join(callback: (error: Error | null) => void): void {
-    const hello: Hello = {
-      wireVersion: WIRE_VERSION,
-      group: this.#options.group,
-      member: this.#options.self,
-      storeId: this.#member.hardState.storeId,
-      fileBytes: this.#settings.fileBytes,
-      advertised: this.#options.advertised,
-      incarnation: this.#member.hardState.incarnation,
-    }
-    for (const id of this.#options.bootstrapVoters) {
-      if (id !== this.#options.self) this.#peers.set(id, { connected: false, hello: null })
-    }
     this.#options.transport.start(
-      hello,
+      this.#members.hello,
       {
-        judge: (theirs) => this.#whyAnotherStore(theirs),
+        judge: (theirs) => this.#members.judge(theirs),
         message: (message, payload) => this.#onMessage(message, payload),
         peerConnected: (peer, theirs) => this.#onPeerConnected(peer, theirs),
         peerLost: (peer) => this.#onPeerLost(peer),
-        peerRefused: (peer, why) => this.#onPeerRefused(peer, why),
+        peerRefused: (peer, refusal) => this.#onPeerRefused(peer, refusal),
       },
       (error) => {
         if (error !== null) {
@@ -788,6 +845,7 @@ export class LogNode {
         this.#lastTickMs = this.#options.clock.monotonicMs()
         this.#armTick()
         this.#guarded(() => {
+          this.#members.refresh()
           this.#applying.synced(this.#member.log.lastIndex)
           this.#restore()
           const voters = this.#raft.configuration().voters
@@ -857,42 +915,25 @@ export class LogNode {
     this.#drain(batch)
   }
 
-  /** A wiped or restored disk comes under its old name with another identity: what it promised before is forgotten. */
-  #whyAnotherStore(hello: Hello): string | null {
-    const bound = this.#raft.configuration().voters.find((voter) => voter.id === hello.member)?.storeId ?? null
-    if (bound === null || bound === hello.storeId) return null
-    return (
-      `group ${hello.group} knows ${hello.member} by store ${bound}, but it comes with store ${hello.storeId}: ` +
-      'its disk was replaced, so it may not vote under its old name'
-    )
-  }
-
   #onPeerConnected(id: MemberId, hello: Hello): void {
-    if (!this.#isRunning) return
-    const peer = this.#peers.get(id)
-    if (peer === undefined) return
-    peer.connected = true
-    peer.hello = hello
-    this.#options.observer?.peerChanged(id, true)
-    if (!this.#isSwitching) this.#guarded(() => this.#raft.peerConnected(id))
-    this.#schedulePass()
+    this.#whileRunning(() => {
+      this.#members.connected(id, hello)
+      this.#options.observer?.peerChanged(id, true)
+    })
   }
 
   #onPeerLost(id: MemberId): void {
-    if (!this.#isRunning) return
-    const peer = this.#peers.get(id)
-    if (peer !== undefined) {
-      peer.connected = false
+    this.#whileRunning(() => {
+      this.#members.lost(id)
       this.#options.observer?.peerChanged(id, false)
-    }
-    if (!this.#isSwitching) this.#guarded(() => this.#raft.peerLost(id))
-    this.#schedulePass()
+    })
   }
 
-  #onPeerRefused(id: MemberId, why: string): void {
-    this.#options.logger.error({ peer: id, why }, 'a peer does not fit')
-    // A member that has nothing yet was set up wrongly; one that holds entries of a group stays with it.
-    if (this.#member.log.lastIndex === -1) this.#fail(invalid(why))
+  #onPeerRefused(id: MemberId, refusal: Refusal): void {
+    this.#whileRunning(() => {
+      // A member that has nothing yet was set up wrongly; one that holds entries of a group stays with it.
+      if (this.#members.refused(id, refusal) && this.#member.log.lastIndex === -1) this.#fail(invalid(refusal.why))
+    })
   }
 
   get #heartbeatTicks(): number {
@@ -925,10 +966,10 @@ export class LogNode {
       this.#installSender.heartbeat()
       this.#pending.expire(nowMs)
       this.#drain(null)
-      this.#bindIdentities()
       this.#repairing.wake()
       this.#scrubber.wake(nowMs)
     })
+    this.#membersDue = true
     this.#pass()
   }
 
@@ -949,9 +990,10 @@ export class LogNode {
       this.#proposing.proposeQueued(this.#noopDue)
       this.#applying.apply()
       this.#drain(null)
-      if (this.#bindDue) {
-        this.#bindDue = false
-        this.#bindIdentities()
+      this.#members.refresh()
+      if (this.#membersDue && this.#state === 'open') {
+        this.#membersDue = false
+        this.#members.step()
       }
       this.#trimming.trim()
       // Whatever the core takes for hot is kept: it sends that without asking for it.
@@ -1011,20 +1053,9 @@ export class LogNode {
         const body = batch.bytes.subarray(at + ENTRY_HEADER_BYTES, at + size)
         const configuration = decodeConfiguration(this.#options.controlEnvelope.unwrap(body))
         this.#raft.configurationAppended(batch.firstIndex + i, configuration)
-        this.#checkOwnIdentity(configuration)
       }
       at += size
     }
-  }
-
-  #checkOwnIdentity(configuration: Configuration): void {
-    const bound = configuration.voters.find((voter) => voter.id === this.#options.self)?.storeId ?? null
-    const own = this.#member.hardState.storeId
-    if (bound === null || bound === own) return
-    throw invalid(
-      `${this.#options.directory}: the group ${this.#options.group} knows ${this.#options.self} by store ${bound}, ` +
-        `but this store is ${own}: its disk was replaced or restored, so it may not vote under its old name`,
-    )
   }
 
   // ------------------------------------------------------------------------------------------------ role
@@ -1038,7 +1069,7 @@ export class LogNode {
   #onRole(role: RoleState): void {
     const before = this.#role
     this.#role = role
-    if (role.ready) this.#bindDue = true
+    this.#membersDue = true
     if (before.role === 'LEADER' && (role.role !== 'LEADER' || role.term !== before.term)) {
       this.#noopDue = false
       this.#pending.abandon('was waiting when the leadership was lost; it may still be committed')
@@ -1052,14 +1083,6 @@ export class LogNode {
     for (const waiter of this.#roleWaiters) waiter()
     if (!this.#proposing.isEmpty) this.#schedulePass()
     this.#options.onProgress?.()
-  }
-
-  /** Binds the store identities of members that have been heard and are not bound yet. */
-  #bindIdentities(): void {
-    if (!this.#role.ready || !this.#writer.placeable || this.#state !== 'open') return
-    const configuration = this.#raft.configurationToPropose()
-    if (configuration === null) return
-    this.#proposing.proposeControl('configuration', encodeConfiguration(configuration), configuration)
   }
 
   // ------------------------------------------------------------------------------------------------ stop
@@ -1087,6 +1110,7 @@ export class LogNode {
     const told = [
       () => this.#handingOver.abandon(closed()),
       () => this.#proposing.failQueued(closed()),
+      () => this.#members.abandon('the member stopped'),
       () => this.#pending.abandon('was waiting when the member stopped; it may still be committed'),
       () => this.#options.stateMachine?.roleChanged(this.#role),
     ]

@@ -24,6 +24,7 @@ import { readApacheDirectory, refuseForgottenTerm, retireApacheTerm, type TermAn
 import { discardIncoming, moveIn } from './staging.ts'
 import type { LogNodeOptions } from './node.ts'
 import { lostEntriesOf } from './repairing.ts'
+import { nextIncarnation } from './incarnation.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import type { LogShape } from '../raft/output.ts'
 
@@ -77,10 +78,9 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
     if ((known.incoming ?? null) === null) discardIncoming(disk, directory, { log: true, state: true })
     log = openLog(known, options, { disk, distrustsCache })
     const shape = shapeOf(log, known, options)
-    refuseOtherIdentity(known, shape, options)
     file.writeSync({
       ...known,
-      incarnation: known.incarnation + 1,
+      incarnation: nextIncarnation(known.incarnation, options.random),
       bootId: owner.bootId,
       cleanStop: false,
       asyncAcks: known.asyncAcks || settings.flushDiskType === 'ASYNC_FLUSH',
@@ -237,7 +237,8 @@ class Member implements OpenedMember {
 
   abandon(): void {
     try {
-      this.#file.writeSync(this.#before)
+      // A life that was begun is never begun again.
+      this.#file.writeSync({ ...this.#before, incarnation: this.hardState.incarnation })
     } catch (error) {
       // What stands there says too little, not too much.
       this.#options.logger.warn({ err: error }, 'a start that failed counts as an unclean stop')
@@ -260,6 +261,7 @@ function firstHardState(options: LogNodeOptions): HardState {
     member: options.self,
     storeId: options.newStoreId(),
     incarnation: 0,
+    mustBeNamed: options.joins === true,
     term: 0,
     votedFor: null,
     fileBytes: options.settings.fileBytes,
@@ -322,13 +324,6 @@ function refuseRecovering(known: HardState, { directory, owner }: DirectoryClaim
     `${directory}: acknowledged entries under ASYNC_FLUSH, was not stopped cleanly and the machine was started anew since: ` +
       'its newest entries may be lost, so it may not vote',
   )
-}
-
-function refuseOtherIdentity(known: HardState, shape: LogShape, { directory, group, self }: LogNodeOptions): void {
-  const newest = shape.configurations.at(-1)?.configuration
-  const bound = newest?.voters.find((voter) => voter.id === self)?.storeId ?? null
-  if (bound === null || bound === known.storeId) return
-  throw invalid(`${directory}: the group ${group} knows ${self} by store ${bound}, but this store is ${known.storeId}`)
 }
 
 function configurationsOf(

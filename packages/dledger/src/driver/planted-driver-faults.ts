@@ -19,5 +19,7 @@ export type PlantedDriverFault =
   | 'install-acknowledged-before-switch'
   /** The checksum of a piece of state is not looked at. */
   | 'piece-crc-ignored'
+  /** An old image of a disk is taken for its store's next life. */
+  | 'old-image-accepted'
   /** What a truncation took away stays among the hot entries. */
   | 'hot-tail-not-truncated'

@@ -36,7 +36,7 @@ export interface RepairingOptions {
   readonly transport: Transport
   readonly logger: Logger
   readonly self: MemberId
-  readonly storeId: string
+  readonly storeId: () => string
   readonly connectedPeers: () => readonly MemberId[]
   /** Reads entries of one term; null when they cannot be read. Never called back after the member stopped. */
   readonly readCold: (
@@ -112,7 +112,7 @@ export class Repairing {
     const bytes = batch?.bytes.length ?? 0
     const term = batch?.term ?? request.term
     transport.send(
-      { type: 'RepairResponse', from: self, to, storeId, term, firstIndex, count, bytes },
+      { type: 'RepairResponse', from: self, to, storeId: storeId(), term, firstIndex, count, bytes },
       batch === null ? null : [batch.bytes],
     )
   }
@@ -194,7 +194,16 @@ export class Repairing {
     const term = Math.max(1, range.termRuns?.[0]?.term ?? 1)
     const { lastIndex } = range
     transport.send(
-      { type: 'RepairRequest', from: self, to: peer, storeId, term, firstIndex, lastIndex, bytesMax: PIECE_BYTES },
+      {
+        type: 'RepairRequest',
+        from: self,
+        to: peer,
+        storeId: storeId(),
+        term,
+        firstIndex,
+        lastIndex,
+        bytesMax: PIECE_BYTES,
+      },
       null,
     )
   }

@@ -18,6 +18,8 @@ export interface SendingOptions {
   readonly observer: NodeObserver | undefined
   readonly hot: HotTail
   readonly raft: Raft
+  /** The identity in force: what was said under a former one is not sent any more. */
+  readonly storeId: () => string
   /** Reads entries of one term that are not hot, at least one; never called back after the member stopped. */
   readonly readCold: (
     firstIndex: number,
@@ -53,7 +55,8 @@ export class Sending {
   }
 
   send(message: Message): void {
-    const { transport, observer } = this.#options
+    const { transport, observer, storeId } = this.#options
+    if (message.storeId !== storeId()) return
     if (message.type !== 'AppendEntries' || message.count === 0) return transport.send(message, null)
     const payload = this.#payloadOf(message.to, message.prevIndex + 1, message.count)
     // Gone from memory meanwhile: as if the frame had been lost.

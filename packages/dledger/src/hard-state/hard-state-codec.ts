@@ -59,6 +59,15 @@ export interface HardState {
   readonly baseConfiguration?: BaseConfiguration | null
   /** Null or left out: nothing is on its way. */
   readonly incoming?: Incoming | null
+  /** This store neither votes nor stands before a configuration names it. Left out: false. */
+  readonly mustBeNamed?: boolean
+  /** What was last seen of each peer: its store, and the highest life of that. Left out: nothing. */
+  readonly knownPeers?: Readonly<Record<string, KnownPeer>>
+}
+
+export interface KnownPeer {
+  readonly storeId: string
+  readonly incarnation: number
 }
 
 type Fields = Readonly<Record<string, unknown>>
@@ -88,6 +97,9 @@ export function decodeHardState(content: Buffer): HardState | null {
   const beforeFirst = orNull(fields['beforeFirst'], asBeforeFirst)
   const configurationIndexes = orNull(fields['configurationIndexes'] ?? null, asIndexes)
   const baseConfiguration = orNull(fields['baseConfiguration'] ?? null, asBaseConfiguration)
+  const mustBeNamed = fields['mustBeNamed'] ?? false
+  const knownPeers = asKnownPeers(fields['knownPeers'] ?? {})
+  if (typeof mustBeNamed !== 'boolean' || knownPeers === null) return null
   if (group === null || member === null || storeId === null || term === null || fileBytes === null) return null
   if (incarnation === null) return null
   if (checksummedFrom === null || typeof asyncAcks !== 'boolean' || typeof cleanStop !== 'boolean') return null
@@ -108,7 +120,11 @@ export function decodeHardState(content: Buffer): HardState | null {
     configurationIndexes,
     ...trimmed,
   }
-  return { group, member, storeId, incarnation, ...vote, ...log, bootId, asyncAcks, cleanStop }
+  const membership = {
+    ...(mustBeNamed ? { mustBeNamed } : {}),
+    ...(Object.keys(knownPeers).length === 0 ? {} : { knownPeers }),
+  }
+  return { group, member, storeId, incarnation, ...vote, ...log, bootId, asyncAcks, cleanStop, ...membership }
 }
 
 function asFields(value: unknown): Fields | null {
@@ -177,6 +193,19 @@ function asIncomingSnapshot(value: unknown): IncomingSnapshot | null {
   return index === null || id === null || bytes === null || typeof isWhole !== 'boolean'
     ? null
     : { index, id, bytes, isWhole }
+}
+
+function asKnownPeers(value: unknown): Readonly<Record<string, KnownPeer>> | null {
+  const fields = asFields(value)
+  if (fields === null) return null
+  const peers: Record<string, KnownPeer> = {}
+  for (const [id, peer] of Object.entries(fields)) {
+    const storeId = asString(asFields(peer)?.['storeId'])
+    const incarnation = asCount(asFields(peer)?.['incarnation'])
+    if (storeId === null || incarnation === null) return null
+    peers[id] = { storeId, incarnation }
+  }
+  return peers
 }
 
 function asIndexes(value: unknown): readonly number[] | null {

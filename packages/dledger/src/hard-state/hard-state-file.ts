@@ -20,7 +20,7 @@ import type { Disk, DiskCallback, DiskFile } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
 import { decodeHardState, type HardState } from './hard-state-codec.ts'
 
-export type { HardState } from './hard-state-codec.ts'
+export type { HardState, KnownPeer } from './hard-state-codec.ts'
 
 const SLOT_BYTES = 4096
 const MAGIC_AT = 0

@@ -32,6 +32,16 @@ export class GroupTransport implements Transport {
     this.#multiplexer.join(this, callback)
   }
 
+  /** The nodes are dialed as the host says; here it only matters who is let in. */
+  setPeers(): void {
+    if (!this.#closed) this.#multiplexer.judgeAgain(this)
+  }
+
+  renew(hello: Hello): void {
+    this.#hello = hello
+    if (!this.#closed) this.#multiplexer.rejoin(this)
+  }
+
   send(message: Message, payload: readonly Buffer[] | null): void {
     assert(message.storeId === this.#hello?.storeId, 'a message carries the store identity of the hello')
     this.#multiplexer.send(this.#members.get(message.to), message, payload)

@@ -17,9 +17,9 @@
 import type { MemberId, Message } from '../raft/messages.ts'
 import type { Scalar } from '../transport/control-part.ts'
 import { FrameError } from '../transport/frame-codec.ts'
-import { type Channel, helloOf, helloValues } from '../transport/greeting.ts'
+import { type Channel, helloOf, helloValues, refusalOf, refusalValues } from '../transport/greeting.ts'
 import { type Correspondents, messageOf, messageValues } from '../transport/message-codec.ts'
-import type { Hello } from '../transport/transport.ts'
+import type { Hello, Refusal } from '../transport/transport.ts'
 
 const JOIN = 111
 const LEAVE = 112
@@ -48,7 +48,7 @@ export type HostFrame =
   | { readonly kind: 'JOIN'; readonly joined: Joined }
   | { readonly kind: 'LEAVE'; readonly number: number }
   | { readonly kind: 'ACCEPTED'; readonly number: number; readonly group: string }
-  | { readonly kind: 'REFUSED'; readonly number: number; readonly group: string; readonly why: string }
+  | { readonly kind: 'REFUSED'; readonly number: number; readonly group: string; readonly refusal: Refusal }
   | { readonly kind: 'MESSAGES'; readonly deliveries: readonly Delivery[] }
 
 /** Who has joined on the connection that a frame came on. */
@@ -66,8 +66,8 @@ export function acceptedValues(number: number, group: string): Scalar[] {
   return [ACCEPTED, number, group]
 }
 
-export function refusedValues(number: number, group: string, why: string): Scalar[] {
-  return [REFUSED, number, group, why.slice(0, TEXT_CHARACTERS_MAX)]
+export function refusedValues(number: number, group: string, refusal: Refusal): Scalar[] {
+  return [REFUSED, number, group, ...refusalValues(refusal)]
 }
 
 /** Hot. */
@@ -144,12 +144,12 @@ export function hostFrameOf(
       count(values, 3)
       return { kind: 'ACCEPTED', number: whole(values[1], 'a number'), group: text(values[2], 'a group') }
     case REFUSED:
-      count(values, 4)
+      count(values, 7)
       return {
         kind: 'REFUSED',
         number: whole(values[1], 'a number'),
         group: text(values[2], 'a group'),
-        why: text(values[3], 'a reason'),
+        refusal: refusalOf(values.slice(3)),
       }
     case MESSAGES:
       if (channel !== 'control') fail('messages without a payload go on the control channel')

@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import type { Message } from '../raft/messages.ts'
 import { WIRE_VERSION } from '../transport/greeting.ts'
-import type { Hello, TransportHandler } from '../transport/transport.ts'
+import type { Hello, Refusal, TransportHandler } from '../transport/transport.ts'
 import type { GroupTransport } from './group-transport.ts'
 import { DEFAULT_HOST_LIMITS } from './host-limits.ts'
 import { Multiplexer } from './multiplexer.ts'
@@ -98,7 +98,7 @@ class Member implements TransportHandler {
     this.connected.delete(peer)
   }
 
-  peerRefused(peer: string, why: string): void {
+  peerRefused(peer: string, { why }: Refusal): void {
     throw new Error(`${peer} is refused: ${why}`)
   }
 

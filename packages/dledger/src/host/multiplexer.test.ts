@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { Message } from '../raft/messages.ts'
 import { FrameError } from '../transport/frame-codec.ts'
 import { type Channel, WIRE_VERSION } from '../transport/greeting.ts'
-import type { Hello, TransportHandler } from '../transport/transport.ts'
+import type { Hello, Refusal, TransportHandler } from '../transport/transport.ts'
 import type { GroupTransport } from './group-transport.ts'
 import { Bundle, hostFrameOf, joinValues, type Joined, leaveValues, loadedValues } from './host-frames.ts'
 import { DEFAULT_HOST_LIMITS, type HostLimits } from './host-limits.ts'
@@ -25,8 +25,9 @@ class Group implements TransportHandler {
     this.hello = hello
   }
 
-  judge(): string | null {
-    return this.refuses
+  judge(hello: Hello): Refusal | null {
+    if (this.refuses === null) return null
+    return { kind: 'OTHER_STORE', why: this.refuses, member: hello.member, configurationIndex: -1 }
   }
   message(message: Message): void {
     this.received.push(message)
@@ -37,7 +38,7 @@ class Group implements TransportHandler {
   peerLost(peer: string): void {
     this.events.push(`lost ${peer}`)
   }
-  peerRefused(peer: string, why: string): void {
+  peerRefused(peer: string, { why }: Refusal): void {
     this.events.push(`refused ${peer}: ${why}`)
   }
   beat(to: string, round: number): void {

@@ -22,7 +22,7 @@ import { encodeFrame, FrameError } from '../transport/frame-codec.ts'
 import { type Channel, WIRE_VERSION, whyUnfit } from '../transport/greeting.ts'
 import type { Links, LinksHandler } from '../transport/links.ts'
 import { type Correspondents, isAnswered, isData, payloadBytesOf } from '../transport/message-codec.ts'
-import type { Hello } from '../transport/transport.ts'
+import type { Hello, Refusal } from '../transport/transport.ts'
 import { GroupTransport } from './group-transport.ts'
 import {
   acceptedValues,
@@ -200,6 +200,29 @@ export class Multiplexer implements LinksHandler<HostFrame> {
     }
   }
 
+  /** @internal Who is let in may have changed. */
+  judgeAgain(group: GroupTransport): void {
+    for (const member of group.members.values()) {
+      if (member.joined.control === null) continue
+      this.#judge(member)
+      this.#settle(member)
+    }
+  }
+
+  /** @internal Greets every node anew, under the hello that the group has now. */
+  rejoin(group: GroupTransport): void {
+    if (this.#groups.get(group.name) !== group) return
+    for (const member of Array.from(group.members.values())) {
+      const { node } = member
+      this.#flush(node)
+      this.#stats.messagesDropped += node.dropMember(member)
+      node.members.delete(group.name)
+      group.removeMember(node.id)
+      for (const channel of CHANNELS) this.#say(node, channel, leaveValues(group.number))
+      this.#attach(group, node)
+    }
+  }
+
   /** @internal Hot. */
   send(member: RemoteMember | undefined, message: Message, payload: readonly Buffer[] | null): void {
     let payloadBytes = 0
@@ -333,7 +356,7 @@ export class Multiplexer implements LinksHandler<HostFrame> {
         if (frame.kind === 'REFUSED') {
           member.isUp = false
           this.#askAgainLater()
-          this.#tellRefused(member, frame.why)
+          this.#tellRefused(member, frame.refusal)
         } else this.#settle(member)
         return
       }
@@ -408,14 +431,14 @@ export class Multiplexer implements LinksHandler<HostFrame> {
   #judge(member: RemoteMember): void {
     const { group, node } = member
     const { number, hello } = member.joined.control as NonNullable<RemoteMember['joined']['control']>
-    const peers = [...group.members.keys()]
-    const why = whyUnfit(group.hello, hello, peers) ?? group.handler.judge(hello)
-    member.fits = why === null
-    const answer = why === null ? acceptedValues(number, group.name) : refusedValues(number, group.name, why)
+    const refusal = whyUnfit(group.hello, hello, null) ?? group.handler.judge(hello)
+    member.fits = refusal === null
+    const answer = refusal === null ? acceptedValues(number, group.name) : refusedValues(number, group.name, refusal)
     this.#say(node, 'control', answer)
-    if (why === null) return
+    if (refusal === null) return
+    if (member.isUp) this.#tellLost(member)
     member.isUp = false
-    this.#tellRefused(member, why)
+    this.#tellRefused(member, refusal)
   }
 
   #settle(member: RemoteMember): void {
@@ -433,11 +456,12 @@ export class Multiplexer implements LinksHandler<HostFrame> {
     member.group.handler.peerLost(member.node.id)
   }
 
-  #tellRefused(member: RemoteMember, why: string): void {
+  #tellRefused(member: RemoteMember, refusal: Refusal): void {
+    const { why } = refusal
     if (this.#closed || member.group.isClosed || member.refusalTold === why) return
     member.refusalTold = why
     this.#logger.warn({ group: member.group.name, peer: member.node.id, why }, 'a member is refused')
-    member.group.handler.peerRefused(member.node.id, why)
+    member.group.handler.peerRefused(member.node.id, refusal)
   }
 
   /** A refusal may end: a replaced store may be taken in again, a setting corrected by a restart of the other side. */

@@ -17,7 +17,7 @@ export class MemberState {
   readonly options: RaftOptions
   readonly faults: ReadonlySet<PlantedFault>
   readonly self: MemberId
-  readonly storeId: string
+  storeId: string
   readonly log: LogView
   readonly membership: Membership
   readonly outbox: Outbox
@@ -25,6 +25,8 @@ export class MemberState {
   term: number
   /** Set at most once in a term. */
   votedFor: MemberId | null
+  /** The store that this vote was given to; null when it was in an earlier life. */
+  votedForStore: string | null = null
   commitIndex: number
   appliedIndex: number
   lost: LostEntries
@@ -81,14 +83,16 @@ export class MemberState {
     assert(term > this.term, 'term never decreases')
     this.term = term
     this.votedFor = null
+    this.votedForStore = null
   }
 
-  vote(candidate: MemberId): void {
+  vote(candidate: MemberId, storeId: string): void {
     assert(
       this.votedFor === null || this.votedFor === candidate || this.faults.has('votes-twice'),
       'at most one vote in a term',
     )
     this.votedFor = candidate
+    this.votedForStore = storeId
   }
 
   hardStatePersisted(): void {
@@ -119,7 +123,7 @@ export class MemberState {
     this.outbox.truncate(from)
     this.lost = lostBelow(this.lost, from)
     this.log.truncate(from)
-    this.membership.truncate(from)
+    if (!this.faults.has('rolled-back-configuration-kept')) this.membership.truncate(from)
   }
 
   commitTo(index: number): void {

@@ -81,6 +81,10 @@ export interface RaftOptions {
   readonly selfStoreId: string
   /** Voters while the log holds no configuration entry. */
   readonly bootstrapVoters: readonly MemberId[]
+  /** This store neither votes nor stands before a configuration names it by its identity. Default false. */
+  readonly mustBeNamed?: boolean
+  /** Under which store each peer was heard first, from earlier lives; counts for members that the log does not bind. */
+  readonly knownStores?: ReadonlyMap<MemberId, string>
   readonly heartbeatTicks: number
   /** The least election timeout; the timeout is drawn from [electionTicks, 2 * electionTicks] by `random`. */
   readonly electionTicks: number

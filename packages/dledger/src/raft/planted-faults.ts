@@ -42,6 +42,18 @@ export const PLANTED_FAULTS = [
   'preferred-without-hysteresis',
   /** A member with lost entries stands for election as if it had them. */
   'tainted-member-leads',
+  /** Learners count like voters. */
+  'learner-counted',
+  /** A second change of the configuration is taken while the first is not committed (Ongaro §4.1). */
+  'second-change-before-commit',
+  /** A leader changes the configuration before an entry of its term is committed (the erratum of 2015). */
+  'change-before-own-term',
+  /** A truncation leaves the configuration in force that it cut. */
+  'rolled-back-configuration-kept',
+  /** A leader that removed itself counts itself. */
+  'removed-leader-counts-itself',
+  /** A new store under an old name inherits what the old one had acknowledged. */
+  'replacement-keeps-match',
 ] as const
 export type PlantedFault = (typeof PLANTED_FAULTS)[number]
 

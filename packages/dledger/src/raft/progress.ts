@@ -14,6 +14,20 @@ export type ProgressState = 'PROBE' | 'REPLICATE' | 'COLD' | 'INSTALL'
 
 export class Progress {
   readonly id: MemberId
+  /** Bound or heard first; null: not known yet. Answers of another store are not this member's. */
+  storeId: string | null
+  /** Counts for commit, for the majority's attention, and as a successor. */
+  isVoter: boolean
+  /** Another store is connected under its name: nothing is sent there that was meant for this one. */
+  isOther = false
+  /** Becomes a voter when it has caught up (Ongaro §4.2.1): what was the log's end is matched within an election timeout. */
+  isPromoted = false
+  caughtUp = false
+  roundEnd: number
+  roundTicks = 0
+  /** The configuration without it, until it knows that this is committed; -1 for a member. And the round in which it was told. */
+  leavesAt = -1
+  leaveRound = -1
   state: ProgressState = 'PROBE'
   /** Durable there and equal to our log. */
   matchIndex = -1
@@ -48,13 +62,26 @@ export class Progress {
   #inflightSizes: number[] = []
   #head = 0
 
-  constructor(id: MemberId, nextIndex: number) {
+  constructor(id: MemberId, storeId: string | null, nextIndex: number) {
     this.id = id
+    this.storeId = storeId
+    this.isVoter = false
     this.nextIndex = nextIndex
+    this.roundEnd = nextIndex - 1
   }
 
   get inflightCount(): number {
     return this.#inflightLast.length - this.#head
+  }
+
+  /** A tick of the round in which it catches up with what was the log's end at its start. */
+  catchUp(lastIndex: number, electionTicks: number): void {
+    this.roundTicks++
+    if (this.roundTicks > electionTicks) this.caughtUp = false
+    if (this.matchIndex < this.roundEnd) return
+    this.caughtUp = this.roundTicks <= electionTicks
+    this.roundEnd = lastIndex
+    this.roundTicks = 0
   }
 
   /** Asks where the logs meet. Where that is only doubted, nothing is sent twice before the answer. */

@@ -5,7 +5,17 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { PLANTED_FAULTS, type PlantedFault } from './planted-faults.ts'
-import { runSchedule, SHARES } from './testing/schedule.ts'
+import { MEMBERSHIP_SHARES, runSchedule, SHARES } from './testing/schedule.ts'
+
+/** Only changes of the membership show these. */
+const MEMBERSHIP_FAULTS = [
+  'learner-counted',
+  'second-change-before-commit',
+  'change-before-own-term',
+  'rolled-back-configuration-kept',
+  'removed-leader-counts-itself',
+  'replacement-keeps-match',
+] as const satisfies readonly PlantedFault[]
 
 const schedules = fc.array(fc.tuple(fc.nat(SHARES - 1), fc.nat(997), fc.nat(997)), {
   minLength: 60,
@@ -33,6 +43,32 @@ describe('under crashes, loss, duplication, reordering and partitions', () => {
   })
 })
 
+const changes = fc.array(fc.tuple(fc.nat(MEMBERSHIP_SHARES - 1), fc.nat(997), fc.nat(997)), {
+  minLength: 60,
+  maxLength: 260,
+  size: 'max',
+})
+
+function safeWhileChanging(faults?: ReadonlySet<PlantedFault>) {
+  return fc.property(fc.nat(), fc.constantFrom(1, 3, 3), changes, (seed, size, schedule) => {
+    const cluster = runSchedule(size, seed, schedule, faults, 2)
+    cluster.heal(4 * HEALED_WITHIN_TICKS)
+    cluster.check()
+  })
+}
+
+describe('under changes of the membership besides', () => {
+  test('members that come, go and lose their disks leave the group safe, and it agrees again when healed (Ongaro §4)', () => {
+    fc.assert(safeWhileChanging(), { numRuns: Number(process.env['RAFT_RUNS'] ?? 1500) })
+  })
+
+  test.each(MEMBERSHIP_FAULTS)('%s is found', (fault) => {
+    const found = fc.check(safeWhileChanging(new Set([fault])), { numRuns: 10_000, endOnFailure: true, seed: 7 })
+    if (process.env['RAFT_RUNS'] !== undefined) console.log(fault, found.numRuns, String(found.errorInstance))
+    expect(found.failed).toBe(true)
+  })
+})
+
 describe('the schedules can fail', () => {
   /** A wiped disk or a rare order of messages shows these: raft.test.ts has a test for each. */
   const foundElsewhere: ReadonlySet<PlantedFault> = new Set([
@@ -43,6 +79,7 @@ describe('the schedules can fail', () => {
     'hung-leader-keeps-heartbeating',
     'tainted-member-leads',
     'preferred-without-hysteresis',
+    ...MEMBERSHIP_FAULTS,
   ])
 
   test.each(PLANTED_FAULTS.filter((fault) => !foundElsewhere.has(fault)))('%s is found', (fault) => {

@@ -89,7 +89,7 @@ describe('elections', () => {
     for (const letter of lettersTo(cluster, at(0), 'PreVoteResponse')) cluster.deliver(letter)
     cluster.completeHardStateWrite(at(0))
     expect(at(0).raft.status()).toMatchObject({ role: 'CANDIDATE', term: 2 })
-    cluster.deliver({ message: late, entries: [] })
+    cluster.deliver({ message: late, entries: [], toStoreId: at(0).storeId })
     assert(at(0).raft.status().role === 'CANDIDATE', 'an old vote does not count')
   })
 
@@ -144,7 +144,7 @@ describe('elections', () => {
       round: 1,
       health: 0,
     }
-    cluster.deliver({ message: answer, entries: [] })
+    cluster.deliver({ message: answer, entries: [], toStoreId: at(0).storeId })
     assert(at(0).raft.status().role === 'FOLLOWER' && at(0).raft.status().term === 9, 'the higher term counts')
   })
 
@@ -205,7 +205,9 @@ describe('replication', () => {
     cluster.crash(at(0))
     cluster.elect(at(1))
     expect(at(1).log.map((entry) => entry.term)).toEqual([1, 2])
-    for (const letter of late) cluster.deliver({ ...letter, message: { ...letter.message, to: 'n2' } })
+    for (const letter of late) {
+      cluster.deliver({ ...letter, toStoreId: 'store-n2', message: { ...letter.message, to: 'n2' } })
+    }
     cluster.check()
     assert(at(2).log[1]?.term === 2, 'the entry of term 2 stays')
   })
@@ -343,7 +345,7 @@ describe('replication', () => {
       cluster.settle(isReached)
     }
     expect(at(0).raft.status()).toMatchObject({ lastIndex: 20, hotFirstIndex: 15, hotBytes: 6 * ENTRY_BYTES })
-    at(0).raft.peerConnected('n2')
+    at(0).raft.peerConnected('n2', 'store-n2')
     cluster.drain(at(0))
     for (const letter of cluster.network.splice(0)) cluster.deliver(letter)
     cluster.drain(at(2))
@@ -366,7 +368,7 @@ describe('replication', () => {
       cluster.settle()
     }
     cluster.start(at(2))
-    at(0).raft.peerConnected('n2')
+    at(0).raft.peerConnected('n2', 'store-n2')
     for (let i = 0; i < 20 && at(0).coldReads.length === 0; i++) {
       for (const letter of cluster.network.splice(0)) cluster.deliver(letter)
       for (const member of cluster.members) {
@@ -391,7 +393,7 @@ describe('replication', () => {
       cluster.propose(at(0), 1)
       cluster.settle(isReached)
     }
-    at(0).raft.peerConnected('n2')
+    at(0).raft.peerConnected('n2', 'store-n2')
     const inflight = (): number => at(0).raft.status().peers[1]?.inflightBytes ?? 0
     // Nothing written at n2 becomes durable, so it acknowledges nothing.
     for (let i = 0; i < 20 && (at(0).coldReads.length === 0 || inflight() === 0); i++) {
@@ -466,7 +468,7 @@ describe('replication', () => {
     cluster.drain(at(0))
     cluster.propose(at(0), 1)
     cluster.drain(at(0))
-    raft.peerConnected('n1')
+    raft.peerConnected('n1', 'store-n1')
     cluster.drain(at(0))
     expect(raft.status().peers[0]).toMatchObject({ state: 'PROBE', nextIndex: 8 })
     raft.step(refusal(6))
@@ -485,7 +487,7 @@ describe('replication', () => {
     cluster.crash(at(0))
     cluster.elect(at(1))
     cluster.start(at(0))
-    at(1).raft.peerConnected('n0')
+    at(1).raft.peerConnected('n0', 'store-n0')
     cluster.drain(at(1))
     let refusals = 0
     for (let i = 0; i < 30; i++) {
@@ -675,8 +677,8 @@ describe('messages from outside', () => {
     { name: 'beyond 2^53', message: { ...good, prevIndex: Number.MAX_SAFE_INTEGER } },
     { name: 'of an unknown type', message: { ...good, type: 'Gossip' } as unknown as Message },
     {
-      name: 'a vote asked by a stranger',
-      message: { ...good, from: 'n9', type: 'RequestVote', lastIndex: 9, lastTerm: 1, leaderAgrees: true } as Message,
+      name: 'a vote of a stranger',
+      message: { ...good, from: 'n9', type: 'RequestVoteResponse', granted: true } as Message,
     },
   ]
   test.each(rows)('$name: counted and ignored', ({ message }) => {
@@ -705,7 +707,7 @@ describe('a trimmed log', () => {
     expect(raft.status().commitIndex).toBe(6)
     raft.trimmed(5)
     raft.checkInvariants()
-    raft.peerConnected('n2')
+    raft.peerConnected('n2', 'store-n2')
     cluster.drain(at(0))
     expect(raft.peersToInstall()).toEqual([])
     for (let i = 0; i < 20 && raft.peersToInstall().length === 0; i++) {

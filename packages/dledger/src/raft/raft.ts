@@ -19,6 +19,9 @@
  *   R10 the newest configuration entry in the log counts; whoever it binds to a store identity is heard under no other.
  *   R11 bytes under way to a peer stay within the window; sizes are kept for the newest entries only.
  *   R12 while a leader is heard, no pre-vote and no vote is granted but at that leader's own wish.
+ *   R13 two successive configurations differ by one voter at most.
+ *   R14 who is no voter of the configuration is counted nowhere: not a learner, not another store under a voter's name.
+ *   R15 one change of the configuration at a time, after an entry of the leader's own term is committed.
  *   R16 a read index is confirmed by a heartbeat round that began after the read came; each read is answered once.
  *   R17 where leases are on, a voter keeps R12 for an election timeout after it last heard any leader, or started: whatever
  *       happens to its term, its connections and its process.
@@ -50,6 +53,7 @@ import type {
 } from './messages.ts'
 import type { LogShape, Output, ProposalKind, RaftOptions, ReadRefusal, Refusal, Role, RoleState } from './output.ts'
 import { NO_FAULTS, type PlantedFault } from './planted-faults.ts'
+import type { MembershipChange, NextStep } from './membership-change.ts'
 import { Campaign } from './role/candidate.ts'
 import { Following } from './role/follower.ts'
 import { isSlow } from './role/handover.ts'
@@ -83,6 +87,8 @@ export class Raft {
   #reported: RoleState
   #ignoredMessages = 0
   #refusedIdentities = 0
+  /** Peers say that it was removed: it does not stand until it hears a leader. */
+  #isDismissed = false
 
   /** @param faults simulation only. */
   constructor(options: RaftOptions, faults: ReadonlySet<PlantedFault> = NO_FAULTS) {
@@ -93,7 +99,7 @@ export class Raft {
     this.#reported = { role: this.#role, term: options.hardState.term, leader: null, ready: false }
     this.#restartElectionTimer()
     // Nobody else could lead: nothing to wait for.
-    if (this.#state.membership.voterCount === 1) this.#electionTimeout = 1
+    if (this.#state.membership.voterCount === 1 && this.#state.membership.selfIsVoter) this.#electionTimeout = 1
   }
 
   /** One `raftTick` has passed. */
@@ -106,7 +112,7 @@ export class Raft {
     this.#electionElapsed++
     if (this.#electionElapsed < this.#electionTimeout) return
     this.#restartElectionTimer()
-    if (this.#mayStand) this.#askForPreVotes({ leaderAgrees: false, isHasty: false })
+    if (this.#mayCampaign) this.#askForPreVotes({ leaderAgrees: false, isHasty: false })
     else this.#leader = null
   }
 
@@ -122,14 +128,14 @@ export class Raft {
     if (message.to !== self || message.from === self || !makesSense(message)) return this.#ignore()
     const standing = membership.standingOf(message.from, message.storeId)
     if (standing === 'OTHER_STORE' && !faults.has('identity-ignored')) {
-      this.#refusedIdentities++
-      return NOTHING_ACCEPTED
+      // Another store may lead by a configuration that is not known here yet.
+      if (message.type !== 'AppendEntries' && message.type !== 'Heartbeat') {
+        this.#refusedIdentities++
+        return NOTHING_ACCEPTED
+      }
     }
-    if (standing === 'VOTER') membership.heard(message.from, message.storeId)
-    // A leader may be newer than the configuration known here; nobody else counts who is not in it.
-    if (standing === 'UNKNOWN' && message.type !== 'AppendEntries' && message.type !== 'Heartbeat') {
-      return this.#ignore()
-    }
+    if (standing === 'MEMBER') membership.heard(message.from, message.storeId)
+    if (standing === 'UNKNOWN' && !this.#mayBeNewer(message)) return this.#ignore()
     switch (message.type) {
       case 'AppendEntries':
         return this.#appendEntries(message, sizes)
@@ -241,7 +247,7 @@ export class Raft {
   /** Entries were found lost, or were filled in: `lost` is what is lost now. */
   entriesLost(lost: LostEntries): void {
     this.#state.lost = lost
-    if (this.#campaign !== null && !this.#mayStand) this.#becomeFollower(null)
+    if (this.#campaign !== null && !this.#mayCampaign) this.#becomeFollower(null)
     this.#leadership?.maybeCommit()
     this.#following?.acknowledgeDurable()
   }
@@ -325,7 +331,8 @@ export class Raft {
   }
 
   /** A connection to `peer` works: what was sent on an older one may be lost. */
-  peerConnected(peer: MemberId): void {
+  peerConnected(peer: MemberId, storeId: string): void {
+    this.#state.membership.connected(peer, storeId)
     this.#leadership?.connected(peer)
     if (this.#campaign !== null && this.#state.membership.isVoter(peer) && !this.#campaign.hasGranted(peer)) {
       this.#campaign.ask(peer)
@@ -334,11 +341,12 @@ export class Raft {
 
   /** This member's own connection to `peer` was reset or refused. If that is the leader, it may be dead: asks at once. */
   peerLost(peer: MemberId): void {
+    this.#state.membership.lost(peer)
     if (this.#role !== 'FOLLOWER' || this.#leader !== peer) return
     // What it was promised, it may be reading by.
     if (this.#state.options.leaseReads === true) return
     this.#leaderElapsed = this.#state.options.electionTicks
-    if (!this.#mayStand) return
+    if (!this.#mayCampaign) return
     this.#restartElectionTimer()
     this.#askForPreVotes({ leaderAgrees: false, isHasty: true })
   }
@@ -366,7 +374,7 @@ export class Raft {
 
   /** Starts a pre-vote now. For tests and scenarios. */
   campaign(): void {
-    if (this.#leadership !== null || !this.#mayStand) return
+    if (this.#leadership !== null || !this.#mayCampaign) return
     this.#restartElectionTimer()
     this.#askForPreVotes({ leaderAgrees: false, isHasty: false })
   }
@@ -402,6 +410,8 @@ export class Raft {
       refusedIdentities: this.#refusedIdentities,
       peers: (this.#leadership?.peers ?? []).map((peer) => ({
         id: peer.id,
+        isVoter: peer.isVoter,
+        isLeaving: peer.leavesAt !== -1,
         state: peer.state,
         matchIndex: peer.matchIndex,
         nextIndex: peer.nextIndex,
@@ -436,9 +446,63 @@ export class Raft {
 
   /** @returns for a ready leader: its configuration with the identities it has heard bound; null if there is nothing to bind now. */
   configurationToPropose(): Configuration | null {
-    const { membership, commitIndex } = this.#state
-    if (this.#leadership === null || !this.#leadership.ready || membership.index > commitIndex) return null
-    return membership.extendedByHeard()
+    return this.#leadership?.configurationToPropose() ?? null
+  }
+
+  /** @returns the next step towards a change of the membership; null when this member does not lead. */
+  nextStep(change: MembershipChange): NextStep | null {
+    return this.#leadership?.nextStep(change) ?? null
+  }
+
+  /**
+   * Whom this member talks to: those of its configuration; a leader also those removed that do not know yet. A new array with each
+   * change.
+   */
+  get peers(): readonly MemberId[] {
+    return this.#leadership?.memberIds ?? this.#state.membership.peers
+  }
+
+  /** The newest configuration's entry; -1 while the bootstrap configuration counts. */
+  get configurationIndex(): number {
+    return this.#state.membership.index
+  }
+
+  /** Whether the configuration in force names `id`. */
+  isNamed(id: MemberId): boolean {
+    return this.#state.membership.memberOf(id) !== undefined
+  }
+
+  /** Whether an earlier configuration of the log names `id`. */
+  wasNamed(id: MemberId): boolean {
+    return this.#state.membership.wasNamed(id)
+  }
+
+  /** The store that counts as `id`; null: none yet, or no member. */
+  boundStoreOf(id: MemberId): string | null {
+    return this.#state.membership.boundStoreOf(id)
+  }
+
+  /** A leader: whether the store that counts as `id` was heard within an election timeout. Null for others, who cannot say. */
+  hearsStoreOf(id: MemberId): boolean | null {
+    return this.#leadership?.hears(id) ?? null
+  }
+
+  /** A peer says that the configuration at `index` does not name this member: no election is asked for until a leader is heard. */
+  dismissed(index: number): void {
+    if (index <= this.#state.membership.index || this.#leadership !== null || this.#hearsLeader()) return
+    this.#isDismissed = true
+    if (this.#campaign !== null) this.#becomeFollower(null)
+  }
+
+  /**
+   * This store goes on as another member, after an old image of it was recognised: the log stays, what was promised under the
+   * old identity is void, and it waits until a configuration names it. Outputs of before name the old identity: drop their messages.
+   */
+  renamed(storeId: string): void {
+    this.#state.storeId = storeId
+    this.#state.membership.renamed(storeId)
+    this.#following = null
+    this.#becomeFollower(null)
   }
 
   /** The newest configuration entry up to `index`; null while the bootstrap configuration counts there. */
@@ -493,7 +557,7 @@ export class Raft {
     const state = this.#state
     if (message.term < state.term) {
       if (state.faults.has('old-term-append-accepted') && this.#leadership === null && !state.outbox.changesLog) {
-        return new Following(state, message.from).append(message, sizes)
+        return new Following(state, message.from, message.storeId).append(message, sizes)
       }
       // So that a leader that was deposed while it was cut off learns of it.
       state.send({
@@ -543,8 +607,12 @@ export class Raft {
     this.#becomeFollower(message.from)
     this.#leaderElapsed = 0
     this.#electionElapsed = 0
-    if (this.#following === null) this.#following = new Following(this.#state, message.from)
-    assert(this.#following.leader === message.from, 'one leader in a term is followed')
+    this.#isDismissed = false
+    if (this.#following === null) this.#following = new Following(this.#state, message.from, message.storeId)
+    assert(
+      this.#following.leader === message.from && this.#following.leaderStoreId === message.storeId,
+      'one leader in a term is followed',
+    )
     return this.#following
   }
 
@@ -594,7 +662,7 @@ export class Raft {
     const granted =
       message.term > state.term &&
       (message.leaderAgrees || !this.#hearsLeader()) &&
-      state.membership.selfIsVoter &&
+      state.membership.selfMayGrant &&
       state.isUpToDate(message.lastIndex, message.lastTerm) &&
       !this.#takesPrecedence(message)
     state.send({
@@ -606,8 +674,10 @@ export class Raft {
       granted,
     })
     // Whoever asks hears no leader now, even if it did when we asked it: it may grant ours now.
-    if (!granted && this.#campaign !== null && this.#campaign.isPreVote && !this.#campaign.hasGranted(message.from)) {
-      this.#campaign.ask(message.from)
+    // Only a voter: two that do not count each other would ask for ever.
+    const campaign = state.membership.isVoter(message.from) ? this.#campaign : null
+    if (!granted && campaign !== null && campaign.isPreVote && !campaign.hasGranted(message.from)) {
+      campaign.ask(message.from)
     }
   }
 
@@ -644,16 +714,16 @@ export class Raft {
       if (message.term > state.term && !this.#adoptTerm(message.term)) return
     }
     const hasVote =
-      state.votedFor === message.from ||
+      (state.votedFor === message.from && state.votedForStore === message.storeId) ||
       (state.votedFor === null && this.#following === null) ||
       state.faults.has('votes-twice')
     const granted =
       message.term === state.term &&
       hasVote &&
-      state.membership.selfIsVoter &&
+      state.membership.selfMayGrant &&
       state.isUpToDate(message.lastIndex, message.lastTerm)
     if (granted) {
-      state.vote(message.from)
+      state.vote(message.from, message.storeId)
       // A late copy from the one that has won by this vote changes nothing.
       if (this.#following === null) this.#becomeFollower(null)
       this.#restartElectionTimer()
@@ -677,16 +747,35 @@ export class Raft {
 
   #timeoutNow(message: TimeoutNow): void {
     if (message.term !== this.#state.term || this.#role !== 'FOLLOWER' || this.#leader !== message.from) return
-    if (!this.#mayStand) return
+    if (!this.#mayCampaign) return
     this.#restartElectionTimer()
     this.#askForPreVotes({ leaderAgrees: true, isHasty: false })
   }
 
-  /** A voter whose storage gets anything done; a lone one has no one to leave it to. */
-  get #mayStand(): boolean {
-    const { membership, storageHealth, isTainted, lost } = this.#state
+  /** A leader, a candidate or a member on its way out may be known only by a configuration that is not known here. */
+  #mayBeNewer({ type, from }: Message): boolean {
+    // A leader that removed itself hands over.
+    if (from === this.#leader) return true
+    switch (type) {
+      case 'AppendEntries':
+      case 'Heartbeat':
+      case 'PreVote':
+      case 'RequestVote':
+        return true
+      case 'AppendEntriesResponse':
+      case 'HeartbeatResponse':
+        return this.#leadership !== null
+      default:
+        return false
+    }
+  }
+
+  /** A voter that was not told of its removal, whose storage gets anything done; a lone one has no one to leave it to. */
+  get #mayCampaign(): boolean {
+    const { membership, storageHealth, commitIndex, isTainted, lost } = this.#state
+    if (this.#isDismissed || !membership.selfMayCampaign(commitIndex)) return false
     if (isTainted && (membership.voterCount > 1 || lost.configurationIsLost)) return false
-    return membership.selfIsVoter && (!isSlow(storageHealth) || membership.voterCount === 1)
+    return !isSlow(storageHealth) || membership.voterCount === 1
   }
 
   #hearsLeader(): boolean {
@@ -707,7 +796,7 @@ export class Raft {
 
   #askForVotes(leaderAgrees: boolean): void {
     this.#state.enterTerm(this.#state.term + 1)
-    this.#state.vote(this.#state.self)
+    this.#state.vote(this.#state.self, this.#state.storeId)
     this.#following = null
     this.#role = 'CANDIDATE'
     this.#campaignIsHasty = false

@@ -5,6 +5,9 @@ import type { ProgressState } from './progress.ts'
 
 export interface PeerStatus {
   readonly id: MemberId
+  readonly isVoter: boolean
+  /** Of a member that was removed, until it knows. */
+  readonly isLeaving: boolean
   readonly state: ProgressState
   readonly matchIndex: number
   readonly nextIndex: number

@@ -9,7 +9,7 @@ import { Multiplexer } from '../host/multiplexer.ts'
 import { MemoryNetwork, MemoryTransport } from './memory.ts'
 import { TcpLinks } from './tcp-links.ts'
 import { TcpTransport } from './tcp.ts'
-import type { Hello, Transport, TransportHandler } from './transport.ts'
+import type { Hello, Refusal, Transport, TransportHandler } from './transport.ts'
 
 /** Keeps all that a transport tells, and lets a test wait for it. */
 class Recorder implements TransportHandler {
@@ -35,7 +35,7 @@ class Recorder implements TransportHandler {
     return null
   }
 
-  peerRefused(peer: string, why: string): void {
+  peerRefused(peer: string, { why }: Refusal): void {
     this.refused.push({ peer, why })
     this.#look()
   }
@@ -110,7 +110,7 @@ class TcpRig implements Rig {
       transport.setPeers(
         this.#names
           .filter((id) => this.#ports.has(id))
-          .map((id) => ({ id, host: '127.0.0.1', port: this.#ports.get(id) as number })),
+          .map((id) => ({ id, address: `127.0.0.1:${this.#ports.get(id)}` })),
       )
     }
     return members

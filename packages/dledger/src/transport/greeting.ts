@@ -10,7 +10,7 @@
 import type { MemberId } from '../raft/messages.ts'
 import type { Scalar } from './control-part.ts'
 import { FrameError } from './frame-codec.ts'
-import type { Hello } from './transport.ts'
+import { type Hello, type Refusal, REFUSAL_KINDS } from './transport.ts'
 
 export const WIRE_VERSION = 2
 
@@ -30,8 +30,7 @@ export interface Introduction {
   readonly channel: Channel
 }
 
-export type Answer =
-  { readonly welcome: true; readonly hello: Hello } | { readonly welcome: false; readonly why: string }
+export type Answer = { readonly welcome: true; readonly hello: Hello } | ({ readonly welcome: false } & Refusal)
 
 export function introductionValues(introduction: Introduction): Scalar[] {
   const { hello, to, channel } = introduction
@@ -51,7 +50,8 @@ export function introductionOf(values: readonly unknown[]): Introduction {
 }
 
 export function answerValues(answer: Answer): Scalar[] {
-  return answer.welcome ? [WELCOME, ...helloValues(answer.hello)] : [REFUSED, answer.why]
+  if (answer.welcome) return [WELCOME, ...helloValues(answer.hello)]
+  return [REFUSED, ...refusalValues(answer)]
 }
 
 /** Whether these values are a refusal, well formed or not. */
@@ -61,7 +61,7 @@ export function isRefusal(values: readonly unknown[]): boolean {
 
 /** @throws FrameError when the values are no answer to a hello. */
 export function answerOf(values: readonly unknown[]): Answer {
-  if (values[0] === REFUSED) return { welcome: false, why: text(values[1], 'why') }
+  if (values[0] === REFUSED) return { welcome: false, ...refusalOf(values.slice(1)) }
   if (values[0] !== WELCOME) fail('a hello is answered by a welcome or a refusal')
   return { welcome: true, hello: helloOf(values) }
 }
@@ -69,19 +69,25 @@ export function answerOf(values: readonly unknown[]): Answer {
 /**
  * Judges the other side's hello by one's own.
  *
- * @param peers the members that this one counts as its peers.
- * @returns null when it fits, else one line that names both values and reads the same on both sides.
+ * @param peers the members that this one counts as its peers; null: who is one was judged already.
+ * @returns null when it fits, else a refusal whose line names both values and reads the same on both sides.
  */
-export function whyUnfit(own: Hello, other: Hello, peers: Iterable<MemberId>): string | null {
+export function whyUnfit(own: Hello, other: Hello, peers: Iterable<MemberId> | null): Refusal | null {
+  const misfit = whyMisfit(own, other)
+  if (misfit !== null) return misfitRefusal(other, misfit)
+  if (peers === null) return null
+  const known = [...peers]
+  if (known.includes(other.member)) return null
+  const why = `"${other.member}" is not a peer of ${own.member}, whose peers are ${known.join(', ') || 'none'}`
+  return { kind: 'STRANGER', why, member: other.member, configurationIndex: -1 }
+}
+
+function whyMisfit(own: Hello, other: Hello): string | null {
   if (other.wireVersion !== own.wireVersion) {
     return `the wire version differs: ${own.member} speaks ${own.wireVersion}, ${other.member} speaks ${other.wireVersion}`
   }
   if (other.group !== own.group) {
     return `the group differs: ${own.member} is of "${own.group}", ${other.member} is of "${other.group}"`
-  }
-  const known = [...peers]
-  if (!known.includes(other.member)) {
-    return `"${other.member}" is not a peer of ${own.member}, whose peers are ${known.join(', ') || 'none'}`
   }
   if (other.fileBytes !== own.fileBytes) {
     return `the file size differs: ${own.member} has files of ${own.fileBytes} bytes, ${other.member} of ${other.fileBytes}`
@@ -90,9 +96,30 @@ export function whyUnfit(own: Hello, other: Hello, peers: Iterable<MemberId>): s
 }
 
 /** @returns the line for a dialer that reached another member than it meant, else null. */
-export function whyMisdirected(own: Hello, introduction: Introduction): string | null {
-  if (introduction.to === own.member) return null
-  return `${introduction.hello.member} dialed "${introduction.to}" and reached ${own.member}: an address is wrong`
+export function whyMisdirected(own: Hello, introduction: Introduction): Refusal | null {
+  const { hello, to } = introduction
+  if (to === own.member) return null
+  return misfitRefusal(hello, `${hello.member} dialed "${to}" and reached ${own.member}: an address is wrong`)
+}
+
+function misfitRefusal(other: Hello, why: string): Refusal {
+  return { kind: 'MISFIT', why, member: other.member, configurationIndex: -1 }
+}
+
+export function refusalValues({ why, kind, member, configurationIndex }: Refusal): Scalar[] {
+  return [why.slice(0, TEXT_CHARACTERS_MAX), kind, member, configurationIndex]
+}
+
+/** @throws FrameError. A refusal may say less: what the other side does not know is a plain misfit. */
+export function refusalOf(values: readonly unknown[]): Refusal {
+  const [why, kind, member, configurationIndex] = values
+  const known = REFUSAL_KINDS.find((each) => each === kind)
+  return {
+    why: text(why, 'why'),
+    kind: known ?? 'MISFIT',
+    member: known === undefined ? '' : text(member, 'member'),
+    configurationIndex: Number.isSafeInteger(configurationIndex) ? (configurationIndex as number) : -1,
+  }
 }
 
 export function helloValues(hello: Hello): Scalar[] {
@@ -126,4 +153,9 @@ function text(value: unknown, name: string): string {
 
 function whole(value: unknown, name: string): number {
   return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : fail(`${name} is a whole number`)
+}
+
+/** A refusal before anybody has said who they are. */
+export function misfit(why: string): Refusal {
+  return { kind: 'MISFIT', why, member: '', configurationIndex: -1 }
 }

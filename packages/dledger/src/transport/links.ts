@@ -5,7 +5,7 @@
 import type { MemberId } from '../raft/messages.ts'
 import type { Channel } from './greeting.ts'
 import type { Correspondents } from './message-codec.ts'
-import type { Hello } from './transport.ts'
+import type { Hello, Refusal } from './transport.ts'
 
 /** One connection of ours to a peer. */
 export interface WayOut {
@@ -26,8 +26,8 @@ export interface LinkedPeer {
 
 /** `Item` is what a frame says, decoded before its payload has arrived. */
 export interface LinksHandler<Item> {
-  /** Why a peer that fits otherwise is refused, or null. */
-  judge(hello: Hello): string | null
+  /** Why a peer that fits otherwise is refused, or null: also who is a peer is judged here. */
+  judge(hello: Hello): Refusal | null
   /** The control part of a frame that a greeted peer sends. @throws FrameError: its connection is closed. */
   read(channel: Channel, between: Correspondents, values: readonly unknown[], payloadBytes: number): Item
   /** The frame is whole. */
@@ -41,7 +41,7 @@ export interface LinksHandler<Item> {
   /** All connections with the peer work (again). */
   connected(peer: MemberId, hello: Hello): void
   lost(peer: MemberId): void
-  refused(peer: MemberId, why: string): void
+  refused(peer: MemberId, refusal: Refusal): void
 }
 
 export interface Links<Item> {

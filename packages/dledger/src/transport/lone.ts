@@ -13,6 +13,10 @@ export class LoneTransport implements Transport {
     this.#clock.defer(() => callback(null))
   }
 
+  setPeers(): void {}
+
+  renew(): void {}
+
   send(): void {}
 
   queuedBytes(): number {

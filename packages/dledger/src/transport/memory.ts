@@ -9,11 +9,13 @@ import type { MemberId, Message } from '../raft/messages.ts'
 import { whyUnfit } from './greeting.ts'
 import { DEFAULT_TRANSPORT_LIMITS } from './limits.ts'
 import { payloadBytesOf } from './message-codec.ts'
-import type { Hello, Transport, TransportHandler } from './transport.ts'
+import type { Hello, PeerAddress, Refusal, Transport, TransportHandler } from './transport.ts'
 
 /** What a message counts in the queue besides its payload. */
 const MESSAGE_BYTES = 64
 const ANYONE = '*'
+/** Before two that refused each other try again. */
+const RETRY_MS = 100
 
 interface Parcel {
   readonly sender: MemoryTransport
@@ -29,6 +31,7 @@ export class MemoryNetwork {
   /** Directed links that lose everything, as `from>to`. */
   readonly #cuts = new Set<string>()
   #parcels: Parcel[] = []
+  readonly #retries = new Set<string>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -91,6 +94,11 @@ export class MemoryNetwork {
     }
   }
 
+  /** @internal Somebody may be reached who was not before, or under another identity. */
+  peersChanged(): void {
+    this.#connectAll()
+  }
+
   /** @internal */
   carry(parcel: Parcel): void {
     this.#parcels.push(parcel)
@@ -119,14 +127,26 @@ export class MemoryNetwork {
   #connect(one: MemoryTransport, other: MemoryTransport): void {
     if (one.isClosed || other.isClosed || (one.isLinkedTo(other) && other.isLinkedTo(one))) return
     if (this.isCut(one.self, other.self) || this.isCut(other.self, one.self)) return
-    const why = one.whyUnfit(other) ?? other.whyUnfit(one)
-    if (why !== null) {
-      one.refuse(other, why)
-      other.refuse(one, why)
+    const refusal = one.whyUnfit(other) ?? other.whyUnfit(one)
+    if (refusal !== null) {
+      one.refuse(other, refusal)
+      other.refuse(one, refusal)
+      this.#tryAgain(one, other)
       return
     }
     one.link(other)
     other.link(one)
+  }
+
+  /** Who was refused may fit later. One try of a pair waits at a time. */
+  #tryAgain(one: MemoryTransport, other: MemoryTransport): void {
+    const pair = linkName(one.self, other.self)
+    if (this.#retries.has(pair)) return
+    this.#retries.add(pair)
+    this.#clock.after(RETRY_MS, () => {
+      this.#retries.delete(pair)
+      this.#connect(one, other)
+    })
   }
 }
 
@@ -147,7 +167,7 @@ export class MemoryTransport implements Transport {
   readonly self: MemberId
   readonly #network: MemoryNetwork
   readonly #clock: Clock
-  readonly #peers: readonly MemberId[]
+  #peers: readonly MemberId[]
   readonly #queuedBytesMax: number
   readonly #links = new Map<MemberId, MemoryTransport>()
   readonly #queuedBytes = new Map<MemberId, number>()
@@ -173,6 +193,24 @@ export class MemoryTransport implements Transport {
       this.#network.join(this)
       callback(null)
     })
+  }
+
+  setPeers(peers: readonly PeerAddress[]): void {
+    this.#peers = peers.map((peer) => peer.id).filter((id) => id !== this.self)
+    for (const [id, other] of this.#links) {
+      if (this.#peers.includes(id)) continue
+      this.#links.delete(id)
+      this.#clock.defer(() => other.lose(this))
+    }
+    if (!this.#closed) this.#network.peersChanged()
+  }
+
+  renew(hello: Hello): void {
+    assert(hello.member === this.self, 'a hello is that of the member itself')
+    this.#hello = hello
+    for (const other of this.#links.values()) this.#clock.defer(() => other.lose(this))
+    this.#links.clear()
+    if (!this.#closed) this.#network.peersChanged()
   }
 
   send(message: Message, payload: readonly Buffer[] | null): void {
@@ -212,9 +250,10 @@ export class MemoryTransport implements Transport {
   }
 
   /** @internal */
-  whyUnfit(other: MemoryTransport): string | null {
+  whyUnfit(other: MemoryTransport): Refusal | null {
+    const own = this.#hello as Hello
     const hello = other.#hello as Hello
-    return whyUnfit(this.#hello as Hello, hello, this.#peers) ?? this.#handler?.judge(hello) ?? null
+    return whyUnfit(own, hello, null) ?? this.#handler?.judge(hello) ?? whyUnfit(own, hello, this.#peers)
   }
 
   /** @internal */
@@ -234,8 +273,8 @@ export class MemoryTransport implements Transport {
   }
 
   /** @internal */
-  refuse(other: MemoryTransport, why: string): void {
-    if (!this.#closed) this.#handler?.peerRefused(other.self, why)
+  refuse(other: MemoryTransport, refusal: Refusal): void {
+    if (!this.#closed) this.#handler?.peerRefused(other.self, refusal)
   }
 
   /** @internal */

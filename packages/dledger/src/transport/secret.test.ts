@@ -8,7 +8,7 @@ import { answerOf, introductionValues, WIRE_VERSION } from './greeting.ts'
 import { DEFAULT_TRANSPORT_LIMITS } from './limits.ts'
 import { Doorkeeper, Visitor } from './secret.ts'
 import { TcpTransport } from './tcp.ts'
-import type { Hello, TransportHandler } from './transport.ts'
+import type { Hello, Refusal, TransportHandler } from './transport.ts'
 
 const SECRET = 'known to the members only'
 const cleanups: (() => Promise<void> | void)[] = []
@@ -33,7 +33,7 @@ class Events implements TransportHandler {
     this.#add(`connected ${peer}`)
   }
   peerLost(): void {}
-  peerRefused(peer: string, why: string): void {
+  peerRefused(peer: string, { why }: Refusal): void {
     this.#add(`refused ${peer}: ${why}`)
   }
   async first(): Promise<string> {
@@ -61,7 +61,7 @@ async function start(self: string, secret: string | null): Promise<{ transport: 
 async function pair(first: string | null, second: string | null) {
   const a = await start('n0', first)
   const b = await start('n1', second)
-  const peers = [a, b].map(({ transport }, i) => ({ id: `n${i}`, host: '127.0.0.1', port: transport.listeningPort }))
+  const peers = [a, b].map(({ transport }, i) => ({ id: `n${i}`, address: `127.0.0.1:${transport.listeningPort}` }))
   for (const { transport } of [a, b]) transport.setPeers(peers)
   return { a, b }
 }
@@ -110,14 +110,14 @@ describe('members with a shared secret', () => {
     const c = await start('n1', SECRET)
     await new Promise<void>((resolve) => b.transport.close(resolve))
     const spyPort = (spy.address() as { port: number }).port
-    c.transport.setPeers([{ id: 'n0', host: '127.0.0.1', port: spyPort }])
-    a.transport.setPeers([{ id: 'n1', host: '127.0.0.1', port: c.transport.listeningPort }])
+    c.transport.setPeers([{ id: 'n0', address: `127.0.0.1:${spyPort}` }])
+    a.transport.setPeers([{ id: 'n1', address: `127.0.0.1:${c.transport.listeningPort}` }])
     expect(await c.events.first()).toBe('connected n0')
     const { refused } = a.transport.stats()
     const replayed = connect(port, '127.0.0.1')
     cleanups.push(() => void replayed.destroy())
     const answers = await answersTo(replayed, overheard)
-    expect(answers.at(-1)).toEqual({ welcome: false, why: 'the shared secret differs from that of n0' })
+    expect(answers.at(-1)).toMatchObject({ welcome: false, why: 'the shared secret differs from that of n0' })
     expect(a.transport.stats().refused).toBe(refused + 1)
   })
 })

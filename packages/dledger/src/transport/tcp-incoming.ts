@@ -8,16 +8,16 @@ import type { Socket } from 'node:net'
 import type { Clock } from '@dledger-ts/base'
 import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
 import { encodeFrame, FrameError, FrameReader } from './frame-codec.ts'
-import { answerValues, type Channel, type Introduction, introductionOf } from './greeting.ts'
+import { answerValues, type Channel, type Introduction, introductionOf, misfit } from './greeting.ts'
 import type { TransportLimits } from './limits.ts'
 import { Doorkeeper, type Step } from './secret.ts'
 import type { Correspondents } from './message-codec.ts'
-import type { Hello } from './transport.ts'
+import type { Hello, Refusal } from './transport.ts'
 
 /** `Item` is what a frame says. */
 export interface IncomingOwner<Item> {
   /** @returns why the stranger is refused, or null: then the connection is its, and messages follow. */
-  introduced(incoming: Incoming<Item>, introduction: Introduction): string | null
+  introduced(incoming: Incoming<Item>, introduction: Introduction): Refusal | null
   /** A control part that follows the hello. @throws FrameError */
   read(incoming: Incoming<Item>, between: Correspondents, values: readonly unknown[], payloadBytes: number): Item
   /** A stranger that does not prove that it knows the secret. */
@@ -133,7 +133,7 @@ export class Incoming<Item> {
         return
       case 'REFUSE':
         this.#owner.unproven(this, step.why)
-        this.#say(answerValues({ welcome: false, why: step.why }))
+        this.#say(answerValues({ welcome: false, ...misfit(step.why) }))
         this.close()
     }
   }
@@ -147,9 +147,9 @@ export class Incoming<Item> {
     this.#channel = channel
     this.#cancelTimer()
     this.#between = { from: hello.member, to: this.#own.member, storeId: hello.storeId }
-    const why = this.#owner.introduced(this, introduction)
-    const answer = answerValues(why === null ? { welcome: true, hello: this.#own } : { welcome: false, why })
-    this.#say(why === null ? this.#doorkeeper.answer(answer) : answer)
-    if (why !== null) this.close()
+    const refusal = this.#owner.introduced(this, introduction)
+    const answer = answerValues(refusal === null ? { welcome: true, hello: this.#own } : { welcome: false, ...refusal })
+    this.#say(refusal === null ? this.#doorkeeper.answer(answer) : answer)
+    if (refusal !== null) this.close()
   }
 }

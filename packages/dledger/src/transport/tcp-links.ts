@@ -23,7 +23,7 @@ import { Incoming, type IncomingOwner } from './tcp-incoming.ts'
 import type { Outgoing, OutgoingOwner, TcpPeer } from './tcp-outgoing.ts'
 import { Peer } from './tcp-peer.ts'
 import { SECRET_BYTES_MIN } from './secret.ts'
-import type { Hello } from './transport.ts'
+import type { Hello, Refusal } from './transport.ts'
 
 export interface TcpLinksOptions {
   readonly self: MemberId
@@ -139,6 +139,16 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     }
   }
 
+  /** Ends all connections and greets everybody anew, as another store. Once started. */
+  renew(hello: Hello): void {
+    assert(hello.member === this.#options.self, 'a hello is that of the member itself')
+    this.#hello = hello
+    const peers = [...this.#peers.values()].map((peer) => peer.control.peer)
+    this.setPeers([])
+    for (const incoming of this.#incoming) incoming.destroy()
+    this.setPeers(peers)
+  }
+
   peer(id: MemberId): LinkedPeer | undefined {
     return this.#peers.get(id)
   }
@@ -195,16 +205,20 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     this.#incoming.add(incoming)
   }
 
-  introduced(incoming: Incoming<Item>, introduction: Introduction): string | null {
+  introduced(incoming: Incoming<Item>, introduction: Introduction): Refusal | null {
     this.#strangers.delete(incoming)
     const own = this.#hello as Hello
     const { hello } = introduction
-    const why = whyUnfit(own, hello, this.#peers.keys()) ?? whyMisdirected(own, introduction) ?? this.#judge(hello)
+    const refusal =
+      whyUnfit(own, hello, null) ??
+      whyMisdirected(own, introduction) ??
+      this.#judge(hello) ??
+      whyUnfit(own, hello, this.#peers.keys())
     const peer = this.#peers.get(hello.member)
-    if (why !== null || peer === undefined) {
+    if (refusal !== null || peer === undefined) {
       this.#stats.refused++
-      this.#tellRefused(hello.member, why ?? 'it is no peer')
-      return why
+      if (refusal !== null) this.#tellRefused(hello.member, refusal)
+      return refusal
     }
     peer.adopt(incoming)
     if (!this.#closed) this.#handler?.accepted(peer.id, incoming.channel)
@@ -242,11 +256,11 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     this.#tellLost(peer)
   }
 
-  welcomed(outgoing: Outgoing, hello: Hello): string | null {
+  welcomed(outgoing: Outgoing, hello: Hello): Refusal | null {
     const peer = this.#peers.get(outgoing.peer.id)
     if (peer === undefined) return null
-    const why = whyUnfit(this.#hello as Hello, hello, [peer.id]) ?? this.#judge(hello)
-    if (why !== null) return why
+    const refusal = whyUnfit(this.#hello as Hello, hello, [peer.id]) ?? this.#judge(hello)
+    if (refusal !== null) return refusal
     peer.heard()
     if (!this.#closed) this.#handler?.opened(peer.id, outgoing.channel)
     this.#tellIfConnected(peer, hello)
@@ -262,8 +276,8 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     if (peer !== undefined) this.#tellLost(peer)
   }
 
-  refused(outgoing: Outgoing, why: string): void {
-    this.#tellRefused(outgoing.peer.id, why)
+  refused(outgoing: Outgoing, refusal: Refusal): void {
+    this.#tellRefused(outgoing.peer.id, refusal)
   }
 
   badFrame(connection: Incoming<Item> | Outgoing, error: FrameError): void {
@@ -272,7 +286,7 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     this.#logger.warn({ from, why: error.message }, 'a connection is closed: its bytes are no frames')
   }
 
-  #judge(hello: Hello): string | null {
+  #judge(hello: Hello): Refusal | null {
     return this.#handler?.judge(hello) ?? null
   }
 
@@ -288,13 +302,14 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     this.#handler?.lost(peer.id)
   }
 
-  #tellRefused(id: MemberId, why: string): void {
+  #tellRefused(id: MemberId, refusal: Refusal): void {
     if (this.#closed) return
+    const { why } = refusal
     const peer = this.#peers.get(id)
     if (peer === undefined ? this.#lastStrangerTold === why : !peer.becameRefused(why)) return
     if (peer === undefined) this.#lastStrangerTold = why
     this.#logger.warn({ peer: id, why }, 'a peer is refused')
-    this.#handler?.refused(id, why)
+    this.#handler?.refused(id, refusal)
   }
 }
 

@@ -10,10 +10,10 @@ import type { Clock, Random } from '@dledger-ts/base'
 import type { MemberId } from '../raft/messages.ts'
 import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
 import { encodeFrame, FrameError, FrameReader } from './frame-codec.ts'
-import { answerOf, type Channel, introductionValues, isRefusal } from './greeting.ts'
+import { answerOf, type Channel, introductionValues, isRefusal, misfit } from './greeting.ts'
 import type { TransportLimits } from './limits.ts'
 import { Visitor } from './secret.ts'
-import type { Hello } from './transport.ts'
+import type { Hello, Refusal } from './transport.ts'
 
 export interface TcpPeer {
   readonly id: MemberId
@@ -24,12 +24,12 @@ export interface TcpPeer {
 
 export interface OutgoingOwner {
   /** Ready. @returns why the peer does not fit after all, or null. */
-  welcomed(outgoing: Outgoing, hello: Hello): string | null
+  welcomed(outgoing: Outgoing, hello: Hello): Refusal | null
   /** What waited on this connection has left. */
   drained(outgoing: Outgoing): void
   /** Reset or refused by the network or by the end of the peer's process; not by a time limit of ours. */
   lost(outgoing: Outgoing): void
-  refused(outgoing: Outgoing, why: string): void
+  refused(outgoing: Outgoing, refusal: Refusal): void
   badFrame(outgoing: Outgoing, error: FrameError): void
 }
 
@@ -180,24 +180,24 @@ export class Outgoing {
     const step = (dialed.visitor as Visitor).hear(values, isRefusal(values))
     if (step.kind === 'SAY') return dialed.say(step.values)
     this.#cancelTimer()
-    if (step.kind === 'REFUSE') return this.#refuse(dialed, step.why)
+    if (step.kind === 'REFUSE') return this.#refuse(dialed, misfit(step.why))
     const answer = answerOf(step.values)
     if (!answer.welcome) {
-      this.#refuse(dialed, answer.why)
+      this.#refuse(dialed, answer)
       return
     }
     this.#state = 'READY'
     this.#readySinceMs = this.#options.clock.monotonicMs()
-    const why = this.#options.owner.welcomed(this, answer.hello)
-    if (why !== null) this.#refuse(dialed, why)
+    const refusal = this.#options.owner.welcomed(this, answer.hello)
+    if (refusal !== null) this.#refuse(dialed, refusal)
   }
 
-  #refuse(dialed: Dialed, why: string): void {
+  #refuse(dialed: Dialed, refusal: Refusal): void {
     dialed.refused = true
     // Not ready (any more), until the socket has closed.
     this.#state = 'GREETING'
     dialed.socket.destroy()
-    this.#options.owner.refused(this, why)
+    this.#options.owner.refused(this, refusal)
   }
 
   #closed(dialed: Dialed): void {

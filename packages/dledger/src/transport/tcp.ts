@@ -12,7 +12,7 @@ import type { LinkedPeer, LinksHandler } from './links.ts'
 import { type Correspondents, isAnswered, isData, messageOf, messageValues, payloadBytesOf } from './message-codec.ts'
 import { type LinkStats, TcpLinks, type TcpLinksOptions } from './tcp-links.ts'
 import type { TcpPeer } from './tcp-outgoing.ts'
-import type { Hello, Transport, TransportHandler } from './transport.ts'
+import type { Hello, PeerAddress, Refusal, Transport, TransportHandler } from './transport.ts'
 
 export type { TcpPeer } from './tcp-outgoing.ts'
 export type TcpTransportOptions = Omit<TcpLinksOptions, 'valuesMax'>
@@ -25,6 +25,7 @@ export interface TransportStats extends LinkStats {
 }
 
 export class TcpTransport implements Transport, LinksHandler<Message> {
+  readonly #options: TcpTransportOptions
   readonly #links: TcpLinks<Message>
   readonly #clock: Clock
   readonly #logger: Logger
@@ -33,6 +34,7 @@ export class TcpTransport implements Transport, LinksHandler<Message> {
   #handler: TransportHandler | null = null
 
   constructor(options: TcpTransportOptions) {
+    this.#options = options
     this.#links = new TcpLinks<Message>(options)
     this.#clock = options.clock
     this.#logger = options.logger
@@ -53,9 +55,20 @@ export class TcpTransport implements Transport, LinksHandler<Message> {
     this.#links.start(hello, this, callback)
   }
 
-  /** Dials those that are new, leaves those that are gone or have another address now. Once started. */
-  setPeers(peers: readonly TcpPeer[]): void {
-    this.#links.setPeers(peers)
+  /** Who has no address here is reached as the options say; whom they do not know either cannot be reached. */
+  setPeers(peers: readonly PeerAddress[]): void {
+    const reachable: TcpPeer[] = []
+    for (const { id, address } of peers) {
+      const peer = address === null ? this.#options.peers.find((each) => each.id === id) : peerAt(id, address)
+      if (peer !== undefined) reachable.push(peer)
+      else this.#logger.warn({ peer: id, address }, 'a peer has no address: it is not dialed')
+    }
+    this.#links.setPeers(reachable)
+  }
+
+  renew(hello: Hello): void {
+    this.#hello = hello
+    this.#links.renew(hello)
   }
 
   /** Hot: writing a head and reading it back cost about 1 µs; see the note in `frame-codec.ts`. */
@@ -97,7 +110,7 @@ export class TcpTransport implements Transport, LinksHandler<Message> {
     this.#links.close(callback)
   }
 
-  judge(hello: Hello): string | null {
+  judge(hello: Hello): Refusal | null {
     return this.#handler?.judge(hello) ?? null
   }
 
@@ -124,7 +137,15 @@ export class TcpTransport implements Transport, LinksHandler<Message> {
     this.#handler?.peerLost(peer)
   }
 
-  refused(peer: MemberId, why: string): void {
-    this.#handler?.peerRefused(peer, why)
+  refused(peer: MemberId, refusal: Refusal): void {
+    this.#handler?.peerRefused(peer, refusal)
   }
+}
+
+/** @returns undefined for what is no `host:port`. */
+function peerAt(id: MemberId, address: string): TcpPeer | undefined {
+  const colon = address.lastIndexOf(':')
+  const port = Number(address.slice(colon + 1))
+  if (colon <= 0 || !Number.isInteger(port) || port < 1 || port > 65_535) return undefined
+  return { id, host: address.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port }
 }

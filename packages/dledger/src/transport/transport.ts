@@ -19,22 +19,50 @@ export interface Hello {
   readonly incarnation: number
 }
 
+/** How a peer is reached. */
+export interface PeerAddress {
+  readonly id: MemberId
+  /** As the log has it, e.g. `host:port`; null: as the transport's own options say. */
+  readonly address: string | null
+}
+
+/**
+ * MISFIT: group, file size or wire version differ, or an address is wrong. STRANGER: it is no member here, or not yet. REMOVED: it
+ * was one. OTHER_STORE: the store that counts under this name is heard. OLD_IMAGE: the same store was seen in a later life.
+ */
+export const REFUSAL_KINDS = ['MISFIT', 'STRANGER', 'REMOVED', 'OTHER_STORE', 'OLD_IMAGE'] as const
+export type RefusalKind = (typeof REFUSAL_KINDS)[number]
+
+export interface Refusal {
+  readonly kind: RefusalKind
+  /** A line for people. */
+  readonly why: string
+  /** Whom it is about: of the two, the one that does not fit. */
+  readonly member: MemberId
+  /** REMOVED, STRANGER: where the configuration stands that does not name it; else -1. */
+  readonly configurationIndex: number
+}
+
 export interface TransportHandler {
-  /** What only the member knows of a peer that fits otherwise. @returns null, or a line for people that says why it is refused. */
-  judge(hello: Hello): string | null
+  /** What only the member knows of a peer that fits otherwise. @returns null, or why it is refused. */
+  judge(hello: Hello): Refusal | null
   /** `payload` is the raw log bytes of an AppendEntries, else null; it stays valid, the handler may keep it. */
   message(message: Message, payload: Buffer | null): void
   /** A connection to `peer` works in both directions (again). */
   peerConnected(peer: MemberId, hello: Hello): void
   /** Our own connection to `peer` was reset or refused. */
   peerLost(peer: MemberId): void
-  /** The other side does not fit (group, file size, wire version) and was refused, or refused us: `why` is a line for people. */
-  peerRefused(peer: MemberId, why: string): void
+  /** The other side was refused, or refused us. */
+  peerRefused(peer: MemberId, refusal: Refusal): void
 }
 
 export interface Transport {
   /** Listens, connects to the peers and keeps reconnecting. `callback` once listening, or with why it cannot. */
   start(hello: Hello, handler: TransportHandler, callback: (error: Error | null) => void): void
+  /** Talks to these from now on, and to nobody else. Once started. */
+  setPeers(peers: readonly PeerAddress[]): void
+  /** Greets everybody anew, as another store: connections made under the former identity end. Once started. */
+  renew(hello: Hello): void
   /** `payload` buffers are sent by reference: they must not change afterwards. */
   send(message: Message, payload: readonly Buffer[] | null): void
   /** Bytes accepted for `peer` and not handed to the network yet. */

@@ -35,12 +35,16 @@ export class Campaign {
   get isWon(): boolean {
     const { membership, hardStateIsDurable } = this.#state
     let votes = membership.selfIsVoter && (this.isPreVote || hardStateIsDurable) ? 1 : 0
-    for (const peer of membership.peers) if (this.#granted.has(peer)) votes++
+    for (const peer of membership.voterPeers) if (this.#granted.has(peer)) votes++
+    if (this.#state.faults.has('learner-counted')) {
+      for (const peer of membership.peers) if (!membership.isVoter(peer) && this.#granted.has(peer)) votes++
+    }
     return votes >= majorityOf(membership.voterCount)
   }
 
   askAll(): void {
-    for (const peer of this.#state.membership.peers) this.ask(peer)
+    const { membership, faults } = this.#state
+    for (const peer of faults.has('learner-counted') ? membership.peers : membership.voterPeers) this.ask(peer)
   }
 
   ask(peer: MemberId): void {

@@ -15,6 +15,7 @@ import { NOTHING_ACCEPTED, type StepResult } from '../step-result.ts'
 
 export class Following {
   readonly leader: MemberId
+  readonly leaderStoreId: string
   readonly term: number
   readonly #state: MemberState
   #verifiedIndex = -1
@@ -26,9 +27,10 @@ export class Following {
   #freshRound = 0
   #freshCommit = -1
 
-  constructor(state: MemberState, leader: MemberId) {
+  constructor(state: MemberState, leader: MemberId, leaderStoreId: string) {
     this.#state = state
     this.leader = leader
+    this.leaderStoreId = leaderStoreId
     this.term = state.term
   }
 

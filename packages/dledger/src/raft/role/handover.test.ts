@@ -14,7 +14,7 @@ const options: HandoverOptions = {
 
 function group(matches: readonly number[]): Progress[] {
   return matches.map((matchIndex, i) => {
-    const peer = new Progress(`n${i + 1}`, matchIndex + 1)
+    const peer = new Progress(`n${i + 1}`, null, matchIndex + 1)
     peer.matchIndex = matchIndex
     return peer
   })

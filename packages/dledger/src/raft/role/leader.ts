@@ -7,6 +7,8 @@
  *   - R19 a leader whose storage stays slow leads no longer than `slowTicksMax`.
  *   - R20 a peer that needs entries from before the start of this log is sent none until it says that it has this log's files.
  *   - R16 a read is answered after a heartbeat round that began after it came and that a majority answered.
+ *   - R15 one change of the configuration at a time, after an entry of its own term is committed (Ongaro §4.1, erratum of 2015); a
+ *     leader that removed itself goes on, uncounted, until that is committed, then hands over and steps down.
  *   - R11 bytes under way to a peer stay within `inflightBytesMax`, unless a single append is larger.
  */
 import { assert } from '@dledger-ts/base'
@@ -19,6 +21,10 @@ import { StorageHealth } from '../storage-health.ts'
 import { Handover, isSlow } from './handover.ts'
 import { highestReachedBy, majorityOf } from '../quorum.ts'
 import { ReadRounds } from './read-rounds.ts'
+import { nextStep, type MembershipChange, type NextStep } from '../membership-change.ts'
+
+/** Election timeouts for which a removed member that is not heard is told of its removal. */
+const LEAVING_TIMEOUTS_MAX = 4
 
 export class Leadership {
   readonly term: number
@@ -30,6 +36,8 @@ export class Leadership {
   #peers: Progress[] = []
   /** The configuration's peers for which `#peers` was made. */
   #peerIds: readonly MemberId[] = []
+  #memberIds: readonly MemberId[] = []
+  #memberIdsOf: readonly Progress[] = []
   #matches = new Float64Array(0)
   readonly #reads: ReadRounds
   #round = 0
@@ -47,6 +55,8 @@ export class Leadership {
   readonly #handover: Handover
   /** How long the storage here has been slow without a break. */
   #slowTicks = 0
+  /** It is no voter any more, and that is committed: it hands over for good. */
+  #leavesForGood = false
 
   /** @param cameByTransfer the former leader handed over to this member. */
   constructor(state: MemberState, { cameByTransfer }: { readonly cameByTransfer: boolean }) {
@@ -84,20 +94,34 @@ export class Leadership {
     return this.#transferTarget?.id ?? null
   }
 
+  /** A new array with each change. */
+  get memberIds(): readonly MemberId[] {
+    if (this.#memberIdsOf !== this.#peers) {
+      this.#memberIdsOf = this.#peers
+      this.#memberIds = this.#peers.map((peer) => peer.id)
+    }
+    return this.#memberIds
+  }
+
   get peers(): readonly Progress[] {
     return this.#peers
   }
 
-  /** @returns false when it must step down: a majority was not heard for an election timeout, or the storage here hangs. */
+  /** @returns false when it must step down: a majority was not heard for an election timeout, it is no voter any more, or the storage hangs. */
   tick(): boolean {
     const { options } = this.#state
-    for (const peer of this.#peers) peer.ticksSinceHeard++
+    for (const peer of this.#peers) {
+      peer.ticksSinceHeard++
+      if (peer.isPromoted) peer.catchUp(this.#state.log.lastIndex, options.electionTicks)
+    }
+    this.#dropThoseGone()
     if (!this.#hearsMajority()) return false
     if (this.#isStuck()) return false
     if (this.#transferTarget !== null && ++this.#transferElapsed >= options.electionTicks) {
       this.#transferTarget = null
       this.#handover.failed()
     }
+    if (this.#isDone()) return false
     if (++this.#heartbeatElapsed >= options.heartbeatTicks) {
       this.#heartbeatElapsed = 0
       this.#timeoutNowSent = false
@@ -121,12 +145,12 @@ export class Leadership {
       assert(this.#noopIndex === -1, 'a leader proposes one no-op')
       assert(sizes.length === 1, 'the no-op is one entry')
     } else {
-      if (!this.#ready) return 'NOT_READY'
+      if (!this.#ready && !(kind === 'configuration' && state.faults.has('change-before-own-term'))) return 'NOT_READY'
       if (this.#transferTarget !== null) return 'TRANSFERRING'
     }
     if (kind === 'configuration') {
       assert(configuration !== undefined && sizes.length === 1, 'a configuration proposal is one entry')
-      if (state.membership.index > state.commitIndex) return 'NOT_READY'
+      if (!this.#mayChange) return 'NOT_READY'
     }
     if (kind === 'data' && (state.storageHealth & StorageHealth.FULL) !== 0) return 'DISK_FULL'
     if (kind === 'data' && this.#isBusy(sizes)) return 'BUSY'
@@ -160,14 +184,14 @@ export class Leadership {
   }
 
   appendEntriesResponse(message: AppendEntriesResponse): void {
-    const peer = this.#heard(message.from)
+    const peer = this.#heard(message.from, message.storeId)
     if (peer === null) return
     if (message.success) this.#acknowledged(peer, message)
     else this.#refused(peer, message)
   }
 
   heartbeatResponse(message: HeartbeatResponse): void {
-    const peer = this.#heard(message.from)
+    const peer = this.#heard(message.from, message.storeId)
     if (peer === null || message.round <= peer.answeredRound || message.round > this.#round) return
     peer.answeredRound = message.round
     peer.health = message.health
@@ -210,7 +234,55 @@ export class Leadership {
 
   connected(id: MemberId): void {
     const peer = this.#find(id)
-    if (peer !== null) peer.probe(peer.nextIndex, false)
+    if (peer === null) return
+    peer.isOther = this.#state.membership.otherStoreOf(id) !== null
+    peer.probe(peer.nextIndex, false)
+  }
+
+  /**
+   * What this leader changes by itself, one step at a time: binds identities that were heard, makes another store that came under
+   * the name of a silent member a learner in its place, promotes who has caught up.
+   *
+   * @returns null when there is nothing to change, or not yet.
+   */
+  configurationToPropose(): Configuration | null {
+    const { membership, options } = this.#state
+    if (!this.#mayChange || this.#transferTarget !== null) return null
+    const extended = membership.extendedByHeard()
+    if (extended !== null) return extended
+    for (const peer of this.#peers) {
+      const otherStoreId = peer.isOther && peer.leavesAt === -1 ? membership.otherStoreOf(peer.id) : null
+      if (otherStoreId !== null && peer.ticksSinceHeard >= options.electionTicks) {
+        return membership.replaced(peer.id, otherStoreId)
+      }
+    }
+    for (const peer of this.#peers) {
+      // It has its own entry as a learner durably, so it knows under which store it may vote.
+      const knowsItself = peer.matchIndex >= membership.index
+      const bound = membership.memberOf(peer.id)?.storeId ?? null
+      if (!peer.isPromoted || !peer.caughtUp || !knowsItself || bound === null) continue
+      if (peer.ticksSinceHeard < options.electionTicks) return membership.promoted(peer.id)
+    }
+    return null
+  }
+
+  /** @returns the next step towards what an operator wants; WAITS also while another change is on its way. */
+  nextStep(change: MembershipChange): NextStep {
+    const { membership, commitIndex } = this.#state
+    const next = nextStep(membership.configuration, change)
+    if (next.kind === 'REFUSED') return next
+    if (next.kind === 'DONE') return membership.index <= commitIndex ? next : { kind: 'WAITS' }
+    if (next.kind === 'WAITS' || !this.#mayChange || this.#transferTarget !== null) return { kind: 'WAITS' }
+    if (!this.#wouldHearMajority(next.configuration)) {
+      return { kind: 'REFUSED', why: 'no majority of the voters that it leaves is heard' }
+    }
+    return next
+  }
+
+  /** Whether this member was heard within an election timeout. */
+  hears(id: MemberId): boolean {
+    const peer = this.#find(id)
+    return peer !== null && peer.ticksSinceHeard < this.#state.options.electionTicks
   }
 
   peersToInstall(): readonly MemberId[] {
@@ -227,7 +299,7 @@ export class Leadership {
   transfer(target: MemberId | null): boolean {
     if (this.#transferTarget !== null) return false
     const peer = target === null ? this.#bestMatched() : this.#find(target)
-    if (peer === null) return false
+    if (peer === null || !peer.isVoter) return false
     this.#transferTo(peer)
     return true
   }
@@ -274,8 +346,10 @@ export class Leadership {
   maybeCommit(): void {
     const { log, membership, faults, term } = this.#state
     let voters = 0
-    for (const peer of this.#peers) this.#matches[voters++] = peer.matchIndex
-    if (membership.selfIsVoter) {
+    for (const peer of this.#peers) {
+      if (peer.isVoter || faults.has('learner-counted')) this.#matches[voters++] = peer.matchIndex
+    }
+    if (membership.selfIsVoter || faults.has('removed-leader-counts-itself')) {
       this.#matches[voters++] = faults.has('ack-before-durable') ? log.lastIndex : this.#state.heldIndex
     }
     let needed = majorityOf(membership.voterCount)
@@ -289,12 +363,22 @@ export class Leadership {
 
   /** Adds and removes peers as the newest configuration says. */
   configurationChanged(): void {
-    const { membership, log } = this.#state
+    const { membership } = this.#state
     if (membership.peers === this.#peerIds) return
     this.#peerIds = membership.peers
-    this.#peers = this.#peerIds.map((id) => this.#find(id) ?? new Progress(id, log.lastIndex + 1))
+    const before = this.#peers
+    this.#peers = this.#peerIds.map((id) => this.#progressOf(id, before))
+    for (const peer of before) {
+      // Who is gone is told so; another store in its place is another member.
+      if (membership.memberOf(peer.id) !== undefined || peer.isOther) continue
+      if (peer.leavesAt === -1) peer.leavesAt = membership.index
+      peer.isVoter = false
+      peer.isPromoted = false
+      this.#peers.push(peer)
+    }
     this.#matches = new Float64Array(this.#peers.length + 1)
-    if (this.#transferTarget !== null && !this.#peers.includes(this.#transferTarget)) this.#transferTarget = null
+    if (this.#transferTarget !== null && !(this.#peers.includes(this.#transferTarget) && this.#transferTarget.isVoter))
+      this.#transferTarget = null
     this.#countAnswers()
   }
 
@@ -304,6 +388,7 @@ export class Leadership {
     if (this.#noopIndex === -1) return
     if (this.#reads.isDue) this.#beginRoundForReads()
     for (const peer of this.#peers) {
+      if (peer.isOther) continue
       if (peer.nextIndex < this.#state.log.firstIndex && peer.state !== 'INSTALL') peer.install()
       const sent = peer.state === 'PROBE' ? this.#probe(peer) : peer.state === 'REPLICATE' && this.#replicate(peer)
       if (!sent && Math.min(this.#state.commitIndex, peer.matchIndex) > peer.toldCommit) this.#heartbeat(peer)
@@ -312,7 +397,7 @@ export class Leadership {
 
   checkInvariants(): void {
     const { log, options, membership } = this.#state
-    assert(membership.peers === this.#peerIds, 'a leader replicates to the voters of its configuration')
+    assert(membership.peers === this.#peerIds, 'a leader replicates to the members of its configuration')
     assert(
       this.#noopIndex < log.firstIndex || log.termAt(this.#noopIndex) === this.term,
       'the no-op is of the term of its leader',
@@ -367,7 +452,9 @@ export class Leadership {
   #countAnswers(): void {
     const { membership } = this.#state
     let voters = 0
-    for (const peer of this.#peers) this.#matches[voters++] = peer.answeredRound
+    for (const peer of this.#peers) {
+      if (peer.isVoter || this.#state.faults.has('learner-counted')) this.#matches[voters++] = peer.answeredRound
+    }
     if (membership.selfIsVoter) this.#matches[voters++] = this.#round
     const needed = majorityOf(membership.voterCount)
     const confirmed = voters < needed ? 0 : highestReachedBy(this.#matches, voters, needed)
@@ -391,7 +478,7 @@ export class Leadership {
   #hearsMajority(): boolean {
     const { membership, options } = this.#state
     let heard = membership.selfIsVoter ? 1 : 0
-    for (const peer of this.#peers) if (peer.ticksSinceHeard < options.electionTicks) heard++
+    for (const peer of this.#peers) if (peer.isVoter && peer.ticksSinceHeard < options.electionTicks) heard++
     return heard >= majorityOf(membership.voterCount)
   }
 
@@ -400,10 +487,77 @@ export class Leadership {
     return null
   }
 
-  #heard(id: MemberId): Progress | null {
+  #heard(id: MemberId, storeId: string): Progress | null {
     const peer = this.#find(id)
-    if (peer !== null) peer.ticksSinceHeard = 0
+    if (peer === null || (peer.storeId !== null && peer.storeId !== storeId)) {
+      if (peer === null || !this.#state.faults.has('identity-ignored')) return null
+    }
+    peer.ticksSinceHeard = 0
     return peer
+  }
+
+  /** An entry of this term is committed, and so is the change before. */
+  get #mayChange(): boolean {
+    const { membership, commitIndex, faults } = this.#state
+    const isSettled = this.#ready || (faults.has('change-before-own-term') && this.#noopIndex !== -1)
+    return isSettled && (membership.index <= commitIndex || faults.has('second-change-before-commit'))
+  }
+
+  #progressOf(id: MemberId, before: readonly Progress[]): Progress {
+    const { membership, log, faults } = this.#state
+    const storeId = membership.boundStoreOf(id)
+    let peer = before.find((each) => each.id === id)
+    if (
+      peer !== undefined &&
+      peer.storeId !== null &&
+      peer.storeId !== storeId &&
+      !faults.has('replacement-keeps-match')
+    ) {
+      peer = undefined
+    }
+    peer ??= new Progress(id, storeId, log.lastIndex + 1)
+    peer.storeId = storeId
+    peer.isVoter = membership.isVoter(id)
+    peer.isPromoted = membership.configuration.learners.some((learner) => learner.id === id && learner.promote)
+    peer.isOther = membership.otherStoreOf(id) !== null
+    peer.leavesAt = -1
+    peer.leaveRound = -1
+    return peer
+  }
+
+  #wouldHearMajority({ voters }: Configuration): boolean {
+    const { self } = this.#state
+    const heard = voters.filter((voter) => voter.id === self || this.hears(voter.id)).length
+    return heard >= majorityOf(voters.length)
+  }
+
+  /** A removed member is kept until it answers after it was told that its removal is committed, or stays silent. */
+  #dropThoseGone(): void {
+    const silentTicks = LEAVING_TIMEOUTS_MAX * this.#state.options.electionTicks
+    let gone = false
+    for (const peer of this.#peers) {
+      if (peer.leavesAt === -1) continue
+      if (peer.leaveRound === -1 && peer.toldCommit >= peer.leavesAt) peer.leaveRound = this.#round
+      if ((peer.leaveRound !== -1 && peer.answeredRound > peer.leaveRound) || peer.ticksSinceHeard > silentTicks)
+        gone = true
+    }
+    if (!gone) return
+    this.#peers = this.#peers.filter((peer) => {
+      if (peer.leavesAt === -1) return true
+      const knows = peer.leaveRound !== -1 && peer.answeredRound > peer.leaveRound
+      return !knows && peer.ticksSinceHeard <= silentTicks
+    })
+  }
+
+  /** @returns whether this leader, no voter any more, has handed over or cannot. */
+  #isDone(): boolean {
+    const { membership, commitIndex } = this.#state
+    if (membership.selfIsVoter || membership.index > commitIndex) return false
+    if (!this.#leavesForGood) {
+      this.#leavesForGood = true
+      if (this.#transferTarget === null) this.transfer(null)
+    }
+    return this.#transferTarget === null
   }
 
   #acknowledged(peer: Progress, message: AppendEntriesResponse): void {
@@ -511,6 +665,7 @@ export class Leadership {
 
   #heartbeat(peer: Progress): void {
     const state = this.#state
+    if (peer.isOther) return
     // Not beyond what it matches: it commits this without comparing anything.
     const commitIndex = Math.min(state.commitIndex, peer.matchIndex)
     if (commitIndex > peer.toldCommit) peer.toldCommit = commitIndex
@@ -531,7 +686,7 @@ export class Leadership {
   #bestMatched(): Progress | null {
     let best: Progress | null = null
     for (const peer of this.#peers) {
-      if (peer.ticksSinceHeard >= this.#state.options.electionTicks) continue
+      if (!peer.isVoter || peer.ticksSinceHeard >= this.#state.options.electionTicks) continue
       const isWell = peer.health <= 0
       const bestIsWell = best !== null && best.health <= 0
       if (best === null || (isWell && !bestIsWell) || (isWell === bestIsWell && peer.matchIndex > best.matchIndex)) {

@@ -6,7 +6,8 @@
  * step `check` holds the group to the safety properties of Raft.
  */
 import { assert, unreachable } from '@dledger-ts/base'
-import type { Configuration } from '../configuration.ts'
+import type { Configuration, Member } from '../configuration.ts'
+import type { MembershipChange } from '../membership-change.ts'
 import type { MemberId, Message } from '../messages.ts'
 import type { ColdRead, HardTermAndVote, Output, RaftOptions, RoleState } from '../output.ts'
 import { NO_FAULTS, type PlantedFault } from '../planted-faults.ts'
@@ -19,6 +20,8 @@ export interface TestEntry {
   readonly configuration: Configuration | null
 }
 export interface Letter {
+  /** The receiver's store when it was sent: a connection is one with a store. */
+  readonly toStoreId: string
   readonly message: Message
   readonly entries: readonly TestEntry[]
 }
@@ -42,6 +45,10 @@ const TEST_HANDOVER: HandoverOptions = {
 export class TestMember {
   readonly id: MemberId
   storeId: string
+  /** It joins a group that is there: it waits to be named. */
+  readonly joins: boolean
+  /** What its lost disks held, by their identities: acknowledgements given for that count. */
+  readonly lostLogs = new Map<string, readonly TestEntry[]>()
   raft!: Raft
   isUp = false
   /** In memory, as the core sees it. */
@@ -59,14 +66,17 @@ export class TestMember {
   /** What was committed anywhere when a read was asked for that has no answer yet. */
   readonly reads = new Map<number, number>()
 
-  constructor(id: MemberId) {
+  constructor(id: MemberId, { joins }: { readonly joins: boolean }) {
     this.id = id
+    this.joins = joins
     this.storeId = `store-${id}`
   }
 }
 
 export interface ClusterOptions {
   readonly size: number
+  /** Members beyond `size` that no configuration names at first. */
+  readonly spares?: number
   readonly random: (counter: number, bound: number) => number
   readonly faults?: ReadonlySet<PlantedFault>
   readonly overrides?: Partial<RaftOptions>
@@ -80,6 +90,7 @@ export class Cluster {
   /** What anybody ever committed. */
   readonly committed: TestEntry[] = []
   readonly #leaders = new Map<number, MemberId>()
+  readonly #size: number
   readonly #options: ClusterOptions
   readonly #faults: ReadonlySet<PlantedFault>
   #draws = 0
@@ -89,7 +100,10 @@ export class Cluster {
   constructor(options: ClusterOptions) {
     this.#options = options
     this.#faults = options.faults ?? NO_FAULTS
-    for (let i = 0; i < options.size; i++) this.members.push(new TestMember(`n${i}`))
+    this.#size = options.size
+    for (let i = 0; i < options.size + (options.spares ?? 0); i++) {
+      this.members.push(new TestMember(`n${i}`, { joins: i >= options.size }))
+    }
     for (const member of this.members) this.start(member)
   }
 
@@ -130,7 +144,8 @@ export class Cluster {
       {
         self: member.id,
         selfStoreId: member.storeId,
-        bootstrapVoters: this.members.map((each) => each.id),
+        bootstrapVoters: this.members.slice(0, this.#size).map((each) => each.id),
+        mustBeNamed: member.joins,
         heartbeatTicks: 1,
         electionTicks: 4,
         random: { below: (bound) => this.#options.random(this.#draws++, bound) },
@@ -147,6 +162,7 @@ export class Cluster {
       this.#faults,
     )
     member.isUp = true
+    if (member.lostLogs.size > 0) this.#introduce(member)
   }
 
   /** The process dies. The first `written` of its unfinished log writes reached the disk all the same. */
@@ -158,6 +174,7 @@ export class Cluster {
   /** The disk is replaced by an empty one. */
   wipe(member: TestMember): void {
     assert(!member.isUp, 'a disk is replaced while the member is down')
+    member.lostLogs.set(member.storeId, member.durableLog)
     member.durableLog = []
     member.durableHardState = { term: 0, votedFor: null }
     member.storeId += '*'
@@ -171,7 +188,7 @@ export class Cluster {
   /** Delivers a message that is in the network; whether it stays there, for a second time, is the caller's choice. */
   deliver(letter: Letter): void {
     const member = this.member(letter.message.to)
-    if (!member.isUp) return
+    if (!member.isUp || member.storeId !== letter.toStoreId) return
     this.#drain(member)
     this.#options.trace?.(`${letter.message.from} -> ${letter.message.to}: ${describeMessage(letter.message)}`)
     const result = member.raft.step(
@@ -205,12 +222,31 @@ export class Cluster {
     return true
   }
 
+  /** The leader's own changes: identities, replaced disks, learners that have caught up. */
   bindIdentities(member: TestMember): boolean {
     const configuration = member.raft.configurationToPropose()
-    if (configuration === null) return false
+    return configuration !== null && this.#proposeConfiguration(member, configuration)
+  }
+
+  /** One step towards what an operator wants. @returns whether a configuration was proposed. */
+  change(member: TestMember, change: MembershipChange): boolean {
+    const next = member.raft.nextStep(change)
+    return next?.kind === 'STEP' && this.#proposeConfiguration(member, next.configuration)
+  }
+
+  /** The newest configuration that is committed, and where it stands; null while none is. */
+  committedConfiguration(): { readonly index: number; readonly configuration: Configuration } | null {
+    for (let index = this.committed.length - 1; index >= 0; index--) {
+      const configuration = this.committed[index]?.configuration ?? null
+      if (configuration !== null) return { index, configuration }
+    }
+    return null
+  }
+
+  #proposeConfiguration(member: TestMember, configuration: Configuration): boolean {
     const placed = member.raft.propose('configuration', [ENTRY_BYTES], configuration)
     if (typeof placed === 'string') return false
-    member.log.push({ term: placed.term, value: 'configuration', configuration })
+    member.log.push({ term: placed.term, value: `configuration ${JSON.stringify(configuration)}`, configuration })
     return true
   }
 
@@ -318,10 +354,13 @@ export class Cluster {
     for (const member of this.members) if (!member.isUp) this.start(member)
     for (const member of this.members) {
       member.raft.storageHealth(0)
-      for (const peer of this.members) if (peer !== member) member.raft.peerConnected(peer.id)
+      for (const peer of this.members) if (peer !== member) member.raft.peerConnected(peer.id, peer.storeId)
       this.#drain(member)
     }
-    return this.runUntil(() => this.#hasConverged(), ticksMax)
+    return this.runUntil(() => {
+      for (const member of this.members) if (member.isUp) this.bindIdentities(member)
+      return this.#hasConverged()
+    }, ticksMax)
   }
 
   /** The safety properties, over all members. */
@@ -346,15 +385,37 @@ export class Cluster {
         assert(same(member.log[index], entry), 'leader completeness: a leader has all that is committed')
       }
     }
+    for (const member of this.members) this.#checkConfigurations(member)
     for (const a of this.members) {
       for (const b of this.members) if (a.id < b.id) checkLogMatching(a.log, b.log)
+    }
+  }
+
+  /** A configuration in a log follows one that is committed, and an entry of its own term that is (Ongaro §4.1). */
+  #checkConfigurations(member: TestMember): void {
+    const first = member.log.findLastIndex(
+      (entry, index) => index < this.committed.length && same(this.committed[index], entry),
+    )
+    let uncommitted = 0
+    for (let index = first + 1; index < member.log.length; index++) {
+      const entry = member.log[index] as TestEntry
+      if (entry.configuration === null) continue
+      uncommitted++
+      assert(uncommitted <= 1, 'one configuration at a time is not committed')
+      assert(
+        this.committed.some((each) => each.term === entry.term),
+        'a configuration follows a committed entry of its own term',
+      )
     }
   }
 
   #hasConverged(): boolean {
     const leader = this.leader
     if (leader === null || !leader.raft.status().ready) return false
+    const { voters, learners } = leader.raft.configuration()
+    if (learners.some((learner) => learner.promote)) return false
     return this.members.every((member) => {
+      if (![...voters, ...learners].some((each) => each.id === member.id)) return true
       const { lastIndex, commitIndex, durableIndex } = member.raft.status()
       return lastIndex === commitIndex && durableIndex === lastIndex && lastIndex === leader.log.length - 1
     })
@@ -433,7 +494,8 @@ export class Cluster {
   }
 
   #letter(member: TestMember, message: Message): Letter {
-    if (message.type !== 'AppendEntries') return { message, entries: [] }
+    const toStoreId = this.member(message.to).storeId
+    if (message.type !== 'AppendEntries') return { message, entries: [], toStoreId }
     const entries = member.log.slice(message.prevIndex + 1, message.prevIndex + 1 + message.count)
     assert(entries.length === message.count, 'an AppendEntries carries entries of the log')
     assert(
@@ -441,7 +503,7 @@ export class Cluster {
       'an AppendEntries carries one term',
     )
     assert(message.bytes === message.count * ENTRY_BYTES, 'an AppendEntries knows its size')
-    return { message, entries }
+    return { message, entries, toStoreId }
   }
 
   /** What leaves a member may say only what its disk says too. */
@@ -460,6 +522,21 @@ export class Cluster {
     this.network.push(letter)
   }
 
+  /** Everybody connects anew with a member whose disk was replaced: its connections are of its new store. */
+  #introduce(member: TestMember): void {
+    for (const other of this.members) {
+      if (!other.isUp || other === member) continue
+      other.raft.peerConnected(member.id, member.storeId)
+      member.raft.peerConnected(other.id, other.storeId)
+      this.#drain(other)
+    }
+  }
+
+  #durableLogOf({ id, storeId }: Member): readonly TestEntry[] | undefined {
+    const holder = this.members.find((each) => each.id === id)
+    return storeId === null || storeId === holder?.storeId ? holder?.durableLog : holder?.lostLogs.get(storeId)
+  }
+
   #commit(member: TestMember, index: number): void {
     const entry = member.log[index]
     assert(entry !== undefined, 'what is committed is in the log')
@@ -468,8 +545,9 @@ export class Cluster {
       assert(same(known, entry), 'what is committed never changes')
       return
     }
-    const copies = this.members.filter((each) => same(each.durableLog[index], entry)).length
-    assert(copies > this.members.length / 2, 'what is committed is durable on a majority')
+    const { voters } = member.raft.configuration()
+    const copies = voters.filter((voter) => same(this.#durableLogOf(voter)?.[index], entry)).length
+    assert(copies > voters.length / 2, 'what is committed is durable on a majority of the configuration')
     assert(this.committed.length === index, 'entries are committed in order')
     this.committed.push(entry)
   }

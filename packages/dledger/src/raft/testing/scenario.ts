@@ -10,7 +10,8 @@
  *   campaign 0, lost 1 0 (n1 loses its connection to n0), tick 0 3, propose 0 2 (two entries), transfer 0 1, crash 0, start 0
  *   health 0 1           the storage of n0 is slow; 0: well again
  *   read 1               n1 asks up to which index it may read
- *   bind 0               n0 proposes the identities that it has heard; wipe 0 replaces its disk
+ *   bind 0               n0 proposes what a leader changes by itself: identities, replaced disks, who caught up; wipe 0 replaces its disk
+ *   add 0 3 voter (or learner), remove 0 3: one step of a change asked of n0; `members 3 2` has two spares; members-now 0 shows them
  *   round                what is in the network arrives, once
  *   settle               rounds until nothing moves; `settle quietly` does not show it, `settle quietly 4` ends after four rounds
  *   lose                 what is in the network is lost
@@ -18,6 +19,8 @@
  */
 import { assert } from '@dledger-ts/base'
 import type { HandoverOptions } from '../role/handover.ts'
+import type { Member } from '../configuration.ts'
+import type { MembershipChange } from '../membership-change.ts'
 import { Cluster, type TestMember } from './cluster.ts'
 
 export function runScenario(script: string): string {
@@ -54,6 +57,7 @@ class Scenario {
       case 'members':
         this.#cluster = new Cluster({
           size: numbers[0] as number,
+          spares: numbers[1] ?? 0,
           random: () => 0,
           ...(words[1] === undefined ? {} : { overrides: { handover: preferring(words[1]) } }),
           trace: (line) => this.#see(line),
@@ -79,7 +83,7 @@ class Scenario {
         this.#member(words[0]).raft.peerLost(this.#member(words[1]).id)
         break
       case 'connected':
-        this.#member(words[0]).raft.peerConnected(this.#member(words[1]).id)
+        this.#member(words[0]).raft.peerConnected(this.#member(words[1]).id, this.#member(words[1]).storeId)
         break
       case 'tick':
         for (let i = 0; i < (numbers[1] as number); i++) cluster.tick(this.#member(words[0]))
@@ -106,6 +110,19 @@ class Scenario {
         return cluster.start(this.#member(words[0]))
       case 'wipe':
         return cluster.wipe(this.#member(words[0]))
+      case 'members-now':
+        return this.#showMembers(this.#member(words[0]))
+      case 'add':
+        this.#change(words[0], {
+          kind: 'add',
+          id: `n${words[1]}`,
+          address: null,
+          role: words[2] as 'voter' | 'learner',
+        })
+        break
+      case 'remove':
+        this.#change(words[0], { kind: 'remove', id: `n${words[1]}` })
+        break
       case 'round':
         this.#round()
         break
@@ -167,6 +184,22 @@ class Scenario {
       if (i === roundsMax || (!this.#round() && !worked)) return this.#cluster.check()
     }
     assert(false, 'a scenario comes to rest')
+  }
+
+  #change(place: string | undefined, change: MembershipChange): void {
+    const member = this.#member(place)
+    const next = member.raft.nextStep(change)
+    if (next === null) this.#see('   does not lead')
+    else if (next.kind === 'REFUSED') this.#see(`   refused: ${next.why}`)
+    else if (next.kind === 'STEP') this.#cluster.change(member, change)
+    else this.#see(next.kind === 'DONE' ? '   done' : '   waits')
+  }
+
+  #showMembers(member: TestMember): void {
+    const { voters, learners } = member.raft.configuration()
+    const name = ({ id, storeId }: Member): string => `${id} (${storeId ?? 'not bound'})`
+    const waiting = learners.map((learner) => name(learner) + (learner.promote ? ', to be a voter' : ''))
+    this.#see(`   ${member.id}: voters ${voters.map(name).join(', ')}; learners ${waiting.join(', ') || 'none'}`)
   }
 
   #showLog(member: TestMember): void {

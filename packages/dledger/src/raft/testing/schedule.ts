@@ -2,6 +2,7 @@
  * Tests only: what may happen to a group of cores, as a list of numbers, so that a property test can draw and shrink it.
  */
 import { keyedHash } from '@dledger-ts/base'
+import type { Member } from '../configuration.ts'
 import type { PlantedFault } from '../planted-faults.ts'
 import { Cluster, type TestMember } from './cluster.ts'
 
@@ -36,8 +37,18 @@ const ACTIONS: readonly {
   { share: 2, run: calm },
   { share: 6, run: rush },
 ]
+/** With members that come, go and lose their disks. */
+const MEMBERSHIP_ACTIONS: typeof ACTIONS = [
+  ...ACTIONS,
+  { share: 4, run: (cluster, which, how) => withMember(cluster, which, (member) => change(cluster, member, how)) },
+  { share: 6, run: changeAtLeader },
+  { share: 4, run: (cluster) => void (cluster.leader !== null && cluster.bindIdentities(cluster.leader)) },
+  { share: 2, run: wipe },
+]
+const sharesOf = (actions: typeof ACTIONS): number => actions.reduce((sum, action) => sum + action.share, 0)
 /** An action is a number below this. */
-export const SHARES = ACTIONS.reduce((sum, action) => sum + action.share, 0)
+export const SHARES = sharesOf(ACTIONS)
+export const MEMBERSHIP_SHARES = sharesOf(MEMBERSHIP_ACTIONS)
 
 /** Runs a schedule, holding the group to the safety properties after each step. */
 export function runSchedule(
@@ -45,15 +56,18 @@ export function runSchedule(
   seed: number,
   steps: readonly Step[],
   faults?: ReadonlySet<PlantedFault>,
+  spares = 0,
 ): Cluster {
+  const actions = spares > 0 ? MEMBERSHIP_ACTIONS : ACTIONS
   const cluster = new Cluster({
     size,
+    spares,
     random: (counter, bound) => keyedHash(seed, 'election', 0, counter) % bound,
     ...(faults === undefined ? {} : { faults }),
   })
   for (const [action, which, how] of steps) {
-    let share = action % SHARES
-    for (const each of ACTIONS) {
+    let share = action % sharesOf(actions)
+    for (const each of actions) {
       share -= each.share
       if (share >= 0) continue
       each.run(cluster, which, how)
@@ -98,13 +112,57 @@ function start(cluster: Cluster, which: number): void {
 function connection(cluster: Cluster, member: TestMember, how: number): void {
   const peer = cluster.members[how % cluster.members.length]
   if (peer === undefined || peer === member) return
-  if (how % 2 === 0) member.raft.peerConnected(peer.id)
+  if (how % 2 === 0) member.raft.peerConnected(peer.id, peer.storeId)
   else member.raft.peerLost(peer.id)
 }
 
 /** Whoever leads, and whoever still believes to. */
 function readEverywhere(cluster: Cluster): void {
   for (const member of cluster.members) if (member.isUp) cluster.read(member)
+}
+
+function changeAtLeader(cluster: Cluster, _which: number, how: number): void {
+  if (cluster.leader !== null) change(cluster, cluster.leader, how)
+}
+
+function change(cluster: Cluster, member: TestMember, how: number): void {
+  const id = cluster.members[how % cluster.members.length]?.id as string
+  const kind = Math.floor(how / 7) % 5
+  if (kind < 2) cluster.change(member, { kind: 'add', id, address: null, role: 'voter' })
+  else if (kind === 2 && isIntact(cluster)) cluster.change(member, { kind: 'add', id, address: null, role: 'learner' })
+  // A lost disk and fewer members at once are more than is promised.
+  else if (isIntact(cluster)) cluster.change(member, { kind: 'remove', id })
+}
+
+/** Within what is promised: one lost disk at a time, of three voters or more, known by its identity to everybody else, durably. */
+function wipe(cluster: Cluster, which: number): void {
+  const member = cluster.members[which % cluster.members.length] as TestMember
+  const newest = cluster.committedConfiguration()
+  if (newest === null || newest.configuration.voters.length < 3 || !isIntact(cluster)) return
+  if (newest.configuration.voters.some((voter) => voter.storeId === null)) return
+  for (const { id, log, durableLog, joins } of cluster.members) {
+    // Nothing is under way that would leave fewer.
+    if (log.slice(newest.index + 1).some((entry) => entry.configuration !== null)) return
+    if (durableLog.slice(newest.index + 1).some((entry) => entry.configuration !== null)) return
+    const knows = durableLog[newest.index]?.configuration === newest.configuration
+    if (id !== member.id && !knows && !joins) return
+  }
+  if (!newest.configuration.voters.some((voter) => voter.id === member.id)) return
+  if (member.isUp) cluster.crash(member)
+  cluster.wipe(member)
+}
+
+/** Whether all voters have the disks under which they are known. */
+function isIntact(cluster: Cluster): boolean {
+  return cluster.members.every((member) =>
+    (member.isUp ? [member.raft.configuration()] : []).every(({ voters }) =>
+      voters.every((voter) => isHeld(cluster, voter)),
+    ),
+  )
+}
+
+function isHeld(cluster: Cluster, { id, storeId }: Member): boolean {
+  return cluster.members.some((each) => each.id === id && (storeId === null || each.storeId === storeId))
 }
 
 /** A few ticks without faults, for one side of a partition: so that schedules get anywhere. */

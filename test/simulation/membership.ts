@@ -1,0 +1,89 @@
+/**
+ * Who belongs to a simulated group: what is promised of lost disks and of changes, and what a configuration counts.
+ *
+ * The promise: one disk is lost or set back at a time, of three voters or more, while no change is under way, and only when every
+ * other member knows the identity (and the life) that is lost, durably. A majority that never met it could not tell.
+ */
+import { type Configuration, decodeConfiguration, type Member as Named } from '@dledger-ts/dledger/internals'
+import type { Cluster } from './cluster.ts'
+import type { ImageEntry } from './log-image.ts'
+import type { Member } from './member.ts'
+
+export const CONFIGURATION_CHANNEL = 2
+/** Lives are counted in the high bits of an incarnation; see the layout of the hard state. */
+const LIFE = 2 ** 20
+
+/** Read from entries of the drives; each entry is decoded once. */
+export class Configurations {
+  readonly #decoded = new Map<number, Configuration>()
+
+  of(member: Member, entry: ImageEntry): Configuration {
+    let configuration = this.#decoded.get(entry.chain)
+    if (configuration === undefined) {
+      configuration = decodeConfiguration(member.cacheImage.bodyOf(entry))
+      this.#decoded.set(entry.chain, configuration)
+    }
+    return configuration
+  }
+
+  /** Of an entry that somebody has been seen to hold. */
+  known(entry: ImageEntry): Configuration | undefined {
+    return this.#decoded.get(entry.chain)
+  }
+}
+
+/** Whether a lost disk of `member`, now, is within the promise. */
+export function mayLose(cluster: Cluster, member: Member): boolean {
+  const { invariants, members } = cluster
+  const newest = invariants.committedConfiguration()
+  if (newest === null || newest.configuration.voters.length < 3 || cluster.changesUnderWay > 0) return false
+  if (!newest.configuration.voters.some(({ id }) => id === member.name)) return false
+  if (!isIntact(cluster)) return false
+  return members.every((other) => {
+    if (other.isSpare) return true
+    other.durableImage.refresh()
+    const images = [other.durableImage.entries, other.cacheImage.entries]
+    // Nothing is under way that would leave fewer voters.
+    if (images.some((entries) => hasConfigurationBeyond(entries, newest.index))) return false
+    if (other === member || !isNamed(newest.configuration, other)) return true
+    return other.durableImage.entries[newest.index]?.chain === invariants.committed[newest.index]?.chain
+  })
+}
+
+/** As `mayLose`, for a disk that goes back to an image of the life `incarnation`: every other member has met a later one. */
+export function mayGoBack(cluster: Cluster, member: Member, image: { storeId: string; incarnation: number }): boolean {
+  if (!mayLose(cluster, member)) return false
+  if (member.durableVote.read().storeId !== image.storeId) return false
+  const restored = Math.floor(image.incarnation / LIFE) + 1
+  const configuration = cluster.invariants.committedConfiguration()?.configuration
+  return cluster.members.every((other) => {
+    if (other === member || other.isSpare || configuration === undefined || !isNamed(configuration, other)) return true
+    const known = other.durableVote.read().knownPeers?.[member.name]
+    return known !== undefined && known.storeId === image.storeId && Math.floor(known.incarnation / LIFE) >= restored
+  })
+}
+
+/** Whether all voters of the newest committed configuration have the disks under which they are known. */
+export function isIntact({ invariants, members }: Cluster): boolean {
+  const configuration = invariants.committedConfiguration()?.configuration
+  if (configuration === undefined) return false
+  return configuration.voters.every(({ id, storeId }) => {
+    const member = members.find((one) => one.name === id)
+    return storeId !== null && member?.durableVote.read().storeId === storeId
+  })
+}
+
+export function isNamed({ voters, learners }: Configuration, { name }: Member): boolean {
+  return voters.some(({ id }) => id === name) || learners.some(({ id }) => id === name)
+}
+
+/** Whether `member`, or a disk that it has lost, holds what the store of this voter promised. */
+export function promisedBy(voter: Named, member: Member, present: () => readonly ImageEntry[]): readonly ImageEntry[] {
+  if (voter.storeId === null || member.durableVote.read().storeId === voter.storeId) return present()
+  return member.lostLogs.get(voter.storeId) ?? []
+}
+
+function hasConfigurationBeyond(entries: readonly ImageEntry[], index: number): boolean {
+  for (let at = entries.length - 1; at > index; at--) if (entries[at]?.channel === CONFIGURATION_CHANNEL) return true
+  return false
+}
