@@ -25,7 +25,10 @@ const TRIM_KEEPS_MAX = 12
 
 export function scheduleTrims(cluster: Cluster): void {
   const { decisions, schedule } = cluster
-  cluster.isTrimmed = cluster.schedule.faults.some((fault) => fault.kind === 'trim')
+  const has = (...kinds: Fault['kind'][]): boolean => schedule.faults.some((fault) => kinds.includes(fault.kind))
+  // Damage and trimming keep apart (rotting.ts): where a schedule has both, either gives way.
+  if (has('rot', 'loseFile') && decisions.chance('damage, no trims', 0, 0, 600)) return
+  cluster.isTrimmed = has('trim')
   const everyMs = TRIM_EVERY_MS[decisions.below('trims', 0, 0, TRIM_EVERY_MS.length)] as number
   for (let atMs = everyMs; everyMs > 0 && atMs < schedule.faultyMs; atMs += everyMs) {
     cluster.isTrimmed = true
@@ -139,6 +142,7 @@ class FaultInAction {
       case 'transfer':
         return this.#transfer(this.#member(fault.to))
       case 'trim':
+        if (!cluster.isTrimmed) return
         return this.#onUp(cluster.leader(), (leader) => this.#trim(leader, fault.keep))
       case 'clockJump':
         return this.#happens(() => {

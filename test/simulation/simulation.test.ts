@@ -98,7 +98,7 @@ describe('a simulation', () => {
     ['acknowledged-before-commit', 20],
     ['directory-sync-omitted', 20],
     ['cut-bytes-not-zeroed', 200],
-    ['corrupt-middle-treated-as-end', 100],
+    ['corrupt-middle-treated-as-end', 200],
     ['reads-own-state', 200],
   ])('finds the planted fault %s within %i schedules', (name, schedulesMax) => {
     const totals = noTotals()
