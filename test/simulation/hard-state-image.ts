@@ -18,6 +18,8 @@ export interface DurableVote {
   readonly durableHint?: { readonly index: number } | null
   readonly incarnation: number
   readonly knownPeers?: Readonly<Record<string, { readonly storeId: string; readonly incarnation: number }>>
+  /** It may lack what it acknowledged before a power cut. */
+  readonly recovering: boolean
   /** The entry before the first one kept, of a trimmed log. */
   readonly beforeFirst: Place | null
   /** Another member's log on its way here. */
@@ -30,7 +32,7 @@ export interface Place {
   readonly chain: number
 }
 
-const NONE: DurableVote = { term: 0, votedFor: null, storeId: '', incarnation: 0, beforeFirst: null }
+const NONE: DurableVote = { term: 0, votedFor: null, storeId: '', incarnation: 0, recovering: false, beforeFirst: null }
 
 export class HardStateImage {
   readonly #drive: SimDrive

@@ -27,6 +27,7 @@ const CORE_CHECK_EVENTS = 8
 const CLOCK_SLACK = 0.95
 /** (index, term) as one number. */
 const TERMS_MAX = 100_000
+const NO_ENTRIES: readonly ImageEntry[] = []
 
 type RequestVote = Extract<Message, { type: 'RequestVote' }>
 
@@ -47,6 +48,8 @@ interface Seen {
   /** The term it led when last looked at, or -1. */
   leaderTerm: number
   stopped: boolean
+  /** As its durable hard state says. */
+  recovering: boolean
 }
 
 export interface LogBeforeDeath {
@@ -66,12 +69,16 @@ export interface InvariantsOptions {
 export class Invariants {
   /** Every entry that anybody committed, by index: it grows and never changes (7). */
   readonly committed: ImageEntry[] = []
+  /** A majority lost power and with it what was committed, within what ASYNC_FLUSH promises. */
+  hasLost = false
   readonly #options: InvariantsOptions
   readonly #seen: Seen[]
   readonly #leaderOfTerm = new Map<number, string>()
   readonly #voteOf = new Map<string, string>()
   /** Which stores of whom voted, by term and candidate. */
   readonly #votesFor = new Map<string, Map<string, string>>()
+  /** Those of them that were not recovering. */
+  readonly #intactVotesFor = new Map<string, Map<string, string>>()
   /** The newest RequestVote of each member. */
   readonly #campaignOf = new Map<string, RequestVote>()
   readonly #chainAt = new Map<number, number>()
@@ -93,6 +100,7 @@ export class Invariants {
       leadsSinceMs: 0,
       leaderTerm: -1,
       stopped: false,
+      recovering: false,
     }))
   }
 
@@ -132,6 +140,35 @@ export class Invariants {
     seen.mustKeep = { count, chain: chainBefore(cache, count) }
     seen.leaderTerm = -1
     seen.stopped = false
+    if (death === 'power' && this.#options.schedule.flush === 'ASYNC_FLUSH') this.#lostPower(member, before)
+  }
+
+  /**
+   * Acknowledged means: in the page cache of a majority. What no drive holds any more is lost, and may be only if every member of
+   * such a majority had it and lost power: at least so many must have a tail that counted and is gone (6).
+   */
+  #lostPower(member: Member, before: LogBeforeDeath): void {
+    const { incarnation, recovering } = member.durableVote.read()
+    if (!recovering) member.lostTails.push({ entries: before.cache, incarnation, knownBy: new Set() })
+    const { members, workload } = this.#options
+    const isHeld = (entry: ImageEntry): boolean =>
+      members.some((one) => one.cacheImage.entries[entry.index]?.chain === entry.chain)
+    let kept = this.committed.length
+    while (kept > 0 && !isHeld(this.committed[kept - 1] as ImageEntry)) kept--
+    if (kept === this.committed.length) return
+    const lost = this.committed[kept] as ImageEntry
+    const losers = members.filter((one) => one.lostTails.some(({ entries }) => entries[kept]?.chain === lost.chain))
+    const { voters } = this.#configurationOf(member)
+    // The configuration may have changed since by one voter.
+    if (losers.length * 2 < voters.length) {
+      this.#violated(
+        `entry ${kept} is committed and gone, and only ${losers.length} of ${voters.length} voters lost it with their power (6)`,
+      )
+    }
+    this.committed.length = kept
+    this.hasLost = true
+    this.#counted = Math.min(this.#counted, kept)
+    workload.lost(kept)
   }
 
   /** It has another, empty drive: nothing it promised is remembered there. */
@@ -173,7 +210,27 @@ export class Invariants {
     if (member.life !== 'up' && member.life !== 'closing') return
     this.#indexes(member)
     this.#leadsWithoutDisk(member)
+    if (this.#options.schedule.flush === 'ASYNC_FLUSH') this.#noticeIntact(member)
     if (this.#events++ % CORE_CHECK_EVENTS === 0 && member.dying === null) this.#coreInvariants(member)
+  }
+
+  /** Whoever counts again has durably whatever it counted for and was committed (25). */
+  #noticeIntact(member: Member): void {
+    const seen = this.#seenOf(member)
+    const recovering = member.durableVote.read().recovering === true
+    if (seen.recovering === recovering) return
+    seen.recovering = recovering
+    if (recovering) return
+    member.durableImage.refresh()
+    for (const { entries } of member.lostTails) {
+      const lacking = entries.find(
+        ({ index, chain }) =>
+          this.committed[index]?.chain === chain && member.durableImage.entries[index]?.chain !== chain,
+      )
+      if (lacking !== undefined)
+        this.#violated(`${member.name} says that it is intact and lacks ${lacking.index}, which is committed (25)`)
+    }
+    member.lostTails = []
   }
 
   #coreInvariants(member: Member): void {
@@ -250,7 +307,7 @@ export class Invariants {
     let found: { readonly entries: readonly ImageEntry[]; readonly count: number } = { entries: [], count: 0 }
     const promisedOf = (voter: Named): readonly ImageEntry[] => {
       const member = members.find((one) => one.name === voter.id) as Member
-      return promisedBy(voter, member, () => this.#promised(member))
+      return promisedBy(voter, member, () => this.#countedFor(leader, member, index))
     }
     for (const voter of voters) {
       const entries = promisedOf(voter)
@@ -277,6 +334,20 @@ export class Invariants {
     if (configuration !== undefined) return configuration
     const voters = this.#options.members.filter((one) => !one.joins)
     return { voters: voters.map((one) => ({ id: one.name, storeId: null, address: null })), learners: [] }
+  }
+
+  /**
+   * The log for which `leader` may count `member`. Under ASYNC_FLUSH a recovering member does not count (24), but what it had before
+   * its power cut does until the leader hears that it is back.
+   */
+  #countedFor(leader: Member, member: Member, index: number): readonly ImageEntry[] {
+    if (this.#options.schedule.flush === 'SYNC_FLUSH') return this.#promised(member)
+    const isCounted = member === leader || member.durableVote.read().recovering !== true
+    const entries = isCounted ? this.#promised(member) : NO_ENTRIES
+    if (entries[index] !== undefined) return entries
+    const knows = `${leader.name} ${leader.role?.term ?? leader.node?.role.term}`
+    const tail = member.lostTails.find((one) => !one.knownBy.has(knows) && one.entries[index] !== undefined)
+    return tail?.entries ?? NO_ENTRIES
   }
 
   /** The log as far as this member's acknowledgement may go: what is durable, or, if so configured, in the page cache. */
@@ -393,12 +464,14 @@ export class Invariants {
     }
     const given = this.#votesFor.get(`${term} ${member.name}`) ?? new Map<string, string>()
     const { voters } = this.#configurationOf(member)
-    const votes = voters.filter(({ id, storeId }) => {
-      for (const [store, voter] of given) if (voter === id && (storeId === null || storeId === store)) return true
-      return false
-    }).length
+    const votes = votesAmong(voters, given)
     if (votes * 2 <= voters.length) {
       this.#violated(`${member.name} leads term ${term} with ${votes} of ${voters.length} votes (1, 16)`)
+    }
+    const intact = this.#intactVotesFor.get(`${term} ${member.name}`) ?? new Map<string, string>()
+    const intactVotes = votesAmong(voters, intact)
+    if (intactVotes * 2 <= voters.length && votes < voters.length) {
+      this.#violated(`${member.name} leads term ${term} with ${intactVotes} intact votes and not all others (24)`)
     }
     if (ready) {
       this.noticeCommit(member)
@@ -495,6 +568,11 @@ export class Invariants {
     if (votes === undefined) this.#votesFor.set(`${term} ${candidate}`, new Map([[storeId, member.name]]))
     else votes.set(storeId, member.name)
     const durable = member.durableVote.read()
+    if (durable.recovering !== true) {
+      const intactVotes = this.#intactVotesFor.get(`${term} ${candidate}`)
+      if (intactVotes === undefined) this.#intactVotesFor.set(`${term} ${candidate}`, new Map([[storeId, member.name]]))
+      else intactVotes.set(storeId, member.name)
+    }
     if (durable.term < term || (durable.term === term && durable.votedFor !== candidate)) {
       this.#violated(
         `${member.name} voted for ${candidate} in term ${term}; durable there: term ${durable.term}, ` +
@@ -523,6 +601,12 @@ export class Invariants {
   /** A member that hears of a higher term from a leader, or in an answer, is in that term at once (10). */
   delivered(member: Member, message: Message): void {
     const node = member.node
+    if (message.type === 'Recover') {
+      const sender = this.#options.members.find((one) => one.name === message.from)
+      for (const tail of sender?.lostTails ?? []) {
+        if (tail.incarnation < message.incarnation) tail.knownBy.add(`${member.name} ${message.term}`)
+      }
+    }
     if (node === null || !member.isUp || message.term <= node.role.term) return
     if (message.storeId !== this.#storeIdOf(message.from) || !this.#isHeard(node, message)) return
     switch (message.type) {
@@ -615,6 +699,14 @@ export class Invariants {
   #violated(what: string): void {
     this.#options.violated(what)
   }
+}
+
+/** @returns how many of `voters` are among the stores, and whose they are, that voted. */
+function votesAmong(voters: readonly Named[], given: ReadonlyMap<string, string>): number {
+  return voters.filter(({ id, storeId }) => {
+    for (const [store, voter] of given) if (voter === id && (storeId === null || storeId === store)) return true
+    return false
+  }).length
 }
 
 function chainBefore(entries: readonly ImageEntry[], count: number): number {

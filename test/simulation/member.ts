@@ -10,6 +10,14 @@ import type { Death } from './schedule.ts'
 import { RegisterMap } from './registers.ts'
 import type { Checkpoint } from './state-machine.ts'
 
+export interface LostTail {
+  readonly entries: readonly ImageEntry[]
+  /** The life it was lost with. */
+  readonly incarnation: number
+  /** Leaders that know of it, each with its term. */
+  readonly knownBy: Set<string>
+}
+
 /** `failed`: it stopped itself after a disk error and waits for its machine to be started anew. */
 export interface DriveImage {
   readonly image: SimDriveImage
@@ -60,6 +68,8 @@ export class Member implements Process {
   readonly lostLogs = new Map<string, readonly ImageEntry[]>()
   /** Its drive as it was found at former starts, oldest first. */
   readonly images: DriveImage[] = []
+  /** Logs as they counted when a power cut took what was only in the page cache; until it is intact again (ASYNC_FLUSH). */
+  lostTails: LostTail[] = []
   storeIds = 0
   /** Disk errors it was given in this life are expected to stop it. */
   errorsGivenAtStart = 0

@@ -43,7 +43,7 @@ export function runSchedule(schedule: Schedule, options: RunOptions = {}): RunRe
   recover(cluster)
   if (cluster.violation === null && cluster.decisions.chance('last outage', 0, 0, 300)) {
     for (const member of cluster.members) {
-      if (!member.isSpare) cluster.die(member, schedule.flush === 'SYNC_FLUSH' ? 'power' : 'kill', 10)
+      if (!member.isSpare) cluster.die(member, 'power', 10)
     }
     recover(cluster)
   }
@@ -55,7 +55,9 @@ export function runSchedule(schedule: Schedule, options: RunOptions = {}): RunRe
     if (cluster.violation === null) checkEqualLogs(cluster)
   }
   const { network, workload, trace } = cluster
-  const clientsSaw = cluster.violation === null ? cluster.registers.judge() : null
+  // What a majority lost with its power, as ASYNC_FLUSH says it may, the clients had seen.
+  const isJudged = cluster.violation === null && !cluster.invariants.hasLost
+  const clientsSaw = isJudged ? cluster.registers.judge() : null
   return {
     violation: cluster.violation ?? clientsSaw,
     events: cluster.eventCount,

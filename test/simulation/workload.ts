@@ -11,7 +11,7 @@ import type { RegisterInput } from '../history/register.ts'
 const REFUSALS = new Set(['NOT_LEADER', 'BUSY', 'TOO_LARGE', 'DISK_FULL', 'CLOSED'])
 const ID_BYTES = 4
 
-export type Outcome = 'pending' | 'acknowledged' | 'refused' | 'unknown'
+export type Outcome = 'pending' | 'acknowledged' | 'refused' | 'unknown' | 'lost'
 
 /** Somebody who waits for what becomes of a proposal, and what it does to the state machine. */
 export interface ProposalObserver {
@@ -34,7 +34,7 @@ export class ClientProposal implements Proposal {
   readonly incarnation: number
   readonly observer: ProposalObserver | null
   /** The highest place that was acknowledged to anybody before this was proposed: it comes later. */
-  readonly afterIndex: number
+  afterIndex: number
   outcome: Outcome = 'pending'
   place: EntryPlace | null = null
   /** Where it is committed, as far as anybody has seen; -1 for nowhere. */
@@ -134,6 +134,17 @@ export class Workload {
   /** The member died: what it had not answered stays unknown. */
   died(member: number): void {
     for (const proposal of this.proposals) if (proposal.member === member) proposal.orphan()
+  }
+
+  /** A power cut of a majority took what was committed from `from` on, as ASYNC_FLUSH says it may. */
+  lost(from: number): void {
+    this.highestAcknowledged = Math.min(this.highestAcknowledged, from - 1)
+    for (const proposal of this.proposals) {
+      proposal.afterIndex = Math.min(proposal.afterIndex, from - 1)
+      if (proposal.committedAt < from) continue
+      proposal.committedAt = -1
+      if (proposal.outcome === 'acknowledged') proposal.outcome = 'lost'
+    }
   }
 
   acknowledged(proposal: ClientProposal): void {

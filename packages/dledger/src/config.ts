@@ -7,7 +7,7 @@ import type { HandoverOptions } from './raft/role/handover.ts'
 
 /**
  * What an acknowledgement means. SYNC_FLUSH: synced (fdatasync) on a majority. ASYNC_FLUSH: in the page cache of a majority,
- * synced every `asyncFlushIntervalMs`; it survives killed processes, not a power cut of a majority.
+ * synced every `asyncFlushIntervalMs`; it survives killed processes and power cuts of a minority.
  */
 export type FlushDiskType = 'SYNC_FLUSH' | 'ASYNC_FLUSH'
 

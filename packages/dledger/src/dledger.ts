@@ -58,6 +58,11 @@ export interface DLedgerOptions extends Partial<NodeSettings> {
   readonly disk?: Disk
   /** What wakes the member at each heartbeat. Default: a timer of its own; members of a `DLedgerHost` share one. */
   readonly ticker?: Ticker
+  /**
+   * Takes a member that is recovering (ASYNC_FLUSH and a power cut) for intact: the way out where a majority lost power and one
+   * member never returns. Acknowledged entries may be lost. Default false.
+   */
+  readonly assumeIntact?: boolean
   /** After a storage failure or a broken invariant the member takes no further part; close it. Default: only logged. */
   readonly onFatal?: (error: Error) => void
 }
@@ -158,6 +163,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       advertised: options.advertised ?? '',
       owner: processOwner(),
       newStoreId: randomUUID,
+      assumeIntact: options.assumeIntact ?? false,
       ...(options.ticker === undefined ? {} : { ticker: options.ticker }),
       observer: new Diagnostics({
         group: options.group ?? 'default',

@@ -1,8 +1,9 @@
 /** Identifies this process and this boot of the machine, for the directory lock and for recovery. Linux; elsewhere by pid alone. */
 import { readFileSync } from 'node:fs'
 import type { DirectoryOwner } from './driver/node.ts'
+import { UNKNOWN_BOOT } from './driver/open-member.ts'
 
-const UNKNOWN = 'unknown'
+const UNKNOWN = UNKNOWN_BOOT
 
 export function processOwner(): DirectoryOwner {
   return { pid: process.pid, processStart: startOf(process.pid), bootId: bootId(), isAlive }

@@ -68,6 +68,18 @@ export class Durability {
     this.#write({ durableHint: this.#hint, ...indexes }, callback)
   }
 
+  /** What is here is synced: nothing that was acknowledged is missing any more. */
+  becomeIntact(callback: () => void): void {
+    const asyncAcks = this.#options.settings.flushDiskType === 'ASYNC_FLUSH'
+    this.#write({ recovering: false, asyncAcks }, callback)
+  }
+
+  /** All that was recovered is synced: from here on SYNC_FLUSH gives no acknowledgement that a power cut could take back. */
+  started(): void {
+    const { recovering, asyncAcks } = this.#options.member.hardState
+    if (asyncAcks && !recovering && this.#options.settings.flushDiskType === 'SYNC_FLUSH') this.becomeIntact(() => {})
+  }
+
   /** The last words of a clean stop. `mark` is the end of the log, all of it synced; null when nothing was written in this life. */
   stopCleanly(mark: LogMark | null, callback: (error: Error | null) => void): void {
     const durableHint = mark === null ? this.#hint : markOf(mark)

@@ -355,6 +355,8 @@ export class InstallReceiver {
         lastIndex: staging.log.lastIndex,
         conflictTerm: 0,
         conflictFirstIndex: 0,
+        incarnation: this.#options.member.hardState.incarnation,
+        recovering: false,
       },
       null,
     )

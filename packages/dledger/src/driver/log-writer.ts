@@ -57,6 +57,7 @@ export class LogWriter {
   #syncing = false
   #written: WrittenMark | null = null
   #syncedSeq = 0
+  #syncWaiters: { readonly seq: number; readonly callback: () => void }[] = []
   #cancelAsyncFlush: (() => void) | null = null
   #failed = false
   #closed = false
@@ -83,6 +84,21 @@ export class LogWriter {
     if (this.#failed) return
     this.#waiting.push({ seq, truncateFrom, batches })
     this.#next()
+  }
+
+  /** Calls back when all that is written now is synced, whatever the mode; never within this call, and not after a failure. */
+  whenSynced(callback: () => void): void {
+    const seq = this.#written?.seq ?? 0
+    if (seq <= this.#syncedSeq) return this.#options.clock.defer(callback)
+    this.#syncWaiters.push({ seq, callback })
+    this.#sync()
+  }
+
+  #tellSynced(): void {
+    if (this.#syncWaiters.length === 0) return
+    const waiters = this.#syncWaiters
+    this.#syncWaiters = waiters.filter(({ seq }) => seq > this.#syncedSeq)
+    for (const { seq, callback } of waiters) if (seq <= this.#syncedSeq) callback()
   }
 
   /** Syncs everything written, whatever the mode; for a clean stop. */
@@ -155,6 +171,7 @@ export class LogWriter {
         term: log.lastTerm,
       }
       this.#syncedSeq = operation.seq
+      this.#tellSynced()
       if (!this.#failed) this.#options.onDurable(operation.seq)
       return
     }
@@ -219,6 +236,7 @@ export class LogWriter {
       if (error !== null && !this.#options.faults.has('sync-error-ignored')) return this.#fail(error)
       if (this.#failed) return
       this.#syncedSeq = mark.seq
+      this.#tellSynced()
       this.#options.onSynced(mark, this.#options.clock.monotonicMs() - begunMs)
       if (this.#options.syncBeforeDurable) this.#options.onDurable(mark.seq)
       this.#next()

@@ -87,6 +87,11 @@ export interface LogNodeOptions {
   readonly onProgress?: () => void
   /** The member has stopped for good after a storage failure or a broken invariant. */
   readonly onFatal: (error: Error) => void
+  /**
+   * Takes a recovering member for intact: only for a group whose members all lost power under ASYNC_FLUSH and of which one never
+   * returns. Acknowledged entries may be lost. Default false.
+   */
+  readonly assumeIntact?: boolean
   /** Simulation only. */
   readonly plantedDriverFaults?: ReadonlySet<PlantedDriverFault>
   readonly plantedFaults?: ReadonlySet<PlantedFault>
@@ -111,6 +116,8 @@ export interface NodeStatus extends RoleState {
   readonly appliedIndex: number
   /** A state received from another member is being taken in: nothing is applied meanwhile. */
   readonly restoring: boolean
+  /** It may lack what it acknowledged before a power cut, and does not count until a leader has made it whole. */
+  readonly recovering: boolean
   readonly peers: readonly PeerStatus[]
   readonly storage: StorageState
   /** Entries whose bytes are damaged here, ascending: they are not served until they are repaired from a peer. */
@@ -219,6 +226,7 @@ export class LogNode {
       appliedIndex: this.#applying.appliedIndex,
       storage: this.#storageState,
       restoring: this.#applying.isRestoring,
+      recovering: this.#raft.isRecovering,
       lost: log.lostRanges().map(({ firstIndex, lastIndex, pos }) => ({ firstIndex, lastIndex, pos })),
       scrub: this.#scrubber.progress,
       peers: this.#members.peers(),
@@ -477,6 +485,8 @@ export class LogNode {
         uncommittedBytesMax: this.#settings.uncommittedBytesMax,
         hotBytesMax: this.#settings.hotBytesMax,
         hardState: { term: hardState.term, votedFor: hardState.votedFor },
+        incarnation: hardState.incarnation,
+        recovering: hardState.recovering,
         log: this.#member.shape,
         appliedIndex,
         commitIndex,
@@ -842,6 +852,7 @@ export class LogNode {
           return callback(error)
         }
         this.#state = 'open'
+        this.#durability.started()
         this.#lastTickMs = this.#options.clock.monotonicMs()
         this.#armTick()
         this.#guarded(() => {
@@ -1023,6 +1034,19 @@ export class LogNode {
     for (const read of output.coldReads) this.#sending.read(read)
     if (this.#applying.committed(output.commitIndex)) this.#schedulePass()
     if (output.role !== null) this.#onRole(output.role)
+    if (output.becomesIntact) this.#becomeIntact()
+  }
+
+  /** A recovering member holds again what it may have lost. */
+  #becomeIntact(): void {
+    this.#writer.whenSynced(() =>
+      this.#durability.becomeIntact(() =>
+        this.#whileRunning(() => {
+          this.#options.logger.info({ self: this.#options.self }, 'recovered: this member counts again')
+          this.#raft.intact()
+        }),
+      ),
+    )
   }
 
   #persist(output: Output, carried: EntryBatch | null): void {

@@ -8,8 +8,8 @@
  *   O3  Group, member, file size and format are those the directory was made with.
  *   O5  What a start reads after an unclean stop is written again and synced before it counts: the page cache may show what a
  *       failed sync has left unwritten for ever.
- *   O4  A member that may have lost acknowledged entries to a power cut (asynchronous flush, unclean stop, another boot) does
- *       not start as a voter.
+ *   O4  A member that may have lost acknowledged entries to a power cut (asynchronous flush, unclean stop, another boot or an
+ *       unknown one) is recovering, and stays so across deaths until it is intact again (raft/role/recovery.ts).
  */
 import { dirname, join } from 'node:path'
 import { decodeConfiguration } from '../configuration-codec.ts'
@@ -63,7 +63,7 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
   }
   try {
     file = HardStateFile.openSync(disk, hardStatePath)
-    if (file !== null) refuseUnfit(file.state, options)
+    if (file !== null) compare(file.state, options)
     file ??= HardStateFile.createSync(disk, hardStatePath, takenOver(options) ?? firstHardState(options))
     retireApacheTerm(disk, directory)
     const distrustsCache =
@@ -78,12 +78,14 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
     if ((known.incoming ?? null) === null) discardIncoming(disk, directory, { log: true, state: true })
     log = openLog(known, options, { disk, distrustsCache })
     const shape = shapeOf(log, known, options)
+    const recovering = isRecovering(known, shape, options)
     file.writeSync({
       ...known,
       incarnation: nextIncarnation(known.incarnation, options.random),
       bootId: owner.bootId,
       cleanStop: false,
       asyncAcks: known.asyncAcks || settings.flushDiskType === 'ASYNC_FLUSH',
+      recovering,
     })
     return new Member(file, log, { shape, lock, before: known, options, disk })
   } catch (error) {
@@ -112,7 +114,7 @@ export function checkMember(claim: DirectoryClaim): void {
       checkApacheDirectory(claim)
       return
     }
-    refuseUnfit(file.state, claim)
+    compare(file.state, claim)
     // What a crash interrupted is finished by opening.
     if (file.state.incoming?.phase === 'SWITCHING') return
     const { settings } = claim
@@ -133,11 +135,6 @@ export function checkMember(claim: DirectoryClaim): void {
     file?.closeSync()
     lock.release()
   }
-}
-
-function refuseUnfit(known: HardState, claim: DirectoryClaim): void {
-  compare(known, claim)
-  refuseRecovering(known, claim)
 }
 
 interface LogDisk {
@@ -269,6 +266,7 @@ function firstHardState(options: LogNodeOptions): HardState {
     bootId: options.owner.bootId,
     asyncAcks: false,
     cleanStop: true,
+    recovering: false,
     durableHint: null,
     beforeFirst: null,
   }
@@ -318,12 +316,35 @@ function compare(known: HardState, { directory, group, self, settings }: Directo
   }
 }
 
-function refuseRecovering(known: HardState, { directory, owner }: DirectoryClaim): void {
-  if (!known.asyncAcks || known.cleanStop || known.bootId === owner.bootId) return
-  throw invalid(
-    `${directory}: acknowledged entries under ASYNC_FLUSH, was not stopped cleanly and the machine was started anew since: ` +
-      'its newest entries may be lost, so it may not vote',
+/** Of a boot of which nothing is known, nobody can say that it is the same one. */
+export const UNKNOWN_BOOT = 'unknown'
+
+function isRecovering(known: HardState, shape: LogShape, options: LogNodeOptions): boolean {
+  const { directory, owner, logger, settings, assumeIntact = false } = options
+  const isSameBoot = known.bootId === owner.bootId && owner.bootId !== UNKNOWN_BOOT
+  if (!known.recovering && (!known.asyncAcks || known.cleanStop || isSameBoot)) return false
+  const facts = { directory, lastIndex: shape.lastIndex, syncedIndex: known.durableHint?.index ?? -1 }
+  const newest = shape.configurations.at(-1)?.configuration.voters.map(({ id }) => id) ?? options.bootstrapVoters
+  if (newest.length === 1) {
+    const ms = settings.asyncFlushIntervalMs
+    logger.warn(
+      facts,
+      `what was acknowledged in the ${ms} ms before the machine went off may be gone, and no other member has it`,
+    )
+    return false
+  }
+  if (assumeIntact) {
+    logger.error(
+      facts,
+      'assumeIntact: this member may lack entries that it acknowledged, and counts all the same: they may be lost',
+    )
+    return false
+  }
+  logger.warn(
+    facts,
+    'recovering: what was acknowledged before a sync may be gone; it counts again when a leader has made it whole',
   )
+  return true
 }
 
 function configurationsOf(

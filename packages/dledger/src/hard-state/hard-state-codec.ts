@@ -51,6 +51,8 @@ export interface HardState {
   /** Whether acknowledgements before a sync were ever given. */
   readonly asyncAcks: boolean
   readonly cleanStop: boolean
+  /** What it acknowledged may be gone; until a leader has said what it must hold, and it does. Absent in older files: false. */
+  readonly recovering: boolean
   readonly durableHint: DurableHint | null
   readonly beforeFirst: BeforeFirst | null
   /** The log's configuration entries up to the durable hint, written together with it; null or left out: not known. */
@@ -102,6 +104,8 @@ export function decodeHardState(content: Buffer): HardState | null {
   if (typeof mustBeNamed !== 'boolean' || knownPeers === null) return null
   if (group === null || member === null || storeId === null || term === null || fileBytes === null) return null
   if (incarnation === null) return null
+  const recovering = fields['recovering'] ?? false
+  if (typeof recovering !== 'boolean') return null
   if (checksummedFrom === null || typeof asyncAcks !== 'boolean' || typeof cleanStop !== 'boolean') return null
   if (votedFor === undefined || bootId === undefined || durableHint === undefined) return null
   if (beforeFirst === undefined || configurationIndexes === undefined) return null
@@ -124,7 +128,7 @@ export function decodeHardState(content: Buffer): HardState | null {
     ...(mustBeNamed ? { mustBeNamed } : {}),
     ...(Object.keys(knownPeers).length === 0 ? {} : { knownPeers }),
   }
-  return { group, member, storeId, incarnation, ...vote, ...log, bootId, asyncAcks, cleanStop, ...membership }
+  return { group, member, storeId, incarnation, ...vote, ...log, bootId, asyncAcks, cleanStop, recovering, ...membership }
 }
 
 function asFields(value: unknown): Fields | null {

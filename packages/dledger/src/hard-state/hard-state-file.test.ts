@@ -17,6 +17,7 @@ const state: HardState = {
   bootId: null,
   asyncAcks: false,
   cleanStop: false,
+  recovering: false,
   incarnation: 0,
   durableHint: { index: 41, endPos: 9000, chain: 0xfedcba98 },
   beforeFirst: null,

@@ -506,6 +506,9 @@ export class SegmentedLog {
       for (const removed of cutLog(this.#data, this.#index, { ...kept, oldEndPos, oldLastIndex: this.#lastIndex })) {
         this.#unsynced.delete(removed)
       }
+      // What is kept may begin in a file before the one that was cut.
+      for (const file of this.#unsynced) file.syncSync()
+      this.#unsynced = new Set()
       this.#endPos = kept.endPos
       this.#lastChain = kept.chain
       this.#lastTerm = kept.term

@@ -21,6 +21,9 @@ export class MemberState {
   readonly log: LogView
   readonly membership: Membership
   readonly outbox: Outbox
+  readonly incarnation: number
+  /** It may lack what it acknowledged in an earlier life: it neither counts nor votes as others do. */
+  recovering: boolean
   /** Never decreases. */
   term: number
   /** Set at most once in a term. */
@@ -39,6 +42,8 @@ export class MemberState {
     this.faults = faults
     this.self = options.self
     this.storeId = options.selfStoreId
+    this.incarnation = options.incarnation ?? 0
+    this.recovering = options.recovering ?? false
     this.log = new LogView(options.log, faults)
     this.lost = options.log.lost ?? NOTHING_LOST
     this.membership = new Membership(options)

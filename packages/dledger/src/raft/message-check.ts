@@ -35,7 +35,8 @@ export function makesSense(message: Message): boolean {
         isIndex(message.prevIndex) &&
         isIndex(message.lastIndex) &&
         isTerm(message.conflictTerm) &&
-        isCount(message.conflictFirstIndex)
+        isCount(message.conflictFirstIndex) &&
+        isCount(message.incarnation)
       )
     case 'Heartbeat':
       return (
@@ -96,6 +97,10 @@ export function makesSense(message: Message): boolean {
       )
     case 'InstallAck':
       return isCount(message.id) && isCount(message.nextIndex) && isIndex(message.stateAt) && isIndex(message.index)
+    case 'Recover':
+      return isCount(message.incarnation) && isCount(message.nonce)
+    case 'RecoverResponse':
+      return isCount(message.incarnation) && isCount(message.nonce) && isIndex(message.lastIndex)
     case 'PreVoteResponse':
     case 'RequestVoteResponse':
     case 'TimeoutNow':

@@ -33,6 +33,8 @@ const anyMessage = fc.record({
     'TimeoutNow',
     'ReadIndex',
     'ReadIndexResponse',
+    'Recover',
+    'RecoverResponse',
   ),
   from: fc.constantFrom('n0', 'n1', 'n2', 'n9'),
   to: fc.constant('n0'),
@@ -57,6 +59,9 @@ const anyMessage = fc.record({
   leaderCommit: index,
   freshRound: index,
   token: index,
+  incarnation: index,
+  nonce: index,
+  recovering: fc.boolean(),
   index,
 })
 

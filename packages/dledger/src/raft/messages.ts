@@ -27,6 +27,8 @@ export interface PreVote extends MessageBase {
 export interface PreVoteResponse extends MessageBase {
   readonly type: 'PreVoteResponse'
   readonly granted: boolean
+  /** The answerer may have lost what it acknowledged: such a vote counts only where all voters grant theirs. */
+  readonly recovering: boolean
 }
 export interface RequestVote extends MessageBase {
   readonly type: 'RequestVote'
@@ -37,6 +39,7 @@ export interface RequestVote extends MessageBase {
 export interface RequestVoteResponse extends MessageBase {
   readonly type: 'RequestVoteResponse'
   readonly granted: boolean
+  readonly recovering: boolean
 }
 /** Entries `prevIndex + 1 … prevIndex + count`, all of one term; `count` 0 probes. */
 export interface AppendEntries extends MessageBase {
@@ -61,6 +64,10 @@ export interface AppendEntriesResponse extends MessageBase {
   readonly lastIndex: number
   readonly conflictTerm: number
   readonly conflictFirstIndex: number
+  /** Of the follower's process: what an earlier one acknowledged may be gone. */
+  readonly incarnation: number
+  /** It may lack what an earlier incarnation acknowledged: it does not count. */
+  readonly recovering: boolean
 }
 /** Keeps the lease of attention; carries min(commitIndex, what this follower is known to match). */
 export interface Heartbeat extends MessageBase {
@@ -92,6 +99,22 @@ export interface ReadIndexResponse extends MessageBase {
   readonly type: 'ReadIndexResponse'
   readonly token: number
   readonly index: number
+}
+/** A recovering member asks its leader how much it has to hold before it counts again; repeated until it is answered. */
+export interface Recover extends MessageBase {
+  readonly type: 'Recover'
+  /** Counts the openings of its directory: what older ones acknowledged is to be forgotten. */
+  readonly incarnation: number
+  /** Another one for each leader and term that it asks in this life. */
+  readonly nonce: number
+}
+/** `incarnation` and `nonce` are those of the question. */
+export interface RecoverResponse extends MessageBase {
+  readonly type: 'RecoverResponse'
+  readonly incarnation: number
+  readonly nonce: number
+  /** The leader's last entry now: whatever it was ever acknowledged by the asker lies up to here. */
+  readonly lastIndex: number
 }
 /** The leader hands over: the target starts a pre-vote at once, with `leaderAgrees`. */
 export interface TimeoutNow extends MessageBase {
@@ -181,4 +204,6 @@ export type Message =
   | HeartbeatResponse
   | ReadIndex
   | ReadIndexResponse
+  | Recover
+  | RecoverResponse
   | TimeoutNow

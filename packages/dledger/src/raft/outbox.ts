@@ -17,6 +17,7 @@ export class Outbox {
   #truncateFrom: number | null = null
   #append: AppendRange | null = null
   #commitIndex: number
+  #becomesIntact = false
 
   constructor(commitIndex: number) {
     this.#commitIndex = commitIndex
@@ -39,6 +40,11 @@ export class Outbox {
   /** @param index -1: refused. */
   read(token: number, index: number): void {
     this.#reads.push({ token, index })
+  }
+
+  /** All that a recovering member lacked is here. */
+  makeIntact(): void {
+    this.#becomesIntact = true
   }
 
   truncate(from: number): void {
@@ -66,7 +72,8 @@ export class Outbox {
       this.#send.length === 0 &&
       this.#sendAfterHardState.length === 0 &&
       this.#coldReads.length === 0 &&
-      this.#reads.length === 0
+      this.#reads.length === 0 &&
+      !this.#becomesIntact
     ) {
       return null
     }
@@ -82,6 +89,7 @@ export class Outbox {
       commitIndex,
       role,
       reads: this.#reads,
+      becomesIntact: this.#becomesIntact,
     }
     this.#commitIndex = commitIndex
     this.#truncateFrom = null
@@ -90,6 +98,7 @@ export class Outbox {
     this.#sendAfterHardState = []
     this.#coldReads = []
     this.#reads = []
+    this.#becomesIntact = false
     return output
   }
 }

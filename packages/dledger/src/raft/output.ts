@@ -5,6 +5,7 @@
  *   2. `truncateFrom`, then `append`: hand to the log; tell `persisted(persistSeq)` when all of it is durable.
  *   3. `send`: at once. `sendAfterHardState`: after the newest hard state handed out is durable, in order.
  *   4. `coldReads`, `commitIndex`, `role`, `reads`.
+ *   5. `becomesIntact`: sync what the log has, say in the hard state that this member is intact, then tell `intact()`.
  */
 import type { Configuration } from './configuration.ts'
 import type { LostEntries } from './lost-entries.ts'
@@ -58,6 +59,8 @@ export interface Output {
   readonly role: RoleState | null
   /** Each token once. */
   readonly reads: readonly ReadOutcome[]
+  /** A recovering member has here again whatever it may have lost. */
+  readonly becomesIntact: boolean
 }
 
 export type ProposalKind = 'data' | 'noop' | 'configuration' | 'trim'
@@ -106,6 +109,10 @@ export interface RaftOptions {
   readonly leaseReads?: boolean
   /** Restored from disk. */
   readonly hardState: HardTermAndVote
+  /** Counts the openings of the directory. */
+  readonly incarnation?: number
+  /** It may have lost what it acknowledged before a sync (raft/role/recovery.ts). Default false. */
+  readonly recovering?: boolean
   readonly log: LogShape
   /** Known committed and applied already (from a checkpoint), or -1. */
   readonly appliedIndex: number

@@ -54,6 +54,16 @@ export const PLANTED_FAULTS = [
   'removed-leader-counts-itself',
   /** A new store under an old name inherits what the old one had acknowledged. */
   'replacement-keeps-match',
+  /** A recovering member's acknowledgements count for commit. */
+  'recovering-counted',
+  /** A recovering member's vote counts like any other. */
+  'recovering-votes',
+  /** Whoever believes to lead tells a recovering member what it has to hold, in whatever term. */
+  'recovering-by-old-leader',
+  /** An answer to a recovering member's question counts in a later life too. */
+  'recover-answer-without-nonce',
+  /** What a member acknowledged before it lost its tail goes on counting. */
+  'match-kept-across-recovery',
 ] as const
 export type PlantedFault = (typeof PLANTED_FAULTS)[number]
 

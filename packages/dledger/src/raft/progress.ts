@@ -6,7 +6,7 @@
  *   COLD       the next entries are no longer hot: the driver reads them.
  *   INSTALL    the next entries are no longer in the log: it gets heartbeats only until it has this log's files.
  *
- * Keeps: matchIndex never decreases, and matchIndex < nextIndex.
+ * Keeps: matchIndex never decreases but when a recovering member comes back, which may have lost it; matchIndex < nextIndex.
  */
 import type { MemberId } from './messages.ts'
 
@@ -46,6 +46,10 @@ export class Progress {
   /** The highest commit index it was told and can act on. */
   toldCommit = -1
   ticksSinceHeard = 0
+  /** Of its process, as far as it has been heard in this leadership. */
+  incarnation = 0
+  /** As it last said: it does not count for commit. */
+  recovering = false
   /** Of its storage, as it last said; -1 until it has. */
   health = -1
   /** Of the newest heartbeat round it answered: the round, and what was matched then while more was under way; else -2. */
@@ -93,6 +97,15 @@ export class Progress {
     this.probeCarries = carries
     this.coldFirst = -1
     this.matchWhenAnswered = -2
+  }
+
+  /** It came back and may have lost what it had acknowledged: nothing is known of its log. */
+  forget(nextIndex: number): void {
+    this.#forgetInflight()
+    this.matchIndex = -1
+    this.toldCommit = -1
+    this.misfitFirst = -1
+    this.probe(nextIndex, false)
   }
 
   replicate(): void {

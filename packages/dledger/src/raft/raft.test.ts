@@ -61,7 +61,15 @@ describe('elections', () => {
     expect(at(0).role.role).toBe('CANDIDATE')
     expect(cluster.network).toHaveLength(0)
     const { raft } = at(0)
-    raft.step({ type: 'RequestVoteResponse', from: 'n1', to: 'n0', storeId: 'store-n1', term: 1, granted: true })
+    raft.step({
+      type: 'RequestVoteResponse',
+      from: 'n1',
+      to: 'n0',
+      storeId: 'store-n1',
+      term: 1,
+      granted: true,
+      recovering: false,
+    })
     expect(raft.status().role).toBe('CANDIDATE')
     cluster.completeHardStateWrite(at(0))
     expect(cluster.network.map((letter) => letter.message.type)).toEqual(['RequestVote', 'RequestVote'])
@@ -81,6 +89,7 @@ describe('elections', () => {
       storeId: 'store-n2',
       term: 1,
       granted: true,
+      recovering: false,
     }
     // n0 gets to term 2 by n1's pre-vote, and asks again.
     at(0).raft.campaign()
@@ -457,6 +466,8 @@ describe('replication', () => {
       lastIndex: 0,
       conflictTerm: 1,
       conflictFirstIndex: 0,
+      incarnation: 1,
+      recovering: false,
     })
     const { raft } = at(0)
     // It has acknowledged more since.
@@ -678,7 +689,7 @@ describe('messages from outside', () => {
     { name: 'of an unknown type', message: { ...good, type: 'Gossip' } as unknown as Message },
     {
       name: 'a vote of a stranger',
-      message: { ...good, from: 'n9', type: 'RequestVoteResponse', granted: true } as Message,
+      message: { ...good, from: 'n9', type: 'RequestVoteResponse', granted: true, recovering: false } as Message,
     },
   ]
   test.each(rows)('$name: counted and ignored', ({ message }) => {

@@ -18,6 +18,8 @@
  *   R9  a follower's commitIndex stays within what it has compared with the leader's log.
  *   R10 the newest configuration entry in the log counts; whoever it binds to a store identity is heard under no other.
  *   R11 bytes under way to a peer stay within the window; sizes are kept for the newest entries only.
+ *   R24 a recovering member does not count for commit; its vote counts only where all voters grant theirs (role/candidate.ts).
+ *   R25 a recovering member becomes intact by what the leader that it follows in this term said in this life (role/recovery.ts).
  *   R12 while a leader is heard, no pre-vote and no vote is granted but at that leader's own wish.
  *   R13 two successive configurations differ by one voter at most.
  *   R14 who is no voter of the configuration is counted nowhere: not a learner, not another store under a voter's name.
@@ -47,6 +49,8 @@ import type {
   PreVoteResponse,
   ReadIndex,
   ReadIndexResponse,
+  Recover,
+  RecoverResponse,
   RequestVote,
   RequestVoteResponse,
   TimeoutNow,
@@ -60,6 +64,7 @@ import { isSlow } from './role/handover.ts'
 import { ForwardedReads } from './role/forwarded-reads.ts'
 import { Leadership } from './role/leader.ts'
 import { StorageHealth } from './storage-health.ts'
+import { Recovery } from './role/recovery.ts'
 import type { RaftStatus } from './status.ts'
 import { NOTHING_ACCEPTED, type StepResult } from './step-result.ts'
 
@@ -78,6 +83,7 @@ export class Raft {
   /** The leader of this term, once it was heard; kept through a pre-vote, for a term has one leader. */
   #following: Following | null = null
   readonly #forwardedReads: ForwardedReads
+  readonly #recovery: Recovery
   #electionElapsed = 0
   #electionTimeout = 0
   /** Ticks since the leader was heard: stickiness. */
@@ -96,6 +102,7 @@ export class Raft {
     assert(options.heartbeatTicks < options.electionTicks, 'heartbeats come faster than elections')
     this.#state = new MemberState(options, faults)
     this.#forwardedReads = new ForwardedReads(this.#state)
+    this.#recovery = new Recovery(this.#state)
     this.#reported = { role: this.#role, term: options.hardState.term, leader: null, ready: false }
     this.#restartElectionTimer()
     // Nobody else could lead: nothing to wait for.
@@ -162,6 +169,12 @@ export class Raft {
         break
       case 'TimeoutNow':
         this.#timeoutNow(message)
+        break
+      case 'Recover':
+        this.#recover(message)
+        break
+      case 'RecoverResponse':
+        this.#recoverResponse(message)
         break
       case 'ReadIndex':
         this.#readIndex(message)
@@ -238,6 +251,7 @@ export class Raft {
     this.#state.persisted(seq)
     this.#leadership?.maybeCommit()
     this.#following?.acknowledgeDurable()
+    this.#noticeHeld()
   }
 
   get lastIndex(): number {
@@ -250,6 +264,7 @@ export class Raft {
     if (this.#campaign !== null && !this.#mayCampaign) this.#becomeFollower(null)
     this.#leadership?.maybeCommit()
     this.#following?.acknowledgeDurable()
+    this.#noticeHeld()
   }
 
   /** The terms of lost entries were not known; they were filled in, and these are the runs of the whole log. */
@@ -279,6 +294,13 @@ export class Raft {
   /** The newest hard state handed out is durable: newer ones too, if one was handed out while an older was being written. */
   hardStatePersisted(): void {
     this.#state.hardStatePersisted()
+    this.#countVotes()
+  }
+
+  /** What `becomesIntact` asked for is done: what is here is synced, and the hard state says that this member is intact. */
+  intact(): void {
+    this.#recovery.ended()
+    this.#following?.acknowledgeIntact()
     this.#countVotes()
   }
 
@@ -334,6 +356,8 @@ export class Raft {
   peerConnected(peer: MemberId, storeId: string): void {
     this.#state.membership.connected(peer, storeId)
     this.#leadership?.connected(peer)
+    if (this.#following?.leader === peer) this.#recovery.heard(peer, { repeats: true })
+    this.#recovery.askAnybody(peer)
     if (this.#campaign !== null && this.#state.membership.isVoter(peer) && !this.#campaign.hasGranted(peer)) {
       this.#campaign.ask(peer)
     }
@@ -395,6 +419,7 @@ export class Raft {
       votedFor: this.#state.votedFor,
       leader: this.#leader,
       ready: this.#leadership?.ready ?? false,
+      recovering: this.#state.recovering,
       firstIndex: log.firstIndex,
       lastIndex: log.lastIndex,
       lastTerm: log.lastTerm,
@@ -418,8 +443,14 @@ export class Raft {
         inflightBytes: peer.inflightBytes,
         ticksSinceHeard: peer.ticksSinceHeard,
         health: peer.health,
+        recovering: peer.recovering,
       })),
     }
+  }
+
+  /** It may lack what it acknowledged in an earlier life. */
+  get isRecovering(): boolean {
+    return this.#state.recovering
   }
 
   /** Leader: the newest heartbeat round that a majority has answered; 0 for none. */
@@ -572,6 +603,8 @@ export class Raft {
         lastIndex: state.log.lastIndex,
         conflictTerm: 0,
         conflictFirstIndex: 0,
+        incarnation: state.incarnation,
+        recovering: state.recovering,
       })
       return NOTHING_ACCEPTED
     }
@@ -580,7 +613,10 @@ export class Raft {
     assert(!state.outbox.changesLog, 'the output is taken before the next AppendEntries')
     // Which of the entries here are the leader's cannot be told: they are filled in first.
     if (state.lost.termsUnknown) return NOTHING_ACCEPTED
-    return following.append(message, sizes)
+    this.#recovery.heard(message.from, { repeats: false })
+    const result = following.append(message, sizes)
+    this.#noticeHeld()
+    return result
   }
 
   #heartbeat(message: Heartbeat): void {
@@ -597,7 +633,10 @@ export class Raft {
       })
       return
     }
-    this.#follow(message)?.heartbeat(message)
+    const following = this.#follow(message)
+    if (following === null) return
+    following.heartbeat(message)
+    this.#recovery.heard(message.from, { repeats: true })
   }
 
   /** Whoever sends appends or heartbeats in our term, or in a higher one, leads it. */
@@ -632,6 +671,26 @@ export class Raft {
     else if (message.term === this.#state.term) return true
     else return this.#state.faults.has('stale-response-counted')
     return false
+  }
+
+  // Recovering members.
+
+  #recover(message: Recover): void {
+    if (!this.#isOfThisTerm(message) && !this.#state.faults.has('recovering-by-old-leader')) return
+    this.#leadership?.recover(message)
+  }
+
+  #recoverResponse(message: RecoverResponse): void {
+    if (message.term > this.#state.term) this.#adoptTerm(message.term)
+    this.#recovery.answered(message)
+    this.#noticeHeld()
+  }
+
+  /** More of the leader's log may be held here than before. */
+  #noticeHeld(): void {
+    if (!this.#state.recovering) return
+    if (this.#following !== null) this.#recovery.holds(this.#following.leader, this.#following.heldIndex)
+    else if (this.#state.faults.has('recovering-by-old-leader')) this.#recovery.holds('', this.#state.log.durableIndex)
   }
 
   // Reads.
@@ -672,6 +731,7 @@ export class Raft {
       storeId: state.storeId,
       term: granted ? message.term : state.term,
       granted,
+      recovering: state.recovering,
     })
     // Whoever asks hears no leader now, even if it did when we asked it: it may grant ours now.
     // Only a voter: two that do not count each other would ask for ever.
@@ -702,7 +762,7 @@ export class Raft {
       return
     }
     if (this.#campaign === null || !this.#campaign.isPreVote || message.term !== this.#campaign.term) return
-    this.#campaign.granted(message.from)
+    this.#campaign.granted(message)
     this.#countVotes()
   }
 
@@ -735,13 +795,14 @@ export class Raft {
       storeId: state.storeId,
       term: state.term,
       granted,
+      recovering: state.recovering,
     })
   }
 
   #requestVoteResponse(message: RequestVoteResponse): void {
     if (!this.#isOfThisTerm(message) || !message.granted) return
     if (this.#campaign === null || this.#campaign.isPreVote) return
-    this.#campaign.granted(message.from)
+    this.#campaign.granted(message)
     this.#countVotes()
   }
 
@@ -821,6 +882,7 @@ export class Raft {
     this.#leader = this.#state.self
     this.#campaign = null
     this.#leadership = new Leadership(this.#state, { cameByTransfer })
+    this.#recovery.elected()
     // It has promised nothing to anybody but itself, and that ends with its leadership.
     this.#leaderElapsed = this.#state.options.electionTicks
   }

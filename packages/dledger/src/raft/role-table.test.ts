@@ -45,6 +45,11 @@ type EventType =
   | 'InstallPiece of term 6'
   | 'InstallAck of term 6'
   | 'data is proposed'
+  | 'Recover of term 4'
+  | 'Recover of term 5'
+  | 'Recover of term 6'
+  | 'RecoverResponse of term 5'
+  | 'RecoverResponse of term 6'
   | 'a read is asked for'
 type Expected = string
 
@@ -57,6 +62,7 @@ const everyMessageHasAnEvent: [WithoutEvent] extends [never] ? true : WithoutEve
 const base = { from: 'n0', to: 'n1', storeId: 'store-n0' } as const
 const upToDate = { ...base, lastIndex: 9, lastTerm: 5 } as const
 const empty = { prevIndex: -1, prevTerm: 0, count: 0, entriesTerm: 0, bytes: 0, commitIndex: -1 } as const
+const answer = { incarnation: 3, nonce: 1, lastIndex: 0 } as const
 const matches = {
   success: true,
   matchIndex: 0,
@@ -64,6 +70,8 @@ const matches = {
   lastIndex: 0,
   conflictTerm: 0,
   conflictFirstIndex: 0,
+  incarnation: 0,
+  recovering: false,
 } as const
 
 const vote = (term: number, leaderAgrees = false): Message => ({
@@ -117,11 +125,41 @@ const events: Record<EventType, (raft: Raft) => unknown> = {
     freshRound: 0,
   }),
   'TimeoutNow of term 5': step({ ...base, type: 'TimeoutNow', term: 5 }),
-  'PreVoteResponse granted for term 6': step({ ...base, type: 'PreVoteResponse', term: 6, granted: true }),
-  'PreVoteResponse refused in term 7': step({ ...base, type: 'PreVoteResponse', term: 7, granted: false }),
-  'RequestVoteResponse granted in term 4': step({ ...base, type: 'RequestVoteResponse', term: 4, granted: true }),
-  'RequestVoteResponse granted in term 5': step({ ...base, type: 'RequestVoteResponse', term: 5, granted: true }),
-  'RequestVoteResponse refused in term 6': step({ ...base, type: 'RequestVoteResponse', term: 6, granted: false }),
+  'PreVoteResponse granted for term 6': step({
+    ...base,
+    type: 'PreVoteResponse',
+    term: 6,
+    granted: true,
+    recovering: false,
+  }),
+  'PreVoteResponse refused in term 7': step({
+    ...base,
+    type: 'PreVoteResponse',
+    term: 7,
+    granted: false,
+    recovering: false,
+  }),
+  'RequestVoteResponse granted in term 4': step({
+    ...base,
+    type: 'RequestVoteResponse',
+    term: 4,
+    granted: true,
+    recovering: false,
+  }),
+  'RequestVoteResponse granted in term 5': step({
+    ...base,
+    type: 'RequestVoteResponse',
+    term: 5,
+    granted: true,
+    recovering: false,
+  }),
+  'RequestVoteResponse refused in term 6': step({
+    ...base,
+    type: 'RequestVoteResponse',
+    term: 6,
+    granted: false,
+    recovering: false,
+  }),
   'AppendEntriesResponse of term 4': step({ ...base, ...matches, type: 'AppendEntriesResponse', term: 4 }),
   'AppendEntriesResponse of term 6': step({ ...base, ...matches, type: 'AppendEntriesResponse', term: 6 }),
   'HeartbeatResponse of term 6': step({ ...base, type: 'HeartbeatResponse', term: 6, round: 1, health: 0 }),
@@ -129,6 +167,11 @@ const events: Record<EventType, (raft: Raft) => unknown> = {
   'ReadIndex of term 6': step({ ...base, type: 'ReadIndex', term: 6, token: 3 }),
   'ReadIndexResponse of term 5': step({ ...base, type: 'ReadIndexResponse', term: 5, token: 3, index: 0 }),
   'ReadIndexResponse of term 6': step({ ...base, type: 'ReadIndexResponse', term: 6, token: 3, index: -1 }),
+  'Recover of term 4': step({ ...base, type: 'Recover', term: 4, incarnation: 3, nonce: 1 }),
+  'Recover of term 5': step({ ...base, type: 'Recover', term: 5, incarnation: 3, nonce: 1 }),
+  'Recover of term 6': step({ ...base, type: 'Recover', term: 6, incarnation: 3, nonce: 1 }),
+  'RecoverResponse of term 5': step({ ...base, ...answer, type: 'RecoverResponse', term: 5 }),
+  'RecoverResponse of term 6': step({ ...base, ...answer, type: 'RecoverResponse', term: 6 }),
   'a read is asked for': (raft) => raft.readIndex(3),
   'RepairRequest of term 4': step({
     ...base,
@@ -212,6 +255,11 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'ReadIndex of term 6': 'FOLLOWER 5; n0 ReadIndexResponse term=5 token=3 refused',
     'ReadIndexResponse of term 5': 'FOLLOWER 5',
     'ReadIndexResponse of term 6': 'FOLLOWER 6',
+    'Recover of term 4': 'FOLLOWER 5',
+    'Recover of term 5': 'FOLLOWER 5',
+    'Recover of term 6': 'FOLLOWER 6',
+    'RecoverResponse of term 5': 'FOLLOWER 5',
+    'RecoverResponse of term 6': 'FOLLOWER 6',
     'a read is asked for': 'FOLLOWER 5; n0 ReadIndex term=5 token=3',
     'RepairRequest of term 4': 'FOLLOWER 5',
     'RepairResponse of term 4': 'FOLLOWER 5',
@@ -249,6 +297,11 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'ReadIndex of term 6': 'PRE_CANDIDATE 5; n0 ReadIndexResponse term=5 token=3 refused',
     'ReadIndexResponse of term 5': 'PRE_CANDIDATE 5',
     'ReadIndexResponse of term 6': 'FOLLOWER 6',
+    'Recover of term 4': 'PRE_CANDIDATE 5',
+    'Recover of term 5': 'PRE_CANDIDATE 5',
+    'Recover of term 6': 'FOLLOWER 6',
+    'RecoverResponse of term 5': 'PRE_CANDIDATE 5',
+    'RecoverResponse of term 6': 'FOLLOWER 6',
     'a read is asked for': 'PRE_CANDIDATE 5; NOT_LEADER',
     'RepairRequest of term 4': 'PRE_CANDIDATE 5',
     'RepairResponse of term 4': 'PRE_CANDIDATE 5',
@@ -285,6 +338,11 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'ReadIndex of term 6': 'CANDIDATE 5; n0 ReadIndexResponse term=5 token=3 refused',
     'ReadIndexResponse of term 5': 'CANDIDATE 5',
     'ReadIndexResponse of term 6': 'FOLLOWER 6',
+    'Recover of term 4': 'CANDIDATE 5',
+    'Recover of term 5': 'CANDIDATE 5',
+    'Recover of term 6': 'FOLLOWER 6',
+    'RecoverResponse of term 5': 'CANDIDATE 5',
+    'RecoverResponse of term 6': 'FOLLOWER 6',
     'a read is asked for': 'CANDIDATE 5; NOT_LEADER',
     'RepairRequest of term 4': 'CANDIDATE 5',
     'RepairResponse of term 4': 'CANDIDATE 5',
@@ -321,6 +379,12 @@ const table: Record<Role, Record<EventType, Expected>> = {
     'ReadIndex of term 6': 'LEADER 5; n0 ReadIndexResponse term=5 token=3 refused',
     'ReadIndexResponse of term 5': 'LEADER 5',
     'ReadIndexResponse of term 6': 'FOLLOWER 6',
+    'Recover of term 4': 'LEADER 5',
+    'Recover of term 5':
+      'LEADER 5; n0 RecoverResponse term=5 incarnation=3 nonce=1 last=0; n0 AppendEntries term=5 prev=0/5 nothing commit=-1',
+    'Recover of term 6': 'FOLLOWER 6',
+    'RecoverResponse of term 5': 'LEADER 5',
+    'RecoverResponse of term 6': 'FOLLOWER 6',
     'a read is asked for': 'LEADER 5; NOT_READY',
     'RepairRequest of term 4': 'LEADER 5',
     'RepairResponse of term 4': 'LEADER 5',
@@ -353,12 +417,12 @@ function memberIn(role: Role): Raft {
   } else {
     raft.campaign()
     if (role !== 'PRE_CANDIDATE') {
-      raft.step({ ...base, type: 'PreVoteResponse', term: 5, granted: true })
+      raft.step({ ...base, type: 'PreVoteResponse', term: 5, granted: true, recovering: false })
       raft.takeOutput()
       raft.hardStatePersisted()
     }
     if (role === 'LEADER') {
-      raft.step({ ...base, type: 'RequestVoteResponse', term: 5, granted: true })
+      raft.step({ ...base, type: 'RequestVoteResponse', term: 5, granted: true, recovering: false })
       raft.propose('noop', [ENTRY_BYTES])
     }
   }

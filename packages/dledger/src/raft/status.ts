@@ -15,6 +15,7 @@ export interface PeerStatus {
   readonly ticksSinceHeard: number
   /** Bits of `StorageHealth`; -1 until it has answered a heartbeat of this leadership. */
   readonly health: number
+  readonly recovering: boolean
 }
 
 export interface RaftStatus {
@@ -24,6 +25,8 @@ export interface RaftStatus {
   readonly votedFor: MemberId | null
   readonly leader: MemberId | null
   readonly ready: boolean
+  /** It may lack what it acknowledged, and neither counts nor votes as others do. */
+  readonly recovering: boolean
   readonly firstIndex: number
   readonly lastIndex: number
   readonly lastTerm: number

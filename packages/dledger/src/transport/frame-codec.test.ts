@@ -229,9 +229,9 @@ function sampleMessages(between: { from: string; to: string; storeId: string }):
   const payload = Buffer.from('the bytes of two entries')
   const messages: readonly Message[] = [
     { ...between, type: 'PreVote', term: 0, lastIndex: -1, lastTerm: 0, leaderAgrees: false },
-    { ...between, type: 'PreVoteResponse', term: 1, granted: true },
+    { ...between, type: 'PreVoteResponse', term: 1, granted: true, recovering: false },
     { ...between, type: 'RequestVote', term: 127, lastIndex: 128, lastTerm: 126, leaderAgrees: true },
-    { ...between, type: 'RequestVoteResponse', term: 128, granted: false },
+    { ...between, type: 'RequestVoteResponse', term: 128, granted: false, recovering: false },
     {
       ...between,
       type: 'AppendEntries',
@@ -264,8 +264,12 @@ function sampleMessages(between: { from: string; to: string; storeId: string }):
       lastIndex: 2 ** 40,
       conflictTerm: -1,
       conflictFirstIndex: -1,
+      incarnation: 2 ** 16,
+      recovering: true,
     },
     { ...between, type: 'HeartbeatResponse', term: 3, round: 0, health: 5 },
+    { ...between, type: 'Recover', term: 3, incarnation: 300, nonce: 2 ** 33 },
+    { ...between, type: 'RecoverResponse', term: 3, incarnation: 300, nonce: 1, lastIndex: -1 },
     {
       ...between,
       type: 'Heartbeat',

@@ -25,6 +25,8 @@ const INSTALL_PIECE = 14
 const INSTALL_ACK = 15
 const REPAIR_REQUEST = 17
 const REPAIR_RESPONSE = 18
+const RECOVER = 19
+const RECOVER_RESPONSE = 20
 /** Their frames may carry a payload. */
 const WITH_PAYLOAD: readonly unknown[] = [APPEND_ENTRIES, REPAIR_RESPONSE, INSTALL_OFFER, INSTALL_PIECE]
 
@@ -57,11 +59,11 @@ export function messageValues(m: Message): Scalar[] {
     case 'PreVote':
       return [PRE_VOTE, m.term, m.lastIndex, m.lastTerm, m.leaderAgrees]
     case 'PreVoteResponse':
-      return [PRE_VOTE_RESPONSE, m.term, m.granted]
+      return [PRE_VOTE_RESPONSE, m.term, m.granted, m.recovering]
     case 'RequestVote':
       return [REQUEST_VOTE, m.term, m.lastIndex, m.lastTerm, m.leaderAgrees]
     case 'RequestVoteResponse':
-      return [REQUEST_VOTE_RESPONSE, m.term, m.granted]
+      return [REQUEST_VOTE_RESPONSE, m.term, m.granted, m.recovering]
     case 'AppendEntries':
       return [APPEND_ENTRIES, m.term, m.prevIndex, m.prevTerm, m.count, m.entriesTerm, m.bytes, m.commitIndex]
     case 'AppendEntriesResponse':
@@ -74,6 +76,8 @@ export function messageValues(m: Message): Scalar[] {
         m.lastIndex,
         m.conflictTerm,
         m.conflictFirstIndex,
+        m.incarnation,
+        m.recovering,
       ]
     case 'Heartbeat':
       return [HEARTBEAT, m.term, m.commitIndex, m.round, m.leaderCommit, m.freshRound]
@@ -110,6 +114,10 @@ export function messageValues(m: Message): Scalar[] {
       return [REPAIR_REQUEST, m.term, m.firstIndex, m.lastIndex, m.bytesMax]
     case 'RepairResponse':
       return [REPAIR_RESPONSE, m.term, m.firstIndex, m.count, m.bytes]
+    case 'Recover':
+      return [RECOVER, m.term, m.incarnation, m.nonce]
+    case 'RecoverResponse':
+      return [RECOVER_RESPONSE, m.term, m.incarnation, m.nonce, m.lastIndex]
     default:
       return unreachable(m, 'every message type has a code')
   }
@@ -136,7 +144,7 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
       }
     case PRE_VOTE_RESPONSE:
     case REQUEST_VOTE_RESPONSE:
-      count(values, 3)
+      count(values, 4)
       return {
         type: values[0] === PRE_VOTE_RESPONSE ? 'PreVoteResponse' : 'RequestVoteResponse',
         from,
@@ -144,6 +152,7 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         storeId,
         term,
         granted: flag(values[2], 'granted'),
+        recovering: flag(values[3], 'recovering'),
       }
     case APPEND_ENTRIES:
       count(values, 8)
@@ -163,7 +172,7 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         commitIndex: index(values[7], 'commitIndex'),
       }
     case APPEND_ENTRIES_RESPONSE:
-      count(values, 8)
+      count(values, 10)
       return {
         type: 'AppendEntriesResponse',
         from,
@@ -176,6 +185,8 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         lastIndex: index(values[5], 'lastIndex'),
         conflictTerm: index(values[6], 'conflictTerm'),
         conflictFirstIndex: index(values[7], 'conflictFirstIndex'),
+        incarnation: natural(values[8], 'incarnation'),
+        recovering: flag(values[9], 'recovering'),
       }
     case HEARTBEAT:
       count(values, 6)
@@ -258,6 +269,13 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
     case TIMEOUT_NOW:
       count(values, 2)
       return { type: 'TimeoutNow', from, to, storeId, term }
+    case RECOVER:
+    case RECOVER_RESPONSE: {
+      count(values, values[0] === RECOVER ? 4 : 5)
+      const question = { incarnation: natural(values[2], 'incarnation'), nonce: natural(values[3], 'nonce') }
+      if (values[0] === RECOVER) return { type: 'Recover', from, to, storeId, term, ...question }
+      return { type: 'RecoverResponse', from, to, storeId, term, ...question, lastIndex: index(values[4], 'lastIndex') }
+    }
     case READ_INDEX:
       count(values, 3)
       return { type: 'ReadIndex', from, to, storeId, term, token: natural(values[2], 'token') }

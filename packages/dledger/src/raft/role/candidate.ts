@@ -2,9 +2,10 @@
  * The votes of one campaign: a pre-vote, or the election in the term that it opened.
  *
  * Keeps: each voter counts once, this member only when its own vote is durable.
+ *   R24 a majority counts of intact votes only; those of recovering members count where all voters grant theirs.
  */
 import type { MemberState } from '../member-state.ts'
-import type { MemberId } from '../messages.ts'
+import type { MemberId, PreVoteResponse, RequestVoteResponse } from '../messages.ts'
 import { majorityOf } from '../quorum.ts'
 
 export class Campaign {
@@ -15,6 +16,8 @@ export class Campaign {
   readonly leaderAgrees: boolean
   readonly #state: MemberState
   readonly #granted = new Set<MemberId>()
+  /** Those among them that are not recovering. */
+  readonly #intact = new Set<MemberId>()
 
   constructor(state: MemberState, kind: { readonly isPreVote: boolean; readonly leaderAgrees: boolean }) {
     this.#state = state
@@ -23,23 +26,31 @@ export class Campaign {
     this.term = kind.isPreVote ? state.term + 1 : state.term
   }
 
-  granted(voter: MemberId): void {
-    this.#granted.add(voter)
+  granted({ from, recovering }: PreVoteResponse | RequestVoteResponse): void {
+    this.#granted.add(from)
+    if (!recovering || this.#state.faults.has('recovering-votes')) this.#intact.add(from)
   }
 
   hasGranted(voter: MemberId): boolean {
     return this.#granted.has(voter)
   }
 
-  /** Counted over the voters of the configuration that is in force now. */
+  /**
+   * Counted over the voters of the configuration that is in force now. A majority of intact members has a member that holds
+   * what is committed, and so have all voters together; a majority of others may have lost it.
+   */
   get isWon(): boolean {
-    const { membership, hardStateIsDurable } = this.#state
+    const { membership, hardStateIsDurable, recovering, faults } = this.#state
     let votes = membership.selfIsVoter && (this.isPreVote || hardStateIsDurable) ? 1 : 0
-    for (const peer of membership.voterPeers) if (this.#granted.has(peer)) votes++
-    if (this.#state.faults.has('learner-counted')) {
-      for (const peer of membership.peers) if (!membership.isVoter(peer) && this.#granted.has(peer)) votes++
+    let intactVotes = recovering && !faults.has('recovering-votes') ? 0 : votes
+    for (const peer of membership.voterPeers) {
+      if (this.#granted.has(peer)) votes++
+      if (this.#intact.has(peer)) intactVotes++
     }
-    return votes >= majorityOf(membership.voterCount)
+    if (faults.has('learner-counted')) {
+      for (const peer of membership.peers) if (!membership.isVoter(peer) && this.#granted.has(peer)) intactVotes++
+    }
+    return intactVotes >= majorityOf(membership.voterCount) || votes === membership.voterCount
   }
 
   askAll(): void {

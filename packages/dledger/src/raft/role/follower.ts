@@ -96,6 +96,17 @@ export class Following {
     if (Math.min(this.#verifiedIndex, this.#durableIndex) > this.#acknowledged) this.#acknowledge()
   }
 
+  /** Up to here the leader's log is here, durable as the flush mode promises, and nothing of it is damaged. */
+  get heldIndex(): number {
+    const { log, lost } = this.#state
+    return lost.ranges.length > 0 ? -1 : Math.min(this.#verifiedIndex, log.durableIndex)
+  }
+
+  /** What was acknowledged before did not count. */
+  acknowledgeIntact(): void {
+    if (this.#acknowledged >= 0) this.#acknowledge()
+  }
+
   get #durableIndex(): number {
     return this.#state.faults.has('ack-before-durable') ? this.#state.log.lastIndex : this.#state.heldIndex
   }
@@ -149,6 +160,8 @@ export class Following {
       lastIndex: state.log.lastIndex,
       conflictTerm: 0,
       conflictFirstIndex: 0,
+      incarnation: state.incarnation,
+      recovering: state.recovering,
     })
   }
 
@@ -169,6 +182,8 @@ export class Following {
       lastIndex: log.lastIndex,
       conflictTerm: Math.max(log.termAt(at), 0),
       conflictFirstIndex: inLog ? log.runFirstIndex(at) : log.firstIndex,
+      incarnation: state.incarnation,
+      recovering: state.recovering,
     })
     return NOTHING_ACCEPTED
   }

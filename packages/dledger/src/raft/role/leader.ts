@@ -14,7 +14,7 @@
 import { assert } from '@dledger-ts/base'
 import type { Configuration } from '../configuration.ts'
 import type { MemberState } from '../member-state.ts'
-import type { AppendEntriesResponse, HeartbeatResponse, MemberId } from '../messages.ts'
+import type { AppendEntriesResponse, HeartbeatResponse, MemberId, Recover } from '../messages.ts'
 import type { ProposalKind, ReadRefusal, Refusal } from '../output.ts'
 import { Progress } from '../progress.ts'
 import { StorageHealth } from '../storage-health.ts'
@@ -185,9 +185,46 @@ export class Leadership {
 
   appendEntriesResponse(message: AppendEntriesResponse): void {
     const peer = this.#heard(message.from, message.storeId)
-    if (peer === null) return
+    if (peer === null || !this.#isOfThisLife(peer, message)) return
     if (message.success) this.#acknowledged(peer, message)
     else this.#refused(peer, message)
+  }
+
+  /** A recovering member asks how much it has to hold. */
+  recover(message: Recover): void {
+    const state = this.#state
+    const peer = this.#heard(message.from, message.storeId)
+    if (peer === null || !this.#isOfThisLife(peer, { incarnation: message.incarnation, recovering: true })) return
+    state.send({
+      type: 'RecoverResponse',
+      from: state.self,
+      to: peer.id,
+      storeId: state.storeId,
+      term: state.term,
+      incarnation: message.incarnation,
+      nonce: message.nonce,
+      lastIndex: state.log.lastIndex,
+    })
+  }
+
+  /**
+   * What a recovering member acknowledged in an earlier life may be gone: it is forgotten, and late words of that life with it.
+   *
+   * @returns false for words of an earlier life.
+   */
+  #isOfThisLife(peer: Progress, said: { readonly incarnation: number; readonly recovering: boolean }): boolean {
+    const keepsMatch = this.#state.faults.has('match-kept-across-recovery')
+    if (said.incarnation < peer.incarnation) return keepsMatch
+    if (said.incarnation > peer.incarnation) {
+      peer.incarnation = said.incarnation
+      peer.recovering = said.recovering
+      if (said.recovering && !keepsMatch) peer.forget(this.#state.log.lastIndex + 1)
+    } else if (peer.recovering && !said.recovering) {
+      // It stays so for the rest of this life, whatever comes late.
+      peer.recovering = false
+      this.maybeCommit()
+    }
+    return true
   }
 
   heartbeatResponse(message: HeartbeatResponse): void {
@@ -207,6 +244,8 @@ export class Leadership {
       // Nothing came of what was under way a round ago: it is lost, or slow. Asking costs less than sending again.
       if (isUnderWay && peer.matchWhenAnswered === peer.matchIndex) peer.probe(peer.nextIndex, false)
       else peer.matchWhenAnswered = isUnderWay ? peer.matchIndex : -2
+      // That it has become intact is told by an acknowledgement, which may have been lost.
+      if (peer.recovering && !isUnderWay) peer.probe(peer.nextIndex, false)
     }
   }
 
@@ -325,6 +364,7 @@ export class Leadership {
     const { options, log, membership } = this.#state
     return (
       peer.health === 0 &&
+      !peer.recovering &&
       membership.isVoter(peer.id) &&
       peer.ticksSinceHeard <= 2 * options.heartbeatTicks &&
       peer.ticksSinceHeard < options.electionTicks &&
@@ -347,6 +387,7 @@ export class Leadership {
     const { log, membership, faults, term } = this.#state
     let voters = 0
     for (const peer of this.#peers) {
+      if (peer.recovering && !faults.has('recovering-counted')) continue
       if (peer.isVoter || faults.has('learner-counted')) this.#matches[voters++] = peer.matchIndex
     }
     if (membership.selfIsVoter || faults.has('removed-leader-counts-itself')) {
@@ -687,8 +728,8 @@ export class Leadership {
     let best: Progress | null = null
     for (const peer of this.#peers) {
       if (!peer.isVoter || peer.ticksSinceHeard >= this.#state.options.electionTicks) continue
-      const isWell = peer.health <= 0
-      const bestIsWell = best !== null && best.health <= 0
+      const isWell = peer.health <= 0 && !peer.recovering
+      const bestIsWell = best !== null && best.health <= 0 && !best.recovering
       if (best === null || (isWell && !bestIsWell) || (isWell === bestIsWell && peer.matchIndex > best.matchIndex)) {
         best = peer
       }

@@ -56,6 +56,10 @@ export class TestMember {
   /** On disk. */
   durableLog: TestEntry[] = []
   durableHardState: HardTermAndVote = { term: 0, votedFor: null }
+  incarnation = 0
+  /** As its disk says. */
+  recovering = false
+  becomesIntact = false
   logWrites: LogWrite[] = []
   hardStateWrites: HardTermAndVote[] = []
   held: Letter[] = []
@@ -126,6 +130,8 @@ export class Cluster {
   start(member: TestMember): void {
     assert(!member.isUp, 'a member is started when it is down')
     member.log = [...member.durableLog]
+    member.incarnation++
+    member.becomesIntact = false
     member.logWrites = []
     member.hardStateWrites = []
     member.held = []
@@ -155,6 +161,8 @@ export class Cluster {
         uncommittedBytesMax: 20 * ENTRY_BYTES,
         hotBytesMax: 6 * ENTRY_BYTES,
         hardState: member.durableHardState,
+        incarnation: member.incarnation,
+        recovering: member.recovering,
         log: { firstIndex: 0, lastIndex: member.log.length - 1, prevTerm: 0, termRuns, configurations },
         appliedIndex: -1,
         ...this.#options.overrides,
@@ -169,6 +177,23 @@ export class Cluster {
   crash(member: TestMember, written = 0): void {
     for (const write of member.logWrites.slice(0, written)) writeTo(member.durableLog, write)
     member.isUp = false
+  }
+
+  /** The machine goes off: the newest `lost` entries that it acknowledged were in its page cache only. */
+  losePower(member: TestMember, lost: number): void {
+    this.crash(member)
+    member.durableLog.length = Math.max(0, member.durableLog.length - lost)
+    member.recovering = true
+  }
+
+  /** What a recovering member holds is synced, and its disk says that it is intact. */
+  completeRecovery(member: TestMember): boolean {
+    if (!member.becomesIntact) return false
+    member.becomesIntact = false
+    member.recovering = false
+    this.#options.trace?.(`   ${member.id} is intact`)
+    member.raft.intact()
+    return true
   }
 
   /** The disk is replaced by an empty one. */
@@ -305,6 +330,7 @@ export class Cluster {
         if (!member.isUp) continue
         this.#drain(member)
         while (this.completeHardStateWrite(member)) progress = true
+        if (this.completeRecovery(member)) progress = true
         while (this.completeLogWrite(member)) progress = true
         while (this.answerColdRead(member, 1000)) progress = true
         this.apply(member)
@@ -448,6 +474,7 @@ export class Cluster {
     if (output.commitIndex > member.commitIndex) this.#options.trace?.(`   ${member.id} commits ${output.commitIndex}`)
     member.commitIndex = output.commitIndex
     for (const { token, index } of output.reads) this.#readAnswered(member, token, index)
+    if (output.becomesIntact) member.becomesIntact = true
     if (output.role === null) return
     member.role = output.role
     const { role, term, leader, ready } = output.role
@@ -562,13 +589,13 @@ export function describeMessage(message: Message): string {
       return `${head} last=${message.lastIndex}/${message.lastTerm}${message.leaderAgrees ? ' leader agrees' : ''}`
     case 'PreVoteResponse':
     case 'RequestVoteResponse':
-      return `${head} ${message.granted ? 'granted' : 'refused'}`
+      return `${head} ${message.granted ? 'granted' : 'refused'}${message.recovering ? ', recovering' : ''}`
     case 'AppendEntries': {
       const entries = message.count === 0 ? 'nothing' : `${message.count} of term ${message.entriesTerm}`
       return `${head} prev=${message.prevIndex}/${message.prevTerm} ${entries} commit=${message.commitIndex}`
     }
     case 'AppendEntriesResponse':
-      if (message.success) return `${head} match=${message.matchIndex}`
+      if (message.success) return `${head} match=${message.matchIndex}${message.recovering ? ', recovering' : ''}`
       return (
         `${head} refused prev=${message.prevIndex} last=${message.lastIndex} ` +
         `conflict=${message.conflictFirstIndex}/${message.conflictTerm}`
@@ -589,6 +616,10 @@ export function describeMessage(message: Message): string {
     case 'RepairRequest':
     case 'RepairResponse':
       return `${head} from ${message.firstIndex}`
+    case 'Recover':
+      return `${head} incarnation=${message.incarnation} nonce=${message.nonce}`
+    case 'RecoverResponse':
+      return `${head} incarnation=${message.incarnation} nonce=${message.nonce} last=${message.lastIndex}`
     default:
       return unreachable(message, 'each type of message is described')
   }

@@ -10,18 +10,20 @@
  *   campaign 0, lost 1 0 (n1 loses its connection to n0), tick 0 3, propose 0 2 (two entries), transfer 0 1, crash 0, start 0
  *   health 0 1           the storage of n0 is slow; 0: well again
  *   read 1               n1 asks up to which index it may read
+ *   power 1 2            the machine of n1 goes off and its newest two entries are gone; after `start 1` it is recovering
  *   bind 0               n0 proposes what a leader changes by itself: identities, replaced disks, who caught up; wipe 0 replaces its disk
  *   add 0 3 voter (or learner), remove 0 3: one step of a change asked of n0; `members 3 2` has two spares; members-now 0 shows them
  *   round                what is in the network arrives, once
  *   settle               rounds until nothing moves; `settle quietly` does not show it, `settle quietly 4` ends after four rounds
  *   lose                 what is in the network is lost
+ *   hold Recover/release messages of that type from now on wait / arrive in the next round, late
  *   log 0                shows the log and the state of n0
  */
 import { assert } from '@dledger-ts/base'
 import type { HandoverOptions } from '../role/handover.ts'
 import type { Member } from '../configuration.ts'
 import type { MembershipChange } from '../membership-change.ts'
-import { Cluster, type TestMember } from './cluster.ts'
+import { Cluster, type Letter, type TestMember } from './cluster.ts'
 
 export function runScenario(script: string): string {
   const scenario = new Scenario()
@@ -39,6 +41,9 @@ class Scenario {
   #isShown = true
   readonly #cut = new Set<string>()
   readonly #slow = new Set<string>()
+  /** Types of messages that are kept back, and those that are. */
+  readonly #held = new Set<string>()
+  readonly #late: Letter[] = []
 
   /** @returns the block with what is seen now. */
   runBlock(block: string): string {
@@ -108,6 +113,14 @@ class Scenario {
         return cluster.crash(this.#member(words[0]))
       case 'start':
         return cluster.start(this.#member(words[0]))
+      case 'power':
+        return cluster.losePower(this.#member(words[0]), numbers[1] as number)
+      case 'hold':
+        return void this.#held.add(words[0] as string)
+      case 'release':
+        this.#held.clear()
+        this.#cluster.network.push(...this.#late.splice(0))
+        return
       case 'wipe':
         return cluster.wipe(this.#member(words[0]))
       case 'members-now':
@@ -161,6 +174,7 @@ class Scenario {
       if (!member.isUp) continue
       this.#cluster.drain(member)
       while (this.#cluster.completeHardStateWrite(member)) worked = true
+      if (this.#cluster.completeRecovery(member)) worked = true
       while (!this.#slow.has(member.id) && this.#cluster.completeLogWrite(member)) worked = true
       while (this.#cluster.answerColdRead(member, 1000)) worked = true
       this.#cluster.apply(member)
@@ -172,6 +186,10 @@ class Scenario {
   #round(): boolean {
     const letters = this.#cluster.network.splice(0)
     for (const letter of letters) {
+      if (this.#held.has(letter.message.type)) {
+        this.#late.push(letter)
+        continue
+      }
       if (this.#cut.has(letter.message.from) || this.#cut.has(letter.message.to)) continue
       this.#cluster.deliver(letter)
     }
@@ -203,10 +221,10 @@ class Scenario {
   }
 
   #showLog(member: TestMember): void {
-    const { role, term, commitIndex, durableIndex } = member.raft.status()
+    const { role, term, commitIndex, durableIndex, recovering } = member.raft.status()
     const terms = member.log.map((entry) => entry.term).join(' ')
     this.#see(
-      `   ${member.id}: ${role} in term ${term}, entries of terms [${terms}], durable ${durableIndex}, committed ${commitIndex}`,
+      `   ${member.id}: ${role} in term ${term}, entries of terms [${terms}], durable ${durableIndex}, committed ${commitIndex}${recovering ? ', recovering' : ''}`,
     )
   }
 }
