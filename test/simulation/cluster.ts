@@ -110,6 +110,7 @@ export class Cluster {
       workload: this.workload,
       settings: this.settings,
       nowMs: () => this.nowMs,
+      lost: (from) => this.#knownStates.forgetFrom(from),
       violated: (what) => this.violated(what),
     })
     this.registers = new RegisterClients(this, { readsOwnState: options.planted.client.has('reads-own-state') })

@@ -63,6 +63,8 @@ export interface InvariantsOptions {
   readonly workload: Workload
   readonly settings: NodeSettings
   readonly nowMs: () => number
+  /** Committed entries from this index on are lost, within what ASYNC_FLUSH promises. */
+  readonly lost: (from: number) => void
   readonly violated: (what: string) => void
 }
 
@@ -169,6 +171,7 @@ export class Invariants {
     this.hasLost = true
     this.#counted = Math.min(this.#counted, kept)
     workload.lost(kept)
+    this.#options.lost(kept)
   }
 
   /** It has another, empty drive: nothing it promised is remembered there. */

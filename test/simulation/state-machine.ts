@@ -35,6 +35,11 @@ export class KnownStates {
     return known === undefined || known === hash
   }
 
+  /** What was committed from `index` on is lost, as it may be. */
+  forgetFrom(index: number): void {
+    for (const known of this.#hashes.keys()) if (known >= index) this.#hashes.delete(known)
+  }
+
   at(index: number): number {
     return this.#hashes.get(index) ?? 0
   }
