@@ -59,6 +59,8 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
   { weight: 2, arbitrary: one('slowLeader', { factor: fc.integer({ min: 5, max: 200 }), forMs }) },
   { weight: 1, arbitrary: one('hangDisk', { member, forMs: hangMs }) },
   { weight: 2, arbitrary: one('hangLeader', { forMs: hangMs }) },
+  { weight: 1, arbitrary: one('fullDisk', { member, forMs: hangMs }) },
+  { weight: 2, arbitrary: one('fullLeader', { forMs: hangMs }) },
   { weight: 2, arbitrary: one('transfer', { to: member }) },
   { weight: 6, arbitrary: one('trim', { keep: fc.oneof(fc.nat(5), fc.nat(60)) }) },
   { weight: 1, arbitrary: one('clockJump', { member, byMs: fc.integer({ min: -100_000, max: 100_000 }) }) },

@@ -356,7 +356,7 @@ export class Cluster {
 
   #refusedToStart(member: Member, error: Error): void {
     member.life = 'failed'
-    if (member.metDiskError) return this.#restartLater(member)
+    if (member.metDiskError || isHang(member, error)) return this.#restartLater(member)
     if (this.#mayBeHelpless(error)) return
     this.violated(`${member.name} does not start: ${error.message}`)
   }
@@ -430,7 +430,7 @@ export class Cluster {
   }
 }
 
-/** The member gave up waiting for a drive that hung, or was very slow. */
+/** The member gave up waiting for a drive that hung, or was very slow; or found no room where it must have some. */
 function isHang(member: Member, error: Error): boolean {
   return member.drive.wasTroubled && (error as DLedgerError).code === 'STORAGE_FAILED'
 }

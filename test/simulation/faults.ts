@@ -134,6 +134,10 @@ class FaultInAction {
         return this.#hangDisk(this.#member(fault.member), fault.forMs)
       case 'hangLeader':
         return this.#hangDisk(cluster.leader(), fault.forMs)
+      case 'fullDisk':
+        return this.#fullDisk(this.#member(fault.member), fault.forMs)
+      case 'fullLeader':
+        return this.#fullDisk(cluster.leader(), fault.forMs)
       case 'diskError':
         return this.#onUp(this.#member(fault.member), (member) => {
           member.restartAfterErrorMs = fault.downMs
@@ -277,6 +281,12 @@ class FaultInAction {
     if (member === null) return
     this.#happens(() => member.drive.hang())
     this.#later(forMs, () => member.drive.answerAgain())
+  }
+
+  #fullDisk(member: Member | null, forMs: number): void {
+    if (member === null) return
+    this.#happens(() => member.drive.fill())
+    this.#later(forMs, () => member.drive.giveRoom())
   }
 
   #slowDisk(member: Member, factor: number, forMs: number): void {

@@ -22,6 +22,7 @@ export function heal(cluster: Cluster): void {
   for (const member of cluster.members) {
     member.drive.slowness = 1
     member.drive.answerAgain()
+    member.drive.giveRoom()
     member.drive.clearPlantedError()
     member.effectsLeft = null
     if (member.paused) cluster.resume(member)

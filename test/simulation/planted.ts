@@ -50,6 +50,7 @@ const DRIVER_FAULTS: readonly PlantedDriverFault[] = [
   'body-crc-ignored-on-read',
   'install-acknowledged-before-switch',
   'piece-crc-ignored',
+  'full-disk-acknowledged',
 ]
 const DISK_FAULTS: readonly PlantedDiskFault[] = [
   'file-sync-omitted',

@@ -113,6 +113,9 @@ export type Fault =
   /** Writes and syncs do not end for so long: for ever, as far as the member can see, where that is longer than the faults last. */
   | { readonly kind: 'hangDisk'; readonly atMs: number; readonly member: number; readonly forMs: number }
   | { readonly kind: 'hangLeader'; readonly atMs: number; readonly forMs: number }
+  /** Nothing new finds room on the disk; what is written over what was there does. */
+  | { readonly kind: 'fullDisk'; readonly atMs: number; readonly member: number; readonly forMs: number }
+  | { readonly kind: 'fullLeader'; readonly atMs: number; readonly forMs: number }
   /** The so-many-th operation from then on fails; the process or the machine is started anew `downMs` later. */
   | {
       readonly kind: 'diskError'

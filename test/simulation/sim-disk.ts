@@ -107,6 +107,11 @@ export class SimDisk implements Disk {
     this.#options.drive.syncDirectory(directory)
   }
 
+  freeBytesSync(): number {
+    this.#alive()
+    return this.#options.drive.freeBytes
+  }
+
   createExclusiveSync(path: string, content: string): string | null {
     this.#effect()
     const { drive } = this.#options
@@ -171,13 +176,14 @@ class SimFile implements DiskFile {
       const error = drive.errorOf('write')
       if (error !== null && this.#options.planted.has('write-error-ignored')) return null
       if (error !== null) {
-        this.#poison = error
+        if (!isNoRoom(error)) this.#poison = error
         const kept = drive.decisions.below('failed write', drive.id, drive.operations++, bytes.length + 1)
         if (kept > 0) this.#inode.write(bytes.subarray(0, kept), at)
         return error
       }
-      this.#inode.write(bytes, at)
-      return null
+      const room = drive.isFull ? this.#inode.roomAt(at, bytes.length) : bytes.length
+      if (room > 0) this.#inode.write(bytes.subarray(0, room), at)
+      return room < bytes.length ? noRoom() : null
     })
   }
 
@@ -228,7 +234,9 @@ class SimFile implements DiskFile {
     this.#mayWrite()
     this.#orPoison(this.#options.drive.errorOf('write'))
     if (this.#options.planted.has('cut-bytes-not-zeroed') && bytes.every((byte) => byte === 0)) return
-    this.#inode.write(Buffer.from(bytes), at)
+    const room = this.#options.drive.isFull ? this.#inode.roomAt(at, bytes.length) : bytes.length
+    if (room > 0) this.#inode.write(Buffer.from(bytes.subarray(0, room)), at)
+    if (room < bytes.length) throw noRoom()
   }
 
   readSync(target: Buffer, at: number): number {
@@ -325,4 +333,13 @@ class SimFile implements DiskFile {
 
 function noSuchFile(what: string, path: string): Error {
   return Object.assign(new Error(`ENOENT: no such file or directory, ${what} '${path}'`), { code: 'ENOENT' })
+}
+
+function noRoom(): Error {
+  return Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+}
+
+/** Poisons nothing: the write may be tried again. */
+function isNoRoom(error: Error): boolean {
+  return 'code' in error && error.code === 'ENOSPC'
 }

@@ -50,6 +50,7 @@ export class SimDrive {
   readonly writesUnderWay = new Set<WriteUnderWay>()
   /** Writes and syncs that the living process waits for, oldest first: when each was asked for. */
   readonly askedFor = new Set<{ readonly atUs: number }>()
+  isFull = false
   /** It has hung, or was slow, once. */
   wasTroubled = false
   /** What waits for a drive that hangs; null while it does not. */
@@ -81,6 +82,22 @@ export class SimDrive {
   whenAnswering(happen: () => void): void {
     if (this.#held === null) happen()
     else this.#held.push(happen)
+  }
+
+  /** Nothing new finds room until `giveRoom`; what was written before may be written over. */
+  fill(): void {
+    this.isFull = true
+    this.wasTroubled = true
+  }
+
+  giveRoom(): void {
+    this.isFull = false
+  }
+
+  /** Some file systems tell how much is free. */
+  get freeBytes(): number {
+    if (!this.decisions.chance('tells what is free', this.id, 0, 400)) return Number.POSITIVE_INFINITY
+    return this.isFull ? 0 : 1e12
   }
 
   newInode(): Inode {

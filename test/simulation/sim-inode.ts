@@ -45,6 +45,8 @@ export class Inode {
   /** The size that a process sees of a file that was cut; null: the true one. */
   cutAt: number | null = null
   #pending: Change[] = []
+  /** Sectors that have their place on the drive. */
+  readonly #claimed = new Set<number>()
   #sequence = 0
   /** The cache holds something that will never be written. */
   #cacheDiffers = false
@@ -84,7 +86,19 @@ export class Inode {
     }
   }
 
+  /** How many of `count` bytes at `at` lie where something was written before. */
+  roomAt(at: number, count: number): number {
+    let end = at
+    while (end < at + count && this.#claimed.has(Math.floor(end / SECTOR_BYTES))) {
+      end = (Math.floor(end / SECTOR_BYTES) + 1) * SECTOR_BYTES
+    }
+    return Math.min(count, end - at)
+  }
+
   write(bytes: Buffer, at: number): void {
+    for (let sector = Math.floor(at / SECTOR_BYTES); sector * SECTOR_BYTES < at + bytes.length; sector++) {
+      this.#claimed.add(sector)
+    }
     this.cache.write(bytes, at)
     this.damage.mend(at, at + bytes.length)
     this.cacheBytes = Math.max(this.cacheBytes, at + bytes.length)
@@ -98,6 +112,7 @@ export class Inode {
     this.damage.mend(size, Number.POSITIVE_INFINITY)
     if (size === this.cacheBytes) return
     if (size < this.cacheBytes) {
+      for (const sector of this.#claimed) if (sector * SECTOR_BYTES >= size) this.#claimed.delete(sector)
       this.cache.zeroFrom(size)
       this.cacheChangedFrom = Math.min(this.cacheChangedFrom, size)
       this.#marks.cache = true

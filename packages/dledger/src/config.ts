@@ -52,6 +52,8 @@ export interface NodeSettings {
   readonly storageSlowMs: number
   /** A write or sync that takes longer has failed: the member stops with STORAGE_FAILED. */
   readonly storageHangMs: number
+  /** With less free on its file system a leader refuses data with DISK_FULL; reads and the log's own entries go on. 0: not looked at. */
+  readonly diskFreeBytesMin: number
 }
 
 export const DEFAULT_SETTINGS: NodeSettings = {
@@ -78,6 +80,7 @@ export const DEFAULT_SETTINGS: NodeSettings = {
   transferRetryMs: 30_000,
   storageSlowMs: 5_000,
   storageHangMs: 30_000,
+  diskFreeBytesMin: 64 * 1024 * 1024,
 }
 
 /** The largest body an entry may have: header, body and the 8 bytes of a blank must fit in one file. */
@@ -121,6 +124,7 @@ export function checkSettings(settings: NodeSettings): void {
     ['transferRetryMs', 0, 3_600_000],
     ['storageSlowMs', 1, 3_600_000],
     ['storageHangMs', 1, 3_600_000],
+    ['diskFreeBytesMin', 0, 2 ** 50],
   ]
   for (const [name, min, max] of rows) {
     const value = settings[name] as number

@@ -39,6 +39,7 @@ export function openShadowDisk(disk: Disk, directory: string): Disk {
   return {
     existsSync: (path) => disk.existsSync(path),
     listSync: (path) => disk.listSync(path),
+    freeBytesSync: (path) => disk.freeBytesSync(path),
     makeDirectorySync: (path) => disk.makeDirectorySync(path),
     createExclusiveSync: (path, content) => disk.createExclusiveSync(path, content),
     openSync: (path, options) => {

@@ -5,7 +5,8 @@
  *   - `write`, `read` and `sync` of an open file, whose callbacks run later, never from within the call.
  *
  * Nothing is durable before `sync` (a file's bytes) or `syncDirectory` (creations, removals, renames) has completed.
- * After a failed write or sync a file is poisoned: all that follows on it fails with the first error.
+ * After a failed write or sync a file is poisoned: all that follows on it fails with the first error. Only a write that found no
+ * room (`isDiskFull`) poisons nothing: nothing of it counts, and it may be tried again.
  */
 export type DiskCallback = (error: Error | null) => void
 
@@ -37,9 +38,22 @@ export interface Disk {
   removeSync(path: string): void
   renameSync(from: string, to: string): void
   syncDirectorySync(directory: string): void
+  /** Bytes that may still be written to the file system of a directory; infinite when that is not known. */
+  freeBytesSync(directory: string): number
   /**
    * Makes `path` with `content` only if nothing has that name (O_EXCL); the directory lock.
    * @returns null when made, else the present content.
    */
   createExclusiveSync(path: string, content: string): string | null
+}
+
+/** Node's codes for no room left: on the device, or in the owner's quota. */
+const FULL_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT']
+
+/** Whether an error of an operation says that there is no room, also as the cause of another error. */
+export function isDiskFull(error: Error): boolean {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if ('code' in at && FULL_CODES.includes(at.code)) return true
+  }
+  return false
 }

@@ -44,6 +44,7 @@ export class Flusher {
       removeSync: (path) => disk.removeSync(path),
       renameSync: (from, to) => disk.renameSync(from, to),
       syncDirectorySync: (directory) => disk.syncDirectorySync(directory),
+      freeBytesSync: (directory) => disk.freeBytesSync(directory),
       createExclusiveSync: (path, content) => disk.createExclusiveSync(path, content),
     }
   }

@@ -60,6 +60,10 @@ export class MemoryDisk implements Disk {
     if (!this.#directories.has(directory)) throw noSuchFile(directory)
   }
 
+  freeBytesSync(): number {
+    return Number.POSITIVE_INFINITY
+  }
+
   createExclusiveSync(path: string, content: string): string | null {
     const present = this.#files.get(path)
     if (present !== undefined) return present.bytes.toString('utf8')

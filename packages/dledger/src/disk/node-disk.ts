@@ -3,13 +3,13 @@
  *
  * Keeps:
  *   D1  callbacks never run from within the call.
- *   D2  after a failed write or sync all that follows on the file fails with that first error; a sync is never tried again,
+ *   D2  after a failed write or sync all that follows on the file fails with that first error, unless only room was missing; a sync is never tried again,
  *       because the kernel may have dropped the pages that it could not write.
  *   D3  a file is closed only when nothing is under way on it: its descriptor's number could be another file's meanwhile.
  */
 import fs from 'node:fs'
 import { assert } from '@dledger-ts/base'
-import type { Disk, DiskCallback, DiskFile } from './disk.ts'
+import { type Disk, type DiskCallback, type DiskFile, isDiskFull } from './disk.ts'
 
 export const nodeDisk: Disk = {
   openSync: (file, options) => {
@@ -38,6 +38,10 @@ export const nodeDisk: Disk = {
     } finally {
       fs.closeSync(fd)
     }
+  },
+  freeBytesSync: (directory) => {
+    const { bavail, bsize } = fs.statfsSync(directory)
+    return bavail * bsize
   },
   createExclusiveSync: (file, content) => {
     // A link makes name and content appear together: nobody ever reads half a lock.
@@ -104,8 +108,8 @@ class NodeDiskFile implements DiskFile {
         }
       }
       this.#underWay--
-      if (error !== null) this.#failure ??= error
-      callback(this.#failure)
+      if (error !== null && !isDiskFull(error)) this.#failure ??= error
+      callback(this.#failure ?? error)
     }
     if (buffers.length === 1) fs.write(this.#fd, buffers[0] as Buffer, 0, undefined, at, written)
     else fs.writev(this.#fd, buffers, at, written)

@@ -70,6 +70,10 @@ export class WatchedDisk implements Disk {
     telling('sync', directory, () => this.#disk.syncDirectorySync(directory))
   }
 
+  freeBytesSync(directory: string): number {
+    return telling('look at', directory, () => this.#disk.freeBytesSync(directory))
+  }
+
   createExclusiveSync(path: string, content: string): string | null {
     return telling('make', path, () => this.#disk.createExclusiveSync(path, content))
   }

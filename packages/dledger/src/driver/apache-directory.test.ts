@@ -188,6 +188,7 @@ function crashing(memory: MemoryDisk, crashAt: number): { disk: Disk; heal: () =
     makeDirectorySync: (at) => change(() => memory.makeDirectorySync(at)),
     removeSync: (at) => change(() => memory.removeSync(at)),
     renameSync: (from, to) => change(() => memory.renameSync(from, to)),
+    freeBytesSync: () => Number.POSITIVE_INFINITY,
     syncDirectorySync: (at) => change(() => memory.syncDirectorySync(at)),
     createExclusiveSync: (at, content) => change(() => memory.createExclusiveSync(at, content)),
   }

@@ -71,6 +71,7 @@ class GatedDisk implements Disk {
   makeDirectorySync = (directory: string): void => this.memory.makeDirectorySync(directory)
   removeSync = (path: string): void => this.memory.removeSync(path)
   renameSync = (from: string, to: string): void => this.memory.renameSync(from, to)
+  freeBytesSync = (): number => Number.POSITIVE_INFINITY
   syncDirectorySync = (directory: string): void => this.memory.syncDirectorySync(directory)
   createExclusiveSync = (path: string, content: string): string | null => this.memory.createExclusiveSync(path, content)
 }

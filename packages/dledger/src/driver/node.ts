@@ -52,6 +52,7 @@ import type { InstallAck, InstallOffer, InstallPiece, MemberId, Message } from '
 import type { Output, RoleState } from '../raft/output.ts'
 import type { PlantedFault } from '../raft/planted-faults.ts'
 import { Raft } from '../raft/raft.ts'
+import { StorageHealth } from '../raft/storage-health.ts'
 import type { ControlEnvelope, Proposal, StateMachine } from '../state-machine.ts'
 import { WIRE_VERSION } from '../transport/greeting.ts'
 import type { Hello, Refusal, Transport } from '../transport/transport.ts'
@@ -182,7 +183,7 @@ export class LogNode {
     this.#settings = options.settings
     this.#faults = options.plantedDriverFaults ?? new Set()
     this.#hot = new HotTail(options.settings.hotBytesMax)
-    this.#watch = new StorageWatch(options.disk, options.clock, options.settings)
+    this.#watch = new StorageWatch(options.disk, options.clock, options)
     this.#budget = new CatchUpBudget(options.settings.catchUpBytesPerSecond, options.settings.heartbeatMs)
   }
 
@@ -237,7 +238,8 @@ export class LogNode {
 
   get #storageState(): StorageState {
     if (this.#storageFailed) return 'failed'
-    return this.#watch.isSlow ? 'slow' : 'ok'
+    if (this.#watch.isSlow) return 'slow'
+    return this.#watch.lacksRoom || this.#member.log.isFull ? 'full' : 'ok'
   }
 
   get role(): RoleState {
@@ -920,6 +922,11 @@ export class LogNode {
       this.#options.logger.warn({ err: error, from: message.from }, 'entries from a peer were refused')
       return
     }
+    if (!this.#member.log.hasRoomFor(batch)) {
+      // Nothing is acknowledged that has no place on the disk: only what the message says of the leader counts.
+      this.#raft.step({ ...message, count: 0, entriesTerm: 0, bytes: 0 })
+      return
+    }
     // What was collected before belongs to earlier inputs; this one's append must be seen alone.
     this.#drain(null)
     this.#raft.step(message, batch.sizes)
@@ -971,7 +978,9 @@ export class LogNode {
     this.#lastTickMs = nowMs
     this.#budget.refill(this.#wakeMs)
     this.#guarded(() => {
-      this.#raft.storageHealth(this.#watch.look(nowMs))
+      const { log } = this.#member
+      if (log.isFull) log.retryFull()
+      this.#raft.storageHealth(this.#watch.look(nowMs) | (log.isFull ? StorageHealth.FULL : 0))
       if (this.#isSwitching) return
       for (let i = 0; i < Math.min(Math.max(1, passed), this.#heartbeatTicks); i++) this.#raft.tick()
       this.#installSender.heartbeat()

@@ -21,5 +21,7 @@ export type PlantedDriverFault =
   | 'piece-crc-ignored'
   /** An old image of a disk is taken for its store's next life. */
   | 'old-image-accepted'
+  /** What found no room on the disk counts as written. */
+  | 'full-disk-acknowledged'
   /** What a truncation took away stays among the hot entries. */
   | 'hot-tail-not-truncated'

@@ -37,7 +37,10 @@ beforeEach(() => {
   group = new Map()
 })
 afterEach(async () => {
-  for (const { disk } of group.values()) disk.release()
+  for (const { disk } of group.values()) {
+    disk.release()
+    disk.full = false
+  }
   await Promise.all([...group.values()].map(({ node }) => close(node)))
 })
 
@@ -213,4 +216,64 @@ test('a write that fails is told with its file and the code of the system', asyn
   const file = '/n0/data/00000000000000000000'
   expect(fatal[0]).toMatchObject({ code: 'STORAGE_FAILED', detail: { operation: 'write', file, errno: 'EIO' } })
   expect(fatal[0]?.message).toBe(`write of ${file} failed: EIO: i/o error, write`)
+})
+
+describe('a full disk', () => {
+  const filled = { zeroFillBytes: 4096, diskFreeBytesMin: 1000 }
+
+  /** Proposes one after another until one is answered so. */
+  async function answered(node: LogNode, wanted: string): Promise<string[]> {
+    const outcomes: string[] = []
+    for (let i = 0; !(outcomes.at(-1) ?? '').endsWith(wanted); i++) {
+      propose(node, outcomes, 'p')
+      await until('it is answered', () => outcomes.length === i + 1)
+      if (outcomes.at(-1) === 'p DISK_FULL') await new Promise((resolve) => setTimeout(resolve, 5))
+      if (i > 2000) throw new Error(`never ${wanted}: ${outcomes.slice(-3).join(', ')}`)
+    }
+    return outcomes
+  }
+
+  test('refuses data with DISK_FULL, serves what is there, and takes data again when there is room, without a restart', async () => {
+    const { node, disk, fatal } = await start('n0', ['n0'], filled)
+    await leader()
+    await answered(node, 'committed')
+    disk.full = true
+    const outcomes = await answered(node, 'DISK_FULL')
+    expect(new Set(outcomes)).toEqual(new Set(['p committed', 'p DISK_FULL']))
+    expect(node.status.storage).toBe('full')
+    const read = await new Promise((resolve) => node.read(1, 1, 1, (error, batch) => resolve(error ?? batch?.count)))
+    expect(read).toBeGreaterThan(0)
+    disk.full = false
+    await until('there is room', () => node.status.storage === 'ok')
+    await answered(node, 'committed')
+    expect(fatal).toEqual([])
+  })
+
+  test('is noticed before it is full, by what is free on its file system', async () => {
+    const { node, disk } = await start('n0', ['n0'], filled)
+    await leader()
+    disk.freeBytes = 999
+    await answered(node, 'DISK_FULL')
+    disk.freeBytes = 2000
+    await answered(node, 'committed')
+  })
+
+  test('makes a leader hand over; the group goes on, and who was full catches up when there is room', async () => {
+    const old = await startAll(filled)
+    old.disk.full = true
+    const outcomes: string[] = []
+    for (let i = 0; i < 200 && old.node.role.role === 'LEADER'; i++) {
+      propose(old.node, outcomes, 'p')
+      await until('it is answered', () => outcomes.length === i + 1)
+    }
+    await until('another leads', () => [...group.values()].some((one) => one !== old && one.node.role.ready))
+    const next = [...group.values()].find(({ node }) => node.role.ready) as Running
+    expect(next).not.toBe(old)
+    for (let i = 0; i < 200; i++) await answered(next.node, 'committed')
+    expect(old.node.status.lastIndex).toBeLessThan(next.node.status.lastIndex)
+    expect(old.node.status.storage).toBe('full')
+    old.disk.full = false
+    await until('it has caught up', () => old.node.status.appliedIndex === next.node.status.lastIndex)
+    expect(old.fatal).toEqual([])
+  })
 })

@@ -20,10 +20,17 @@ export type StorageState = 'ok' | 'slow' | 'full' | 'failed'
 /** Between two looks no more than this many heartbeats are taken to have passed. */
 const HEARTBEATS_MAX = 2
 
+/** How often the file system is asked how much is free; it has room again when so much more than the least is free. */
+const ROOM_LOOK_MS = 1_000
+const ROOM_AGAIN = 1.125
+
 export class StorageWatch {
   readonly disk: WatchedDisk
   readonly #clock: Clock
   readonly #settings: NodeSettings
+  readonly #directory: string
+  #lacksRoom = false
+  #roomAtMs = Number.NEGATIVE_INFINITY
   /** Milliseconds that passed while the process ran. */
   #watchedMs = 0
   #lookedAtMs: number | null = null
@@ -32,7 +39,8 @@ export class StorageWatch {
   /** When something slow was last seen, by `#watchedMs`. */
   #slowAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(disk: Disk, clock: Clock, settings: NodeSettings) {
+  constructor(disk: Disk, clock: Clock, { settings, directory }: { settings: NodeSettings; directory: string }) {
+    this.#directory = directory
     this.#clock = clock
     this.#settings = settings
     // What begins now was not there at the last look.
@@ -57,7 +65,21 @@ export class StorageWatch {
       if (ageMs > this.#settings.storageHangMs) throw hangs(oldest, ageMs)
       if (ageMs > this.#settings.electionTimeoutMs) this.#slowAtMs = this.#watchedMs
     }
-    return this.isSlow ? StorageHealth.SLOW : 0
+    this.#lookForRoom(nowMs)
+    return (this.isSlow ? StorageHealth.SLOW : 0) | (this.#lacksRoom ? StorageHealth.FULL : 0)
+  }
+
+  #lookForRoom(nowMs: number): void {
+    if (nowMs - this.#roomAtMs < ROOM_LOOK_MS) return
+    this.#roomAtMs = nowMs
+    const { diskFreeBytesMin } = this.#settings
+    const free = this.disk.freeBytesSync(this.#directory)
+    this.#lacksRoom = free < (this.#lacksRoom ? diskFreeBytesMin * ROOM_AGAIN : diskFreeBytesMin)
+  }
+
+  /** Too little is free on the file system for data. */
+  get lacksRoom(): boolean {
+    return this.#lacksRoom
   }
 
   /** What was slow a moment ago is not trusted at once. */

@@ -77,7 +77,8 @@ export class HardStateFile {
     const fresh = `${path}.new`
     const file = disk.openSync(fresh, { create: true })
     file.truncateSync(0)
-    file.truncateSync(2 * SLOT_BYTES)
+    // Both slots have their room from the beginning: a vote never meets a full disk.
+    file.writeSync(Buffer.alloc(SLOT_BYTES), SLOT_BYTES)
     file.writeSync(encodeSlot(state, 0), 0)
     file.syncSync()
     file.closeSync()

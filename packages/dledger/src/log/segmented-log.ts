@@ -57,6 +57,9 @@ export type PlantedLogFault =
   /** A cold read does not look at the checksum of the bodies. */
   | 'body-crc-ignored-on-read'
 
+/** Index units filled ahead, in bytes: for 8,192 entries. */
+const INDEX_FILL_BYTES = 256 * 1024
+
 export interface SegmentedLogOptions {
   readonly disk: Disk
   /** The member's directory, for example `…/dledger-n0`. */
@@ -131,6 +134,7 @@ export class SegmentedLog {
   /** The entry before the first one kept; index -1 when there never was one. */
   #before: BeforeFirst
   readonly #zeroFill: ZeroFill
+  readonly #indexFill: ZeroFill
   readonly #dataLane: WriteLane
   readonly #indexLane: WriteLane
   readonly #termRuns: TermRun[]
@@ -227,8 +231,17 @@ export class SegmentedLog {
         this.#dataLane.resume()
       },
     })
-    this.#dataLane = new WriteLane((file, from, to) => this.#zeroFill.isClear(file, from, to))
-    this.#indexLane = new WriteLane(() => true)
+    const ignoresFull = this.#faults.has('full-disk-acknowledged')
+    this.#indexFill = new ZeroFill({
+      aheadBytes: Math.min(options.zeroFillBytes, INDEX_FILL_BYTES),
+      data: index,
+      ended: (error) => {
+        if (error !== null) this.#fail(error)
+        this.#indexLane.resume()
+      },
+    })
+    this.#dataLane = new WriteLane((file, from, to) => this.#zeroFill.isClear(file, from, to), { ignoresFull })
+    this.#indexLane = new WriteLane((file, from, to) => this.#indexFill.isClear(file, from, to), { ignoresFull })
     this.#removeTrimmed()
   }
 
@@ -327,6 +340,35 @@ export class SegmentedLog {
     return { index: this.#lastIndex, endPos: this.#endPos, chain: this.#lastChain, term: this.#lastTerm }
   }
 
+  /** The disk has no room for more: what is filled ahead is left for the log's own entries. */
+  get isFull(): boolean {
+    return this.#dataLane.isFull || this.#indexLane.isFull || this.#zeroFill.isFull || this.#indexFill.isFull
+  }
+
+  /** Whether a batch may be appended: always, but on a full disk only where room was claimed for it. */
+  hasRoomFor(batch: EntryBatch): boolean {
+    if (!this.isFull) return true
+    if (this.#dataLane.isFull || this.#indexLane.isFull) return false
+    const { endPos } = endOf(batch)
+    const unitsEnd = (batch.firstIndex + batch.count) * INDEX_UNIT_BYTES
+    const data = this.#data.fileOf(endPos - 1)
+    const index = this.#index.fileOf(unitsEnd - 1)
+    return (
+      data !== null &&
+      index !== null &&
+      this.#zeroFill.holds(data, endPos - data.start) &&
+      this.#indexFill.holds(index, unitsEnd - index.start)
+    )
+  }
+
+  /** Room may have come back: what found none is tried again. */
+  retryFull(): void {
+    this.#dataLane.retry()
+    this.#indexLane.retry()
+    this.#zeroFill.retry()
+    this.#indexFill.retry()
+  }
+
   /** The position of the next entry if it has `entryBytes`, header included. */
   place(entryBytes: number): number {
     return placeEntry(this.#endPos, entryBytes, this.fileBytes)
@@ -374,6 +416,7 @@ export class SegmentedLog {
     if (pending.writesUnderWay === 0) this.#defer(() => this.#completeAppends()) // No file could be made.
     this.#advance(batch)
     this.#zeroFill.ahead(endPos)
+    this.#indexFill.ahead((batch.firstIndex + batch.count) * INDEX_UNIT_BYTES)
   }
 
   /** Also after a failure, which the callback tells: until then whoever appends goes on from here. */
@@ -524,6 +567,7 @@ export class SegmentedLog {
     while ((this.#termRuns.at(-1)?.firstIndex ?? -1) >= index) this.#termRuns.pop()
     while ((this.#configurationIndexes.at(-1) ?? -1) >= index) this.#configurationIndexes.pop()
     this.#zeroFill.forget()
+    this.#indexFill.forget()
   }
 
   /**
@@ -877,6 +921,7 @@ export class SegmentedLog {
     if (this.#closed) return
     this.#closed = true
     this.#zeroFill.stop()
+    this.#indexFill.stop()
     const closed = new DLedgerError('the log is closed', { code: 'CLOSED' })
     this.#dataLane.stop(closed)
     this.#indexLane.stop(closed)

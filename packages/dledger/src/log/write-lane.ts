@@ -3,10 +3,11 @@
  *
  * Keeps:
  *   A1  one write is under way at a time and writes start in order, so a killed process leaves a prefix of them.
+ *   A3  what finds no room on the disk is not told: it waits at its place in the line and is tried again.
  *   A2  callbacks come in the order of the pushes; after a failure every one of them gets that error.
  */
 import { assert } from '@dledger-ts/base'
-import type { DiskCallback } from '../disk/disk.ts'
+import { type DiskCallback, isDiskFull } from '../disk/disk.ts'
 import type { SegmentFile } from './segment-file.ts'
 
 /** Buffers of one vectored write at most (IOV_MAX of Linux) and bytes, unless the first alone has more. */
@@ -27,13 +28,30 @@ export type MayWrite = (file: SegmentFile, from: number, to: number) => boolean
 
 export class WriteLane {
   readonly #mayWrite: MayWrite
+  readonly #ignoresFull: boolean
+  /** The disk had no room for what is first in the line: it waits for `retry`. */
+  #full = false
+  #mayRetry = false
   /** Bounded by what the log's user has under way. */
   #waiting: LaneWrite[] = []
   #underWay = false
   #failure: Error | null = null
 
-  constructor(mayWrite: MayWrite) {
+  /** @param ignoresFull simulation only: what found no room counts as written. */
+  constructor(mayWrite: MayWrite, { ignoresFull = false } = {}) {
     this.#mayWrite = mayWrite
+    this.#ignoresFull = ignoresFull
+  }
+
+  get isFull(): boolean {
+    return this.#full
+  }
+
+  /** Writes again what found no room, if anything did. */
+  retry(): void {
+    if (!this.#full) return
+    this.#mayRetry = true
+    this.resume()
   }
 
   push(write: LaneWrite): void {
@@ -53,7 +71,7 @@ export class WriteLane {
   /** Hot: starts what waits, if nothing is under way. */
   resume(): void {
     const first = this.#waiting[0]
-    if (this.#underWay || first === undefined) return
+    if (this.#underWay || (this.#full && !this.#mayRetry) || first === undefined) return
     const count = this.#mergeable(first)
     const taken = this.#waiting.slice(0, count)
     const last = taken[count - 1] as LaneWrite
@@ -82,6 +100,17 @@ export class WriteLane {
 
   #ended(taken: LaneWrite[], error: Error | null): void {
     this.#underWay = false
+    this.#mayRetry = false
+    if (error !== null && this.#failure === null && isDiskFull(error)) {
+      if (!this.#ignoresFull) {
+        // Nothing of it counts, and nothing passes it.
+        this.#full = true
+        this.#waiting = [...taken, ...this.#waiting]
+        return
+      }
+      error = null
+    }
+    this.#full = false
     this.#failure ??= error
     let told = taken
     if (this.#failure === null) this.resume()

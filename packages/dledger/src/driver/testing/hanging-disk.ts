@@ -5,6 +5,10 @@ import { MemoryDisk } from '../../disk/memory-disk.ts'
 export class HangingDisk extends MemoryDisk implements Disk {
   /** What is asked for from now on waits. */
   hangs = false
+  /** Only what was written before may be written over. */
+  full = false
+  freeBytes = Number.POSITIVE_INFINITY
+  readonly #writtenTo = new Map<string, number>()
   /** The next write fails with it. */
   nextError: Error | null = null
   #held: (() => void)[] = []
@@ -21,6 +25,19 @@ export class HangingDisk extends MemoryDisk implements Disk {
     for (const operation of held) operation()
   }
 
+  override freeBytesSync(): number {
+    return this.freeBytes
+  }
+
+  #noRoom(path: string, end: number): Error | null {
+    const writtenTo = this.#writtenTo.get(path) ?? 0
+    if (!this.full || end <= writtenTo || path.endsWith('hard-state')) {
+      this.#writtenTo.set(path, Math.max(writtenTo, end))
+      return null
+    }
+    return Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+  }
+
   override openSync(path: string, options: { readonly create: boolean; readonly readOnly?: boolean }): DiskFile {
     const file = super.openSync(path, options)
     const later = (operation: () => void): void => {
@@ -31,7 +48,8 @@ export class HangingDisk extends MemoryDisk implements Disk {
       path,
       write: (buffers, at, callback) =>
         later(() => {
-          const error = this.nextError
+          const end = buffers.reduce((sum, buffer) => sum + buffer.length, at)
+          const error = this.nextError ?? this.#noRoom(path, end)
           this.nextError = null
           if (error === null) file.write(buffers, at, callback)
           else setImmediate(() => callback(error))
