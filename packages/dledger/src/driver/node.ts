@@ -175,6 +175,8 @@ export class LogNode {
   #takesEntries = true
   #lastTickMs = 0
   #storageFailed = false
+  /** What the core knows of the storage here. */
+  #health = 0
   #cancelTick: (() => void) | null = null
   #roleWaiters: (() => void)[] = []
 
@@ -980,7 +982,8 @@ export class LogNode {
     this.#guarded(() => {
       const { log } = this.#member
       if (log.isFull) log.retryFull()
-      this.#raft.storageHealth(this.#watch.look(nowMs) | (log.isFull ? StorageHealth.FULL : 0))
+      this.#health = this.#watch.look(nowMs) | (log.isFull ? StorageHealth.FULL : 0)
+      this.#raft.storageHealth(this.#health)
       if (this.#isSwitching) return
       for (let i = 0; i < Math.min(Math.max(1, passed), this.#heartbeatTicks); i++) this.#raft.tick()
       this.#installSender.heartbeat()
@@ -1007,6 +1010,7 @@ export class LogNode {
     this.#guarded(() => {
       this.#drain(null)
       if (this.#isSwitching) return
+      this.#noticeFull()
       this.#proposing.proposeQueued(this.#noopDue)
       this.#applying.apply()
       this.#drain(null)
@@ -1019,6 +1023,13 @@ export class LogNode {
       // Whatever the core takes for hot is kept: it sends that without asking for it.
       this.#hot.shrink(Math.min(this.appliedIndex, this.#raft.hotFirstIndex - 1))
     })
+  }
+
+  /** At once: data must not use up what is left for the log's own entries. */
+  #noticeFull(): void {
+    if (!this.#member.log.isFull || (this.#health & StorageHealth.FULL) !== 0) return
+    this.#health |= StorageHealth.FULL
+    this.#raft.storageHealth(this.#health)
   }
 
   #drain(carried: EntryBatch | null): void {
