@@ -2,11 +2,12 @@
  * The schedules that fast-check draws from. Faults and requests are lists of independent items, so they shrink item by item.
  */
 import fc from 'fast-check'
-import type { ClientRequest, Death, Fault, RegisterRequest, Profile, Schedule } from './schedule.ts'
+import type { ClientRead, ClientRequest, Death, Fault, RegisterRequest, Profile, Schedule } from './schedule.ts'
 
 const FAULTY_MS = 6_000
 const FAULTS_MAX = 16
 const REQUESTS_MAX = 50
+const READS_MAX = 40
 const OPERATIONS_MAX = 40
 
 /** Every other thing falls near one of a few moments, so that faults and requests often meet. */
@@ -40,6 +41,8 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
   { weight: 1, arbitrary: one('stop', { member, downMs }) },
   { weight: 1, arbitrary: one('pause', { member, forMs }) },
   { weight: 2, arbitrary: one('pauseLeader', { forMs }) },
+  { weight: 1, arbitrary: one('strandLeader', { suspended: fc.boolean(), forMs: fc.integer({ min: 5, max: 2_500 }) }) },
+  { weight: 1, arbitrary: one('suspend', { member: fc.oneof(fc.constant(-1), member), forMs }) },
   { weight: 2, arbitrary: one('isolate', { member, direction, forMs }) },
   { weight: 4, arbitrary: one('isolateLeader', { direction, forMs }) },
   { weight: 2, arbitrary: one('split', { side: fc.integer({ min: 1, max: 30 }), forMs }) },
@@ -123,6 +126,13 @@ const operation: fc.Arbitrary<RegisterRequest> = fc.record({
   bytes: fc.nat(40),
 })
 
+const read: fc.Arbitrary<ClientRead> = fc.record({
+  atMs,
+  to: fc.oneof({ weight: 2, arbitrary: fc.constant(-1) }, { weight: 1, arbitrary: member }),
+  consistency: fc.constantFrom<ClientRead['consistency'][]>('linearizable', 'linearizable', 'lease', 'bounded'),
+  maxStalenessMs: fc.integer({ min: 20, max: 1_500 }),
+})
+
 export const schedules: fc.Arbitrary<Schedule> = fc
   .record({
     seed: fc.noShrink(fc.nat(0x7fff_ffff)),
@@ -132,6 +142,7 @@ export const schedules: fc.Arbitrary<Schedule> = fc
     faultyMs: fc.constant(FAULTY_MS),
     faults: fc.array(fault, { maxLength: FAULTS_MAX, size: 'max' }),
     requests: fc.array(request, { maxLength: REQUESTS_MAX, size: 'max' }),
+    reads: fc.array(read, { maxLength: READS_MAX, size: 'max' }),
     operations: fc.array(operation, { maxLength: OPERATIONS_MAX, size: 'max' }),
   })
   .map(withinThePromise)

@@ -10,8 +10,9 @@ import { Decisions } from './decisions.ts'
 import { Invariants } from './invariants.ts'
 import { Member } from './member.ts'
 import type { PlantedFaults } from './planted.ts'
+import { Readers } from './readers.ts'
 import { RegisterClients } from './registers.ts'
-import type { Death, Schedule } from './schedule.ts'
+import type { ClientRead, Death, Schedule } from './schedule.ts'
 import { settingsOf } from './settings.ts'
 import { EventQueue, SimClock, type SimEvent, US_PER_MS } from './sim-clock.ts'
 import { ProcessDied, SimDisk } from './sim-disk.ts'
@@ -46,6 +47,7 @@ export class Cluster {
   readonly members: Member[] = []
   readonly network: SimNetwork
   readonly workload: Workload
+  readonly readers: Readers
   readonly invariants: Invariants
   readonly registers: RegisterClients
   readonly #planted: PlantedFaults
@@ -86,9 +88,17 @@ export class Cluster {
       }
       this.members.push(new Member(id, new SimDrive(id, this.decisions), options))
     }
+    this.readers = new Readers({
+      violated: (what) => this.violated(what),
+      nowUs: () => this.events.nowUs,
+      appliedIndexOf: (member) => this.members[member]?.node?.appliedIndex ?? -1,
+    })
     this.workload = new Workload({
       violated: (what) => this.violated(what),
-      acknowledged: (proposal) => this.invariants.acknowledged(this.members[proposal.member] as Member, proposal),
+      acknowledged: (proposal) => {
+        if (proposal.place !== null) this.readers.acknowledged(proposal.place.index)
+        this.invariants.acknowledged(this.members[proposal.member] as Member, proposal)
+      },
     })
     this.network = new SimNetwork({
       events: this.events,
@@ -177,6 +187,7 @@ export class Cluster {
     const wasDown = member.life === 'down'
     member.incarnation++
     member.paused = false
+    member.onResume = null
     member.heldBack.length = 0
     member.life = 'down'
     member.node = null
@@ -190,6 +201,7 @@ export class Cluster {
       member.drive.powerLost()
     } else member.drive.processKilled()
     this.workload.died(member.id)
+    this.readers.died(member.id)
     this.invariants.afterDeath(member, death, before)
     if (downMs !== null) this.startIn(member, downMs)
   }
@@ -204,9 +216,21 @@ export class Cluster {
     })
   }
 
+  /** As a pause, but its monotonic clock stands still with it: only the wall clock tells what passed. */
+  suspend(member: Member, forMs: number): void {
+    if (member.paused) return
+    const fromUs = this.events.nowUs
+    const { clock } = member
+    this.pause(member, forMs)
+    member.suspensions++
+    member.onResume = () => clock?.skip(this.events.nowUs - fromUs)
+  }
+
   resume(member: Member): void {
     this.say(member, 'goes on')
     member.resumedAtMs = this.nowMs
+    member.onResume?.()
+    member.onResume = null
     this.events.resume(member)
   }
 
@@ -271,6 +295,14 @@ export class Cluster {
   get changesUnderWay(): number {
     for (const asked of this.#changes) if (asked.incarnation !== asked.leader.incarnation) this.#changes.delete(asked)
     return this.#changes.size
+  }
+
+  read(member: Member, { consistency, maxStalenessMs }: Pick<ClientRead, 'consistency' | 'maxStalenessMs'>): void {
+    const { incarnation } = member
+    this.events.schedule(0, 'read', member, () => {
+      if (!member.isUp || member.node === null || member.incarnation !== incarnation) return
+      member.node.readIndex(this.readers.make(member.id, { consistency, maxStalenessMs }))
+    })
   }
 
   #start(member: Member): void {
@@ -365,6 +397,7 @@ export class Cluster {
     this.say(member, `stops for good: ${error.message}`)
     member.life = 'failed'
     this.workload.died(member.id)
+    this.readers.died(member.id)
     this.invariants.stopped(member)
     if (error instanceof AssertionError) this.violated(`${member.name}: ${error.message} (asserted)`)
     else if (member.metDiskError || isHang(member, error)) this.#restartLater(member)

@@ -43,6 +43,12 @@ export function scheduleRequests(cluster: Cluster): void {
   for (const request of cluster.schedule.requests) {
     cluster.events.schedule(request.atMs * US_PER_MS, 'request', null, () => send(cluster, request))
   }
+  for (const read of cluster.schedule.reads ?? []) {
+    cluster.events.schedule(read.atMs * US_PER_MS, 'reads', null, () => {
+      const members = read.to < 0 ? cluster.members : asked(cluster, read.to)
+      for (const member of members) if (member.isUp) cluster.read(member, read)
+    })
+  }
   for (const operation of cluster.schedule.operations ?? []) {
     cluster.events.schedule(operation.atMs * US_PER_MS, 'operation', null, () => {
       for (const member of asked(cluster, operation.to)) {
@@ -61,6 +67,10 @@ function send(cluster: Cluster, { to, count, bytes }: ClientRequest): void {
 function asked(cluster: Cluster, to: number): readonly Member[] {
   return to < 0 ? cluster.leaders() : [cluster.members[to % cluster.schedule.members] as Member]
 }
+
+/** How long after a leader goes on nobody reaches it; and what its bounded read may be stale by. */
+const STRANDED_READS_MS = 20
+const STRANDED_STALENESS_MS = 400
 
 class FaultInAction {
   readonly #cluster: Cluster
@@ -107,6 +117,12 @@ class FaultInAction {
         return this.#onUp(this.#member(fault.member), (member) => cluster.pause(member, fault.forMs))
       case 'pauseLeader':
         return this.#onUp(cluster.leader(), (member) => cluster.pause(member, fault.forMs))
+      case 'suspend': {
+        const member = fault.member < 0 ? cluster.leader() : this.#member(fault.member)
+        return this.#onUp(member, (one) => this.#suspend(one, fault.forMs))
+      }
+      case 'strandLeader':
+        return this.#strand(cluster.leader(), fault)
       case 'isolate':
         return this.#isolate(this.#member(fault.member), fault.direction, fault.forMs)
       case 'isolateLeader':
@@ -149,6 +165,7 @@ class FaultInAction {
         if (!cluster.isTrimmed) return
         return this.#onUp(cluster.leader(), (leader) => this.#trim(leader, fault.keep))
       case 'clockJump':
+        if (this.#member(fault.member).suspensions > 0) return
         return this.#happens(() => {
           const member = this.#member(fault.member)
           member.wallSkewMs += fault.byMs
@@ -238,6 +255,25 @@ class FaultInAction {
     if (leader === null || !cluster.isAboutMembership || (wish !== 'voter' && !isIntact(cluster))) return
     if (wish === 'removed' && member.isSpare) return
     this.#happens(() => cluster.change(leader, member, wish))
+  }
+
+  #suspend(member: Member, forMs: number): void {
+    // Where the wall clock was set, too, nothing tells what passed: the stated limit.
+    if (member.wallSkewMs === 0) this.#cluster.suspend(member, forMs)
+    else this.#cluster.pause(member, forMs)
+  }
+
+  #strand(leader: Member | null, { suspended, forMs }: Extract<Fault, { kind: 'strandLeader' }>): void {
+    const cluster = this.#cluster
+    if (leader === null || !leader.isUp || leader.paused) return
+    this.#isolate(leader, 'both', forMs + STRANDED_READS_MS)
+    if (suspended) this.#suspend(leader, forMs)
+    else cluster.pause(leader, forMs)
+    this.#later(forMs, () => {
+      for (const consistency of ['lease', 'bounded', 'linearizable'] as const) {
+        if (leader.isUp) cluster.read(leader, { consistency, maxStalenessMs: STRANDED_STALENESS_MS })
+      }
+    })
   }
 
   #isolate(member: Member | null, direction: 'both' | 'in' | 'out', forMs: number): void {

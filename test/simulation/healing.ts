@@ -89,6 +89,7 @@ function isSettled(cluster: Cluster): boolean {
       return false
     if (node.status.lastIndex !== lastIndex || member.cacheImage.entries.at(-1)?.chain !== chain) return false
   }
+  if (cluster.readers.reads.some((read) => read.outcome === 'pending')) return false
   return cluster.workload.proposals.every((proposal) => proposal.outcome !== 'pending')
 }
 

@@ -448,7 +448,8 @@ export class Invariants {
         `two logs hold different entries ${entry.index} of term ${entry.term}, one of them ${member.name} (3)`,
       )
     }
-    const committed = this.committed[entry.index]
+    // What was written before may show again when a write over it was lost: only what is new was written now.
+    const committed = known === undefined ? this.committed[entry.index] : undefined
     if (committed !== undefined && entry.term > committed.term) {
       this.#violated(
         `the leader of term ${entry.term} wrote entry ${entry.index}, where term ${committed.term}'s is committed (4)`,
@@ -465,6 +466,7 @@ export class Invariants {
       seen.leadsTerm = term
       seen.leadsSinceMs = this.#options.nowMs()
     }
+    this.#isUnderNoLease(member)
     const given = this.#votesFor.get(`${term} ${member.name}`) ?? new Map<string, string>()
     const { voters } = this.#configurationOf(member)
     const votes = votesAmong(voters, given)
@@ -489,6 +491,20 @@ export class Invariants {
       if (lost.length > 0)
         this.#violated(`${member.name} leads term ${term} and has lost entry ${lost[0]?.firstIndex} (16)`)
     } else if (leader !== member.name) this.#violated(`${leader} and ${member.name} both lead term ${term} (1)`)
+  }
+
+  /** Whoever could still read under a lease is alone in leading, also while it is paused (22). */
+  #isUnderNoLease(leader: Member): void {
+    for (const member of this.#options.members) {
+      if (member === leader || !member.isUp || member.node === null) continue
+      const remainingMs = member.node.leaseRemainingMs
+      if (remainingMs > 0) {
+        this.#violated(
+          `${leader.name} leads term ${leader.node?.role.term} while the lease of ${member.name} in term ` +
+            `${member.node.role.term} has ${remainingMs} ms left (22)`,
+        )
+      }
+    }
   }
 
   sent(member: Member, message: Message): void {

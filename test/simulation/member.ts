@@ -51,6 +51,9 @@ export class Member implements Process {
   incarnation = 1
   paused = false
   pauses = 0
+  /** Its machine was suspended so often: its wall clock is not set any more then. */
+  suspensions = 0
+  onResume: (() => void) | null = null
   life: Life = 'down'
   node: LogNode | null = null
   clock: SimClock | null = null

@@ -70,6 +70,13 @@ export type Fault =
   /** No input is taken while its clock runs on. */
   | { readonly kind: 'pause'; readonly atMs: number; readonly member: number; readonly forMs: number }
   | { readonly kind: 'pauseLeader'; readonly atMs: number; readonly forMs: number }
+  /** The machine of a member, or of the leader for -1, is suspended: its monotonic clock stands still, its wall clock does not. */
+  | { readonly kind: 'suspend'; readonly atMs: number; readonly member: number; readonly forMs: number }
+  /**
+   * The leader is cut off and stands still, its machine too where so said, long enough for another to be elected. When it goes on
+   * it is read from before anybody reaches it.
+   */
+  | { readonly kind: 'strandLeader'; readonly atMs: number; readonly suspended: boolean; readonly forMs: number }
   | {
       readonly kind: 'isolate'
       readonly atMs: number
@@ -150,6 +157,15 @@ export interface RegisterRequest {
 /** What is asked of the group: everything, for damage within the budget; else only that damage is detected. */
 export type Profile = 'within' | 'beyond'
 
+/** Asks one member, or all for -1, up to where to read. */
+export interface ClientRead {
+  readonly atMs: number
+  readonly to: number
+  readonly consistency: 'linearizable' | 'lease' | 'bounded'
+  /** Of bounded reads. */
+  readonly maxStalenessMs: number
+}
+
 export interface Schedule {
   readonly seed: number
   readonly members: 3 | 5
@@ -163,4 +179,5 @@ export interface Schedule {
   readonly requests: readonly ClientRequest[]
   /** None in schedules from before there were registers. */
   readonly operations?: readonly RegisterRequest[]
+  readonly reads?: readonly ClientRead[]
 }

@@ -23,6 +23,7 @@ export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettin
   return {
     ...DEFAULT_SETTINGS,
     flushDiskType: schedule.flush,
+    leaseReads: decisions.chance('leaseReads', 0, 0, 400),
     fileBytes: one('fileBytes', FILE_BYTES),
     indexFileBytes: 32 * one('indexUnits', INDEX_UNITS),
     zeroFillBytes: one('zeroFillBytes', ZERO_FILL_BYTES),

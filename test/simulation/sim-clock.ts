@@ -135,7 +135,7 @@ export class SimClock implements Clock {
   readonly #decisions: Decisions
   /** Seconds of this clock in a second of simulated time. */
   readonly #rate: number
-  readonly #startUs: number
+  #startUs: number
   #wallSkewMs: number
   #deferred: (() => void)[] = []
   #passes = 0
@@ -181,6 +181,11 @@ export class SimClock implements Clock {
       this.#deferred = []
       for (const run of callbacks) run()
     })
+  }
+
+  /** The machine was suspended: its monotonic clock did not run. */
+  skip(us: number): void {
+    this.#startUs += us
   }
 
   /** The wall clock is set; nothing but displayed times may depend on it. */

@@ -64,6 +64,7 @@ function hello(id: number): Hello {
     fileBytes: 1024,
     advertised: '',
     incarnation: 1,
+    leaseReads: false,
   }
 }
 

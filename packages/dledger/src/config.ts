@@ -1,6 +1,7 @@
 /**
  * The settings of one member, their defaults and what is allowed. Checked as a whole before anything is touched.
  */
+import { leaseDurationMs } from './driver/lease.ts'
 import { DLedgerError } from './errors.ts'
 import { ENTRY_HEADER_BYTES } from './log/entry-batch.ts'
 import type { HandoverOptions } from './raft/role/handover.ts'
@@ -18,6 +19,13 @@ export interface NodeSettings {
   readonly heartbeatMs: number
   /** The least election timeout; each is drawn from this up to twice this. */
   readonly electionTimeoutMs: number
+  /**
+   * Whether the leader may answer `lease` reads without asking a majority. Then voters keep their promise to a leader whatever
+   * happens: a lost connection is no hint that it is dead (failover takes an election timeout), and a member that was started
+   * again votes for nobody for as long. Must be equal in the whole group; members that differ refuse each other. It trusts clocks
+   * to run at most 2 % fast or slow. Default false: `lease` reads ask as `linearizable` ones do.
+   */
+  readonly leaseReads: boolean
   /** A proposal that is not committed after this is answered TIMEOUT: its outcome is unknown. */
   readonly proposalTimeoutMs: number
   readonly asyncFlushIntervalMs: number
@@ -61,6 +69,7 @@ export const DEFAULT_SETTINGS: NodeSettings = {
   tickMs: 50,
   heartbeatMs: 100,
   electionTimeoutMs: 500,
+  leaseReads: false,
   proposalTimeoutMs: 2_500,
   asyncFlushIntervalMs: 500,
   fileBytes: 1024 * 1024 * 1024,
@@ -143,6 +152,15 @@ export function checkSettings(settings: NodeSettings): void {
   if (settings.electionTimeoutMs < 2 * settings.heartbeatMs) {
     throw invalid(
       `electionTimeoutMs (${settings.electionTimeoutMs}) must be at least twice heartbeatMs (${settings.heartbeatMs})`,
+    )
+  }
+  if (typeof settings.leaseReads !== 'boolean') {
+    throw invalid(`leaseReads is ${String(settings.leaseReads)}; true or false is allowed`)
+  }
+  if (settings.leaseReads && leaseDurationMs(settings) <= settings.heartbeatMs) {
+    throw invalid(
+      `electionTimeoutMs (${settings.electionTimeoutMs}) is too short for leaseReads: no lease would last from one heartbeat ` +
+        `(${settings.heartbeatMs}) to the next; a little more than twice heartbeatMs and two ticks is needed`,
     )
   }
 }

@@ -21,6 +21,7 @@ import { DLedgerError } from './errors.ts'
 import { offsetIn } from './driver/hot-tail.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './log/entry-batch.ts'
 import { LogNode, type NodeStatus } from './driver/node.ts'
+import type { ReadConsistency } from './driver/reading.ts'
 import { checkMember } from './driver/open-member.ts'
 import type { Ticker } from './driver/ticker.ts'
 import type { MembershipChange } from './raft/membership-change.ts'
@@ -79,6 +80,17 @@ export interface AddMemberOptions {
 
 export interface LogEntry extends EntryPlace {
   readonly body: Buffer
+}
+
+const CONSISTENCIES: readonly ReadConsistency[] = ['linearizable', 'lease', 'bounded']
+
+export interface ReadIndexOptions {
+  /** Default `linearizable`. */
+  readonly consistency?: ReadConsistency
+  /** `bounded` only, and needed there: milliseconds. */
+  readonly maxStalenessMs?: number
+  /** Ends the wait. */
+  readonly signal?: AbortSignal
 }
 
 export interface IterateOptions {
@@ -265,6 +277,35 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
         if (entry !== null) yield entry
       }
     }
+  }
+
+  /**
+   * Waits until reading what is applied here is as fresh as asked for, on any member. Nothing is appended for it.
+   *
+   * - `linearizable` (default): everything acknowledged before the call is visible. The leader asks a majority, a follower asks
+   *   the leader; all calls of one moment share that.
+   * - `lease`: the same, answered by the leader alone where `leaseReads` is on and its lease holds; elsewhere as above.
+   * - `bounded`: everything acknowledged more than `maxStalenessMs` before the call is visible. A member in touch with its leader answers at
+   *   once from about three heartbeats on; otherwise it waits for a heartbeat or two, then asks as above.
+   *
+   * @returns the index up to which the state must be read; it is applied here.
+   * @throws DLedgerError NOT_LEADER (none is known, or it changed meanwhile: try again), TIMEOUT, BUSY, CLOSED, INVALID.
+   */
+  async readIndex(options: ReadIndexOptions = {}): Promise<number> {
+    options.signal?.throwIfAborted()
+    const { consistency = 'linearizable', maxStalenessMs = 0 } = options
+    if (!CONSISTENCIES.includes(consistency)) {
+      const what = `consistency is ${String(consistency)}; ${CONSISTENCIES.join(', ')} are allowed`
+      throw new DLedgerError(what, { code: 'INVALID', what })
+    }
+    if (consistency === 'bounded' && !(maxStalenessMs > 0)) {
+      const what = `maxStalenessMs is ${maxStalenessMs}; bounded reads need a number of milliseconds above 0`
+      throw new DLedgerError(what, { code: 'INVALID', what })
+    }
+    const index = new Promise<number>((resolve, reject) => {
+      this.#node.readIndex({ consistency, maxStalenessMs, done: resolve, failed: reject })
+    })
+    return withAbort(index, options.signal)
   }
 
   /** Reads raw bytes of the log at a position, e.g. a body at `pos + 48`. */

@@ -5,6 +5,7 @@ export {
   type DLedgerEvents,
   type DLedgerOptions,
   type IterateOptions,
+  type ReadIndexOptions,
   type LogEntry,
 } from './dledger.ts'
 export type { Disk, DiskFile } from './disk/disk.ts'
@@ -15,6 +16,7 @@ export { DLedgerError, type DLedgerErrorDetail } from './errors.ts'
 export type { PeerStatus } from './driver/members.ts'
 export type { NodeStatus } from './driver/node.ts'
 export type { Configuration, Learner, Member } from './raft/configuration.ts'
+export type { ReadConsistency } from './driver/reading.ts'
 export type { MemberId, Message } from './raft/messages.ts'
 export type { Role, RoleState } from './raft/output.ts'
 export type {

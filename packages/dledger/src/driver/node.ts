@@ -35,6 +35,7 @@ import type { PlantedDriverFault } from './planted-driver-faults.ts'
 import { type ChangeCallback, Members, type PeerStatus } from './members.ts'
 import { Proposing } from './proposing.ts'
 import { Repairing } from './repairing.ts'
+import { Reading, type ReadRequest } from './reading.ts'
 import { Sending } from './sending.ts'
 import { CatchUpBudget } from './catch-up-budget.ts'
 import { InstallReceiver } from './install-receiver.ts'
@@ -56,6 +57,9 @@ import { StorageHealth } from '../raft/storage-health.ts'
 import type { ControlEnvelope, Proposal, StateMachine } from '../state-machine.ts'
 import { WIRE_VERSION } from '../transport/greeting.ts'
 import type { Hello, Refusal, Transport } from '../transport/transport.ts'
+
+/** A timer may be this share of a tick early, and its tick counts all the same. */
+const TICK_EARLY_MAX = 0.25
 
 export interface LogNodeOptions {
   readonly clock: Clock
@@ -119,6 +123,8 @@ export interface NodeStatus extends RoleState {
   readonly restoring: boolean
   /** It may lack what it acknowledged before a power cut, and does not count until a leader has made it whole. */
   readonly recovering: boolean
+  /** How old the state that is applied here may be at most, in milliseconds; null while that is not known. */
+  readonly stalenessMs: number | null
   readonly peers: readonly PeerStatus[]
   readonly storage: StorageState
   /** Entries whose bytes are damaged here, ascending: they are not served until they are repaired from a peer. */
@@ -147,6 +153,7 @@ export class LogNode {
   #writer!: LogWriter
   #proposing!: Proposing
   #applying!: Applying
+  #reading!: Reading
   #sending!: Sending
   #handingOver!: HandingOver
   #durability!: Durability
@@ -230,6 +237,7 @@ export class LogNode {
       storage: this.#storageState,
       restoring: this.#applying.isRestoring,
       recovering: this.#raft.isRecovering,
+      stalenessMs: this.#isRunning ? this.#reading.stalenessMs : null,
       lost: log.lostRanges().map(({ firstIndex, lastIndex, pos }) => ({ firstIndex, lastIndex, pos })),
       scrub: this.#scrubber.progress,
       peers: this.#members.peers(),
@@ -265,6 +273,21 @@ export class LogNode {
 
   get raft(): Raft {
     return this.#raft
+  }
+
+  /** Milliseconds by this member's clock for which nobody else can lead. */
+  get leaseRemainingMs(): number {
+    return this.#isRunning ? this.#reading.leaseRemainingMs : 0
+  }
+
+  /** Queues a read for this pass of the event loop. Its outcome is never told from within this call. */
+  readIndex(request: ReadRequest): void {
+    if (this.#state !== 'open') {
+      this.#options.clock.defer(() => request.failed(closed()))
+      return
+    }
+    this.#reading.queue(request)
+    this.#schedulePass()
   }
 
   /** What `peer` advertised when it last connected. */
@@ -421,6 +444,7 @@ export class LogNode {
       this.#proposing.failQueued(closed())
       this.#members.abandon('the log was closed')
     })
+    this.#guarded(() => this.#reading.failAll(closed()))
     const stop = (): void => {
       this.#takesEntries = false
       this.#stopParts()
@@ -488,6 +512,7 @@ export class LogNode {
         appendBytesMax: this.#settings.appendBytesMax,
         uncommittedBytesMax: this.#settings.uncommittedBytesMax,
         hotBytesMax: this.#settings.hotBytesMax,
+        leaseReads: this.#settings.leaseReads,
         hardState: { term: hardState.term, votedFor: hardState.votedFor },
         incarnation: hardState.incarnation,
         recovering: hardState.recovering,
@@ -533,6 +558,7 @@ export class LogNode {
       onApplied: (index) => {
         this.#raft.applied(index)
         this.#pending.applied(index)
+        this.#reading.applied(index)
         this.#options.onProgress?.()
       },
       firstLostFrom: (index) => log.firstLostFrom(index),
@@ -541,6 +567,16 @@ export class LogNode {
     })
     const { electionTimeoutMs } = this.#settings
     this.#handingOver = new HandingOver({ clock, self: this.#options.self, electionTimeoutMs, raft: this.#raft })
+    this.#reading = new Reading({
+      settings: this.#settings,
+      clock,
+      random: this.#options.random,
+      raft: this.#raft,
+      faults: this.#faults,
+      role: () => this.#role,
+      commitIndex: () => this.#applying.commitIndex,
+      appliedIndex: () => this.#applying.appliedIndex,
+    })
     this.#proposing = new Proposing({
       settings: this.#settings,
       clock,
@@ -561,6 +597,7 @@ export class LogNode {
       observer: this.#options.observer,
       hot: this.#hot,
       raft: this.#raft,
+      beforeSend: (message) => this.#reading.sending(message),
       readCold: (firstIndex, lastIndex, bytesMax, callback) =>
         this.#readCold(firstIndex, lastIndex, bytesMax, callback),
       storeId: () => this.#member.hardState.storeId,
@@ -671,6 +708,7 @@ export class LogNode {
       fileBytes: this.#settings.fileBytes,
       advertised: this.#options.advertised,
       incarnation: hardState.incarnation,
+      leaseReads: this.#settings.leaseReads,
     }
   }
 
@@ -757,6 +795,7 @@ export class LogNode {
           'the files of another member are in place',
         )
         this.#proposing.failQueued(noLeader())
+        this.#reading.failAll(noLeader())
         this.#hot.clear()
         this.#assemble({
           appliedIndex: Math.max(appliedIndex, this.#options.stateMachine === null ? log.firstIndex - 1 : -1),
@@ -891,6 +930,7 @@ export class LogNode {
       if (message.type === 'Heartbeat' || message.type === 'HeartbeatResponse') {
         // The traffic of an idle group: it asks for nothing that a pass could gather, unless it tells of a commit.
         this.#drain(null)
+        this.#reading.heard()
         return
       }
       this.#schedulePass()
@@ -973,11 +1013,25 @@ export class LogNode {
     this.#cancelTick = ticker.every(this.#wakeMs, () => this.#tick())
   }
 
+  /**
+   * Ticks are counted on one time line, so that they never run ahead of this member's clock by more than a part of one: the
+   * promises that leases rest on are counted in them. After a stall, what is not lived through is forgotten.
+   */
+  #ticksPassed(nowMs: number): number {
+    const { tickMs } = this.#settings
+    const passed = Math.max(0, Math.floor((nowMs - this.#lastTickMs) / tickMs + TICK_EARLY_MAX))
+    if (passed > this.#heartbeatTicks) {
+      this.#lastTickMs = nowMs
+      return this.#heartbeatTicks
+    }
+    this.#lastTickMs += passed * tickMs
+    return passed
+  }
+
   #tick(): void {
     if (!this.#isRunning) return
     const nowMs = this.#options.clock.monotonicMs()
-    const passed = Math.round((nowMs - this.#lastTickMs) / this.#settings.tickMs)
-    this.#lastTickMs = nowMs
+    const ticks = this.#ticksPassed(nowMs)
     this.#budget.refill(this.#wakeMs)
     this.#guarded(() => {
       const { log } = this.#member
@@ -985,9 +1039,10 @@ export class LogNode {
       this.#health = this.#watch.look(nowMs) | (log.isFull ? StorageHealth.FULL : 0)
       this.#raft.storageHealth(this.#health)
       if (this.#isSwitching) return
-      for (let i = 0; i < Math.min(Math.max(1, passed), this.#heartbeatTicks); i++) this.#raft.tick()
+      for (let i = 0; i < ticks; i++) this.#raft.tick()
       this.#installSender.heartbeat()
       this.#pending.expire(nowMs)
+      this.#reading.tick(nowMs)
       this.#drain(null)
       this.#repairing.wake()
       this.#scrubber.wake(nowMs)
@@ -1012,6 +1067,7 @@ export class LogNode {
       if (this.#isSwitching) return
       this.#noticeFull()
       this.#proposing.proposeQueued(this.#noopDue)
+      this.#reading.ask()
       this.#applying.apply()
       this.#drain(null)
       this.#members.refresh()
@@ -1054,6 +1110,7 @@ export class LogNode {
     for (const read of output.coldReads) this.#sending.read(read)
     if (this.#applying.committed(output.commitIndex)) this.#schedulePass()
     if (output.role !== null) this.#onRole(output.role)
+    for (const { token, index } of output.reads) this.#reading.answered(token, index)
     if (output.becomesIntact) this.#becomeIntact()
   }
 
@@ -1155,6 +1212,7 @@ export class LogNode {
       () => this.#handingOver.abandon(closed()),
       () => this.#proposing.failQueued(closed()),
       () => this.#members.abandon('the member stopped'),
+      () => this.#reading.failAll(closed()),
       () => this.#pending.abandon('was waiting when the member stopped; it may still be committed'),
       () => this.#options.stateMachine?.roleChanged(this.#role),
     ]

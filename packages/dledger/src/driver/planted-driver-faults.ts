@@ -23,5 +23,11 @@ export type PlantedDriverFault =
   | 'old-image-accepted'
   /** What found no room on the disk counts as written. */
   | 'full-disk-acknowledged'
+  /** A lease is used without a look at the clock. */
+  | 'lease-survives-pause'
+  /** What a lease was given for is counted by the monotonic clock alone. */
+  | 'lease-ignores-suspension'
+  /** A leader that asked another one to take over goes on reading under its lease. */
+  | 'lease-survives-hand-over'
   /** What a truncation took away stays among the hot entries. */
   | 'hot-tail-not-truncated'

@@ -20,6 +20,8 @@ export interface SendingOptions {
   readonly raft: Raft
   /** The identity in force: what was said under a former one is not sent any more. */
   readonly storeId: () => string
+  /** Of every message but those with entries. */
+  readonly beforeSend: (message: Message) => void
   /** Reads entries of one term that are not hot, at least one; never called back after the member stopped. */
   readonly readCold: (
     firstIndex: number,
@@ -57,6 +59,7 @@ export class Sending {
   send(message: Message): void {
     const { transport, observer, storeId } = this.#options
     if (message.storeId !== storeId()) return
+    if (message.type !== 'AppendEntries') this.#options.beforeSend(message)
     if (message.type !== 'AppendEntries' || message.count === 0) return transport.send(message, null)
     const payload = this.#payloadOf(message.to, message.prevIndex + 1, message.count)
     // Gone from memory meanwhile: as if the frame had been lost.

@@ -65,6 +65,7 @@ class Member implements TransportHandler {
       fileBytes: 1_024,
       advertised: '',
       incarnation: opening,
+      leaseReads: false,
     }
     this.transport = multiplexer.transport(group)
     this.transport.start(this.hello, this, (error) => expect(error).toBeNull())

@@ -55,7 +55,16 @@ class Group implements TransportHandler {
 
 function helloOf(member: string, group: string): Hello {
   const storeId = `${group} of ${member}`
-  return { wireVersion: WIRE_VERSION, group, member, storeId, fileBytes: 1_024, advertised: '', incarnation: 1 }
+  return {
+    wireVersion: WIRE_VERSION,
+    group,
+    member,
+    storeId,
+    fileBytes: 1_024,
+    advertised: '',
+    incarnation: 1,
+    leaseReads: false,
+  }
 }
 
 class Pair {

@@ -103,6 +103,7 @@ export class Multiplexer implements LinksHandler<HostFrame> {
       fileBytes: 0,
       advertised: '',
       incarnation: 0,
+      leaseReads: false,
     }
     this.#links.start(hello, this, callback)
   }

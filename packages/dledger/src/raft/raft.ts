@@ -453,6 +453,10 @@ export class Raft {
     return this.#state.recovering
   }
 
+  get storageIsSlow(): boolean {
+    return isSlow(this.#state.storageHealth)
+  }
+
   /** Leader: the newest heartbeat round that a majority has answered; 0 for none. */
   get confirmedRound(): number {
     return this.#leadership?.confirmedRound ?? 0

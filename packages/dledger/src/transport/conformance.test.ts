@@ -212,6 +212,7 @@ function hello(member: string, changes: Partial<Hello> = {}): Hello {
     fileBytes: 1_024,
     advertised: `10.0.0.1:${member.length}`,
     incarnation: 1,
+    leaseReads: false,
     ...changes,
   }
 }

@@ -43,10 +43,10 @@ export function introductionOf(values: readonly unknown[]): Introduction {
   // Another version may say more or other things: it only has to be recognisable, so that it can be refused with a reason.
   const hello = helloOf(values)
   if (hello.wireVersion !== WIRE_VERSION) return { hello, to: '', channel: 'control' }
-  if (values.length !== 10) fail('a hello has ten values')
-  const channel = values[9]
+  if (values.length !== 11) fail('a hello has eleven values')
+  const channel = values[10]
   if (channel !== 'control' && channel !== 'data') return fail('a connection is for control or for data')
-  return { hello, to: text(values[8], 'to'), channel }
+  return { hello, to: text(values[9], 'to'), channel }
 }
 
 export function answerValues(answer: Answer): Scalar[] {
@@ -92,6 +92,10 @@ function whyMisfit(own: Hello, other: Hello): string | null {
   if (other.fileBytes !== own.fileBytes) {
     return `the file size differs: ${own.member} has files of ${own.fileBytes} bytes, ${other.member} of ${other.fileBytes}`
   }
+  if (other.leaseReads !== own.leaseReads) {
+    const [on, off] = own.leaseReads ? [own.member, other.member] : [other.member, own.member]
+    return `leaseReads differs: ${on} reads under leases, ${off} does not keep the promises they rest on`
+  }
   return null
 }
 
@@ -123,13 +127,13 @@ export function refusalOf(values: readonly unknown[]): Refusal {
 }
 
 export function helloValues(hello: Hello): Scalar[] {
-  const { wireVersion, group, member, storeId, fileBytes, advertised, incarnation } = hello
-  return [wireVersion, group, member, storeId, fileBytes, advertised, incarnation]
+  const { wireVersion, group, member, storeId, fileBytes, advertised, incarnation, leaseReads } = hello
+  return [wireVersion, group, member, storeId, fileBytes, advertised, incarnation, leaseReads]
 }
 
 /** @throws FrameError when what follows the first value is no hello. */
 export function helloOf(values: readonly unknown[]): Hello {
-  const [, wireVersion, group, member, storeId, fileBytes, advertised, incarnation] = values
+  const [, wireVersion, group, member, storeId, fileBytes, advertised, incarnation, leaseReads] = values
   return {
     wireVersion: whole(wireVersion, 'wireVersion'),
     group: text(group, 'group'),
@@ -139,6 +143,7 @@ export function helloOf(values: readonly unknown[]): Hello {
     advertised: text(advertised, 'advertised'),
     // Another version may not know it: it is refused for its version, not for its form.
     incarnation: wireVersion === WIRE_VERSION ? whole(incarnation, 'incarnation') : 0,
+    leaseReads: wireVersion === WIRE_VERSION ? flag(leaseReads, 'leaseReads') : false,
   }
 }
 
@@ -149,6 +154,10 @@ function fail(why: string): never {
 function text(value: unknown, name: string): string {
   if (typeof value === 'string' && value.length <= TEXT_CHARACTERS_MAX) return value
   return fail(`${name} is a text of at most ${TEXT_CHARACTERS_MAX} characters`)
+}
+
+function flag(value: unknown, name: string): boolean {
+  return typeof value === 'boolean' ? value : fail(`${name} is true or false`)
 }
 
 function whole(value: unknown, name: string): number {

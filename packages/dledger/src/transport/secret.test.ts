@@ -18,7 +18,16 @@ afterEach(async () => {
 
 function hello(member: string): Hello {
   const storeId = `store of ${member}`
-  return { wireVersion: WIRE_VERSION, group: 'g', member, storeId, fileBytes: 1_024, advertised: '', incarnation: 1 }
+  return {
+    wireVersion: WIRE_VERSION,
+    group: 'g',
+    member,
+    storeId,
+    fileBytes: 1_024,
+    advertised: '',
+    incarnation: 1,
+    leaseReads: false,
+  }
 }
 
 class Events implements TransportHandler {

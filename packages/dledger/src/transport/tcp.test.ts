@@ -19,6 +19,7 @@ const HELLO: Hello = {
   fileBytes: 1_024,
   advertised: '',
   incarnation: 1,
+  leaseReads: false,
 }
 const PEER_HELLO: Hello = { ...HELLO, member: 'n1', storeId: 'store of n1' }
 const MIB = 1024 * 1024

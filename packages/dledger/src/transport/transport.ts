@@ -17,6 +17,8 @@ export interface Hello {
   readonly advertised: string
   /** How often its directory was opened: a lower one than was seen of the same store is an old image of its disk. */
   readonly incarnation: number
+  /** Whether this member keeps the promises that leases rest on. Equal in a group. */
+  readonly leaseReads: boolean
 }
 
 /** How a peer is reached. */
