@@ -23,10 +23,12 @@ import { assert } from '@dledger-ts/base'
 import type { HandoverOptions } from '../role/handover.ts'
 import type { Member } from '../configuration.ts'
 import type { MembershipChange } from '../membership-change.ts'
+import { NO_FAULTS, type PlantedFault } from '../planted-faults.ts'
 import { Cluster, type Letter, type TestMember } from './cluster.ts'
 
-export function runScenario(script: string): string {
-  const scenario = new Scenario()
+/** @param faults planted into all members, to see what a scenario makes of them. */
+export function runScenario(script: string, faults: ReadonlySet<PlantedFault> = NO_FAULTS): string {
+  const scenario = new Scenario(faults)
   return script
     .trimEnd()
     .split(/\n\n+/)
@@ -36,6 +38,7 @@ export function runScenario(script: string): string {
 }
 
 class Scenario {
+  readonly #faults: ReadonlySet<PlantedFault>
   #cluster!: Cluster
   #lines: string[] = []
   #isShown = true
@@ -44,6 +47,10 @@ class Scenario {
   /** Types of messages that are kept back, and those that are. */
   readonly #held = new Set<string>()
   readonly #late: Letter[] = []
+
+  constructor(faults: ReadonlySet<PlantedFault>) {
+    this.#faults = faults
+  }
 
   /** @returns the block with what is seen now. */
   runBlock(block: string): string {
@@ -61,6 +68,7 @@ class Scenario {
     switch (command) {
       case 'members':
         this.#cluster = new Cluster({
+          faults: this.#faults,
           size: numbers[0] as number,
           spares: numbers[1] ?? 0,
           random: () => 0,
