@@ -120,7 +120,10 @@ export class Cluster {
       workload: this.workload,
       settings: this.settings,
       nowMs: () => this.nowMs,
-      lost: (from) => this.#knownStates.forgetFrom(from),
+      lost: (from) => {
+        this.#knownStates.forgetFrom(from)
+        this.readers.lost(from)
+      },
       violated: (what) => this.violated(what),
     })
     this.registers = new RegisterClients(this, { readsOwnState: options.planted.client.has('reads-own-state') })

@@ -19,7 +19,7 @@ export class ClientRead implements ReadRequest {
   readonly consistency: ReadConsistency
   readonly maxStalenessMs: number
   /** What it must see. */
-  readonly atLeast: number
+  atLeast: number
   readonly begunAtUs: number
   outcome: 'pending' | 'served' | 'failed' | 'orphaned' = 'pending'
   readonly #readers: Readers
@@ -60,7 +60,7 @@ export class Readers {
   highestSeen = -1
   readonly #options: ReadersOptions
   /** Rises of the highest acknowledged index. */
-  readonly #acknowledged: { readonly atUs: number; readonly index: number }[] = []
+  #acknowledged: { readonly atUs: number; readonly index: number }[] = []
 
   constructor(options: ReadersOptions) {
     this.#options = options
@@ -82,6 +82,16 @@ export class Readers {
     if (index > (this.#acknowledged.at(-1)?.index ?? -1)) {
       this.#acknowledged.push({ atUs: this.#options.nowUs(), index })
     }
+  }
+
+  /** Committed entries from this index on are lost, within what ASYNC_FLUSH promises: nobody can see them any more. */
+  lost(from: number): void {
+    this.highestSeen = Math.min(this.highestSeen, from - 1)
+    for (const read of this.reads) read.atLeast = Math.min(read.atLeast, from - 1)
+    const kept = this.#acknowledged.filter((one) => one.index < from)
+    const gone = this.#acknowledged.find((one) => one.index >= from)
+    if (gone !== undefined) kept.push({ atUs: gone.atUs, index: from - 1 })
+    this.#acknowledged = kept
   }
 
   died(member: number): void {

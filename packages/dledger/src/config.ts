@@ -40,6 +40,8 @@ export interface NodeSettings {
   readonly appendBytesMax: number
   readonly inflightBytesMax: number
   readonly uncommittedBytesMax: number
+  /** Proposals are refused with BUSY while the state machine of the leader is this many bytes of the log behind. */
+  readonly unappliedBytesMax: number
   /** Bytes of closed log files that are read a second to find rot; 0: rot is found by whoever reads it. */
   readonly scrubBytesPerSecond: number
   /** From the end of one such pass over the log to the next, in milliseconds. */
@@ -79,6 +81,7 @@ export const DEFAULT_SETTINGS: NodeSettings = {
   appendBytesMax: 1024 * 1024,
   inflightBytesMax: 8 * 1024 * 1024,
   uncommittedBytesMax: 64 * 1024 * 1024,
+  unappliedBytesMax: 128 * 1024 * 1024,
   scrubBytesPerSecond: 4 * 1024 * 1024,
   scrubIntervalMs: 86_400_000,
   catchUpPieceBytes: 1024 * 1024,
@@ -124,6 +127,7 @@ export function checkSettings(settings: NodeSettings): void {
     ['appendBytesMax', 1, 2 ** 30],
     ['inflightBytesMax', 1, 2 ** 34],
     ['uncommittedBytesMax', 1, 2 ** 34],
+    ['unappliedBytesMax', 1, 2 ** 34],
     ['scrubBytesPerSecond', 0, 2 ** 40],
     ['scrubIntervalMs', 0, 2 ** 40],
     ['catchUpPieceBytes', 1, 2 ** 25],

@@ -46,6 +46,8 @@ export class Applying {
   /** What the state machine was told to be durable. */
   #toldDurable = -1
   #reading = false
+  /** Where the last entry applied ends; -1 while that is not known. */
+  #appliedEndPos = -1
   #isRestoring: boolean
 
   constructor(options: ApplyingOptions) {
@@ -66,6 +68,11 @@ export class Applying {
 
   get appliedIndex(): number {
     return this.#appliedIndex
+  }
+
+  /** @returns how many bytes of the log, which ends at `endPos`, the state machine has not seen; 0 while that is not known. */
+  unappliedBytes(endPos: number): number {
+    return this.#appliedEndPos < 0 ? 0 : endPos - this.#appliedEndPos
   }
 
   /** @returns whether that is news. */
@@ -93,6 +100,7 @@ export class Applying {
   restored(index: number): void {
     assert(this.#isRestoring && index <= this.#commitIndex, 'a received state holds what is committed')
     this.#isRestoring = false
+    this.#appliedEndPos = -1
     this.#afterApply(index)
   }
 
@@ -131,6 +139,8 @@ export class Applying {
       machine.apply(entries)
     }
     this.#noticeTrims(batch, from, to)
+    const last = to - batch.firstIndex
+    this.#appliedEndPos = (batch.positions[last] as number) + (batch.sizes[last] as number)
     this.#afterApply(to)
   }
 
@@ -165,6 +175,7 @@ export class Applying {
     // What is hot may not be in the files yet.
     const to = Math.min(this.#commitIndex, hot.firstIndex - 1)
     if (stateMachine === null) {
+      this.#appliedEndPos = -1
       this.#afterApply(to)
       return schedulePass()
     }

@@ -2,7 +2,7 @@
  * The newest entries' bytes in memory: what followers are sent and what is applied, without reading the disk.
  *
  * Keeps: batches are consecutive and ascending; at least the newest `bytesMax` bytes and everything above the pinned index
- * (not applied yet) are there; older batches are dropped whole.
+ * (not durable or not committed yet) are there; older batches are dropped whole.
  */
 import { assert } from '@dledger-ts/base'
 import type { EntryBatch } from '../log/entry-batch.ts'

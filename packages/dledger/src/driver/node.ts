@@ -125,6 +125,8 @@ export interface NodeStatus extends RoleState {
   readonly recovering: boolean
   /** How old the state that is applied here may be at most, in milliseconds; null while that is not known. */
   readonly stalenessMs: number | null
+  /** Bytes of entries held in memory: the newest `hotBytesMax`, and what is not durable or not committed yet. */
+  readonly hotBytes: number
   readonly peers: readonly PeerStatus[]
   readonly storage: StorageState
   /** Entries whose bytes are damaged here, ascending: they are not served until they are repaired from a peer. */
@@ -237,6 +239,7 @@ export class LogNode {
       storage: this.#storageState,
       restoring: this.#applying.isRestoring,
       recovering: this.#raft.isRecovering,
+      hotBytes: this.#hot.bytes,
       stalenessMs: this.#isRunning ? this.#reading.stalenessMs : null,
       lost: log.lostRanges().map(({ firstIndex, lastIndex, pos }) => ({ firstIndex, lastIndex, pos })),
       scrub: this.#scrubber.progress,
@@ -586,6 +589,7 @@ export class LogNode {
       isPlaceable: () => this.#writer.placeable,
       role: () => this.#role,
       lastIndex: () => log.lastIndex,
+      unappliedBytes: () => this.#applying.unappliedBytes(log.endPos),
       waitsForSuccessor: () => this.#handingOver.waits(this.#role),
       onProposed: () => {
         this.#drain(null)
@@ -1076,8 +1080,9 @@ export class LogNode {
         this.#members.step()
       }
       this.#trimming.trim()
-      // Whatever the core takes for hot is kept: it sends that without asking for it.
-      this.#hot.shrink(Math.min(this.appliedIndex, this.#raft.hotFirstIndex - 1))
+      // Whatever the core takes for hot is kept: it sends that without asking for it. What waits to be applied is not: what the
+      // core has dropped is durable and committed, so it can be read from the disk again.
+      this.#hot.shrink(this.#raft.hotFirstIndex - 1)
     })
   }
 

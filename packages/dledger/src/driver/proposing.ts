@@ -29,6 +29,8 @@ export interface ProposingOptions {
   readonly lastIndex: () => number
   /** The leadership is on its way to another member: what is queued waits for the outcome. */
   readonly waitsForSuccessor: () => boolean
+  /** Bytes of the log that the state machine has not seen. */
+  readonly unappliedBytes: () => number
   /** The core has accepted a batch: its output is due. */
   readonly onProposed: () => void
 }
@@ -65,6 +67,9 @@ export class Proposing {
     // No leader that takes writes is here before these are over, however long the disk takes.
     if (!this.#options.isPlaceable() || noopDue) {
       return refuse(queue, this.#refusal(this.#options.role().role === 'LEADER' ? 'NOT_READY' : 'NOT_LEADER'))
+    }
+    if (this.#options.unappliedBytes() > this.#options.settings.unappliedBytesMax) {
+      return refuse(queue, this.#refusal('BUSY'))
     }
     const bodyBytesMax = entryBodyBytesMax(this.#options.settings)
     const tooLarge: Proposal[] = []
@@ -149,11 +154,9 @@ export class Proposing {
 
   #refusal(why: Refusal): DLedgerError {
     if (why === 'BUSY') {
-      const { uncommittedBytesMax } = this.#options.settings
-      return new DLedgerError(`more than ${uncommittedBytesMax} bytes wait to be committed; try again later`, {
-        code: 'BUSY',
-        uncommittedBytes: uncommittedBytesMax,
-      })
+      const { uncommittedBytesMax, unappliedBytesMax } = this.#options.settings
+      const what = `more than ${uncommittedBytesMax} bytes wait to be committed, or ${unappliedBytesMax} to be applied`
+      return new DLedgerError(`${what}; try again later`, { code: 'BUSY', uncommittedBytes: uncommittedBytesMax })
     }
     if (why === 'DISK_FULL') {
       return new DLedgerError('the disk has no room for more data; make room, or let the log be trimmed', {

@@ -1,0 +1,76 @@
+/** Flow control of a whole member: what a slow state machine may cost in memory, and when appends are refused for it. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { DLedger } from '../dledger.ts'
+import type { CommittedEntry, StateMachine } from '../state-machine.ts'
+
+const small = { fileBytes: 4 * 1024 * 1024, indexFileBytes: 1024 * 1024, zeroFillBytes: 0, tickMs: 10, heartbeatMs: 20 }
+/** More than is applied in one pass. */
+const COUNT = 12_000
+const BODY_BYTES = 100
+
+let directory: string
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'dledger-flow-'))
+})
+afterEach(() => rmSync(directory, { recursive: true, force: true }))
+
+/** Calls `seen` after each batch, with how many entries of data are applied. */
+function machine(seen: (applied: number) => void): StateMachine {
+  let applied = 0
+  return {
+    appliedIndex: -1,
+    discard: () => {},
+    apply: (entries: readonly CommittedEntry[]) => {
+      for (const entry of entries) if (entry.kind === 'data') applied++
+      seen(applied)
+    },
+    roleChanged: () => {},
+    durable: () => {},
+  }
+}
+
+const bodies = (count: number) => Array.from({ length: count }, (_, i) => Buffer.alloc(BODY_BYTES, i & 0xff))
+
+test('what waits to be applied is read from the disk again, and does not stay in memory', async () => {
+  const hotBytesMax = 64 * 1024
+  const hotBytes: number[] = []
+  const log: DLedger = await DLedger.open({
+    directory,
+    ...small,
+    hotBytesMax,
+    stateMachine: machine((applied) => {
+      // What the pass before left; within the first all of it may still be there.
+      if (applied > 9_000) hotBytes.push(log.status().hotBytes)
+    }),
+  })
+  await log.append(bodies(COUNT))
+  expect(hotBytes.length).toBeGreaterThan(0)
+  // One batch of proposals more than the bound.
+  expect(Math.min(...hotBytes)).toBeLessThan(hotBytesMax + 1024 * (48 + BODY_BYTES))
+  let count = 0
+  for await (const entry of log.entries()) if (entry.body.length === BODY_BYTES) count++
+  expect(count).toBe(COUNT)
+  await log.close()
+})
+
+test('a leader whose state machine is far behind its log refuses with BUSY, and takes appends again when it is not', async () => {
+  let refused: Promise<unknown> = Promise.resolve(null)
+  let isAsked = false
+  const log: DLedger = await DLedger.open({
+    directory,
+    ...small,
+    unappliedBytesMax: 100_000,
+    stateMachine: machine((applied) => {
+      if (applied === 0 || isAsked) return
+      isAsked = true
+      refused = log.append(Buffer.from('late')).catch((error: unknown) => error)
+    }),
+  })
+  await log.append(bodies(COUNT))
+  expect(await refused).toMatchObject({ code: 'BUSY' })
+  expect((await log.append(Buffer.from('again'))).index).toBeGreaterThan(COUNT)
+  await log.close()
+})
