@@ -4,9 +4,8 @@
  * The floor of one synchronous append is one write with its fdatasync, and in a group a round trip more: the leader's own disk
  * works at the same time as the followers'.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +13,7 @@ import { parseArgs } from 'node:util'
 import { DLedger, type FlushDiskType } from '@dledger-ts/dledger'
 import { roundTripFloor, syncFloor } from './floor.ts'
 import { load, type LoadResult } from './load.ts'
+import { answer, freePorts } from './processes.ts'
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '4' }, bytes: { type: 'string', default: '1024' } },
@@ -112,33 +112,4 @@ async function startGroup(flush: FlushDiskType): Promise<Group> {
       rmSync(directory, { recursive: true, force: true })
     },
   }
-}
-
-/** The next message of a member that has this field. */
-function answer<Value>(member: ChildProcess, name: string): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const ended = (): void => reject(new Error('a member ended'))
-    member.once('exit', ended)
-    const listener = (message: unknown): void => {
-      const fields = message as Readonly<Record<string, unknown>>
-      if (!(name in fields)) return
-      member.off('message', listener)
-      member.off('exit', ended)
-      resolve(fields[name] as Value)
-    }
-    member.on('message', listener)
-  })
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer()
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-      return server
-    }),
-  )
-  const ports = servers.map((server) => (server.address() as { port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }

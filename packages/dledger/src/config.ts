@@ -46,11 +46,14 @@ export interface NodeSettings {
   readonly scrubBytesPerSecond: number
   /** From the end of one such pass over the log to the next, in milliseconds. */
   readonly scrubIntervalMs: number
-  /** Bytes of one read from disk, and of one message, for a follower that catches up (one entry always goes). */
+  /** Bytes of one read and one message for a follower that is given state and files (one entry always goes). */
   readonly catchUpPieceBytes: number
   /** Bytes under way at most to a follower that is being given the log's files: what this costs the leader in memory. */
   readonly catchUpWindowBytes: number
-  /** What all followers that catch up from disk get together, in bytes per second; 0: as much as they take. */
+  /**
+   * What all followers that catch up from disk get together, in bytes per second, from the log or by files; 0: as much as they
+   * take, at the cost of appends.
+   */
   readonly catchUpBytesPerSecond: number
   /** Leads whenever it is up, well and level; null: nobody does rather than another. */
   readonly preferredLeader: string | null

@@ -602,6 +602,7 @@ export class LogNode {
       hot: this.#hot,
       raft: this.#raft,
       beforeSend: (message) => this.#reading.sending(message),
+      budget: this.#budget,
       readCold: (firstIndex, lastIndex, bytesMax, callback) =>
         this.#readCold(firstIndex, lastIndex, bytesMax, callback),
       storeId: () => this.#member.hardState.storeId,
@@ -1044,6 +1045,7 @@ export class LogNode {
       this.#raft.storageHealth(this.#health)
       if (this.#isSwitching) return
       for (let i = 0; i < ticks; i++) this.#raft.tick()
+      this.#sending.refilled()
       this.#installSender.heartbeat()
       this.#pending.expire(nowMs)
       this.#reading.tick(nowMs)

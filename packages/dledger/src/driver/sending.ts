@@ -2,7 +2,8 @@
  * The core's messages on their way to the peers, with the bytes that an AppendEntries carries.
  *
  * Keeps: D1, what waits for the hard state is sent after it, in order. Bytes go out by reference, from the hot tail or from the
- * one cold read that its peer waits for.
+ * one cold read that its peer waits for; those share the budget of all followers that are fed from disk, so what a follower lags
+ * behind costs the leader one read of memory, and the disk no more than the budget.
  */
 import type { EntryBatch } from '../log/entry-batch.ts'
 import { sliceBatch } from '../log/entry-codec.ts'
@@ -10,6 +11,7 @@ import type { MemberId, Message } from '../raft/messages.ts'
 import type { ColdRead } from '../raft/output.ts'
 import type { Raft } from '../raft/raft.ts'
 import type { Transport } from '../transport/transport.ts'
+import type { CatchUpBudget } from './catch-up-budget.ts'
 import { type HotTail, offsetIn } from './hot-tail.ts'
 import type { NodeObserver } from './observer.ts'
 
@@ -17,11 +19,12 @@ export interface SendingOptions {
   readonly transport: Transport
   readonly observer: NodeObserver | undefined
   readonly hot: HotTail
-  readonly raft: Raft
+  readonly raft: Pick<Raft, 'coldRead'>
   /** The identity in force: what was said under a former one is not sent any more. */
   readonly storeId: () => string
   /** Of every message but those with entries. */
   readonly beforeSend: (message: Message) => void
+  readonly budget: CatchUpBudget
   /** Reads entries of one term that are not hot, at least one; never called back after the member stopped. */
   readonly readCold: (
     firstIndex: number,
@@ -38,6 +41,8 @@ export interface SendingOptions {
 export class Sending {
   readonly #options: SendingOptions
   readonly #coldBatches = new Map<MemberId, EntryBatch>()
+  /** Reads that the budget does not allow yet: the newest one of each peer. */
+  readonly #waitingReads = new Map<MemberId, ColdRead>()
   #held: Message[] = []
 
   constructor(options: SendingOptions) {
@@ -71,10 +76,24 @@ export class Sending {
   /** What was read may be of the part that was cut. */
   truncated(): void {
     this.#coldBatches.clear()
+    this.#waitingReads.clear()
   }
 
   read(read: ColdRead): void {
+    if (!this.#options.budget.isOpen) {
+      this.#waitingReads.set(read.peer, read)
+      return
+    }
     this.readEntries(read.firstIndex, read.lastIndex, read.bytesMax, (batch) => this.#answer(read, batch))
+  }
+
+  /** The budget has been refilled: what waited for that goes on, while it lasts. */
+  refilled(): void {
+    for (const [peer, read] of this.#waitingReads) {
+      if (!this.#options.budget.isOpen) return
+      this.#waitingReads.delete(peer)
+      this.read(read)
+    }
   }
 
   /** Reads entries of one term, at least one; null when they are gone. Never called back from within, nor after the member stopped. */
@@ -93,8 +112,9 @@ export class Sending {
   }
 
   #answer(read: ColdRead, batch: EntryBatch | null): void {
-    const { raft, onRead } = this.#options
+    const { raft, budget, onRead } = this.#options
     if (batch === null) return raft.coldRead(read.peer, read.firstIndex, 0, 0)
+    budget.take(batch.bytes.length)
     this.#coldBatches.set(read.peer, batch)
     raft.coldRead(read.peer, batch.firstIndex, batch.count, batch.bytes.length)
     onRead()
