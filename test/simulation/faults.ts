@@ -8,6 +8,7 @@ import type { ClientRequest, Death, Fault } from './schedule.ts'
 import { lostFileOf, rotOf } from './rotting.ts'
 import { RegisterMap } from './registers.ts'
 import type { SimDriveImage } from './sim-drive.ts'
+import { hasRetention } from './settings.ts'
 import { US_PER_MS } from './sim-clock.ts'
 import { CALM } from './sim-network.ts'
 
@@ -28,7 +29,7 @@ export function scheduleTrims(cluster: Cluster): void {
   const has = (...kinds: Fault['kind'][]): boolean => schedule.faults.some((fault) => kinds.includes(fault.kind))
   // Damage and trimming keep apart (rotting.ts): where a schedule has both, either gives way.
   if (has('rot', 'loseFile') && decisions.chance('damage, no trims', 0, 0, 600)) return
-  cluster.isTrimmed = has('trim')
+  cluster.isTrimmed = has('trim') || hasRetention(cluster.settings)
   const everyMs = TRIM_EVERY_MS[decisions.below('trims', 0, 0, TRIM_EVERY_MS.length)] as number
   for (let atMs = everyMs; everyMs > 0 && atMs < schedule.faultyMs; atMs += everyMs) {
     cluster.isTrimmed = true

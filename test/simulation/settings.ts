@@ -12,6 +12,9 @@ const INFLIGHT_BYTES_MAX = [256, 4_096, 1_048_576] as const
 const CATCH_UP_PIECE_BYTES = [150, 700, 65_536] as const
 const CATCH_UP_WINDOW_BYTES = [1, 2_000, 1_048_576] as const
 const CATCH_UP_BYTES_PER_SECOND = [0, 0, 20_000] as const
+const RETENTION_MS = 1_500
+const RETENTION_DISK_PERCENT = 70
+const RETENTION_INTERVAL_MS = 400
 const UNCOMMITTED_BYTES_MAX = [2_000, 1_048_576, 1_048_576] as const
 const STORAGE_SLOW_MS = [500, 1_500] as const
 const STORAGE_HANG_MS = [2_500, 30_000] as const
@@ -35,6 +38,7 @@ export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettin
     catchUpPieceBytes: one('catchUpPieceBytes', CATCH_UP_PIECE_BYTES),
     catchUpWindowBytes: one('catchUpWindowBytes', CATCH_UP_WINDOW_BYTES),
     catchUpBytesPerSecond: one('catchUpBytesPerSecond', CATCH_UP_BYTES_PER_SECOND),
+    ...retentionOf(schedule, decisions, one('fileBytes', FILE_BYTES)),
     uncommittedBytesMax: one('uncommittedBytesMax', UNCOMMITTED_BYTES_MAX),
     preferredLeader: decisions.chance('prefers', 0, 0, 400)
       ? `n${decisions.below('preferred', 0, 0, schedule.members)}`
@@ -44,4 +48,27 @@ export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettin
     storageSlowMs: one('storageSlowMs', STORAGE_SLOW_MS),
     storageHangMs: one('storageHangMs', STORAGE_HANG_MS),
   }
+}
+
+type Retention = Pick<
+  NodeSettings,
+  'retentionMs' | 'retentionBytes' | 'retentionDiskPercent' | 'retainForLaggingBytes' | 'retentionIntervalMs'
+>
+
+/** In some runs the leader trims of its own accord; damage and trimming keep apart (rotting.ts). */
+function retentionOf(schedule: Schedule, decisions: Decisions, fileBytes: number): Retention {
+  const isDamaged = schedule.faults.some(({ kind }) => kind === 'rot' || kind === 'loseFile')
+  const isOn = !isDamaged && decisions.chance('retention', 0, 0, 250)
+  const by = (name: string): boolean => isOn && decisions.chance(name, 0, 0, 500)
+  return {
+    retentionMs: by('by age') ? RETENTION_MS : null,
+    retentionBytes: by('by size') ? fileBytes * (1 + decisions.below('files retained', 0, 0, 4)) : null,
+    retentionDiskPercent: by('by disk') ? RETENTION_DISK_PERCENT : null,
+    retainForLaggingBytes: decisions.chance('lagging retain', 0, 0, 500) ? 0 : fileBytes * 3,
+    retentionIntervalMs: RETENTION_INTERVAL_MS,
+  }
+}
+
+export function hasRetention({ retentionMs, retentionBytes, retentionDiskPercent }: NodeSettings): boolean {
+  return retentionMs !== null || retentionBytes !== null || retentionDiskPercent !== null
 }

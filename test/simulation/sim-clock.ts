@@ -10,6 +10,8 @@ import { assert, type Clock } from '@dledger-ts/base'
 import type { Decisions } from './decisions.ts'
 
 export const US_PER_MS = 1000
+/** What the wall clocks show at the start. */
+export const EPOCH_MS = 1_700_000_000_000
 /** How long a late pass of an event loop gathers input at most. */
 const PASS_DELAY_US_MAX = 1500
 
@@ -155,7 +157,7 @@ export class SimClock implements Clock {
   }
 
   nowMs(): number {
-    return Math.floor(1_700_000_000_000 + this.#wallSkewMs + (this.#events.nowUs * this.#rate) / US_PER_MS)
+    return Math.floor(EPOCH_MS + this.#wallSkewMs + (this.#events.nowUs * this.#rate) / US_PER_MS)
   }
 
   monotonicMs(): number {

@@ -11,9 +11,11 @@ import { basename, dirname } from 'node:path'
 import { assert } from '@dledger-ts/base'
 import type { Disk, DiskCallback, DiskFile } from '@dledger-ts/dledger/internals'
 import type { PlantedDiskFault } from './planted.ts'
-import type { EventQueue, Process } from './sim-clock.ts'
+import { EPOCH_MS, type EventQueue, type Process, US_PER_MS } from './sim-clock.ts'
 import type { SimDrive, WriteUnderWay } from './sim-drive.ts'
 import type { Inode } from './sim-inode.ts'
+
+const FILE_AGE_MS_MAX = 4_000
 
 /** Thrown through production code to end a process between two effects. */
 export class ProcessDied extends Error {
@@ -105,6 +107,11 @@ export class SimDisk implements Disk {
     if (error !== null) throw error
     if (this.#options.planted.has('directory-sync-omitted')) return
     this.#options.drive.syncDirectory(directory)
+  }
+
+  usedPercentSync(): number {
+    this.#alive()
+    return this.#options.drive.usedPercent
   }
 
   freeBytesSync(): number {
@@ -257,6 +264,14 @@ class SimFile implements DiskFile {
   sizeSync(): number {
     this.#alive()
     return this.#inode.cutAt ?? this.#inode.cacheBytes
+  }
+
+  /** Any time up to now: whoever copies or restores files sets it. */
+  modifiedMsSync(): number {
+    this.#alive()
+    const { drive, events } = this.#options
+    const ageMs = drive.decisions.below('age of a file', drive.id, drive.looks++, FILE_AGE_MS_MAX)
+    return EPOCH_MS + Math.floor(events.nowUs / US_PER_MS) - ageMs
   }
 
   truncateSync(size: number): void {

@@ -47,6 +47,8 @@ export class SimDrive {
   slowness = 1
   /** Names the operation for keyed decisions about it. */
   operations = 0
+  /** Names what was asked of it beside the operations. */
+  looks = 0
   readonly writesUnderWay = new Set<WriteUnderWay>()
   /** Writes and syncs that the living process waits for, oldest first: when each was asked for. */
   readonly askedFor = new Set<{ readonly atUs: number }>()
@@ -92,6 +94,11 @@ export class SimDrive {
 
   giveRoom(): void {
     this.isFull = false
+  }
+
+  /** Whatever others store there. */
+  get usedPercent(): number {
+    return this.isFull ? 100 : this.decisions.below('used', this.id, this.looks++, 101)
   }
 
   /** Some file systems tell how much is free. */

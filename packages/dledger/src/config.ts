@@ -55,6 +55,19 @@ export interface NodeSettings {
    * take, at the cost of appends.
    */
   readonly catchUpBytesPerSecond: number
+  /** A file of the log goes when it was last written longer ago, in milliseconds of the wall clock; null: age is no reason. */
+  readonly retentionMs: number | null
+  /** Files go as long as the log has more bytes than this; null: size is no reason. The file that is being written stays. */
+  readonly retentionBytes: number | null
+  /**
+   * The oldest file goes while the fullest disk of the group is that full, in percent of its file system; null: not looked at. A disk
+   * that others fill costs the log its head.
+   */
+  readonly retentionDiskPercent: number | null
+  /** What a follower that answers still lacks is kept for it, up to so many bytes; one that lacks more is given state and files. */
+  readonly retainForLaggingBytes: number
+  /** How often the leader decides what goes, in milliseconds, at a heartbeat; and how often a member looks how full its disk is. */
+  readonly retentionIntervalMs: number
   /** Leads whenever it is up, well and level; null: nobody does rather than another. */
   readonly preferredLeader: string | null
   /** How long the preferred leader must have been up, well and level without a break before it is handed the leadership. */
@@ -90,6 +103,11 @@ export const DEFAULT_SETTINGS: NodeSettings = {
   catchUpPieceBytes: 1024 * 1024,
   catchUpWindowBytes: 8 * 1024 * 1024,
   catchUpBytesPerSecond: 128 * 1024 * 1024,
+  retentionMs: null,
+  retentionBytes: null,
+  retentionDiskPercent: null,
+  retainForLaggingBytes: 4 * 1024 * 1024 * 1024,
+  retentionIntervalMs: 10_000,
   preferredLeader: null,
   preferredStableMs: 10_000,
   transferRetryMs: 30_000,
@@ -136,6 +154,8 @@ export function checkSettings(settings: NodeSettings): void {
     ['catchUpPieceBytes', 1, 2 ** 25],
     ['catchUpWindowBytes', 1, 2 ** 34],
     ['catchUpBytesPerSecond', 0, 2 ** 40],
+    ['retainForLaggingBytes', 0, 2 ** 50],
+    ['retentionIntervalMs', 1, 3_600_000],
     ['preferredStableMs', 0, 3_600_000],
     ['transferRetryMs', 0, 3_600_000],
     ['storageSlowMs', 1, 3_600_000],
@@ -146,6 +166,17 @@ export function checkSettings(settings: NodeSettings): void {
     const value = settings[name] as number
     if (!Number.isSafeInteger(value) || value < min || value > max) {
       throw invalid(`${name} is ${value}; a whole number from ${min} to ${max} is allowed`)
+    }
+  }
+  const limits: readonly [name: keyof NodeSettings, min: number, max: number][] = [
+    ['retentionMs', 1, 2 ** 50],
+    ['retentionBytes', 1, 2 ** 50],
+    ['retentionDiskPercent', 1, 100],
+  ]
+  for (const [name, min, max] of limits) {
+    const value = settings[name] as number | null
+    if (value !== null && (!Number.isSafeInteger(value) || value < min || value > max)) {
+      throw invalid(`${name} is ${value}; a whole number from ${min} to ${max} or null is allowed`)
     }
   }
   if (settings.flushDiskType !== 'SYNC_FLUSH' && settings.flushDiskType !== 'ASYNC_FLUSH') {

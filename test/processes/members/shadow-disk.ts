@@ -37,6 +37,7 @@ export function openShadowDisk(disk: Disk, directory: string): Disk {
     else of(shadow.names, change.directory).add(number)
   }
   return {
+    usedPercentSync: (path) => disk.usedPercentSync(path),
     existsSync: (path) => disk.existsSync(path),
     listSync: (path) => disk.listSync(path),
     freeBytesSync: (path) => disk.freeBytesSync(path),
@@ -131,6 +132,10 @@ class ShadowFile implements DiskFile {
 
   sizeSync(): number {
     return this.#file.sizeSync()
+  }
+
+  modifiedMsSync(): number {
+    return this.#file.modifiedMsSync()
   }
 
   truncateSync(size: number): void {

@@ -44,6 +44,15 @@ export function diskConformance(define: DefineTest, make: () => DiskUnderTest): 
     file.closeSync()
   })
 
+  test('tells how full it is, and when a file was last written', async (under) => {
+    const percent = under.disk.usedPercentSync(under.directory)
+    assert.ok(Number.isInteger(percent) && percent >= 0 && percent <= 100)
+    const file = under.open()
+    await under.written(file, [Buffer.from('x')], 0)
+    assert.ok(file.modifiedMsSync() > 0)
+    file.closeSync()
+  })
+
   test('many buffers are one write', async (under) => {
     const file = under.open()
     const buffers = Array.from({ length: 1500 }, (_, i) => Buffer.from([i & 0xff, i >> 8]))

@@ -22,6 +22,8 @@ export interface DiskFile {
   readSync(target: Buffer, at: number): number
   syncSync(): void
   sizeSync(): number
+  /** When its bytes last changed, in milliseconds of the wall clock. */
+  modifiedMsSync(): number
   /** Grows sparsely or cuts. */
   truncateSync(size: number): void
   /** Nothing is under way on the file. */
@@ -40,6 +42,8 @@ export interface Disk {
   syncDirectorySync(directory: string): void
   /** Bytes that may still be written to the file system of a directory; infinite when that is not known. */
   freeBytesSync(directory: string): number
+  /** How full the file system of a directory is, 0 to 100, rounded up; 0 when that is not known. */
+  usedPercentSync(directory: string): number
   /**
    * Makes `path` with `content` only if nothing has that name (O_EXCL); the directory lock.
    * @returns null when made, else the present content.

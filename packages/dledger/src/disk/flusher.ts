@@ -44,6 +44,7 @@ export class Flusher {
       removeSync: (path) => disk.removeSync(path),
       renameSync: (from, to) => disk.renameSync(from, to),
       syncDirectorySync: (directory) => disk.syncDirectorySync(directory),
+      usedPercentSync: (directory) => disk.usedPercentSync(directory),
       freeBytesSync: (directory) => disk.freeBytesSync(directory),
       createExclusiveSync: (path, content) => disk.createExclusiveSync(path, content),
     }
@@ -126,6 +127,10 @@ class FlushedFile implements DiskFile {
 
   sizeSync(): number {
     return this.#file.sizeSync()
+  }
+
+  modifiedMsSync(): number {
+    return this.#file.modifiedMsSync()
   }
 
   truncateSync(size: number): void {

@@ -5,7 +5,7 @@
  *   - callbacks run as microtasks, never from within the call;
  *   - `image` and `restore` copy everything, so a test can cut, change or lose bytes between two openings.
  */
-import { assert } from '@dledger-ts/base'
+import { assert, systemClock } from '@dledger-ts/base'
 import type { Disk, DiskCallback, DiskFile } from './disk.ts'
 
 /** Content of every file by path. */
@@ -13,20 +13,29 @@ export type DiskImage = ReadonlyMap<string, Buffer>
 
 interface Inode {
   bytes: Buffer
+  modifiedMs: number
 }
 
 export class MemoryDisk implements Disk {
   readonly #files = new Map<string, Inode>()
   readonly #directories = new Set<string>(['/'])
+  readonly #nowMs: () => number
+  /** For tests: what is told of how full it is. */
+  usedPercent = 0
+
+  /** @param nowMs the wall clock. */
+  constructor({ nowMs = () => systemClock.nowMs() }: { readonly nowMs?: () => number } = {}) {
+    this.#nowMs = nowMs
+  }
 
   openSync(path: string, options: { readonly create: boolean; readonly readOnly?: boolean }): DiskFile {
     let inode = this.#files.get(path)
     if (inode === undefined) {
       if (!options.create || !this.#directories.has(parentOf(path))) throw noSuchFile(path)
-      inode = { bytes: Buffer.alloc(0) }
+      inode = this.#made(Buffer.alloc(0))
       this.#files.set(path, inode)
     }
-    return new MemoryFile(path, inode)
+    return new MemoryFile(path, inode, this.#nowMs)
   }
 
   existsSync(path: string): boolean {
@@ -64,10 +73,14 @@ export class MemoryDisk implements Disk {
     return Number.POSITIVE_INFINITY
   }
 
+  usedPercentSync(): number {
+    return this.usedPercent
+  }
+
   createExclusiveSync(path: string, content: string): string | null {
     const present = this.#files.get(path)
     if (present !== undefined) return present.bytes.toString('utf8')
-    this.#files.set(path, { bytes: Buffer.from(content) })
+    this.#files.set(path, this.#made(Buffer.from(content)))
     return null
   }
 
@@ -81,20 +94,26 @@ export class MemoryDisk implements Disk {
     this.#files.clear()
     for (const [path, bytes] of image) {
       this.makeDirectorySync(parentOf(path))
-      this.#files.set(path, { bytes: Buffer.from(bytes) })
+      this.#files.set(path, this.#made(Buffer.from(bytes)))
     }
+  }
+
+  #made(bytes: Buffer): Inode {
+    return { bytes, modifiedMs: this.#nowMs() }
   }
 }
 
 class MemoryFile implements DiskFile {
   readonly path: string
   readonly #inode: Inode
+  readonly #nowMs: () => number
   #underWay = 0
   #closed = false
 
-  constructor(path: string, inode: Inode) {
+  constructor(path: string, inode: Inode, nowMs: () => number) {
     this.path = path
     this.#inode = inode
+    this.#nowMs = nowMs
   }
 
   write(buffers: readonly Buffer[], at: number, callback: DiskCallback): void {
@@ -129,6 +148,7 @@ class MemoryFile implements DiskFile {
   #write(bytes: Buffer, at: number): void {
     if (at + bytes.length > this.#inode.bytes.length) this.truncateSync(at + bytes.length)
     bytes.copy(this.#inode.bytes, at)
+    this.#inode.modifiedMs = this.#nowMs()
   }
 
   writeSync(bytes: Buffer, at: number): void {
@@ -148,10 +168,15 @@ class MemoryFile implements DiskFile {
     return this.#inode.bytes.length
   }
 
+  modifiedMsSync(): number {
+    return this.#inode.modifiedMs
+  }
+
   truncateSync(size: number): void {
     const bytes = Buffer.alloc(size)
     this.#inode.bytes.copy(bytes)
     this.#inode.bytes = bytes
+    this.#inode.modifiedMs = this.#nowMs()
   }
 
   closeSync(): void {

@@ -43,6 +43,10 @@ export const nodeDisk: Disk = {
     const { bavail, bsize } = fs.statfsSync(directory)
     return bavail * bsize
   },
+  usedPercentSync: (directory) => {
+    const { blocks, bavail } = fs.statfsSync(directory)
+    return blocks === 0 ? 0 : Math.min(100, Math.ceil((100 * (blocks - bavail)) / blocks))
+  },
   createExclusiveSync: (file, content) => {
     // A link makes name and content appear together: nobody ever reads half a lock.
     const draft = `${file}.${process.pid}.${drafts++}`
@@ -170,6 +174,10 @@ class NodeDiskFile implements DiskFile {
 
   sizeSync(): number {
     return fs.fstatSync(this.#fd).size
+  }
+
+  modifiedMsSync(): number {
+    return fs.fstatSync(this.#fd).mtimeMs
   }
 
   truncateSync(size: number): void {

@@ -74,6 +74,10 @@ export class WatchedDisk implements Disk {
     return telling('look at', directory, () => this.#disk.freeBytesSync(directory))
   }
 
+  usedPercentSync(directory: string): number {
+    return telling('look at', directory, () => this.#disk.usedPercentSync(directory))
+  }
+
   createExclusiveSync(path: string, content: string): string | null {
     return telling('make', path, () => this.#disk.createExclusiveSync(path, content))
   }
@@ -132,6 +136,10 @@ class WatchedFile implements DiskFile {
 
   sizeSync(): number {
     return telling('look at', this.path, () => this.#file.sizeSync())
+  }
+
+  modifiedMsSync(): number {
+    return telling('look at', this.path, () => this.#file.modifiedMsSync())
   }
 
   truncateSync(size: number): void {

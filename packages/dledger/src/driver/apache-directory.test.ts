@@ -177,6 +177,7 @@ function crashing(memory: MemoryDisk, crashAt: number): { disk: Disk; heal: () =
     readSync: (target, at) => file.readSync(target, at),
     syncSync: () => change(() => file.syncSync()),
     sizeSync: () => file.sizeSync(),
+    modifiedMsSync: () => file.modifiedMsSync(),
     truncateSync: (size) => change(() => file.truncateSync(size)),
     closeSync: () => file.closeSync(),
   })
@@ -189,6 +190,7 @@ function crashing(memory: MemoryDisk, crashAt: number): { disk: Disk; heal: () =
     removeSync: (at) => change(() => memory.removeSync(at)),
     renameSync: (from, to) => change(() => memory.renameSync(from, to)),
     freeBytesSync: () => Number.POSITIVE_INFINITY,
+    usedPercentSync: () => 0,
     syncDirectorySync: (at) => change(() => memory.syncDirectorySync(at)),
     createExclusiveSync: (at, content) => change(() => memory.createExclusiveSync(at, content)),
   }

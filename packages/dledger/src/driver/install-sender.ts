@@ -69,6 +69,8 @@ class Transfer {
   /** The follower has said where to go on since the offer was last sent. */
   isAnswered = false
   nextIndex = 0
+  /** What the follower said last of where it is to go on. */
+  neededIndex = 0
   /** -1: nothing of the state is left to send. */
   stateAt = 0
   isReading = false
@@ -123,6 +125,11 @@ export class InstallSender {
     }
   }
 
+  /** The first entry that the transfer to a peer still needs; 0 when that is not known. */
+  neededBy(peer: MemberId): number {
+    return this.#transfers.get(peer)?.neededIndex ?? 0
+  }
+
   acknowledged(message: InstallAck): void {
     const transfer = this.#transfers.get(message.from)
     if (transfer === undefined || transfer.id !== message.id || transfer.term !== message.term) return
@@ -135,6 +142,7 @@ export class InstallSender {
     }
     // What it has does not fit to this log: from the beginning, with a new offer.
     if (message.nextIndex < transfer.offer.firstIndex) return this.#end(transfer)
+    transfer.neededIndex = message.nextIndex
     if (!transfer.isAnswered) {
       transfer.isAnswered = true
       transfer.course++

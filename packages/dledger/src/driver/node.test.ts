@@ -61,6 +61,7 @@ class GatedDisk implements Disk {
       readSync: (target, at) => file.readSync(target, at),
       syncSync: () => file.syncSync(),
       sizeSync: () => file.sizeSync(),
+      modifiedMsSync: () => file.modifiedMsSync(),
       truncateSync: (size) => file.truncateSync(size),
       closeSync: () => file.closeSync(),
     }
@@ -72,6 +73,7 @@ class GatedDisk implements Disk {
   removeSync = (path: string): void => this.memory.removeSync(path)
   renameSync = (from: string, to: string): void => this.memory.renameSync(from, to)
   freeBytesSync = (): number => Number.POSITIVE_INFINITY
+  usedPercentSync = (): number => 0
   syncDirectorySync = (directory: string): void => this.memory.syncDirectorySync(directory)
   createExclusiveSync = (path: string, content: string): string | null => this.memory.createExclusiveSync(path, content)
 }

@@ -41,6 +41,7 @@ import { CatchUpBudget } from './catch-up-budget.ts'
 import { InstallReceiver } from './install-receiver.ts'
 import { canBeHandedOver, InstallSender } from './install-sender.ts'
 import { Restoring } from './restoring.ts'
+import { Retention } from './retention.ts'
 import { moveIn } from './staging.ts'
 import { encodeTrim, Trimming } from './trimming.ts'
 import { SharedTicker, type Ticker } from './ticker.ts'
@@ -160,6 +161,7 @@ export class LogNode {
   #handingOver!: HandingOver
   #durability!: Durability
   #trimming!: Trimming
+  #retention!: Retention
   #unchecked!: UncheckedEntries
   #repairing!: Repairing
   #scrubber!: Scrubber
@@ -395,14 +397,18 @@ export class LogNode {
     if (this.#state !== 'open') throw closed()
     if (!Number.isSafeInteger(before) || before < 0) throw invalid(`${before} is no index to trim before`)
     const { term, role, leader } = this.#role
-    const mayPropose = role === 'LEADER' && this.#writer.placeable && !this.#noopDue
-    const decided = encodeTrim(Math.min(before, this.#neededFrom))
-    if (!mayPropose || !this.#proposing.proposeControl('trim', decided)) {
+    if (!this.#proposeTrim(Math.min(before, this.#neededFrom))) {
       const text = 'this member does not lead, or takes no writes now'
       throw new DLedgerError(text, { code: 'NOT_LEADER', leader: role === 'LEADER' ? null : leader })
     }
-    this.#schedulePass()
     return { index: this.#member.log.lastIndex, term }
+  }
+
+  #proposeTrim(before: number): boolean {
+    const mayPropose = this.#role.role === 'LEADER' && this.#writer.placeable && !this.#noopDue
+    if (!mayPropose || !this.#proposing.proposeControl('trim', encodeTrim(before))) return false
+    this.#schedulePass()
+    return true
   }
 
   /** From where on the log must stay: a state that cannot be handed over must be built from entries, by every member. */
@@ -738,6 +744,17 @@ export class LogNode {
       readEntries: (firstIndex, lastIndex, bytesMax, callback) =>
         this.#sending.readEntries(firstIndex, lastIndex, bytesMax, callback),
     })
+    this.#retention = new Retention({
+      settings: this.#settings,
+      disk,
+      directory,
+      raft: this.#raft,
+      log: this.#member.log,
+      neededByInstall: (peer) => this.#installSender.neededBy(peer),
+      leadsInTerm: () => (this.#role.ready && this.#state === 'open' ? this.#role.term : null),
+      keptFrom: () => this.#neededFrom,
+      propose: (before) => this.#proposeTrim(before),
+    })
     this.#installReceiver = new InstallReceiver({
       ...shared,
       disk,
@@ -1052,6 +1069,7 @@ export class LogNode {
       this.#drain(null)
       this.#repairing.wake()
       this.#scrubber.wake(nowMs)
+      this.#retention.wake(nowMs, this.#options.clock.nowMs())
     })
     this.#membersDue = true
     this.#pass()

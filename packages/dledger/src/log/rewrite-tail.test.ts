@@ -23,6 +23,7 @@ class RecordingDisk extends MemoryDisk {
       readSync: (target, at) => file.readSync(target, at),
       syncSync: () => note(0, 0, true),
       sizeSync: () => file.sizeSync(),
+      modifiedMsSync: () => file.modifiedMsSync(),
       truncateSync: (size) => file.truncateSync(size),
       closeSync: () => file.closeSync(),
     }

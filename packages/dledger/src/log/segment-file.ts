@@ -54,6 +54,10 @@ export class SegmentFile {
     this.#file.syncSync()
   }
 
+  modifiedMsSync(): number {
+    return this.#file.modifiedMsSync()
+  }
+
   sizeSync(): number {
     return this.#file.sizeSync()
   }

@@ -259,6 +259,22 @@ export class SegmentedLog {
     return this.#before
   }
 
+  /** Where each data file starts, ascending; the last one is being written. */
+  get starts(): readonly number[] {
+    return this.#data.starts
+  }
+
+  /** When the data file that starts at `start` was last written, by the wall clock. */
+  writtenMs(start: number): number {
+    return this.#data.file(start).modifiedMsSync()
+  }
+
+  /** The entry that the data file at `start` begins with; null when it cannot be told. */
+  firstIndexIn(start: number): number | null {
+    const header = decodeEntryHeader(headerBytesAt(this.#data, start), 0)
+    return header === null || header.pos !== start || header.index > this.#lastIndex ? null : header.index
+  }
+
   /** Where the first file starts that holds entries. */
   get startPos(): number {
     return this.#data.starts[0] ?? 0
@@ -578,12 +594,10 @@ export class SegmentedLog {
    */
   trimPoint(before: number): BeforeFirst | null {
     let found = -1
-    const bytes = Buffer.allocUnsafe(ENTRY_HEADER_BYTES)
     for (const start of this.#data.starts.slice(1)) {
-      this.#data.readSync(start, bytes)
-      const header = decodeEntryHeader(bytes, 0)
-      if (header === null || header.pos !== start || header.index > Math.min(before, this.#lastIndex)) break
-      found = header.index
+      const index = this.firstIndexIn(start)
+      if (index === null || index > before) break
+      found = index
     }
     if (found <= this.firstIndex || this.#lost.of(found) !== null || this.#goodPlace(found - 1) === null) return null
     const { lastIndex: index, ...rest } = this.#endBefore(found)

@@ -33,6 +33,8 @@ export class MemberState {
   commitIndex: number
   appliedIndex: number
   lost: LostEntries
+  /** How full the disk here is, 0 to 100; 0 where nobody looks. */
+  diskUsage = 0
   #storageHealth = 0
   #handedOut: HardTermAndVote
   #durable: HardTermAndVote

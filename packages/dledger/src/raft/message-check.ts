@@ -51,7 +51,13 @@ export function makesSense(message: Message): boolean {
     case 'ReadIndexResponse':
       return isCount(message.token) && isIndex(message.index)
     case 'HeartbeatResponse':
-      return isCount(message.round) && isCount(message.health) && message.health <= STORAGE_HEALTH_MAX
+      return (
+        isCount(message.round) &&
+        isCount(message.health) &&
+        message.health <= STORAGE_HEALTH_MAX &&
+        isCount(message.diskUsage) &&
+        message.diskUsage <= 100
+      )
     case 'RepairRequest':
       return isCount(message.firstIndex) && isCount(message.lastIndex) && isCount(message.bytesMax)
     case 'RepairResponse':

@@ -56,6 +56,7 @@ const anyMessage = fc.record({
   conflictFirstIndex: index,
   round: index,
   health: index,
+  diskUsage: index,
   leaderCommit: index,
   freshRound: index,
   token: index,

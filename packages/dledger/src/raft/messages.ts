@@ -87,6 +87,8 @@ export interface HeartbeatResponse extends MessageBase {
   readonly round: number
   /** Of the answerer's storage: bits of `StorageHealth`. */
   readonly health: number
+  /** How full the answerer's disk is, 0 to 100; 0 where nobody looks. */
+  readonly diskUsage: number
 }
 /** A follower asks up to which index reading is linearizable (Ongaro §6.4). */
 export interface ReadIndex extends MessageBase {

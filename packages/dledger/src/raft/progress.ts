@@ -52,6 +52,8 @@ export class Progress {
   recovering = false
   /** Of its storage, as it last said; -1 until it has. */
   health = -1
+  /** How full its disk is, as it last said; 0 until it has. */
+  diskUsage = 0
   /** Of the newest heartbeat round it answered: the round, and what was matched then while more was under way; else -2. */
   answeredRound = 0
   matchWhenAnswered = -2

@@ -152,6 +152,7 @@ describe('elections', () => {
       term: 9,
       round: 1,
       health: 0,
+      diskUsage: 0,
     }
     cluster.deliver({ message: answer, entries: [], toStoreId: at(0).storeId })
     assert(at(0).raft.status().role === 'FOLLOWER' && at(0).raft.status().term === 9, 'the higher term counts')

@@ -62,7 +62,7 @@ import { Campaign } from './role/candidate.ts'
 import { Following } from './role/follower.ts'
 import { isSlow } from './role/handover.ts'
 import { ForwardedReads } from './role/forwarded-reads.ts'
-import { Leadership } from './role/leader.ts'
+import { Leadership, type NeededBy } from './role/leader.ts'
 import { StorageHealth } from './storage-health.ts'
 import { Recovery } from './role/recovery.ts'
 import type { RaftStatus } from './status.ts'
@@ -396,6 +396,21 @@ export class Raft {
     this.#state.storageHealth = bits
   }
 
+  /** How full the driver sees the disk here, 0 to 100. */
+  diskUsage(percent: number): void {
+    this.#state.diskUsage = percent
+  }
+
+  /** As a leader sees it: how full the fullest disk of those who answer is, 0 to 100. */
+  fullestDisk(): number {
+    return this.#leadership?.fullestDisk() ?? this.#state.diskUsage
+  }
+
+  /** As a leader sees it: from where on followers who answer still need the log. */
+  neededByFollowers(): readonly NeededBy[] {
+    return this.#leadership?.neededByFollowers() ?? []
+  }
+
   /** Starts a pre-vote now. For tests and scenarios. */
   campaign(): void {
     if (this.#leadership !== null || !this.#mayCampaign) return
@@ -634,6 +649,7 @@ export class Raft {
         term: state.term,
         round: message.round,
         health: state.storageHealth,
+        diskUsage: state.diskUsage,
       })
       return
     }

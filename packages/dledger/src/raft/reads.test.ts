@@ -43,7 +43,7 @@ describe('a read index', () => {
     expect(output?.send.map((message) => message.type)).toEqual(['Heartbeat', 'Heartbeat'])
     expect(output?.reads).toEqual([])
     const round = roundOf(output)
-    const answer = { type: 'HeartbeatResponse', to: 'n0', term: 1, health: 0 } as const
+    const answer = { type: 'HeartbeatResponse', to: 'n0', term: 1, health: 0, diskUsage: 0 } as const
     // An answer to an older round was perhaps sent before the read came.
     raft.step({ ...answer, from: 'n1', storeId: 'store-n1', round: round - 1 })
     expect(takeReads(raft)).toEqual([])
@@ -92,7 +92,16 @@ describe('a read index', () => {
     raft.takeOutput()
     raft.readIndex(2)
     raft.step({ type: 'ReadIndex', from: 'n1', to: 'n0', storeId: 'store-n1', term: 1, token: 9 })
-    raft.step({ type: 'HeartbeatResponse', from: 'n2', to: 'n0', storeId: 'store-n2', term: 5, round: 1, health: 0 })
+    raft.step({
+      type: 'HeartbeatResponse',
+      from: 'n2',
+      to: 'n0',
+      storeId: 'store-n2',
+      term: 5,
+      round: 1,
+      health: 0,
+      diskUsage: 0,
+    })
     const output = raft.takeOutput()
     expect(output?.reads).toEqual([
       { token: 1, index: -1 },
@@ -128,7 +137,7 @@ describe('a read index', () => {
     const { raft } = at(0)
     raft.readIndex(1)
     const round = roundOf(raft.takeOutput())
-    const answer = { type: 'HeartbeatResponse', to: 'n0', term: 1, round, health: 0 } as const
+    const answer = { type: 'HeartbeatResponse', to: 'n0', term: 1, round, health: 0, diskUsage: 0 } as const
     raft.step({ ...answer, from: 'n1', storeId: 'store-n1' })
     raft.step({ ...answer, from: 'n1', storeId: 'store-n1' })
     raft.step({ ...answer, from: 'n9', storeId: 'store-n9' })
@@ -209,7 +218,16 @@ describe('where leases are on', () => {
   test.each([true, false])('a higher term heard of does not end the promise to the leader (on: %s)', (leaseReads) => {
     const raft = follower(leaseReads)
     // From n2 as a candidate of term 2, to an old heartbeat of this member.
-    raft.step({ type: 'HeartbeatResponse', from: 'n2', to: 'n1', storeId: 'store-n2', term: 2, round: 1, health: 0 })
+    raft.step({
+      type: 'HeartbeatResponse',
+      from: 'n2',
+      to: 'n1',
+      storeId: 'store-n2',
+      term: 2,
+      round: 1,
+      health: 0,
+      diskUsage: 0,
+    })
     raft.takeOutput()
     raft.hardStatePersisted()
     raft.step({ ...vote, term: 2, leaderAgrees: false })

@@ -267,7 +267,7 @@ function sampleMessages(between: { from: string; to: string; storeId: string }):
       incarnation: 2 ** 16,
       recovering: true,
     },
-    { ...between, type: 'HeartbeatResponse', term: 3, round: 0, health: 5 },
+    { ...between, type: 'HeartbeatResponse', term: 3, round: 0, health: 5, diskUsage: 100 },
     { ...between, type: 'Recover', term: 3, incarnation: 300, nonce: 2 ** 33 },
     { ...between, type: 'RecoverResponse', term: 3, incarnation: 300, nonce: 1, lastIndex: -1 },
     {

@@ -82,7 +82,7 @@ export function messageValues(m: Message): Scalar[] {
     case 'Heartbeat':
       return [HEARTBEAT, m.term, m.commitIndex, m.round, m.leaderCommit, m.freshRound]
     case 'HeartbeatResponse':
-      return [HEARTBEAT_RESPONSE, m.term, m.round, m.health]
+      return [HEARTBEAT_RESPONSE, m.term, m.round, m.health, m.diskUsage]
     case 'InstallOffer':
       return [
         INSTALL_OFFER,
@@ -202,7 +202,7 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         freshRound: natural(values[5], 'freshRound'),
       }
     case HEARTBEAT_RESPONSE:
-      count(values, 4)
+      count(values, 5)
       return {
         type: 'HeartbeatResponse',
         from,
@@ -211,6 +211,7 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         term,
         round: natural(values[2], 'round'),
         health: natural(values[3], 'health'),
+        diskUsage: natural(values[4], 'diskUsage'),
       }
     case INSTALL_OFFER:
       count(values, 14)

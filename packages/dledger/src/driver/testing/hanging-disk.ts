@@ -60,6 +60,7 @@ export class HangingDisk extends MemoryDisk implements Disk {
       readSync: (target, at) => file.readSync(target, at),
       syncSync: () => file.syncSync(),
       sizeSync: () => file.sizeSync(),
+      modifiedMsSync: () => file.modifiedMsSync(),
       truncateSync: (size) => file.truncateSync(size),
       closeSync: () => file.closeSync(),
     }

@@ -88,6 +88,7 @@ export class Following {
       term: state.term,
       round: message.round,
       health: state.storageHealth,
+      diskUsage: state.diskUsage,
     })
   }
 

@@ -26,6 +26,13 @@ import { nextStep, type MembershipChange, type NextStep } from '../membership-ch
 /** Election timeouts for which a removed member that is not heard is told of its removal. */
 const LEAVING_TIMEOUTS_MAX = 4
 
+/** A follower and the next entry that it needs; nothing of its log is known while it is given files. */
+export interface NeededBy {
+  readonly id: MemberId
+  readonly nextIndex: number
+  readonly isGivenFiles: boolean
+}
+
 export class Leadership {
   readonly term: number
   readonly #state: MemberState
@@ -232,6 +239,7 @@ export class Leadership {
     if (peer === null || message.round <= peer.answeredRound || message.round > this.#round) return
     peer.answeredRound = message.round
     peer.health = message.health
+    peer.diskUsage = message.diskUsage
     this.#countAnswers()
     // Rounds begun for reads may follow each other closely: only one answer after each tick tells what gets lost.
     if (peer.pacedRound === this.#tickRound) return
@@ -327,6 +335,24 @@ export class Leadership {
   peersToInstall(): readonly MemberId[] {
     return this.#peers.filter((peer) => peer.state === 'INSTALL').map((peer) => peer.id)
   }
+
+  /** What followers who answer still need from here on. */
+  neededByFollowers(): readonly NeededBy[] {
+    return this.#peers.filter(this.#isHeard).map((peer) => ({
+      id: peer.id,
+      nextIndex: peer.matchIndex + 1,
+      isGivenFiles: peer.state === 'INSTALL',
+    }))
+  }
+
+  /** How full the fullest disk of those who answer is, 0 to 100, this member's included. */
+  fullestDisk(): number {
+    return this.#peers
+      .filter(this.#isHeard)
+      .reduce((most, { diskUsage }) => Math.max(most, diskUsage), this.#state.diskUsage)
+  }
+
+  readonly #isHeard = (peer: Progress): boolean => peer.ticksSinceHeard < this.#state.options.electionTicks
 
   installed(id: MemberId, index: number): void {
     const peer = this.#find(id)
@@ -517,9 +543,9 @@ export class Leadership {
   }
 
   #hearsMajority(): boolean {
-    const { membership, options } = this.#state
+    const { membership } = this.#state
     let heard = membership.selfIsVoter ? 1 : 0
-    for (const peer of this.#peers) if (peer.isVoter && peer.ticksSinceHeard < options.electionTicks) heard++
+    for (const peer of this.#peers) if (peer.isVoter && this.#isHeard(peer)) heard++
     return heard >= majorityOf(membership.voterCount)
   }
 

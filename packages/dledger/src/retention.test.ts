@@ -1,0 +1,111 @@
+/** Retention in whole members: by size and age on real files, by the fullest disk of a group, and for the sake of who lags. */
+import { mkdtempSync, readdirSync, rmSync, utimesSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '@dledger-ts/base'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { DLedger, type DLedgerOptions } from './dledger.ts'
+import { MemoryDisk } from './disk/memory-disk.ts'
+import { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
+
+const FILE_BYTES = 64 * 1024
+const IDS = ['n0', 'n1', 'n2']
+const small = {
+  fileBytes: FILE_BYTES,
+  indexFileBytes: 32 * 1024,
+  zeroFillBytes: 0,
+  tickMs: 10,
+  heartbeatMs: 20,
+  electionTimeoutMs: 100,
+  retentionIntervalMs: 30,
+} as const
+
+let root: string
+const open = new Set<DLedger>()
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'dledger-retention-'))
+})
+afterEach(async () => {
+  await Promise.all([...open].map((member) => member.close()))
+  open.clear()
+  rmSync(root, { recursive: true, force: true })
+})
+
+async function start(options: Partial<DLedgerOptions> = {}): Promise<DLedger> {
+  const member = await DLedger.open({ directory: join(root, options.self ?? 'n0'), ...small, ...options })
+  open.add(member)
+  return member
+}
+
+async function stop(member: DLedger): Promise<void> {
+  open.delete(member)
+  await member.close()
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 20_000
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`never: ${what}`)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+/** Fills about `files` files. */
+async function fill(member: DLedger, files: number): Promise<void> {
+  await member.append(Array.from({ length: files * 128 }, (_, i) => Buffer.alloc(464, i)))
+}
+
+const files = (): number => readdirSync(join(root, 'n0', 'data')).length
+
+test('a log keeps no more bytes than it may', { timeout: 60_000 }, async () => {
+  const log = await start({ retentionBytes: 3 * FILE_BYTES })
+  await fill(log, 8)
+  await until('the head is gone', () => files() <= 3)
+  expect(log.firstIndex).toBeGreaterThan(0)
+  expect((await log.read(log.commitIndex - 100))?.body.length).toBe(464)
+  await fill(log, 4)
+  await until('the head is gone again', () => files() <= 3)
+})
+
+test('files go when they are too old, also those of before the start', { timeout: 60_000 }, async () => {
+  const before = await start()
+  await fill(before, 4)
+  await stop(before)
+  const anHourAgo = Date.now() / 1000 - 3_600
+  const [first, second] = readdirSync(join(root, 'n0', 'data')).map((name) => join(root, 'n0', 'data', name))
+  for (const file of [first, second]) utimesSync(file as string, anHourAgo, anHourAgo)
+  const count = files()
+  const log = await start({ retentionMs: 1_800_000 })
+  await until('both are gone', () => files() === count - 2)
+  await log.append(Buffer.from('one more'))
+  expect(files()).toBe(count - 2)
+})
+
+/** @returns the members, the leader first. */
+async function startGroup(options: Partial<DLedgerOptions>, disks: Record<string, MemoryDisk>): Promise<DLedger[]> {
+  const network = new MemoryNetwork(systemClock)
+  const members = await Promise.all(
+    IDS.map((self) => {
+      const peers = IDS.filter((peer) => peer !== self)
+      const transport = new MemoryTransport({ self, network, clock: systemClock, peers })
+      return start({ self, members: IDS, transport, disk: disks[self] as MemoryDisk, directory: '/log', ...options })
+    }),
+  )
+  await until('a leader', () => members.some((member) => member.status().ready))
+  return members.sort((a, b) => Number(b.status().ready) - Number(a.status().ready))
+}
+
+test('the fullest disk of a group counts, file by file, until it has room', { timeout: 60_000 }, async () => {
+  const disks = Object.fromEntries(IDS.map((id) => [id, new MemoryDisk()]))
+  const [leader, follower] = (await startGroup({ retentionDiskPercent: 80 }, disks)) as [DLedger, DLedger]
+  await fill(leader, 8)
+  await until('all have all', () => follower.appliedIndex === leader.appliedIndex)
+  expect(leader.firstIndex).toBe(0)
+  const full = disks[follower.status().self] as MemoryDisk
+  full.usedPercent = 80
+  await until('files are gone', () => leader.firstIndex > 0 && follower.firstIndex > 128)
+  full.usedPercent = 79
+  await until('all are the same', () => [...open].every((member) => member.firstIndex === leader.firstIndex))
+  expect(leader.lastIndex - leader.firstIndex).toBeGreaterThan(128)
+})
