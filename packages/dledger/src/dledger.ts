@@ -11,8 +11,9 @@
 import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
+import type { BackedUp } from './driver/backup.ts'
 import { bareEnvelope } from './driver/batch-builder.ts'
-import { checkMemberName, DEFAULT_SETTINGS, invalid, type NodeSettings } from './config.ts'
+import { checkNames, checkMemberName, DEFAULT_SETTINGS, invalid, type NodeSettings } from './config.ts'
 import { Diagnostics } from './diagnostics.ts'
 import type { RoleState } from './raft/output.ts'
 import type { Disk } from './disk/disk.ts'
@@ -98,6 +99,12 @@ export interface IterateOptions {
   readonly from?: number
   /** Wait for entries yet to be committed instead of ending. Default false. */
   readonly follow?: boolean
+  readonly signal?: AbortSignal
+}
+
+export interface BackupOptions {
+  /** Who the copy's members are. Default: this member alone. */
+  readonly members?: readonly string[]
   readonly signal?: AbortSignal
 }
 
@@ -373,6 +380,34 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     await this.#until(() => this.appliedIndex >= place.index || this.#node.role.term !== place.term)
     const isApplied = this.appliedIndex >= place.index && this.#node.role.term === place.term
     if (!isApplied) throw new DLedgerError('the leadership was lost; the trim may still happen', { code: 'TIMEOUT' })
+  }
+
+  /**
+   * Copies what is committed here, on any member, into an empty directory, which opens as the log of a group of the same name that
+   * consists of `members` (default: this member alone) and goes on from there. Copies of the directory, one for each of those
+   * members, are the group; whoever opens one takes it under its own id and a store identity of its own. The state of a state
+   * machine is not in it: where the log was trimmed, the embedder keeps that beside it.
+   *
+   * Nothing is trimmed here meanwhile. It is read at the rate of followers (`catchUpBytesPerSecond`).
+   *
+   * @returns the first and last entry that were copied; entries that name the members follow them.
+   * @throws DLedgerError INVALID for a directory that is not empty (nothing was changed), CORRUPT for entries that are damaged
+   *   here, STORAGE_FAILED, CLOSED, and the reason of `signal`: the files are removed again.
+   */
+  async backup(directory: string, options: BackupOptions = {}): Promise<BackedUp> {
+    options.signal?.throwIfAborted()
+    const { group, self } = this.#node.status
+    const members = options.members ?? [self]
+    checkNames(group, members[0] ?? '', members, false)
+    return new Promise((resolve, reject) => {
+      const abort = this.#node.backup({ directory, members }, (error, backedUp) => {
+        options.signal?.removeEventListener('abort', onAbort)
+        if (backedUp === null) reject(error ?? new DLedgerError('the log is closed', { code: 'CLOSED' }))
+        else resolve(backedUp)
+      })
+      const onAbort = (): void => abort(options.signal?.reason as Error)
+      options.signal?.addEventListener('abort', onAbort, { once: true })
+    })
   }
 
   /**

@@ -1,6 +1,7 @@
 export { DEFAULT_SETTINGS, type FlushDiskType, type NodeSettings } from './config.ts'
 export {
   type AddMemberOptions,
+  type BackupOptions,
   DLedger,
   type DLedgerEvents,
   type DLedgerOptions,
@@ -13,6 +14,7 @@ export { nodeDisk } from './disk/node-disk.ts'
 export { DLedgerHost, type GroupOptions, type HostOptions, type HostStatus } from './host/dledger-host.ts'
 export type { HostLimits } from './host/host-limits.ts'
 export { DLedgerError, type DLedgerErrorDetail } from './errors.ts'
+export type { BackedUp } from './driver/backup.ts'
 export type { PeerStatus } from './driver/members.ts'
 export type { NodeStatus } from './driver/node.ts'
 export type { Configuration, Learner, Member } from './raft/configuration.ts'

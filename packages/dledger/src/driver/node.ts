@@ -24,6 +24,7 @@ import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from '../log/entry-
 import { channelAt, checkBatch, sliceBatch } from '../log/entry-codec.ts'
 import { type ScrubProgress, Scrubber } from '../log/scrubber.ts'
 import { Applying } from './applying.ts'
+import { type BackedUp, Backup } from './backup.ts'
 import { BatchBuilder } from './batch-builder.ts'
 import { Durability } from './durability.ts'
 import { HandingOver, type TransferCallback } from './handing-over.ts'
@@ -168,6 +169,7 @@ export class LogNode {
   #installSender!: InstallSender
   #installReceiver!: InstallReceiver
   readonly #budget: CatchUpBudget
+  readonly #backups = new Set<Backup>()
   #restoring: Restoring | null = null
   /** A received log is taking the place of the own one: nothing is heard, said or read meanwhile. */
   #isSwitching = false
@@ -402,6 +404,58 @@ export class LogNode {
       throw new DLedgerError(text, { code: 'NOT_LEADER', leader: role === 'LEADER' ? null : leader })
     }
     return { index: this.#member.log.lastIndex, term }
+  }
+
+  /**
+   * Copies what is committed here into an empty directory, as the log of a group of its own with these members.
+   *
+   * @param onEnd told once; the directory has none of the files when it is told an error.
+   * @returns a function that gives the backup up, for which `onEnd` is told the reason.
+   */
+  backup(
+    { directory, members }: { readonly directory: string; readonly members: readonly MemberId[] },
+    onEnd: (error: Error | null, backedUp: BackedUp | null) => void,
+  ): (reason: Error) => void {
+    const { clock, logger, controlEnvelope } = this.#options
+    let ended = false
+    const commitIndex = this.commitIndex
+    const backup = new Backup({
+      disk: this.#options.disk,
+      directory,
+      members,
+      member: this.#member,
+      settings: this.#settings,
+      clock,
+      logger,
+      controlEnvelope,
+      budget: this.#budget,
+      commitIndex,
+      configuration: this.#raft.configurationUpTo(commitIndex)?.configuration ?? null,
+      readEntries: (firstIndex, lastIndex, bytesMax, callback) =>
+        this.#sending.readEntries(firstIndex, lastIndex, bytesMax, callback),
+      onEnd: (error, backedUp) => {
+        if (ended) return
+        ended = true
+        if (this.#backups.delete(backup)) trimming.release()
+        clock.defer(() => onEnd(error, backedUp))
+      },
+    })
+    const trimming = this.#trimming
+    trimming.hold()
+    this.#backups.add(backup)
+    const begin = (): void => {
+      if (ended) return
+      if (this.#state !== 'open' || this.#isSwitching) return backup.abort(closed())
+      // What is being removed now is not there to be copied.
+      if (trimming.isUnderWay) return void clock.after(1, begin)
+      try {
+        backup.start()
+      } catch (error) {
+        backup.abort(error as Error)
+      }
+    }
+    begin()
+    return (reason) => backup.abort(reason)
   }
 
   #proposeTrim(before: number): boolean {
@@ -804,6 +858,7 @@ export class LogNode {
     const term = this.#raft.status().term
     this.#writer.stop()
     this.#installReceiver.close()
+    this.#abortBackups(invalid('the log was replaced by that of another member meanwhile'))
     this.#member.closeLog()
     const change = moveIn(disk, directory, { settings: this.#settings, incoming })
     this.#member.writeHardState(change, (error) => {
@@ -1272,6 +1327,11 @@ export class LogNode {
     this.#installSender?.stop()
     this.#installReceiver?.close()
     this.#restoring?.abort()
+    this.#abortBackups(closed())
+  }
+
+  #abortBackups(reason: Error): void {
+    for (const backup of this.#backups) backup.abort(reason)
   }
 
   /** Waits until the disk is quiet, but not for ever. */

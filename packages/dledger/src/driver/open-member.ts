@@ -6,6 +6,7 @@
  *   O2  A log without readable hard state does not start: it could vote twice. That of Apache's DLedger is taken over once, with
  *       term and vote; its hard state is made last, so a crash leaves either Apache's directory or ours.
  *   O3  Group, member, file size and format are those the directory was made with.
+ *   O6  A backup belongs to nobody: who opens it first takes it, under an identity of its own.
  *   O5  What a start reads after an unclean stop is written again and synced before it counts: the page cache may show what a
  *       failed sync has left unwritten for ever.
  *   O4  A member that may have lost acknowledged entries to a power cut (asynchronous flush, unclean stop, another boot or an
@@ -64,6 +65,9 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
   try {
     file = HardStateFile.openSync(disk, hardStatePath)
     if (file !== null) compare(file.state, options)
+    if (file?.state.storeId === UNTAKEN) {
+      file.writeSync({ ...file.state, member: options.self, storeId: options.newStoreId() })
+    }
     file ??= HardStateFile.createSync(disk, hardStatePath, takenOver(options) ?? firstHardState(options))
     retireApacheTerm(disk, directory)
     const distrustsCache =
@@ -244,8 +248,11 @@ class Member implements OpenedMember {
   }
 }
 
+/** Member and store of a directory that nobody has opened yet: a backup. */
+export const UNTAKEN = ''
+
 /** Its own name is synced too: a store that a power cut takes away whole would forget its votes. */
-function makeDirectoryDurably(disk: Disk, directory: string): void {
+export function makeDirectoryDurably(disk: Disk, directory: string): void {
   const made = [directory]
   for (let parent = dirname(directory); !disk.existsSync(parent); parent = dirname(parent)) made.push(parent)
   disk.makeDirectorySync(directory)
@@ -307,7 +314,8 @@ function takenOver(options: LogNodeOptions): HardState | null {
 
 function compare(known: HardState, { directory, group, self, settings }: DirectoryClaim): void {
   if (known.group !== group) throw invalid(`${directory}: belongs to group ${known.group}, not ${group}`)
-  if (known.member !== self) throw invalid(`${directory}: belongs to member ${known.member}, not ${self}`)
+  if (known.member !== self && known.member !== UNTAKEN)
+    throw invalid(`${directory}: belongs to member ${known.member}, not ${self}`)
   if (known.fileBytes !== settings.fileBytes) {
     throw invalid(
       `${directory}: was made with log files of ${known.fileBytes} bytes, the configuration says ${settings.fileBytes}; ` +

@@ -9,7 +9,7 @@
  *   - where the log starts, and the configuration in force there, are durable before a file is removed: a crash in between leaves
  *     files that count for nothing and are removed at the next start.
  */
-import type { Logger } from '@dledger-ts/base'
+import { assert, type Logger } from '@dledger-ts/base'
 import { encodeConfiguration } from '../configuration-codec.ts'
 import { DLedgerError } from '../errors.ts'
 import type { BaseConfiguration } from '../hard-state/hard-state-codec.ts'
@@ -42,6 +42,8 @@ export class Trimming {
   /** The limit that was looked at last: nothing new until it moves. */
   #limit = -1
   #underWay = false
+  /** Those who read the head of the log. */
+  #holds = 0
 
   constructor(options: TrimmingOptions) {
     this.#options = options
@@ -57,10 +59,20 @@ export class Trimming {
     this.#before = Math.max(this.#before, decodeTrim(this.#options.controlEnvelope.unwrap(body)))
   }
 
+  /** Nothing is removed until `release` is called as often. */
+  hold(): void {
+    this.#holds++
+  }
+
+  release(): void {
+    this.#holds--
+    assert(this.#holds >= 0, 'only what is held is released')
+  }
+
   /** Removes what may go now. Cheap when there is nothing: asked at every pass. */
   trim(): void {
     const { log } = this.#options.member
-    if (this.#before <= log.firstIndex || this.#underWay) return
+    if (this.#before <= log.firstIndex || this.#underWay || this.#holds > 0) return
     const limit = this.#mayGoBefore()
     if (limit <= this.#limit || limit <= log.firstIndex) return
     this.#limit = limit
