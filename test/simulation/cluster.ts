@@ -78,7 +78,7 @@ export class Cluster {
     this.decisions = new Decisions(schedule.seed)
     const changes = schedule.faults.some(({ kind }) => kind === 'change' || kind === 'wipe' || kind === 'restore')
     this.isAboutMembership = changes && this.decisions.chance('is about membership', 0, 0, 400)
-    this.settings = settingsOf(schedule, this.decisions)
+    this.settings = settingsOf(schedule, this.decisions, { trims: !this.isAboutMembership })
     this.trace = new Trace(options)
     for (let id = 0; id < schedule.members + SPARES; id++) {
       const options = {
