@@ -147,8 +147,8 @@ export class Backup {
   #makeHardState(copy: SegmentedLog, term: number): void {
     const { disk, directory, member } = this.#options
     const { hardState, log } = member
-    assert(log.firstIndex === copy.firstIndex, 'nothing is trimmed during a backup')
     try {
+      assert(log.firstIndex === copy.firstIndex, 'nothing is trimmed during a backup')
       HardStateFile.createSync(disk, `${directory}/hard-state`, {
         group: hardState.group,
         member: UNTAKEN,
