@@ -146,15 +146,21 @@ export class Invariants {
   }
 
   /**
-   * Acknowledged means: in the page cache of a majority. What no drive holds any more is lost, and may be only if every member of
+   * Acknowledged means: in the page cache of a majority. What no voter's drive holds any more is lost, and may be only if every member of
    * such a majority had it and lost power: at least so many must have a tail that counted and is gone (6).
    */
   #lostPower(member: Member, before: LogBeforeDeath): void {
     const { incarnation, recovering } = member.durableVote.read()
     if (!recovering) member.lostTails.push({ entries: before.cache, incarnation, knownBy: new Set() })
     const { members, workload } = this.#options
+    // What only a learner still holds is lost: nobody can elect it.
+    const voting = this.committedConfiguration()?.configuration.voters
     const isHeld = (entry: ImageEntry): boolean =>
-      members.some((one) => one.cacheImage.entries[entry.index]?.chain === entry.chain)
+      members.some(
+        (one) =>
+          (voting === undefined || voting.some(({ id }) => id === one.name)) &&
+          one.cacheImage.entries[entry.index]?.chain === entry.chain,
+      )
     let kept = this.committed.length
     while (kept > 0 && !isHeld(this.committed[kept - 1] as ImageEntry)) kept--
     if (kept === this.committed.length) return
@@ -626,7 +632,7 @@ export class Invariants {
         if (tail.incarnation < message.incarnation) tail.knownBy.add(`${member.name} ${message.term}`)
       }
     }
-    if (node === null || !member.isUp || message.term <= node.role.term) return
+    if (node === null || !member.isUp || node.isSwitching || message.term <= node.role.term) return
     if (message.storeId !== this.#storeIdOf(message.from) || !this.#isHeard(node, message)) return
     switch (message.type) {
       case 'AppendEntries':

@@ -278,6 +278,11 @@ export class LogNode {
     return log.configurationIsLost || (this.#options.stateMachine !== null && log.firstLostFrom(next) === next)
   }
 
+  /** Its log is being replaced by the one it was given: what arrives meanwhile is as if it had been lost. */
+  get isSwitching(): boolean {
+    return this.#isSwitching
+  }
+
   get raft(): Raft {
     return this.#raft
   }
