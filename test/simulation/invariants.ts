@@ -473,8 +473,12 @@ export class Invariants {
       seen.leadsSinceMs = this.#options.nowMs()
     }
     this.#isUnderNoLease(member)
-    const given = this.#votesFor.get(`${term} ${member.name}`) ?? new Map<string, string>()
     const { voters } = this.#configurationOf(member)
+    // A lone voter asks nobody, so no message told of its vote.
+    if (voters.length === 1 && voters[0]?.id === member.name) {
+      this.#vote(member, { storeId: member.durableVote.read().storeId, term }, member.name)
+    }
+    const given = this.#votesFor.get(`${term} ${member.name}`) ?? new Map<string, string>()
     const votes = votesAmong(voters, given)
     if (votes * 2 <= voters.length) {
       this.#violated(`${member.name} leads term ${term} with ${votes} of ${voters.length} votes (1, 16)`)
@@ -583,7 +587,7 @@ export class Invariants {
     }
   }
 
-  #vote(member: Member, { storeId, term }: Message, candidate: string): void {
+  #vote(member: Member, { storeId, term }: Pick<Message, 'storeId' | 'term'>, candidate: string): void {
     const key = `${storeId} ${term}`
     const known = this.#voteOf.get(key)
     if (known === undefined) this.#voteOf.set(key, candidate)

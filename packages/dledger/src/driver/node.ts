@@ -1047,8 +1047,8 @@ export class LogNode {
       return
     }
     if (!this.#member.log.hasRoomFor(batch)) {
-      // Nothing is acknowledged that has no place on the disk: only what the message says of the leader counts.
-      this.#raft.step({ ...message, count: 0, entriesTerm: 0, bytes: 0 })
+      // As if it had been lost: nothing is acknowledged that has no place on the disk. An answer without the entries would make the
+      // leader send the next ones at once, and so on for as long as the disk is full.
       return
     }
     // What was collected before belongs to earlier inputs; this one's append must be seen alone.
