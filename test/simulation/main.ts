@@ -1,7 +1,7 @@
 /**
  * `npm run sim -- --seeds FROM..TO [--minutes N]`: runs the schedules of these seeds on all cores.
  *
- * `--at-least S`: fewer schedules within the minutes fail too. One seed alone is replayed with its trace: `--trace` prints it even without a violation. `--schedule FILE` replays a
+ * `--at-least S`: so many are run even if that takes longer. One seed alone is replayed with its trace: `--trace` prints it even without a violation. `--schedule FILE` replays a
  * schedule that was made small. `--profile beyond`: damage keeps to no budget, and only its detection is asked for. The last line is `S schedules, E events, F faults, V violations`; exit 1 on any violation.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -84,7 +84,7 @@ async function explore({ from, to, minutes, atLeast }: Wish): Promise<void> {
   const failures: Failure[] = []
   const deadline = performance.now() + minutes * 60_000
   const worker = new URL('./worker.js', import.meta.url)
-  const totals = await runSeeds({ from, to, deadline, profile, worker }, (failure) => {
+  const totals = await runSeeds({ from, to, deadline, atLeast, profile, worker }, (failure) => {
     failures.push(failure)
     console.log(`seed ${failure.seed}: ${failure.violation}`)
     console.log(`  replay: ${replayCommand(failure.seed)}`)
@@ -93,10 +93,6 @@ async function explore({ from, to, minutes, atLeast }: Wish): Promise<void> {
   if (profile === 'within') for (const failure of failures.slice(0, SHRUNK_MAX)) makeSmall(failure)
   console.log(`${totals.committed} entries committed, ${totals.acknowledged} proposals acknowledged`)
   finish(totals, failures.length)
-  if (totals.schedules < atLeast) {
-    process.exitCode = 1
-    console.log(`${atLeast} schedules were wanted within ${minutes} minutes`)
-  }
 }
 
 function makeSmall({ seed }: Failure): void {

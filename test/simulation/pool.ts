@@ -37,8 +37,10 @@ export interface SeedRange {
   readonly from: number
   /** Included. */
   readonly to: number
-  /** Of `performance.now()`: no further seeds are begun after it. */
+  /** Of `performance.now()`: no further seeds are begun after it, once `atLeast` were. */
   readonly deadline: number
+  /** Default 0. */
+  readonly atLeast?: number
   readonly profile?: Profile
   /** The built `worker.js`. */
   readonly worker: URL
@@ -46,7 +48,7 @@ export interface SeedRange {
 
 /** Runs the schedules of a range of seeds. */
 export async function runSeeds(
-  { from, to, deadline, profile = 'within', worker }: SeedRange,
+  { from, to, deadline, atLeast = 0, profile = 'within', worker }: SeedRange,
   failed: (failure: Failure) => void,
 ): Promise<Totals> {
   const totals = noTotals()
@@ -54,7 +56,7 @@ export async function runSeeds(
   await onAllCores(
     worker,
     (): Chunk | null => {
-      if (next > to || performance.now() > deadline) return null
+      if (next > to || (performance.now() > deadline && next - from >= atLeast)) return null
       const chunk = { from: next, to: Math.min(to, next + CHUNK_SEEDS - 1), profile }
       next = chunk.to + 1
       return chunk

@@ -46,3 +46,10 @@ test('three processes agree on a sum, also after the leader is killed', async ()
   expect(stdout).toMatch(/leads; the sum is 55\n/)
   expect(stdout).toMatch(/was killed, n\d leads; the sum is 100\n/)
 })
+
+test('a replicated map is read from any member, also from one that was away', async () => {
+  const ports = [await freePort(), await freePort(), await freePort()]
+  const { stdout } = await run(process.execPath, [example('kv-map.mjs'), directory, ports.join(',')])
+  expect(stdout).toMatch(/set it, n\d reads green\n/)
+  expect(stdout).toMatch(/is back and reads blue; its map has 101 keys\n/)
+})

@@ -215,6 +215,12 @@ export class InstallReceiver {
     this.#progress()
   }
 
+  /** A write that found no room waits; whether there is some now is looked at once a heartbeat. */
+  retryFull(): void {
+    const log = this.#staging?.log
+    if (log?.isFull === true) log.retryFull()
+  }
+
   #receivedState(staging: Staging, piece: InstallPiece, bytes: Buffer): void {
     if (piece.at !== staging.stateAt) return this.#acknowledge()
     this.#writesUnderWay++

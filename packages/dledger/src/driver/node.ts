@@ -360,7 +360,7 @@ export class LogNode {
     return this.#state === 'finishing' || this.#state === 'closed'
   }
 
-  #readLog(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback): void {
+  #readLog(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback, isSecond = false): void {
     const { log } = this.#member
     if (firstIndex < log.firstIndex) {
       this.#options.clock.defer(() => callback(log.trimmed(`entry ${firstIndex}`), null))
@@ -372,8 +372,10 @@ export class LogNode {
         return callback(error, batch)
       // Found out what is wrong, what is good is read: up to the damage, or with an index that was put right.
       this.#guarded(() => {
-        if (!log.examine(firstIndex, lastIndex)) callback(error, null)
-        else this.#readLog(firstIndex, lastIndex, bytesMax, callback)
+        const wasWrong = log.examine(firstIndex, lastIndex)
+        // What was wrong when it was read may have been put right since, for another read: once more then, and no further.
+        if (wasWrong || !isSecond) this.#readLog(firstIndex, lastIndex, bytesMax, callback, !wasWrong)
+        else callback(error, null)
       })
     })
     this.#reads++
@@ -1047,8 +1049,9 @@ export class LogNode {
       return
     }
     if (!this.#member.log.hasRoomFor(batch)) {
-      // As if it had been lost: nothing is acknowledged that has no place on the disk. An answer without the entries would make the
-      // leader send the next ones at once, and so on for as long as the disk is full.
+      // As if it had been lost: nothing is acknowledged that has no place on the disk. Only a new leader is heard, once: answered
+      // without its entries, it would send the next ones at once, and so on for as long as the disk is full.
+      if (message.term > this.#role.term) this.#raft.step({ ...message, count: 0, entriesTerm: 0, bytes: 0 })
       return
     }
     // What was collected before belongs to earlier inputs; this one's append must be seen alone.
@@ -1118,6 +1121,7 @@ export class LogNode {
     this.#guarded(() => {
       const { log } = this.#member
       if (log.isFull) log.retryFull()
+      this.#installReceiver.retryFull()
       this.#health = this.#watch.look(nowMs) | (log.isFull ? StorageHealth.FULL : 0)
       this.#raft.storageHealth(this.#health)
       if (this.#isSwitching) return

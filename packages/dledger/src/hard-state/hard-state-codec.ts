@@ -128,7 +128,19 @@ export function decodeHardState(content: Buffer): HardState | null {
     ...(mustBeNamed ? { mustBeNamed } : {}),
     ...(Object.keys(knownPeers).length === 0 ? {} : { knownPeers }),
   }
-  return { group, member, storeId, incarnation, ...vote, ...log, bootId, asyncAcks, cleanStop, recovering, ...membership }
+  return {
+    group,
+    member,
+    storeId,
+    incarnation,
+    ...vote,
+    ...log,
+    bootId,
+    asyncAcks,
+    cleanStop,
+    recovering,
+    ...membership,
+  }
 }
 
 function asFields(value: unknown): Fields | null {
