@@ -172,16 +172,28 @@ describe('a planted error', () => {
   test('fails everything on that file from then on, with the first error', () => {
     const machine = new Machine(1)
     const file = machine.disk.openSync(PATH, { create: true })
-    machine.drive.plantError('full', 1)
+    machine.drive.plantError('write', 1)
     for (const text of ['a', 'b', 'c']) file.write([Buffer.from(text)], 0, machine.told)
     machine.run()
     file.sync(machine.told)
     machine.run()
     expect(machine.errors.filter((error) => error === null)).toHaveLength(1)
     expect(new Set(machine.errors.map((error) => error?.message))).toEqual(
-      new Set([undefined, 'ENOSPC: no space left on device, write']),
+      new Set([undefined, 'EIO: i/o error, write']),
     )
-    expect(() => file.writeSync(Buffer.from('d'), 0)).toThrow('ENOSPC')
+    expect(() => file.writeSync(Buffer.from('d'), 0)).toThrow('EIO')
+  })
+
+  test('of room is that of one write: the next one may find some', () => {
+    const machine = new Machine(1)
+    const file = machine.disk.openSync(PATH, { create: true })
+    machine.drive.plantError('full', 1)
+    for (const text of ['a', 'b', 'c']) file.write([Buffer.from(text)], 0, machine.told)
+    machine.run()
+    file.sync(machine.told)
+    machine.run()
+    expect(machine.errors.map((error) => error?.message ?? null)).toContain('ENOSPC: no space left on device, write')
+    expect(machine.errors.filter((error) => error === null)).toHaveLength(3)
   })
 
   test('of a sync leaves the pages readable and never writes them', () => {
