@@ -89,7 +89,6 @@ describe('a simulation', () => {
     ['vote-not-persisted', 20],
     ['vote-persisted-after-reply', 20],
     ['votes-twice', 100],
-    ['no-last-term-comparison', 1_000],
     ['off-by-one-quorum', 20],
     ['truncate-on-late-duplicate', 100],
     ['ack-before-durable', 20],
