@@ -87,7 +87,7 @@ function isSettled(cluster: Cluster): boolean {
     if (node.role.leader !== leader.name || node.role.term !== leader.node.role.term) return false
     if (node.commitIndex !== lastIndex || node.appliedIndex !== lastIndex || member.cacheImage.lastIndex !== lastIndex)
       return false
-    if (node.status.lastIndex !== lastIndex || member.cacheImage.entries.at(-1)?.chain !== chain) return false
+    if (node.lastIndex !== lastIndex || member.cacheImage.entries.at(-1)?.chain !== chain) return false
   }
   if (cluster.readers.reads.some((read) => read.outcome === 'pending')) return false
   return cluster.workload.proposals.every((proposal) => proposal.outcome !== 'pending')

@@ -263,14 +263,14 @@ export class Invariants {
     if (applied < seen.appliedIndex) {
       this.#violated(`${member.name} went from applied index ${seen.appliedIndex} back to ${applied} (10)`)
     }
-    const { firstIndex } = node.status
+    const { firstIndex } = node
     if (firstIndex < seen.firstIndex) {
       this.#violated(`${member.name}'s log starts at ${firstIndex} and has started at ${seen.firstIndex} (10)`)
     }
     seen.firstIndex = firstIndex
-    if (firstIndex - 1 > applied && !node.status.restoring)
+    if (firstIndex - 1 > applied && !node.isRestoring)
       this.#violated(`${member.name} trimmed up to ${firstIndex} beyond what it applied (11)`)
-    if (firstIndex > 0 && firstIndex - 1 > member.checkpoint.appliedIndex && !node.status.restoring) {
+    if (firstIndex > 0 && firstIndex - 1 > member.checkpoint.appliedIndex && !node.isRestoring) {
       this.#violated(`${member.name} trimmed up to ${firstIndex} beyond its checkpoint (11)`)
     }
     seen.leaderTerm = node.role.role === 'LEADER' ? term : -1
@@ -659,7 +659,7 @@ export class Invariants {
 
   #storeIdOf(name: string): string | null {
     const member = this.#options.members.find((one) => one.name === name)
-    return member === undefined || member.node === null || member.life !== 'up' ? null : member.node.status.storeId
+    return member === undefined || member.node === null || member.life !== 'up' ? null : member.node.storeId
   }
 
   /** What is acknowledged is durable (12), and it is the leader's entry (18). */

@@ -271,6 +271,24 @@ export class LogNode {
     return this.#applying.appliedIndex
   }
 
+  /** The oldest entry that this member keeps; `status` has it too, with much else that is made anew for each look. */
+  get firstIndex(): number {
+    return this.#member.log.firstIndex
+  }
+
+  get lastIndex(): number {
+    return this.#member.log.lastIndex
+  }
+
+  /** A state that was given to this member is being taken over. */
+  get isRestoring(): boolean {
+    return this.#applying.isRestoring
+  }
+
+  get storeId(): string {
+    return this.#member.hardState.storeId
+  }
+
   /** Nothing but a repair lets this member apply the next entry, or lead. */
   get isHeldUp(): boolean {
     const { log } = this.#member
