@@ -176,15 +176,18 @@ const follower = members.find((member) => member !== leader)
 await leader.set('colour', 'green')
 console.log(`${leader.self} set it, ${follower.self} reads ${await follower.get('colour')}`)
 
-// A member goes, a lot is written, and it comes back.
+// A member goes, a lot is written, the log forgets the beginning of it, and the member comes back: it is given the map.
 const away = members.find((member) => member !== leader && member !== follower)
 await away.log.close()
 for (let round = 0; round < 20; round++) {
   await Promise.all(Array.from({ length: 100 }, (_, i) => leader.set(`key ${i}`, `${round}`.repeat(50))))
 }
 await leader.set('colour', 'blue')
+await leader.log.trimBefore(leader.log.commitIndex)
+for await (const { firstIndex } of leader.log.statuses()) if (firstIndex > 0) break
 
 const back = await Member.open(Number(away.self.slice(1)))
-for await (const status of back.log.statuses()) if (status.leader !== null && status.appliedIndex > 0) break
+for await (const status of back.log.statuses()) if (status.leader !== null && status.firstIndex > 0) break
 console.log(`${back.self} is back and reads ${await back.get('colour')}; its map has ${back.map.size} keys`)
+console.log(`its log starts later now: ${back.log.status().firstIndex > 0}`)
 await Promise.all([back, follower, leader].map((member) => member.log.close()))

@@ -342,6 +342,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
 
   /**
    * The status now, and again after each change of it: the newest one each time, so a slow reader misses those in between.
+   * `hotBytes`, `stalenessMs` and `scrub` move all the time and are no change by themselves.
    * Ends when the log is closed.
    *
    * @throws the reason of `signal` when it is aborted, and what stopped the member.

@@ -52,4 +52,5 @@ test('a replicated map is read from any member, also from one that was away', as
   const { stdout } = await run(process.execPath, [example('kv-map.mjs'), directory, ports.join(',')])
   expect(stdout).toMatch(/set it, n\d reads green\n/)
   expect(stdout).toMatch(/is back and reads blue; its map has 101 keys\n/)
+  expect(stdout).toMatch(/its log starts later now: true\n/)
 })

@@ -113,6 +113,32 @@ describe('statuses', () => {
     expect(Math.max(...seen)).toBe(index)
   })
 
+  test('come again when the log starts later, though nothing is appended', async () => {
+    const log = await DLedger.open({ directory, ...small, fileBytes: 4_096, indexFileBytes: 1_024 })
+    for (let i = 0; i < 100; i++) await log.append(Buffer.alloc(100))
+    const came = (async () => {
+      for await (const { firstIndex } of log.statuses()) if (firstIndex > 0) return firstIndex
+      return -1
+    })()
+    await log.trimBefore(log.commitIndex)
+    expect(await came).toBeGreaterThan(0)
+    await log.close()
+  })
+
+  test('come again when a peer comes and goes', async () => {
+    const logs = await openThree()
+    const [first, ...others] = logs as [DLedger, DLedger, DLedger]
+    const heard = async (count: number): Promise<void> => {
+      for await (const { peers } of first.statuses())
+        if (peers.filter((peer) => peer.connected).length === count) return
+    }
+    await heard(2)
+    const alone = heard(0)
+    await Promise.all(others.map((log) => log.close()))
+    await alone
+    await first.close()
+  })
+
   test('end with the reason of an abort', async () => {
     const log = await DLedger.open({ directory, ...small })
     const abort = new AbortController()

@@ -39,6 +39,7 @@ import { Repairing } from './repairing.ts'
 import { Reading, type ReadRequest } from './reading.ts'
 import { Sending } from './sending.ts'
 import { CatchUpBudget } from './catch-up-budget.ts'
+import { ChangeWatch } from './change-watch.ts'
 import { InstallReceiver } from './install-receiver.ts'
 import { canBeHandedOver, InstallSender } from './install-sender.ts'
 import { Restoring } from './restoring.ts'
@@ -177,6 +178,7 @@ export class LogNode {
   readonly #hot: HotTail
   readonly #watch: StorageWatch
   readonly #pending = new PendingProposals()
+  readonly #changes = new ChangeWatch()
   #noopDue = false
   /** A tick has passed, or the leadership has changed: the membership may have a next step. */
   #membersDue = false
@@ -1082,6 +1084,7 @@ export class LogNode {
     this.#whileRunning(() => {
       this.#members.connected(id, hello)
       this.#options.observer?.peerChanged(id, true)
+      this.#options.onProgress?.()
     })
   }
 
@@ -1089,6 +1092,7 @@ export class LogNode {
     this.#whileRunning(() => {
       this.#members.lost(id)
       this.#options.observer?.peerChanged(id, false)
+      this.#options.onProgress?.()
     })
   }
 
@@ -1185,7 +1189,17 @@ export class LogNode {
       // Whatever the core takes for hot is kept: it sends that without asking for it. What waits to be applied is not: what the
       // core has dropped is durable and committed, so it can be read from the disk again.
       this.#hot.shrink(this.#raft.hotFirstIndex - 1)
+      this.#tellChanges()
     })
+  }
+
+  #tellChanges(): void {
+    const { log } = this.#member
+    const { isRestoring } = this.#applying
+    const { isRecovering, configurationIndex } = this.#raft
+    if (this.#changes.hasChanged(log, this.#storageState, isRestoring, isRecovering, configurationIndex)) {
+      this.#options.onProgress?.()
+    }
   }
 
   /** At once: data must not use up what is left for the log's own entries. */

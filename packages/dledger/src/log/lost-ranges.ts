@@ -71,12 +71,13 @@ export class LostRanges {
     const at = this.#ranges.indexOf(range)
     assert(at >= 0 && upTo.index >= range.firstIndex, 'what is repaired was lost')
     if (upTo.index >= range.lastIndex) {
-      this.#ranges.splice(at, 1)
+      this.#ranges = this.#ranges.toSpliced(at, 1)
       return
     }
     const firstIndex = upTo.index + 1
     const runs = range.termRuns === null ? null : runsFrom(range.termRuns, firstIndex)
-    this.#ranges[at] = { ...range, firstIndex, pos: upTo.endPos, prevChain: upTo.chain, termRuns: runs }
+    const left = { ...range, firstIndex, pos: upTo.endPos, prevChain: upTo.chain, termRuns: runs }
+    this.#ranges = this.#ranges.with(at, left)
   }
 
   /** Entries before `firstIndex` are no longer in the log. */

@@ -336,7 +336,7 @@ export class SegmentedLog {
     this.#onLostChanged = callback
   }
 
-  /** What is marked, ascending. */
+  /** What is marked, ascending: another array after each change. */
   lostRanges(): readonly LostRange[] {
     return this.#lost.all
   }
