@@ -6,6 +6,7 @@ import {
   DEFAULT_SETTINGS,
   type Disk,
   type DLedgerOptions,
+  type NodeSettings,
   nodeDisk,
   TcpTransport,
   type Transport,
@@ -22,7 +23,23 @@ const DEFAULT_HOT_BYTES_MAX = 64 * 1024 * 1024
 const IN_MEMORY_RATIO = 0.4
 const ALL_INTERFACES = '0.0.0.0'
 
-export interface MessageStoreOptions {
+/** Settings of the log that are handed down as they are; units, defaults and consequences in the README of `dledger`. */
+const LOG_SETTINGS = [
+  'flushDiskType',
+  'asyncFlushIntervalMs',
+  'tickMs',
+  'heartbeatMs',
+  'electionTimeoutMs',
+  'proposalTimeoutMs',
+  'preferredLeader',
+  'storageSlowMs',
+  'storageHangMs',
+  'diskFreeBytesMin',
+  'scrubBytesPerSecond',
+  'catchUpBytesPerSecond',
+] as const satisfies readonly (keyof NodeSettings)[]
+
+export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof LOG_SETTINGS)[number]>> {
   /** Everything lies below it: `commitlog/`, `consumequeue/`, `metadata/`. */
   readonly dir: string
   /** `<dir>/commitlog` when absent; the log itself is in `dledger-<self>` below it. */
@@ -39,21 +56,14 @@ export interface MessageStoreOptions {
   readonly listenHost?: string
   /** Told to the other members: the address on which this member's broker serves clients. */
   readonly advertised?: string
-  readonly flushDiskType?: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
   /** Size of a log file; fixed when the group is created. Apache: mappedFileSizeCommitLog. */
   readonly fileBytes?: number
   /** Size of a ConsumeQueue file, a multiple of 20. Apache: mappedFileSizeConsumeQueue. */
   readonly consumeQueueFileBytes?: number
   /** Delays by level, the same on all members. Default: Apache's 18. */
   readonly messageDelayLevel?: string
-  /** ms between syncs under ASYNC_FLUSH. Default 500. */
-  readonly asyncFlushIntervalMs?: number
-  readonly tickMs?: number
-  readonly heartbeatMs?: number
-  readonly electionTimeoutMs?: number
-  readonly proposalTimeoutMs?: number
-  /** The member that leads whenever it is up, well and level; null or left out: none. Apache: preferredLeaderId. */
-  readonly preferredLeader?: string | null
+  /** Counts at once after a power cut under ASYNC_FLUSH, though it may lack what it acknowledged. Default false. */
+  readonly assumeIntact?: boolean
   /** How often what is derived from the log is written; a restart applies again what came after. Default 5,000. */
   readonly checkpointIntervalMs?: number
   /** Newest records kept in memory. Default 64 MiB. */
@@ -135,14 +145,13 @@ export function logOptions(options: CheckedOptions): DLedgerOptions {
     fileBytes,
     onFatal,
     ...(transport === null ? {} : { transport }),
-    ...(given.flushDiskType === undefined ? {} : { flushDiskType: given.flushDiskType }),
-    ...(given.asyncFlushIntervalMs === undefined ? {} : { asyncFlushIntervalMs: given.asyncFlushIntervalMs }),
-    ...(given.tickMs === undefined ? {} : { tickMs: given.tickMs }),
-    ...(given.heartbeatMs === undefined ? {} : { heartbeatMs: given.heartbeatMs }),
-    ...(given.electionTimeoutMs === undefined ? {} : { electionTimeoutMs: given.electionTimeoutMs }),
-    ...(given.preferredLeader === undefined ? {} : { preferredLeader: given.preferredLeader }),
-    ...(given.proposalTimeoutMs === undefined ? {} : { proposalTimeoutMs: given.proposalTimeoutMs }),
+    ...(given.assumeIntact === undefined ? {} : { assumeIntact: given.assumeIntact }),
+    ...settingsGiven(given),
   }
+}
+
+function settingsGiven(given: MessageStoreOptions): Partial<NodeSettings> {
+  return Object.fromEntries(LOG_SETTINGS.filter((name) => given[name] !== undefined).map((name) => [name, given[name]]))
 }
 
 export async function openMetadata(options: CheckedOptions): Promise<MetadataStore> {

@@ -1,4 +1,6 @@
 /** The configuration: defaults, bad values with their names, unknown keys with a hint, and the members of a group. */
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { ConfigError, describeKeys, parseConfig, printConfig } from './config.ts'
 import { CONFIG_KEYS, IGNORED_KEYS } from './keys.ts'
@@ -136,4 +138,19 @@ test('what is printed is read back as the same configuration', () => {
 test('every key is described once and none is both known and ignored', () => {
   expect(describeKeys().trimEnd().split('\n')).toHaveLength(Object.keys(CONFIG_KEYS).length)
   expect(IGNORED_KEYS.filter((key) => key in CONFIG_KEYS)).toEqual([])
+})
+
+test('docs/operations.md has every key with what is allowed, its default and its sentence', () => {
+  const path = fileURLToPath(new URL('../../../../docs/operations.md', import.meta.url))
+  const rows = new Map<string, string[]>()
+  const [chapter = ''] = readFileSync(path, 'utf8').split('## Keys of the broker\n').slice(1)
+  for (const line of (chapter.split('\n## ')[0] ?? '').split('\n')) {
+    const [, key, allowed, byDefault, what] = line.split('|').map((cell) => cell.trim())
+    if (key?.startsWith('`') === true) rows.set(key.replaceAll('`', ''), [allowed ?? '', byDefault ?? '', what ?? ''])
+  }
+  for (const line of describeKeys().trimEnd().split('\n')) {
+    const [, key, allowed, byDefault, what] = /^(\w+) \((.*); default (.*?)\): (.*)$/.exec(line) ?? []
+    const shown = byDefault === '""' ? '–' : `\`${JSON.parse(byDefault ?? '') as string}\``
+    expect(rows.get(key ?? '')).toEqual([allowed?.replace('a whole number from ', ''), shown, what])
+  }
 })

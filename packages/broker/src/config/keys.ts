@@ -25,6 +25,7 @@ interface IntLimits {
 }
 
 const INT32_MAX = 0x7fffffff
+const BYTES_MAX = 2 ** 40
 
 const int = (value: number, limits: IntLimits, what: string): KeyDeclaration<number> => ({
   type: 'int',
@@ -143,6 +144,40 @@ export const CONFIG_KEYS = {
     10,
     60_000,
     'Least silence of a leader that starts an election; at most twice this (ours).',
+  ),
+  raftStorageSlowMs: ms(
+    5_000,
+    1,
+    3_600_000,
+    'A leader whose disk has not ended a write or sync for so long steps down; it hands over after an election timeout (ours).',
+  ),
+  raftStorageHangMs: ms(
+    30_000,
+    1,
+    3_600_000,
+    'A write or sync under way for so long has failed: the broker stops (ours).',
+  ),
+  diskFreeBytesMin: bytes(
+    67_108_864,
+    0,
+    BYTES_MAX,
+    'With less free on its file system a leader refuses sends; 0: not looked at (ours).',
+  ),
+  scrubBytesPerSecond: bytes(
+    4_194_304,
+    0,
+    BYTES_MAX,
+    'What is read a second of closed log files to find damage; 0: whoever reads it finds it (ours).',
+  ),
+  catchUpBytesPerSecond: bytes(
+    134_217_728,
+    0,
+    BYTES_MAX,
+    'What all followers that catch up from disk get together; 0: as much as they take (ours).',
+  ),
+  assumeIntact: boolean(
+    false,
+    'After a power cut under ASYNC_FLUSH this member counts at once, though it may lack what it acknowledged (ours).',
   ),
   shutdownLingerMs: ms(3_000, 0, 60_000, 'How long a broker that stops goes on forwarding to the new leader (ours).'),
   metricsPromExporterPort: int(5557, { min: 0, max: 65535 }, 'Port of /metrics, /health and /status.'),
