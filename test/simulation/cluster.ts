@@ -24,7 +24,7 @@ import { type ClientProposal, type ProposalObserver, Workload } from './workload
 
 /** How long a member that met a disk error lives on before its process or its machine ends. */
 const LINGER_AFTER_FAILURE_MS = 30
-/** A clean stop that takes longer ends as a killed process. */
+/** A clean stop that takes longer ends as a killed process; only a drive or a process that stood still may be the reason. */
 const CLOSE_MS_MAX = 20_000
 /** Members that nobody names at first. */
 const SPARES = 2
@@ -256,8 +256,12 @@ export class Cluster {
         if (incarnation === member.incarnation) this.die(member, 'kill', downMs)
       })
     })
+    const askedAtMs = this.nowMs
     this.events.schedule(CLOSE_MS_MAX * US_PER_MS, 'stop takes too long', null, () => {
-      if (incarnation === member.incarnation) this.die(member, 'kill', downMs)
+      if (incarnation !== member.incarnation) return
+      const stoodStill = member.paused || member.resumedAtMs >= askedAtMs || member.drive.askedFor.size > 0
+      if (!stoodStill) this.violated(`${member.name} waits for nothing and has not stopped after ${CLOSE_MS_MAX} ms`)
+      this.die(member, 'kill', downMs)
     })
   }
 

@@ -6,6 +6,7 @@ import { systemClock } from '@dledger-ts/base'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DLedger, type DLedgerOptions } from './dledger.ts'
 import { stepsTo } from './driver/backup.ts'
+import { HangingDisk } from './driver/testing/hanging-disk.ts'
 import { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
 
 const small = {
@@ -177,6 +178,21 @@ test('what is damaged ends a backup', { timeout: 60_000 }, async () => {
   await expect(log.backup(join(root, 'copy'))).rejects.toMatchObject({ code: 'CORRUPT' })
   expect(filesIn('copy')).toEqual([])
 })
+
+test(
+  'a backup that finds no room ends, says so and leaves no file; the member goes on',
+  { timeout: 60_000 },
+  async () => {
+    const disk = new HangingDisk()
+    const log = await start('log', { disk })
+    await log.append(bodies(0, 100))
+    disk.full = true
+    await expect(log.backup('/copy')).rejects.toMatchObject({ code: 'STORAGE_FAILED', detail: { errno: 'ENOSPC' } })
+    expect(['data', 'index'].flatMap((kind) => disk.listSync(`/copy/${kind}`))).toEqual([])
+    disk.full = false
+    await log.append(Buffer.from('x'))
+  },
+)
 
 test('the voters of a backup come and go one at a time', () => {
   expect(stepsTo(['a'], null)).toEqual([['a']])

@@ -16,6 +16,7 @@ import { assert, type Clock, type Logger } from '@dledger-ts/base'
 import { encodeConfiguration } from '../configuration-codec.ts'
 import { invalid, type NodeSettings } from '../config.ts'
 import type { Disk } from '../disk/disk.ts'
+import { storageFailed } from '../disk/watched-disk.ts'
 import { DLedgerError } from '../errors.ts'
 import { HardStateFile } from '../hard-state/hard-state-file.ts'
 import type { EntryBatch } from '../log/entry-batch.ts'
@@ -89,6 +90,8 @@ export class Backup {
       checksummedFrom: member.log.checksummedFrom,
       beforeFirst: beforeFirst.index < 0 ? null : beforeFirst,
       configurationIndexes: [],
+      // A backup that finds no room ends: its reader is not kept waiting, nor is trimming.
+      failsWhenFull: true,
       defer: (callback) => clock.defer(callback),
       logger,
     })
@@ -116,7 +119,7 @@ export class Backup {
       budget.take(batch.bytes.length)
       copy.append(batch, (error) => {
         if (error === null) this.#next()
-        else this.#end(error)
+        else this.#fail('write', error)
       })
     })
   }
@@ -131,7 +134,7 @@ export class Backup {
       const payload = encodeConfiguration({ voters, learners: [] })
       const isLast = ids === steps.at(-1)
       copy.append(builder.wrapControl('configuration', payload, term), (error) => {
-        if (error !== null) this.#end(error)
+        if (error !== null) this.#fail('write', error)
         else if (isLast && !this.#ended) this.#sync(copy, term)
       })
     }
@@ -139,7 +142,7 @@ export class Backup {
 
   #sync(copy: SegmentedLog, term: number): void {
     copy.sync((error) => {
-      if (error !== null) this.#end(error)
+      if (error !== null) this.#fail('sync', error)
       else if (!this.#ended) this.#makeHardState(copy, term)
     })
   }
@@ -168,9 +171,14 @@ export class Backup {
         baseConfiguration: hardState.baseConfiguration ?? null,
       }).closeSync()
     } catch (error) {
-      return this.#end(error as Error)
+      return this.#fail('write', error as Error)
     }
     this.#end(null)
+  }
+
+  /** The disk of the copy is not watched as the member's own is: its errors are named here. */
+  #fail(operation: string, error: Error): void {
+    this.#end(error instanceof DLedgerError ? error : storageFailed(operation, this.#options.directory, error))
   }
 
   #end(error: Error | null): void {

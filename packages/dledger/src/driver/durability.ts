@@ -80,11 +80,16 @@ export class Durability {
     if (asyncAcks && !recovering && this.#options.settings.flushDiskType === 'SYNC_FLUSH') this.becomeIntact(() => {})
   }
 
-  /** The last words of a clean stop. `mark` is the end of the log, all of it synced; null when nothing was written in this life. */
-  stopCleanly(mark: LogMark | null, callback: (error: Error | null) => void): void {
+  /**
+   * The last words of a stop.
+   *
+   * @param mark the end of what is synced; null when nothing was written in this life.
+   * @param cleanStop nothing lies behind it: a start need not doubt what it reads.
+   */
+  stopped(mark: LogMark | null, cleanStop: boolean, callback: (error: Error | null) => void): void {
     const durableHint = mark === null ? this.#hint : markOf(mark)
     const indexes = durableHint === null ? {} : this.#configurationIndexes(durableHint.index)
-    this.#options.member.writeHardState({ durableHint, cleanStop: true, ...indexes }, callback)
+    this.#options.member.writeHardState({ durableHint, cleanStop, ...indexes }, callback)
   }
 
   #write(change: Partial<HardState>, callback: () => void): void {

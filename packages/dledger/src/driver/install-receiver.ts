@@ -104,8 +104,10 @@ export class InstallReceiver {
   /** The received files are this member's now, or the member stops. Idempotent. */
   close(): void {
     this.#isBusy = true
-    this.#staging?.close()
+    const staging = this.#staging
+    // Before it is closed: writes that wait for room are told so then, and that is no failure.
     this.#staging = null
+    staging?.close()
   }
 
   /** The switch was given up: the own log has caught up meanwhile. */

@@ -8,6 +8,7 @@
  *   W3  `durable` is told in order. SYNC_FLUSH: after the sync that covers it. ASYNC_FLUSH: when it is in the page cache.
  *   W4  The durable hint on disk never points beyond what is synced, nor beyond a truncation that has begun.
  *   W5  The first failure is final: nothing is retried, nothing more is told durable.
+ *   W6  A stop waits for what is under way, never for room on the disk or for a repair: what waits for that was promised to nobody.
  */
 import { assert, type Clock } from '@dledger-ts/base'
 import { DLedgerError } from '../errors.ts'
@@ -61,6 +62,7 @@ export class LogWriter {
   #cancelAsyncFlush: (() => void) | null = null
   #failed = false
   #closed = false
+  #waitsNoMore = false
 
   constructor(options: LogWriterOptions) {
     this.#options = options
@@ -101,13 +103,24 @@ export class LogWriter {
     for (const { seq, callback } of waiters) if (seq <= this.#syncedSeq) callback()
   }
 
-  /** Syncs everything written, whatever the mode; for a clean stop. */
-  flush(callback: (error: Error | null, mark: LogMark | null) => void): void {
-    assert(this.placeable && this.#writesUnderWay === 0, 'a final flush comes after the last write')
+  /** A stop has begun, nothing more is submitted: what can only wait counts for nothing from here on (W6). */
+  stopWaiting(): void {
+    this.#waitsNoMore = true
+  }
+
+  /**
+   * Syncs everything written, whatever the mode; for a clean stop.
+   *
+   * @param callback `isAll`: nothing was given up that waited.
+   */
+  flush(callback: (error: Error | null, mark: LogMark | null, isAll: boolean) => void): void {
+    assert(this.quiet, 'a final flush comes after the last write')
+    const isAll = this.placeable && this.#writesUnderWay === 0
+    this.#waiting.length = 0
     this.#closed = true
     this.#cancelAsyncFlush?.()
     const mark = this.#written
-    this.#options.log.sync((error) => callback(error, mark))
+    this.#options.log.sync((error) => callback(error, mark, isAll))
   }
 
   /** From now on nothing is written, synced or told; what is under way ends unheard. Idempotent. */
@@ -116,8 +129,18 @@ export class LogWriter {
     this.#cancelAsyncFlush?.()
   }
 
+  /** Nothing is under way on the log, nor going to be. */
   get quiet(): boolean {
-    return this.placeable && this.#writesUnderWay === 0 && !this.#syncing
+    if (this.#truncating || this.#syncing) return false
+    if (this.#waitsNoMore && this.#isBlocked) return true
+    return this.#waiting.length === 0 && this.#writesUnderWay === 0
+  }
+
+  /** What is first in the line waits for room on the disk, or for a repair. */
+  get #isBlocked(): boolean {
+    if (this.#writesUnderWay > 0) return this.#options.log.waitsForRoom
+    const from = this.#waiting[0]?.truncateFrom ?? null
+    return from !== null && !this.#canEndBefore(from)
   }
 
   #next(): void {

@@ -377,7 +377,8 @@ export class LogNode {
   }
 
   get #filesAreClosed(): boolean {
-    return this.#state === 'finishing' || this.#state === 'closed'
+    const failedWithoutFiles = this.#state === 'failed' && this.#isSwitching
+    return this.#state === 'finishing' || this.#state === 'closed' || failedWithoutFiles
   }
 
   #readLog(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback, isSecond = false): void {
@@ -537,6 +538,7 @@ export class LogNode {
     this.#guarded(() => this.#reading.failAll(closed()))
     const stop = (): void => {
       this.#takesEntries = false
+      this.#writer.stopWaiting()
       this.#stopParts()
       this.#closeFiles(callback)
     }
@@ -856,6 +858,11 @@ export class LogNode {
   #switchTo(incoming: Incoming): void {
     this.#isSwitching = true
     this.#whenStill(() => {
+      if (!this.#takesEntries) {
+        // A stop does not begin it: the next start goes on with what was received.
+        this.#isSwitching = false
+        return
+      }
       if (!this.#installReceiver.isStillBetter(incoming)) {
         this.#isSwitching = false
         this.#installReceiver.abandoned()
@@ -1411,10 +1418,11 @@ export class LogNode {
     if (this.#state !== 'failed') this.#state = 'finishing'
     this.#guarded(() => this.#pending.abandon('was waiting when the log was closed; it may still be committed'))
     if (this.#state === 'failed') return done(null)
-    this.#writer.flush((error, mark) => {
+    this.#writer.flush((error, mark, isAll) => {
       if (this.#state === 'closed') return
       if (error !== null) return done(error)
-      this.#durability.stopCleanly(mark, done)
+      if (!isAll) this.#options.logger.warn({}, 'what waited for room on the disk, or for a repair, was given up')
+      this.#durability.stopped(mark, isAll, done)
     })
   }
 

@@ -276,4 +276,49 @@ describe('a full disk', () => {
     await until('it has caught up', () => old.node.status.appliedIndex === next.node.status.lastIndex)
     expect(old.fatal).toEqual([])
   })
+
+  test('does not hold up a stop: what waits for room is given up, what was acknowledged is there at the next start', async () => {
+    const { node, disk, fatal } = await start('n0', ['n0'])
+    await leader()
+    await answered(node, 'committed')
+    const { lastIndex } = node.status
+    disk.full = true
+    const outcomes: string[] = []
+    propose(node, outcomes, 'a')
+    await until('it waits for room', () => node.status.storage === 'full')
+    expect(await close(node)).toBeNull()
+    expect(outcomes).toEqual(['a TIMEOUT'])
+    expect(fatal).toEqual([])
+    const again = await start('n0', ['n0'])
+    expect(again.node.status.lastIndex).toBeGreaterThanOrEqual(lastIndex)
+    disk.full = false
+    await leader()
+    await answered(again.node, 'committed')
+  })
+
+  test('does not hold up a stop while the files of another member are received', async () => {
+    await startAll()
+    const behind = [...group.values()].find(({ node }) => node.role.role !== 'LEADER') as Running
+    await close(behind.node)
+    const { node } = [...group.values()].find((one) => one !== behind && one.node.role.ready) as Running
+    const outcomes: string[] = []
+    while (node.status.lastIndex < 3_000) {
+      for (let i = 0; i < 500; i++) propose(node, outcomes, 'p')
+      const count = outcomes.length + 500
+      await until('they are committed', () => outcomes.length >= count)
+    }
+    node.trimBefore(node.commitIndex)
+    await until('the head is gone', () => node.status.firstIndex > 0)
+    behind.disk.full = true
+    const again = await start(idOf(behind), IDS)
+    await until('it is given files and has no room', () =>
+      [...behind.disk.refused].some((path) => path.includes('/incoming/data/')),
+    )
+    expect(await close(again.node)).toBeNull()
+    expect(again.fatal).toEqual([])
+    behind.disk.full = false
+    const last = await start(idOf(behind), IDS)
+    await until('it has caught up', () => last.node.status.lastIndex === node.status.lastIndex)
+    expect(last.node.status.firstIndex).toBe(node.status.firstIndex)
+  })
 })

@@ -81,6 +81,8 @@ export interface SegmentedLogOptions {
   readonly servesDamaged?: boolean
   /** No entry has a higher term: the hard state's. */
   readonly termMax?: number
+  /** No room on the disk is a failure like any other; else what finds none waits for `retryFull`. */
+  readonly failsWhenFull?: boolean
   /** Simulation only. */
   readonly plantedFaults?: ReadonlySet<string>
   /** Calls back later, outside the call; the process's own when left out. A simulation passes its clock's. */
@@ -231,7 +233,10 @@ export class SegmentedLog {
         this.#dataLane.resume()
       },
     })
-    const ignoresFull = this.#faults.has('full-disk-acknowledged')
+    const whenFull = {
+      failsWhenFull: options.failsWhenFull ?? false,
+      ignoresFull: this.#faults.has('full-disk-acknowledged'),
+    }
     this.#indexFill = new ZeroFill({
       aheadBytes: Math.min(options.zeroFillBytes, INDEX_FILL_BYTES),
       data: index,
@@ -240,8 +245,8 @@ export class SegmentedLog {
         this.#indexLane.resume()
       },
     })
-    this.#dataLane = new WriteLane((file, from, to) => this.#zeroFill.isClear(file, from, to), { ignoresFull })
-    this.#indexLane = new WriteLane((file, from, to) => this.#indexFill.isClear(file, from, to), { ignoresFull })
+    this.#dataLane = new WriteLane((file, from, to) => this.#zeroFill.isClear(file, from, to), whenFull)
+    this.#indexLane = new WriteLane((file, from, to) => this.#indexFill.isClear(file, from, to), whenFull)
     this.#removeTrimmed()
   }
 
@@ -375,6 +380,11 @@ export class SegmentedLog {
       this.#zeroFill.holds(data, endPos - data.start) &&
       this.#indexFill.holds(index, unitsEnd - index.start)
     )
+  }
+
+  /** Appends wait for room on the disk, and nothing else of them is under way: without `retryFull` they wait for ever. */
+  get waitsForRoom(): boolean {
+    return (this.#dataLane.isFull || this.#indexLane.isFull) && this.#dataLane.isStill && this.#indexLane.isStill
   }
 
   /** Room may have come back: what found none is tried again. */

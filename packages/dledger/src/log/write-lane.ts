@@ -29,6 +29,7 @@ export type MayWrite = (file: SegmentFile, from: number, to: number) => boolean
 export class WriteLane {
   readonly #mayWrite: MayWrite
   readonly #ignoresFull: boolean
+  readonly #failsWhenFull: boolean
   /** The disk had no room for what is first in the line: it waits for `retry`. */
   #full = false
   #mayRetry = false
@@ -37,14 +38,23 @@ export class WriteLane {
   #underWay = false
   #failure: Error | null = null
 
-  /** @param ignoresFull simulation only: what found no room counts as written. */
-  constructor(mayWrite: MayWrite, { ignoresFull = false } = {}) {
+  /**
+   * @param failsWhenFull no room is a failure like any other: nobody will call `retry`.
+   * @param ignoresFull simulation only: what found no room counts as written.
+   */
+  constructor(mayWrite: MayWrite, { failsWhenFull = false, ignoresFull = false } = {}) {
     this.#mayWrite = mayWrite
+    this.#failsWhenFull = failsWhenFull
     this.#ignoresFull = ignoresFull
   }
 
   get isFull(): boolean {
     return this.#full
+  }
+
+  /** Nothing is under way and nothing will be: what waits, if anything, waits for room until `retry`. */
+  get isStill(): boolean {
+    return !this.#underWay && (this.#full || this.#waiting.length === 0)
   }
 
   /** Writes again what found no room, if anything did. */
@@ -101,7 +111,7 @@ export class WriteLane {
   #ended(taken: LaneWrite[], error: Error | null): void {
     this.#underWay = false
     this.#mayRetry = false
-    if (error !== null && this.#failure === null && isDiskFull(error)) {
+    if (error !== null && this.#failure === null && !this.#failsWhenFull && isDiskFull(error)) {
       if (!this.#ignoresFull) {
         // Nothing of it counts, and nothing passes it.
         this.#full = true

@@ -7,6 +7,8 @@ export class HangingDisk extends MemoryDisk implements Disk {
   hangs = false
   /** Only what was written before may be written over. */
   full = false
+  /** Files with writes that failed, once that was told. */
+  readonly refused = new Set<string>()
   freeBytes = Number.POSITIVE_INFINITY
   readonly #writtenTo = new Map<string, number>()
   /** The next write fails with it. */
@@ -52,7 +54,11 @@ export class HangingDisk extends MemoryDisk implements Disk {
           const error = this.nextError ?? this.#noRoom(path, end)
           this.nextError = null
           if (error === null) file.write(buffers, at, callback)
-          else setImmediate(() => callback(error))
+          else
+            setImmediate(() => {
+              callback(error)
+              this.refused.add(path)
+            })
         }),
       read: (target, at, callback) => file.read(target, at, callback),
       sync: (callback: DiskCallback) => later(() => file.sync(callback)),
