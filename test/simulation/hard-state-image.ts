@@ -5,6 +5,7 @@
  */
 import { crc32, readInt64 } from '@dledger-ts/base'
 import type { SimDrive } from './sim-drive.ts'
+import type { Inode } from './sim-inode.ts'
 
 const SLOT_BYTES = 4096
 const CRC_AT = 20
@@ -39,8 +40,11 @@ export class HardStateImage {
   readonly #path: string
   readonly #bytes = Buffer.alloc(2 * SLOT_BYTES)
   readonly #view: 'cache' | 'durable'
-  /** The bytes in front of both slots' contents, as they were read last: they change with every write. */
-  readonly #heads = Buffer.alloc(2 * CONTENT_AT)
+  /** What was looked at last: the file, and as which of its versions. */
+  #inode: Inode | null = null
+  #version = -1
+  /** The head of the slot that `#newest` was read from: no two states have the same. */
+  readonly #head = Buffer.alloc(CONTENT_AT)
   #newest: DurableVote = NONE
 
   constructor(drive: SimDrive, path: string, view: 'cache' | 'durable') {
@@ -54,32 +58,38 @@ export class HardStateImage {
     const isDurable = this.#view === 'durable'
     const inode = (isDurable ? this.#drive.durableNames : this.#drive.names).get(this.#path)
     if (inode === undefined || inode === 'directory') return NONE
+    const version = isDurable ? inode.durableVersion : inode.cacheVersion
+    if (inode === this.#inode && version === this.#version) return this.#newest
+    this.#inode = inode
+    this.#version = version
+    const bytes = this.#bytes
     const source = isDurable ? inode.durable : inode.cache
-    const heads = Buffer.alloc(2 * CONTENT_AT)
-    source.read(heads.subarray(0, CONTENT_AT), 0)
-    source.read(heads.subarray(CONTENT_AT), SLOT_BYTES)
-    if (heads.equals(this.#heads)) return this.#newest
-    source.read(this.#bytes, 0)
-    // A slot that is torn now may be whole with the same head later.
-    if (isWhole(this.#bytes, 0) && isWhole(this.#bytes, SLOT_BYTES)) heads.copy(this.#heads)
-    else this.#heads.fill(0xff)
-    let sequence = -1
-    this.#newest = NONE
-    for (const at of [0, SLOT_BYTES]) {
-      if (!isWhole(this.#bytes, at)) continue
-      const slot = this.#bytes.subarray(at, at + SLOT_BYTES)
-      const content = slot.subarray(CONTENT_AT, CONTENT_AT + slot.readUInt32BE(16))
-      if (readInt64(slot, 8) <= sequence) continue
-      sequence = readInt64(slot, 8)
-      this.#newest = JSON.parse(content.toString()) as DurableVote
+    source.read(bytes, 0)
+    const at = newestSlotOf(bytes)
+    if (at < 0) {
+      this.#head.fill(0)
+      this.#newest = NONE
+    } else if (bytes.compare(this.#head, 0, CONTENT_AT, at, at + CONTENT_AT) !== 0) {
+      bytes.copy(this.#head, 0, at, at + CONTENT_AT)
+      const from = at + CONTENT_AT
+      this.#newest = JSON.parse(bytes.toString('utf8', from, from + bytes.readUInt32BE(at + 16))) as DurableVote
     }
     return this.#newest
   }
 }
 
+/** @returns where the newest slot that is whole begins, or -1. */
+function newestSlotOf(bytes: Buffer): number {
+  const [first, second] = [isWhole(bytes, 0), isWhole(bytes, SLOT_BYTES)]
+  if (first && second) return readInt64(bytes, SLOT_BYTES + 8) > readInt64(bytes, 8) ? SLOT_BYTES : 0
+  if (first) return 0
+  return second ? SLOT_BYTES : -1
+}
+
 function isWhole(bytes: Buffer, at: number): boolean {
-  const slot = bytes.subarray(at, at + SLOT_BYTES)
-  const contentBytes = slot.readUInt32BE(16)
-  if (slot.readUInt32BE(0) !== MAGIC || contentBytes > SLOT_BYTES - CONTENT_AT) return false
-  return slot.readUInt32BE(CRC_AT) === crc32(slot, CONTENT_AT, CONTENT_AT + contentBytes, crc32(slot, 0, CRC_AT))
+  if (bytes.readUInt32BE(at) !== MAGIC) return false
+  const contentBytes = bytes.readUInt32BE(at + 16)
+  if (contentBytes > SLOT_BYTES - CONTENT_AT) return false
+  const from = at + CONTENT_AT
+  return bytes.readUInt32BE(at + CRC_AT) === crc32(bytes, from, from + contentBytes, crc32(bytes, at, at + CRC_AT))
 }

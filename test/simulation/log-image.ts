@@ -13,7 +13,7 @@
  * what changed since the last look is read again.
  */
 import { crc32, readInt64 } from '@dledger-ts/base'
-import { HardStateImage, type Place } from './hard-state-image.ts'
+import type { HardStateImage, Place } from './hard-state-image.ts'
 import type { NamedThing, SimDrive } from './sim-drive.ts'
 import type { Inode } from './sim-inode.ts'
 
@@ -41,6 +41,8 @@ export interface ImageChange {
 interface LogImageOptions {
   readonly fileBytes: number
   readonly view: 'cache' | 'durable'
+  /** In the same view. */
+  readonly hardState: HardStateImage
   /** Every entry that was ever committed, by index. */
   readonly committed: () => readonly ImageEntry[]
 }
@@ -70,7 +72,7 @@ export class LogImage {
     this.#drive = drive
     this.#dataDirectory = `${directory}/data`
     this.#incomingDirectory = `${directory}/incoming/data`
-    this.#hardState = new HardStateImage(drive, `${directory}/hard-state`, options.view)
+    this.#hardState = options.hardState
     this.#committed = options.committed
     this.#fileBytes = options.fileBytes
     this.#durable = options.view === 'durable'

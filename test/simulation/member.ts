@@ -89,9 +89,11 @@ export class Member implements Process {
     this.name = `n${id}`
     this.drive = drive
     this.directory = `/srv/dledger-${this.name}`
-    this.cacheImage = new LogImage(drive, this.directory, { fileBytes, view: 'cache', committed })
-    this.durableImage = new LogImage(drive, this.directory, { fileBytes, view: 'durable', committed })
+    const image = (view: 'cache' | 'durable', hardState: HardStateImage): LogImage =>
+      new LogImage(drive, this.directory, { fileBytes, view, hardState, committed })
     this.durableVote = new HardStateImage(drive, `${this.directory}/hard-state`, 'durable')
+    this.durableImage = image('durable', this.durableVote)
+    this.cacheImage = image('cache', new HardStateImage(drive, `${this.directory}/hard-state`, 'cache'))
   }
 
   /** Its drive as this start finds it, for a later one that goes back to it. */

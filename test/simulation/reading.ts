@@ -31,9 +31,8 @@ class Reader {
   constructor(cluster: Cluster, member: Member) {
     this.#cluster = cluster
     this.member = member
-    const status = member.node?.status
-    this.index = status?.firstIndex ?? 0
-    this.#lastIndex = status?.appliedIndex ?? -1
+    this.index = member.node?.firstIndex ?? 0
+    this.#lastIndex = member.node?.appliedIndex ?? -1
   }
 
   get isDone(): boolean {
@@ -43,7 +42,7 @@ class Reader {
   next(): void {
     const { node } = this.member
     if (this.isDone || node === null) return
-    if (this.index < node.status.firstIndex) this.index = node.status.firstIndex
+    this.index = Math.max(this.index, node.firstIndex)
     const wanted = this.index
     node.read(wanted, wanted, 0, (error, batch) => {
       if (error !== null) {

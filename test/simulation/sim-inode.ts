@@ -39,6 +39,9 @@ export class Inode {
   /** Lowest byte that changed since a reader of the image last looked. */
   cacheChangedFrom = 0
   durableChangedFrom = 0
+  /** Change whenever `cache` or `durable` may show other bytes than before. */
+  cacheVersion = 0
+  durableVersion = 0
   /** As a process sees it now, and after a power loss. */
   damage = new Damage()
   #durableDamage = new Damage()
@@ -102,8 +105,7 @@ export class Inode {
     this.cache.write(bytes, at)
     this.damage.mend(at, at + bytes.length)
     this.cacheBytes = Math.max(this.cacheBytes, at + bytes.length)
-    this.cacheChangedFrom = Math.min(this.cacheChangedFrom, at)
-    this.#marks.cache = true
+    this.#cacheChanged(at)
     this.#pending.push({ sequence: ++this.#sequence, bytes, at })
   }
 
@@ -114,8 +116,7 @@ export class Inode {
     if (size < this.cacheBytes) {
       for (const sector of this.#claimed) if (sector * SECTOR_BYTES >= size) this.#claimed.delete(sector)
       this.cache.zeroFrom(size)
-      this.cacheChangedFrom = Math.min(this.cacheChangedFrom, size)
-      this.#marks.cache = true
+      this.#cacheChanged(size)
     }
     this.cacheBytes = size
     this.#pending.push({ sequence: ++this.#sequence, bytes: null, at: size })
@@ -149,10 +150,8 @@ export class Inode {
     this.#cacheDiffers = false
     this.cache = this.durable.clone()
     this.cacheBytes = this.durableBytes
-    this.cacheChangedFrom = 0
-    this.durableChangedFrom = 0
-    this.#marks.cache = true
-    this.#marks.durable = true
+    this.#cacheChanged(0)
+    this.#durableChanged(0)
   }
 
   #keepSome(decisions: Decisions, loss: number): void {
@@ -201,17 +200,27 @@ export class Inode {
     this.durable.write(bytes, at)
     this.#durableDamage.mend(at, at + bytes.length)
     this.durableBytes = Math.max(this.durableBytes, at + bytes.length)
-    this.durableChangedFrom = Math.min(this.durableChangedFrom, at)
-    this.#marks.durable = true
+    this.#durableChanged(at)
   }
 
   #resizeDurable(size: number): void {
     if (size < this.durableBytes) {
       this.durable.zeroFrom(size)
       this.#durableDamage.mend(size, Number.POSITIVE_INFINITY)
-      this.durableChangedFrom = Math.min(this.durableChangedFrom, size)
-      this.#marks.durable = true
+      this.#durableChanged(size)
     }
     this.durableBytes = size
+  }
+
+  #cacheChanged(from: number): void {
+    this.cacheChangedFrom = Math.min(this.cacheChangedFrom, from)
+    this.cacheVersion++
+    this.#marks.cache = true
+  }
+
+  #durableChanged(from: number): void {
+    this.durableChangedFrom = Math.min(this.durableChangedFrom, from)
+    this.durableVersion++
+    this.#marks.durable = true
   }
 }

@@ -374,9 +374,12 @@ export class SimNetwork {
     if (connection.up) return
     const hostA = this.#hosts[a] as Host
     const hostB = this.#hosts[b] as Host
+    const [listenerA, listenerB] = [this.#listenerOf(a), this.#listenerOf(b)]
+    const [dialsA, dialsB] = [dials(listenerA, hostB.name), dials(listenerB, hostA.name)]
+    // The next one that listens, or wants the other, tries again.
+    if (!dialsA && !dialsB) return
     const cut = this.#link(a, b).cuts > 0 || this.#link(b, a).cuts > 0
     if (cut || hostA.process.paused || hostB.process.paused) return this.#scheduleAttempt(a, b)
-    const [listenerA, listenerB] = [this.#listenerOf(a), this.#listenerOf(b)]
     if (listenerA !== null && listenerB !== null) {
       const refusal = listenerA.handler.judge(listenerB.hello) ?? listenerB.handler.judge(listenerA.hello)
       if (refusal !== null) {
@@ -386,8 +389,7 @@ export class SimNetwork {
         return this.#scheduleAttempt(a, b)
       }
       // Who does not dial the other yet is asked again.
-      const dialed = listenerA.peers?.includes(hostB.name) !== false && listenerB.peers?.includes(hostA.name) !== false
-      if (!dialed) return this.#scheduleAttempt(a, b)
+      if (!dialsA || !dialsB) return this.#scheduleAttempt(a, b)
       connection.greeted = true
       connection.up = true
       connection.generation++
@@ -395,10 +397,8 @@ export class SimNetwork {
       this.#tellConnected(connection, b, a)
       return
     }
-    // Both gone: the next one that listens tries again.
-    if (listenerA === null && listenerB === null) return
-    if (listenerA !== null && hostB.machineIsOn) this.#tellLost(a, b)
-    if (listenerB !== null && hostA.machineIsOn) this.#tellLost(b, a)
+    if (dialsA && hostB.machineIsOn) this.#tellLost(a, b)
+    if (dialsB && hostA.machineIsOn) this.#tellLost(b, a)
     this.#scheduleAttempt(a, b)
   }
 
@@ -430,6 +430,10 @@ export class SimNetwork {
   #connection(a: number, b: number): Connection {
     return this.#connections[Math.min(a, b) * this.#hosts.length + Math.max(a, b)] as Connection
   }
+}
+
+function dials(listener: Host['listener'], peer: MemberId): boolean {
+  return listener !== null && listener.peers?.includes(peer) !== false
 }
 
 interface Mail {
