@@ -410,6 +410,16 @@ describe('closing', () => {
   })
 })
 
+describe('a stop', () => {
+  test('ends well though its lock file is gone already', async () => {
+    const disk = new MemoryDisk()
+    const { node } = await start({ disk })
+    await ready(node)
+    disk.removeSync('/n0/lock')
+    expect(await close(node)).toBeNull()
+  })
+})
+
 describe('a start that fails', () => {
   test('gives the directory free, and a clean stop before it is still one', async () => {
     const disk = new MemoryDisk()

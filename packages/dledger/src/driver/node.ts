@@ -140,7 +140,7 @@ export interface NodeStatus extends RoleState {
   readonly learners: readonly Learner[]
 }
 
-/** How long a member that has failed waits for what its disk has under way, when it is closed. */
+/** How long a member that has failed, or could not start, waits for what its disk has under way. */
 const CLOSE_AFTER_FAILURE_MS_MAX = 1_000
 
 /** `finishing`: the last sync of a clean stop is under way, nothing more is taken in. */
@@ -217,16 +217,12 @@ export class LogNode {
     }
     // After a plain process kill the kept bytes may be in the page cache only: nothing counts before they are synced.
     this.#member.log.sync((error) => {
-      if (error !== null) {
-        this.#member.abandon()
-        return callback(error)
-      }
+      if (error !== null) return this.#abandonStart(() => callback(error))
       try {
         this.#assembleAtStart()
         this.#join(callback)
       } catch (failure) {
-        this.#member.abandon()
-        callback(failure as Error)
+        this.#abandonStart(() => callback(failure as Error))
       }
     })
   }
@@ -990,6 +986,19 @@ export class LogNode {
     })
   }
 
+  /** Whoever is told that a start failed may try again at once; a disk that hangs does not keep the news back for ever. */
+  #abandonStart(tell: () => void): void {
+    let told = false
+    const once = (): void => {
+      if (told) return
+      told = true
+      cancel()
+      tell()
+    }
+    const cancel = this.#options.clock.after(CLOSE_AFTER_FAILURE_MS_MAX, once)
+    this.#member.abandon(once)
+  }
+
   #join(callback: (error: Error | null) => void): void {
     this.#options.transport.start(
       this.#members.hello,
@@ -1001,10 +1010,7 @@ export class LogNode {
         peerRefused: (peer, refusal) => this.#onPeerRefused(peer, refusal),
       },
       (error) => {
-        if (error !== null) {
-          this.#member.abandon()
-          return callback(error)
-        }
+        if (error !== null) return this.#abandonStart(() => callback(error))
         this.#state = 'open'
         this.#durability.started()
         this.#lastTickMs = this.#options.clock.monotonicMs()

@@ -41,7 +41,7 @@ export interface OpenedMember {
   /** Closes the files and gives the directory free, once nothing under way can arrive there any more; then calls back. */
   release(callback: () => void): void
   /** As `release`, for a start that failed before anything was taken in: a clean stop before it is still one. */
-  abandon(): void
+  abandon(callback: () => void): void
 }
 
 /** @throws DLedgerError INVALID or CORRUPT with a line that names what and where. */
@@ -231,12 +231,17 @@ class Member implements OpenedMember {
     this.log.close()
     this.#file.closeSync()
     this.#disk.whenIdle(() => {
-      this.#lock.release()
+      try {
+        this.#lock.release()
+      } catch (error) {
+        // The next owner takes over what a process that is gone has left; for this one nothing depends on it any more.
+        this.#options.logger.warn({ err: error }, 'the lock file could not be removed')
+      }
       callback()
     })
   }
 
-  abandon(): void {
+  abandon(callback: () => void): void {
     try {
       // A life that was begun is never begun again.
       this.#file.writeSync({ ...this.#before, incarnation: this.hardState.incarnation })
@@ -244,7 +249,7 @@ class Member implements OpenedMember {
       // What stands there says too little, not too much.
       this.#options.logger.warn({ err: error }, 'a start that failed counts as an unclean stop')
     }
-    this.release(() => {})
+    this.release(callback)
   }
 }
 
