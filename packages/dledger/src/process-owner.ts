@@ -1,6 +1,6 @@
 /** Identifies this process and this boot of the machine, for the directory lock and for recovery. Linux; elsewhere by pid alone. */
 import { readFileSync } from 'node:fs'
-import type { DirectoryOwner } from './driver/node.ts'
+import type { DirectoryOwner } from './driver/node-options.ts'
 import { UNKNOWN_BOOT } from './driver/open-member.ts'
 
 const UNKNOWN = UNKNOWN_BOOT

@@ -8,6 +8,7 @@ import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from '../log/entry-
 import { channelAt } from '../log/entry-codec.ts'
 import type { CommittedEntry, StateMachine } from '../state-machine.ts'
 import { type HotTail, offsetIn } from './hot-tail.ts'
+import type { ReadCold } from './log-reading.ts'
 
 /** Entries and bytes applied in one pass at most, so that applying a long log does not hold up heartbeats. */
 const APPLY_COUNT_MAX = 4096
@@ -22,13 +23,7 @@ export interface ApplyingOptions {
   readonly commitIndex: number
   /** A received state is being taken in: nothing is applied before `restored`. */
   readonly isRestoring: boolean
-  /** Reads entries of one term that are not hot, at least one; never called back after the member stopped. */
-  readonly readCold: (
-    firstIndex: number,
-    lastIndex: number,
-    bytesMax: number,
-    callback: (batch: EntryBatch | null) => void,
-  ) => void
+  readonly readCold: ReadCold
   /** The first entry from there on whose bytes are not good; infinite where there is none. */
   readonly firstLostFrom: (index: number) => number
   readonly onApplied: (index: number) => void

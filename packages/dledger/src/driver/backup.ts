@@ -19,13 +19,13 @@ import type { Disk } from '../disk/disk.ts'
 import { storageFailed } from '../disk/watched-disk.ts'
 import { DLedgerError } from '../errors.ts'
 import { HardStateFile } from '../hard-state/hard-state-file.ts'
-import type { EntryBatch } from '../log/entry-batch.ts'
 import { SegmentedLog } from '../log/segmented-log.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import type { MemberId } from '../raft/messages.ts'
 import type { ControlEnvelope } from '../state-machine.ts'
 import { BatchBuilder } from './batch-builder.ts'
 import type { CatchUpBudget } from './catch-up-budget.ts'
+import type { ReadEntries } from './log-reading.ts'
 import { makeDirectoryDurably, type OpenedMember, UNTAKEN } from './open-member.ts'
 
 /** What a backup holds of the log; entries that name its members follow. */
@@ -49,13 +49,7 @@ export interface BackupOptions {
   readonly commitIndex: number
   /** In force there; null when no entry says so. */
   readonly configuration: Configuration | null
-  /** Reads entries of one term, at least one; null when they are gone or damaged. */
-  readonly readEntries: (
-    firstIndex: number,
-    lastIndex: number,
-    bytesMax: number,
-    callback: (batch: EntryBatch | null) => void,
-  ) => void
+  readonly readEntries: ReadEntries
   /** Told once, after everything is closed. */
   readonly onEnd: (error: Error | null, backedUp: BackedUp | null) => void
 }

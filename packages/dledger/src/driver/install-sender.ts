@@ -22,6 +22,7 @@ import type { StateMachine, StateSnapshot } from '../state-machine.ts'
 import { SNAPSHOT_ID_CHARACTERS_MAX } from '../transport/message-codec.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { CatchUpBudget } from './catch-up-budget.ts'
+import type { ReadEntries } from './log-reading.ts'
 import type { OpenedMember } from './open-member.ts'
 
 /** Heartbeats without a word of the follower after which the offer is repeated. */
@@ -40,13 +41,7 @@ export interface InstallSenderOptions {
   readonly self: MemberId
   readonly role: () => RoleState
   readonly commitIndex: () => number
-  /** Reads entries of one term, at least one; null when they are gone. Never called back after the member stopped. */
-  readonly readEntries: (
-    firstIndex: number,
-    lastIndex: number,
-    bytesMax: number,
-    callback: (batch: EntryBatch | null) => void,
-  ) => void
+  readonly readEntries: ReadEntries
   /** Runs what was waited for, while the member runs. */
   readonly whileRunning: (work: () => void) => void
 }

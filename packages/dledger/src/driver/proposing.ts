@@ -40,6 +40,8 @@ export class Proposing {
   #queued: Proposal[] = []
   #queuedBytes = 0
   #built: EntryBatch[] = []
+  /** A new leader begins with an entry of its own term, as soon as that can be placed; nothing is proposed before it. */
+  #noopIsDue = false
 
   constructor(options: ProposingOptions) {
     this.#options = options
@@ -47,6 +49,30 @@ export class Proposing {
 
   get isEmpty(): boolean {
     return this.#queued.length === 0
+  }
+
+  /** Something waits until it can be placed. */
+  get hasWork(): boolean {
+    return this.#noopIsDue || this.#queued.length > 0
+  }
+
+  /** Whether this member could place an entry of its own after the end of the log, if it leads. */
+  get canPlace(): boolean {
+    return this.#options.isPlaceable() && !this.#noopIsDue
+  }
+
+  /** The role has changed. */
+  roleChanged(before: RoleState, now: RoleState): void {
+    const isSameTerm = now.term === before.term
+    if (before.role === 'LEADER' && !(now.role === 'LEADER' && isSameTerm)) this.#noopIsDue = false
+    if (now.role === 'LEADER' && !(before.role === 'LEADER' && isSameTerm)) this.#noopIsDue = true
+  }
+
+  /** Begins the term of a new leader, once that can be done. */
+  proposeNoop(): void {
+    if (!this.#noopIsDue || !this.#options.isPlaceable()) return
+    this.#noopIsDue = false
+    this.proposeControl('noop', Buffer.alloc(0))
   }
 
   /** Queues a proposal for the next pass, or refuses it; it is never told within this call. Hot. @returns whether it is queued. */
@@ -61,11 +87,11 @@ export class Proposing {
   }
 
   /** Hands everything queued to the core. */
-  proposeQueued(noopDue: boolean): void {
+  proposeQueued(): void {
     if (this.#options.waitsForSuccessor() || this.#queued.length === 0) return
     const queue = this.#takeQueue()
     // No leader that takes writes is here before these are over, however long the disk takes.
-    if (!this.#options.isPlaceable() || noopDue) {
+    if (!this.canPlace) {
       return refuse(queue, this.#refusal(this.#options.role().role === 'LEADER' ? 'NOT_READY' : 'NOT_LEADER'))
     }
     if (this.#options.unappliedBytes() > this.#options.settings.unappliedBytesMax) {

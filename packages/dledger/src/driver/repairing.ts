@@ -20,6 +20,7 @@ import type { MemberId, RepairRequest, RepairResponse } from '../raft/messages.t
 import type { Raft } from '../raft/raft.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { HotTail } from './hot-tail.ts'
+import type { ReadCold } from './log-reading.ts'
 import { hotPart } from './sending.ts'
 
 /** Bytes asked for at once: they are written and synced in one go. */
@@ -38,13 +39,7 @@ export interface RepairingOptions {
   readonly self: MemberId
   readonly storeId: () => string
   readonly connectedPeers: () => readonly MemberId[]
-  /** Reads entries of one term; null when they cannot be read. Never called back after the member stopped. */
-  readonly readCold: (
-    firstIndex: number,
-    lastIndex: number,
-    bytesMax: number,
-    callback: (batch: EntryBatch | null) => void,
-  ) => void
+  readonly readCold: ReadCold
   /** A configuration entry that was lost can be read again. */
   readonly onConfiguration: (index: number, body: Buffer) => void
   /** Something that waited may go on. */

@@ -13,6 +13,7 @@ import type { Raft } from '../raft/raft.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { CatchUpBudget } from './catch-up-budget.ts'
 import { type HotTail, offsetIn } from './hot-tail.ts'
+import type { ReadCold } from './log-reading.ts'
 import type { NodeObserver } from './observer.ts'
 
 export interface SendingOptions {
@@ -25,13 +26,7 @@ export interface SendingOptions {
   /** Of every message but those with entries. */
   readonly beforeSend: (message: Message) => void
   readonly budget: CatchUpBudget
-  /** Reads entries of one term that are not hot, at least one; never called back after the member stopped. */
-  readonly readCold: (
-    firstIndex: number,
-    lastIndex: number,
-    bytesMax: number,
-    callback: (batch: EntryBatch | null) => void,
-  ) => void
+  readonly readCold: ReadCold
   /** As `readCold`, for entries that are in memory already. */
   readonly later: (callback: () => void) => void
   /** The core was told of a read: its output is due. */

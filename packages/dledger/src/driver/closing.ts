@@ -1,0 +1,143 @@
+/**
+ * The end of a member's life when it is closed: the leadership handed over, what is under way ended, the last words written.
+ *
+ *   handOver ──► closeFiles: disk quiet ──► log synced ──► clean stop durable ──► files closed, directory free ──► transport closed
+ *
+ * Keeps: every wait has a limit, and at that everything is released all the same; a stop counts as clean only when all of it
+ * succeeded.
+ */
+import type { Clock } from '@dledger-ts/base'
+import type { Raft } from '../raft/raft.ts'
+import type { RoleState } from '../raft/output.ts'
+import type { Durability } from './durability.ts'
+import type { Life } from './life.ts'
+import type { LogWriter } from './log-writer.ts'
+import type { LogNodeOptions } from './node-options.ts'
+import type { OpenedMember } from './open-member.ts'
+import type { PendingProposals } from './pending-proposals.ts'
+import type { StorageWatch } from './storage-watch.ts'
+
+/** How long a member that has failed, or could not start, waits for what its disk has under way. */
+const CLOSE_AFTER_FAILURE_MS_MAX = 1_000
+/** How long a leader waits for another one to lead. */
+const HAND_OVER_ELECTION_TIMEOUTS = 2
+
+/** Whoever is told that a start failed may try again at once; a disk that hangs does not keep the news back for ever. */
+export function abandonStart(member: OpenedMember, clock: Clock, tell: () => void): void {
+  let told = false
+  const once = (): void => {
+    if (told) return
+    told = true
+    cancel()
+    tell()
+  }
+  const cancel = clock.after(CLOSE_AFTER_FAILURE_MS_MAX, once)
+  member.abandon(once)
+}
+
+export interface ClosingOptions {
+  readonly node: LogNodeOptions
+  readonly member: OpenedMember
+  readonly life: Life
+  readonly watch: StorageWatch
+  readonly pending: PendingProposals
+  /** Of the log in force. */
+  readonly rooms: () => { readonly raft: Raft; readonly writer: LogWriter; readonly durability: Durability }
+  readonly role: () => RoleState
+  /** No read and no write is under way, and no log is being replaced. */
+  readonly isQuiet: () => boolean
+  /** Ends whatever acts on its own. */
+  readonly stopParts: () => void
+  readonly schedulePass: () => void
+}
+
+export class Closing {
+  readonly #options: ClosingOptions
+  #waitsForLeader: (() => void) | null = null
+
+  constructor(options: ClosingOptions) {
+    this.#options = options
+  }
+
+  /** A leader lets another one take over, within a limit; then, at once for others, goes on. */
+  handOver(goOn: () => void): void {
+    const { node, rooms, role, schedulePass } = this.#options
+    const { raft } = rooms()
+    const isAlone = raft.configuration().voters.length === 1
+    if (role().role !== 'LEADER' || isAlone) return goOn()
+    if (!raft.transferLeadership(null) && raft.status().transferTarget === null) return goOn()
+    let isOver = false
+    const once = (): void => {
+      if (isOver) return
+      isOver = true
+      cancel()
+      goOn()
+    }
+    const cancel = node.clock.after(HAND_OVER_ELECTION_TIMEOUTS * node.settings.electionTimeoutMs, once)
+    this.#waitsForLeader = once
+    schedulePass()
+  }
+
+  roleChanged(role: RoleState): void {
+    if (role.role !== 'LEADER' && role.leader !== null) this.#waitsForLeader?.()
+  }
+
+  /** The limit alone is waited for from here on. */
+  stop(): void {
+    this.#waitsForLeader = null
+  }
+
+  /** Waits until the disk is quiet, but not for ever. */
+  closeFiles(callback: (error: Error | null) => void): void {
+    const { node, life, watch, pending } = this.#options
+    const { clock, logger, transport, settings } = node
+    const wasFailed = life.state === 'failed'
+    const waitMs = wasFailed ? CLOSE_AFTER_FAILURE_MS_MAX : settings.storageHangMs
+    let ended = false
+    const end = (error: Error | null): void => {
+      if (ended) return
+      ended = true
+      cancel()
+      transport.close(() => callback(error))
+    }
+    const cancel = clock.after(waitMs, () => {
+      const error = watch.unfinished(waitMs)
+      logger.error({ err: error }, 'closing does not wait for the disk any longer')
+      life.guarded(() => pending.abandon('was waiting when the log was closed; it may still be committed'))
+      this.#release(() => {})
+      // What failed before was told then.
+      end(wasFailed ? null : error)
+    })
+    // Not within this call: it may come from a callback in the middle of a pass.
+    clock.defer(() => this.#whenQuiet(() => this.#finish((error) => this.#release(() => end(error)))))
+  }
+
+  #whenQuiet(callback: () => void): void {
+    const { node, life, isQuiet } = this.#options
+    if (life.state === 'closed') return
+    if (life.state === 'failed' || isQuiet()) return callback()
+    node.clock.after(1, () => this.#whenQuiet(callback))
+  }
+
+  #finish(done: (error: Error | null) => void): void {
+    const { node, life, pending, rooms } = this.#options
+    if (life.state !== 'failed') life.enter('finishing')
+    life.guarded(() => pending.abandon('was waiting when the log was closed; it may still be committed'))
+    if (life.state === 'failed') return done(null)
+    const { writer, durability } = rooms()
+    writer.flush((error, mark, isAll) => {
+      if (life.state === 'closed') return
+      if (error !== null) return done(error)
+      if (!isAll) node.logger.warn({}, 'what waited for room on the disk, or for a repair, was given up')
+      durability.stopped(mark, isAll, done)
+    })
+  }
+
+  #release(callback: () => void): void {
+    const { life, member, rooms, stopParts } = this.#options
+    life.enter('closed')
+    stopParts()
+    rooms().writer.stop()
+    member.release(callback)
+  }
+}

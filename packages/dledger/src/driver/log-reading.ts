@@ -1,0 +1,146 @@
+/**
+ * Reads of this member's log: from memory where the entries are hot, else from the files.
+ *
+ * Keeps:
+ *   - what is hot is never read from the files, where it may not be yet, and where entries that it replaces may still stand.
+ *   - files are open while a read of them is under way (`isIdle`), and are not read while they are being replaced.
+ *   - damage that a read finds is examined before anybody is told: what is good is served, what is not is known as lost.
+ */
+import type { Clock } from '@dledger-ts/base'
+import { DLedgerError } from '../errors.ts'
+import type { EntryBatch } from '../log/entry-batch.ts'
+import type { SegmentedLog } from '../log/segmented-log.ts'
+import type { HotTail } from './hot-tail.ts'
+import { closed, type Life } from './life.ts'
+
+export type ReadCallback = (error: Error | null, batch: EntryBatch | null) => void
+
+/**
+ * Reads entries of one term, at least one; null when they are lost or trimmed. Another error ends the member. Never called back
+ * after the member stopped.
+ */
+export type ReadEntries = (
+  firstIndex: number,
+  lastIndex: number,
+  bytesMax: number,
+  callback: (batch: EntryBatch | null) => void,
+) => void
+
+/** As `ReadEntries`, of entries that are not hot. */
+export type ReadCold = ReadEntries
+
+export interface LogReadingOptions {
+  readonly clock: Clock
+  readonly life: Life
+  readonly hot: HotTail
+  /** The log in force: another one after a switch. */
+  readonly log: () => SegmentedLog
+  /** The files are being replaced: reads wait. */
+  readonly isSwitching: () => boolean
+  readonly onFailed: (error: Error) => void
+}
+
+export class LogReading {
+  readonly #options: LogReadingOptions
+  #underWay = 0
+
+  constructor(options: LogReadingOptions) {
+    this.#options = options
+  }
+
+  /** No read of the files is under way. */
+  get isIdle(): boolean {
+    return this.#underWay === 0
+  }
+
+  /** Reads committed entries [firstIndex, lastIndex] of one term, at least one, until `bytesMax`. */
+  read(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback): void {
+    const { clock, hot, isSwitching } = this.#options
+    if (this.#filesAreClosed) {
+      clock.defer(() => callback(closed(), null))
+      return
+    }
+    if (isSwitching()) {
+      clock.after(1, () => this.read(firstIndex, lastIndex, bytesMax, callback))
+      return
+    }
+    const found = hot.find(firstIndex)
+    if (found !== undefined) {
+      clock.defer(() => callback(null, found))
+      return
+    }
+    this.#readFiles(firstIndex, Math.min(lastIndex, hot.firstIndex - 1), bytesMax, callback)
+  }
+
+  /** Reads raw log bytes at a position. */
+  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
+    const { clock, log, isSwitching } = this.#options
+    if (this.#filesAreClosed) {
+      clock.defer(() => callback(closed(), null))
+      return
+    }
+    if (isSwitching()) {
+      clock.after(1, () => this.readBytes(pos, size, callback))
+      return
+    }
+    const target = Buffer.allocUnsafe(size)
+    log().readBytes(pos, size, target, (error: Error | null) => {
+      this.#underWay--
+      callback(error, error === null ? target : null)
+    })
+    this.#underWay++
+  }
+
+  /** As the type of this name says. */
+  readCold(
+    firstIndex: number,
+    lastIndex: number,
+    bytesMax: number,
+    callback: (batch: EntryBatch | null) => void,
+  ): void {
+    const { life, log, onFailed } = this.#options
+    this.#readFiles(firstIndex, lastIndex, bytesMax, (error, batch) => {
+      if (!life.isRunning) return
+      // Trimmed while it was read: as if it could not be.
+      const isLost = isCorrupt(error) && log().firstLostFrom(firstIndex) === firstIndex
+      if (error !== null && !isLost && !isTrimmed(error)) return onFailed(error)
+      life.whileRunning(() => callback(batch))
+    })
+  }
+
+  get #filesAreClosed(): boolean {
+    const { life, isSwitching } = this.#options
+    const failedWithoutFiles = life.state === 'failed' && isSwitching()
+    return life.state === 'finishing' || life.state === 'closed' || failedWithoutFiles
+  }
+
+  #readFiles(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback, isSecond = false): void {
+    const { clock, life } = this.#options
+    const log = this.#options.log()
+    if (firstIndex < log.firstIndex) {
+      clock.defer(() => callback(log.trimmed(`entry ${firstIndex}`), null))
+      return
+    }
+    log.read(firstIndex, lastIndex, bytesMax, (error, batch) => {
+      this.#underWay--
+      if (!isCorrupt(error) || !life.isRunning || log.firstLostFrom(firstIndex) === firstIndex)
+        return callback(error, batch)
+      // Found out what is wrong, what is good is read: up to the damage, or with an index that was put right.
+      life.guarded(() => {
+        const wasWrong = log.examine(firstIndex, lastIndex)
+        // What was wrong when it was read may have been put right since, for another read: once more then, and no further.
+        if (wasWrong || !isSecond) this.#readFiles(firstIndex, lastIndex, bytesMax, callback, !wasWrong)
+        else callback(error, null)
+      })
+    })
+    this.#underWay++
+  }
+}
+
+function isTrimmed(error: Error): boolean {
+  return error instanceof DLedgerError && error.code === 'TRIMMED'
+}
+
+function isCorrupt(error: Error | null): boolean {
+  return error instanceof DLedgerError && error.detail.code === 'CORRUPT'
+}

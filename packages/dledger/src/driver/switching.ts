@@ -1,0 +1,168 @@
+/**
+ * Another member's log takes the place of this one's, and its state that of the state machine.
+ *
+ *   received whole ──► nothing under way ──► SWITCHING durable ──► files moved ──► all of it built anew ──► state taken in
+ *
+ * Keeps:
+ *   - from when a received log is whole until it is in place, this member hears nothing, says nothing and reads nothing: what
+ *     arrives meanwhile is as if it had been lost.
+ *   - no write, no read and no trim of the old files is under way when they go.
+ *   - the way back is open until SWITCHING is durable: should the own log have caught up by then, it stays.
+ */
+import type { Disk } from '../disk/disk.ts'
+import type { Incoming } from '../hard-state/hard-state-codec.ts'
+import type { Applying } from './applying.ts'
+import type { InstallReceiver } from './install-receiver.ts'
+import type { Life } from './life.ts'
+import type { LogNodeOptions } from './node-options.ts'
+import type { OpenedMember } from './open-member.ts'
+import { Restoring } from './restoring.ts'
+import { moveIn } from './staging.ts'
+import type { StartingPoint } from './starting.ts'
+
+export interface SwitchingOptions {
+  readonly node: LogNodeOptions
+  readonly disk: Disk
+  readonly member: OpenedMember
+  readonly life: Life
+  /** Of the log in force. */
+  readonly rooms: () => { readonly applying: Applying; readonly installReceiver: InstallReceiver }
+  readonly term: () => number
+  /** False once the member closes: the next start goes on with what was received. */
+  readonly mayBegin: () => boolean
+  /** No write, no read, no trim and no change of the hard state that others wait for is under way. */
+  readonly isStill: () => boolean
+  /** The old log is about to be closed: nothing uses it from here on. */
+  readonly onLeaving: () => void
+  /** The new log is open: all that rests on a log is built anew. */
+  readonly onReplaced: (point: StartingPoint) => void
+  readonly onFailed: (error: Error) => void
+  readonly schedulePass: () => void
+}
+
+export class Switching {
+  readonly #options: SwitchingOptions
+  #isUnderWay = false
+  #restoring: Restoring | null = null
+
+  constructor(options: SwitchingOptions) {
+    this.#options = options
+  }
+
+  get isUnderWay(): boolean {
+    return this.#isUnderWay
+  }
+
+  /** A received log is whole: it takes the place of the own one as soon as nothing is under way on that. */
+  begin(incoming: Incoming): void {
+    const { member, rooms, mayBegin, onFailed } = this.#options
+    this.#isUnderWay = true
+    this.#whenStill(() => {
+      if (!mayBegin()) {
+        this.#isUnderWay = false
+        return
+      }
+      const { installReceiver } = rooms()
+      if (!installReceiver.isStillBetter(incoming)) {
+        this.#isUnderWay = false
+        installReceiver.abandoned()
+        return
+      }
+      member.writeHardState({ incoming: { ...incoming, phase: 'SWITCHING' } }, (error) => {
+        if (error !== null) return onFailed(error)
+        this.#whenStill(() => this.#replaceFiles({ ...incoming, phase: 'SWITCHING' }))
+      })
+    })
+  }
+
+  /** Takes the received state in, if one waits for that: after a switch, and at a start. */
+  restore(): void {
+    const { node, disk, member, life, rooms, onFailed } = this.#options
+    const { stateMachine, directory } = node
+    const { applying } = rooms()
+    const { incoming } = member.hardState
+    if (incoming?.phase !== 'RESTORING' || incoming.snapshot === null) return
+    if (stateMachine === null || applying.appliedIndex >= incoming.snapshot.index) {
+      // Taken in already: a crash came before that was remembered.
+      if (applying.isRestoring) applying.restored(applying.appliedIndex)
+      member.writeHardState({ incoming: null }, (error) => {
+        if (error !== null) onFailed(error)
+      })
+      return
+    }
+    this.#restoring = new Restoring({
+      disk,
+      directory,
+      member,
+      stateMachine,
+      snapshot: incoming.snapshot,
+      whileRunning: (work) => life.whileRunning(work),
+      onRestored: (index) => {
+        this.#restoring = null
+        applying.restored(index)
+      },
+      onFailed,
+    })
+    this.#restoring.start()
+  }
+
+  /** The member stops. Idempotent. */
+  stop(): void {
+    this.#restoring?.abort()
+  }
+
+  /** Calls back, within a guard. */
+  #whenStill(callback: () => void): void {
+    const { node, life, isStill } = this.#options
+    if (!life.isRunning) return
+    if (isStill()) life.guarded(callback)
+    else node.clock.after(1, () => this.#whenStill(callback))
+  }
+
+  #replaceFiles(incoming: Incoming): void {
+    const { node, disk, member, life, rooms, term, onLeaving, onFailed, schedulePass } = this.#options
+    const { directory, settings } = node
+    const { applying, installReceiver } = rooms()
+    const { appliedIndex } = applying
+    const over = installReceiver.overAck(incoming.hint?.index ?? -1)
+    const inTerm = term()
+    onLeaving()
+    member.closeLog()
+    const change = moveIn(disk, directory, { settings, incoming })
+    member.writeHardState(change, (error) => {
+      if (error !== null) return onFailed(error)
+      if (!life.isRunning) return
+      life.guarded(() => {
+        this.#goOn(appliedIndex)
+        if (over !== null) this.#tellOver(over, inTerm)
+      })
+      schedulePass()
+    })
+  }
+
+  #goOn(appliedIndex: number): void {
+    const { node, member, onReplaced } = this.#options
+    const { logger, stateMachine } = node
+    member.reopenLog()
+    const { firstIndex, lastIndex } = member.log
+    logger.info({ firstIndex, lastIndex }, 'the files of another member are in place')
+    onReplaced({
+      appliedIndex: Math.max(appliedIndex, stateMachine === null ? firstIndex - 1 : -1),
+      commitIndex: lastIndex,
+    })
+    this.#isUnderWay = false
+    this.#options.rooms().applying.synced(lastIndex)
+    stateMachine?.roleChanged({ role: 'FOLLOWER', term: this.#options.term(), leader: null, ready: false })
+    this.restore()
+  }
+
+  #tellOver({ to, id, index }: NonNullable<ReturnType<InstallReceiver['overAck']>>, term: number): void {
+    const { node, member } = this.#options
+    const { transport, self } = node
+    const { storeId } = member.hardState
+    transport.send(
+      { type: 'InstallAck', from: self, to, storeId, term, id, nextIndex: 0, stateAt: -1, isOver: true, index },
+      null,
+    )
+  }
+}

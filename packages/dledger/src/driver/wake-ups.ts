@@ -1,0 +1,73 @@
+/**
+ * The time that passes, told to a member in ticks, some at each wake-up.
+ *
+ * Keeps:
+ *   - one wake-up lives through the ticks of one heartbeat: nothing in between is due that soon, and waking is what an idle member
+ *     costs.
+ *   - ticks are counted on one time line, so that they never run ahead of this member's clock by more than a part of one: the
+ *     promises that leases rest on are counted in them.
+ *   - after a stall no more than one heartbeat is lived through at once; what is beyond that is forgotten.
+ */
+import type { Clock } from '@dledger-ts/base'
+import type { NodeSettings } from '../config.ts'
+import { SharedTicker, type Ticker } from './ticker.ts'
+
+/** A timer may be this share of a tick early, and its tick counts all the same. */
+const TICK_EARLY_MAX = 0.25
+
+type TickSettings = Pick<NodeSettings, 'tickMs' | 'heartbeatMs'>
+
+export function heartbeatTicksOf({ tickMs, heartbeatMs }: TickSettings): number {
+  return Math.max(1, Math.round(heartbeatMs / tickMs))
+}
+
+export interface WakeUpsOptions {
+  readonly clock: Clock
+  readonly settings: TickSettings
+  /** Shared by members that wake together; default: one of its own. */
+  readonly ticker: Ticker | undefined
+  /** @param ticks that have passed; 0 for a timer that was early. @param nowMs monotonic. */
+  readonly wake: (ticks: number, nowMs: number) => void
+}
+
+export class WakeUps {
+  readonly #options: WakeUpsOptions
+  readonly #heartbeatTicks: number
+  /** Milliseconds between two wake-ups: one heartbeat in whole ticks. */
+  readonly periodMs: number
+  #lastTickMs = 0
+  #cancel: (() => void) | null = null
+
+  constructor(options: WakeUpsOptions) {
+    this.#options = options
+    this.#heartbeatTicks = heartbeatTicksOf(options.settings)
+    this.periodMs = this.#heartbeatTicks * options.settings.tickMs
+  }
+
+  start(): void {
+    const { clock, wake } = this.#options
+    const ticker = this.#options.ticker ?? new SharedTicker(clock)
+    this.#lastTickMs = clock.monotonicMs()
+    this.#cancel = ticker.every(this.periodMs, () => {
+      const nowMs = clock.monotonicMs()
+      wake(this.#ticksPassed(nowMs), nowMs)
+    })
+  }
+
+  /** Idempotent. */
+  stop(): void {
+    this.#cancel?.()
+    this.#cancel = null
+  }
+
+  #ticksPassed(nowMs: number): number {
+    const { tickMs } = this.#options.settings
+    const passed = Math.max(0, Math.floor((nowMs - this.#lastTickMs) / tickMs + TICK_EARLY_MAX))
+    if (passed > this.#heartbeatTicks) {
+      this.#lastTickMs = nowMs
+      return this.#heartbeatTicks
+    }
+    this.#lastTickMs += passed * tickMs
+    return passed
+  }
+}
