@@ -22,6 +22,8 @@ type Blow = (struck: Struck) => Promise<void>
 /** Longer than the longest election timeout, so that a paused or cut leader is replaced. */
 const BEYOND_ELECTION_MS = 2_500
 const ACKNOWLEDGED_MEANWHILE = 40
+/** Of a hello, about. */
+const GREETING_BYTES = 100
 const BLACKHOLE: Hindrance = { kind: 'blackhole' }
 
 const restart = async (member: GroupMember): Promise<void> => {
@@ -92,6 +94,16 @@ export const BLOWS = {
       for (const link of group.links.values()) link.flipAfter(random.below(3_000), random.below(8))
       await untilAcknowledged(ACKNOWLEDGED_MEANWHILE)
     }
+  },
+  'flipped bits in greetings': async ({ group, random, untilAcknowledged }) => {
+    for (const link of group.links.values()) {
+      for (const of of ['hello', 'answer', 'hello', 'answer'] as const) {
+        link.spoilGreeting({ of, at: random.below(GREETING_BYTES), bit: random.below(8) })
+      }
+      link.resetAfter(random.below(1_000))
+    }
+    await untilAcknowledged(ACKNOWLEDGED_MEANWHILE)
+    for (const link of group.links.values()) link.spareGreetings()
   },
 } as const satisfies Readonly<Record<string, Blow>>
 

@@ -13,6 +13,13 @@ export type Hindrance =
   | { readonly kind: 'delay'; readonly ms: number }
   | { readonly kind: 'bandwidth'; readonly bytesPerSecond: number }
 
+/** One bit of a hello, or of what answers it. */
+export interface SpoiltGreeting {
+  readonly of: 'hello' | 'answer'
+  readonly at: number
+  readonly bit: number
+}
+
 const NO_HINDRANCE: Hindrance = { kind: 'none' }
 const BANDWIDTH_STEP_MS = 20
 /** Bytes held for a slow or cut link; then the sender is no longer read, as a full receive buffer would do. */
@@ -26,11 +33,13 @@ export class LinkProxy {
   /** Bits flipped and connections reset so far. */
   flips = 0
   resets = 0
+  #spoiltGreetings: SpoiltGreeting[] = []
 
   constructor(target: { readonly host: string; readonly port: number }) {
     this.#target = target
     this.#server = createServer({ noDelay: true }, (from) => {
       const connection = new Connection(this, from, connect({ ...this.#target, noDelay: true }))
+      connection.spoil(this.#spoiltGreetings.shift())
       this.#connections.add(connection)
       connection.whenOver(() => this.#connections.delete(connection))
     })
@@ -69,6 +78,16 @@ export class LinkProxy {
     }
   }
 
+  /** The next connection that is made has one bit of its greeting flipped; may be said several times. */
+  spoilGreeting(greeting: SpoiltGreeting): void {
+    this.#spoiltGreetings.push(greeting)
+  }
+
+  /** Greetings to come are left alone. */
+  spareGreetings(): void {
+    this.#spoiltGreetings = []
+  }
+
   close(): void {
     this.#server.close()
     for (const connection of this.#connections) connection.destroy()
@@ -89,6 +108,7 @@ class Connection {
   #fromEnded = false
   /** It was reset on the way: nothing more passes. */
   #isBroken = false
+  #spoiltAnswer: SpoiltGreeting | null = null
   #timer: NodeJS.Timeout | null = null
   #stepEndsMs = 0
   #stepBytes = 0
@@ -103,12 +123,24 @@ class Connection {
       this.flush()
     })
     // What comes back is not hindered: it is the answer to a hello, which does not arrive in a blackhole.
-    to.on('data', (bytes: Buffer) => from.write(bytes))
+    to.on('data', (bytes: Buffer) => {
+      this.#flipAnswer(bytes)
+      from.write(bytes)
+    })
     // A reset on one side is one on the other: members take it for a sign.
     from.once('error', () => this.#whenPassable(() => to.resetAndDestroy()))
     to.once('error', () => this.#whenPassable(() => from.resetAndDestroy()))
     from.once('close', () => this.#whenPassable(() => to.destroy()))
     to.once('close', () => this.#whenPassable(() => from.destroy()))
+  }
+
+  spoil(greeting: SpoiltGreeting | undefined): void {
+    if (greeting === undefined) return
+    if (greeting.of === 'answer') this.#spoiltAnswer = greeting
+    else {
+      this.flipAfter = greeting.at
+      this.flipBit = greeting.bit
+    }
   }
 
   /** Sends on what may go. */
@@ -163,12 +195,23 @@ class Connection {
     if (this.#timer === null) this.flush()
   }
 
+  #flipAnswer(bytes: Buffer): void {
+    const spoilt = this.#spoiltAnswer
+    if (spoilt === null) return
+    this.#spoiltAnswer = null
+    this.#flip(bytes, spoilt.at % bytes.length, spoilt.bit)
+  }
+
+  #flip(bytes: Buffer, at: number, bit: number): void {
+    bytes[at] = (bytes[at] as number) ^ (1 << bit)
+    this.#link.flips++
+  }
+
   /** @returns false when the connection broke. */
   #pass(bytes: Buffer): boolean {
     if (this.flipAfter >= 0) {
       if (this.flipAfter < bytes.length) {
-        bytes[this.flipAfter] = (bytes[this.flipAfter] as number) ^ (1 << this.flipBit)
-        this.#link.flips++
+        this.#flip(bytes, this.flipAfter, this.flipBit)
         this.flipAfter = -1
       } else this.flipAfter -= bytes.length
     }

@@ -25,7 +25,12 @@ describe('members in network namespaces', { timeout: TIMEOUT_MS }, () => {
 
 describe('frames between members', { timeout: TIMEOUT_MS }, () => {
   test('that arrive with a bit flipped or only in part change nothing: their connections are closed', async () => {
-    const blows: BlowName[] = ['flipped bits', 'connections reset in the middle of frames', 'flipped bits']
+    const blows: BlowName[] = [
+      'flipped bits',
+      'connections reset in the middle of frames',
+      'flipped bits in greetings',
+      'flipped bits',
+    ]
     const seed = randomInt(2 ** 31)
     const result = await runRounds({ size: 3, flush: 'SYNC_FLUSH', shadowed: false, seed, blows, say: () => {} })
     console.log(`seed ${seed}: ${result.flips} bits flipped, ${result.resets} resets, ${result.badFrames} bad frames`)

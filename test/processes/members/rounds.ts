@@ -9,6 +9,8 @@ import { Clients } from './clients.ts'
 import { MemberGroup, type MemberGroupOptions } from './member-group.ts'
 
 const ACKNOWLEDGED_BETWEEN = 60
+/** Of each member's log, where a run fails. */
+const LOG_CHARACTERS_TOLD = 8_000
 
 export interface RoundsOptions extends Omit<MemberGroupOptions, 'random'> {
   readonly seed: number
@@ -80,8 +82,7 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
       badFrames,
     }
   } catch (error) {
-    say(`seed ${seed} fails; the members said:\n${logsOf(group)}`)
-    throw error
+    throw new Error(`seed ${seed}: ${(error as Error).message}\n${await lastWordsOf(group)}`, { cause: error })
   } finally {
     await group.close()
   }
@@ -98,8 +99,14 @@ function fileViolations(group: MemberGroup): string[] {
   })
 }
 
-function logsOf(group: MemberGroup): string {
-  return group.members.map((member) => `--- ${member.id}\n${member.process?.stderr ?? 'down'}`).join('\n')
+/** What members answer now, and the last that they logged: for whoever looks why a run failed. */
+async function lastWordsOf(group: MemberGroup): Promise<string> {
+  const words = group.members.map(async (member) => {
+    const stopped = member.process?.stopped?.message
+    const status = stopped === undefined ? JSON.stringify(await member.status()) : `stopped: ${stopped}`
+    return `--- ${member.id}: ${status}\n${member.process?.stderr.slice(-LOG_CHARACTERS_TOLD) ?? 'down'}`
+  })
+  return (await Promise.all(words)).join('\n')
 }
 
 /** All counts, and how long the group was without an acknowledgement, by blow. */

@@ -262,7 +262,7 @@ export class Multiplexer implements LinksHandler<HostFrame> {
       this.#stats.messagesDropped++
       return
     }
-    const head = encodeFrame(encodeControl(loadedValues(member.group.number, message)), payloadBytes)
+    const head = encodeFrame(encodeControl(loadedValues(member.group.number, message)), payload)
     node.push(member, { head, payload, bytes: payloadBytes + head.length })
     this.#stats.messagesSent++
     this.#stats.framesSent++
@@ -303,7 +303,7 @@ export class Multiplexer implements LinksHandler<HostFrame> {
   #say(node: RemoteNode, channel: Channel, values: readonly Scalar[]): void {
     const way = this.#links.peer(node.id)?.[channel]
     if (way === undefined || !way.ready) return
-    way.send(encodeFrame(encodeControl(values), 0), null)
+    way.send(encodeFrame(encodeControl(values), null), null)
     this.#stats.framesSent++
   }
 

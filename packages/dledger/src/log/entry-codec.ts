@@ -122,6 +122,11 @@ export function isUnchecked(header: EntryHeader): boolean {
   return header.chainCrc === 0 && header.bodyCrc === 0
 }
 
+/** The same of the header at `at`, which is whole, before anything else of it is known. */
+export function isUncheckedAt(source: Buffer, at: number): boolean {
+  return source.readUInt32BE(at + CHAIN_CRC_AT) === 0 && source.readUInt32BE(at + BODY_CRC_AT) === 0
+}
+
 export interface UnsealedBatch {
   readonly firstIndex: number
   readonly term: number

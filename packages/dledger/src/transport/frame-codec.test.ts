@@ -1,9 +1,19 @@
 /** Frames are found wherever chunks begin and end, and bytes that are no frames end in a FrameError, never in anything else. */
-import { seededRandom } from '@dledger-ts/base'
+import { crc32, seededRandom } from '@dledger-ts/base'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { DLedgerError } from '../errors.ts'
+import { ENTRY_HEADER_BYTES } from '../log/entry-batch.ts'
+import { checkBatch, sealEntries } from '../log/entry-codec.ts'
 import { decodeControl, encodeControl } from './control-part.ts'
-import { encodeFrame, FRAME_HEAD_BYTES, FrameError, FrameReader, type FrameSink } from './frame-codec.ts'
+import {
+  encodeFrame,
+  encodeGreeting,
+  FRAME_HEAD_BYTES,
+  FrameError,
+  FrameReader,
+  type FrameSink,
+} from './frame-codec.ts'
 import { answerOf, introductionOf } from './greeting.ts'
 import { DEFAULT_TRANSPORT_LIMITS } from './limits.ts'
 import { messageOf, messageValues } from './message-codec.ts'
@@ -32,9 +42,37 @@ function wire(frames: readonly Frame[]): Buffer {
   return Buffer.concat(
     frames.flatMap(({ control, payload }) => {
       const bytes = Buffer.from(payload ?? '', 'hex')
-      return [encodeFrame(encodeControl(control as number[]), bytes.length), bytes]
+      return [encodeFrame(encodeControl(control as number[]), payload === null ? null : [bytes]), bytes]
     }),
   )
+}
+
+function readerOf(first: 'greetings' | 'messages'): { collector: Collector; reader: FrameReader } {
+  const collector = new Collector()
+  return { collector, reader: new FrameReader(LIMITS, collector, first) }
+}
+
+function* everyBitFlipped(bytes: Buffer): Generator<Buffer> {
+  for (let bit = 0; bit < 8 * bytes.length; bit++) {
+    const flipped = Buffer.from(bytes)
+    flipped.writeUInt8(flipped.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3)
+    yield flipped
+  }
+}
+
+/** Entries 8 and on of term 3, at the beginning of a log file. */
+function sealed(bodies: readonly Buffer[], prevChain: number): Buffer {
+  const bytes = Buffer.concat(bodies.flatMap((body) => [Buffer.alloc(ENTRY_HEADER_BYTES), body]))
+  const sizes = bodies.map((body) => ENTRY_HEADER_BYTES + body.length)
+  const positions = sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + size, 0))
+  sealEntries({ firstIndex: 8, term: 3, positions, sizes, channels: sizes.map(() => 0), prevChain, bytes })
+  return bytes
+}
+
+function withoutChecksums(entries: Buffer): Buffer {
+  const bytes = Buffer.from(entries)
+  for (let at = 0; at < bytes.length; at += bytes.readInt32BE(at + 4)) bytes.fill(0, at + 36, at + 44)
+  return bytes
 }
 
 const LIMITS = { ...DEFAULT_TRANSPORT_LIMITS, payloadBytesMax: 4_096, controlBytesMax: 256 }
@@ -48,81 +86,155 @@ const FRAMES: readonly Frame[] = [
 ]
 
 describe('the frame codec', () => {
-  it('writes the layout that the file draws', () => {
-    // frameBytes 4 + 4 + 3 + 2, controlBytes 3, CRC-32 of 92 09 00 (zlib.crc32 of Python), then control and payload.
-    expect(Buffer.concat([encodeFrame(encodeControl([9, 0]), 2), Buffer.from('beef', 'hex')]).toString('hex')).toBe(
-      ['0000000d', '00000003', 'd0140ec5', '920900', 'beef'].join(''),
+  it('writes the layouts that the file draws', () => {
+    // frameBytes 4 + 4 + 3, controlBytes 3, CRC-32 of 92 09 00 (zlib.crc32 of Python), control.
+    const control = encodeControl([9, 0])
+    expect(encodeGreeting(control).toString('hex')).toBe(['0000000b', '00000003', 'd0140ec5', '920900'].join(''))
+    // The same with 12 bytes and the payload more, then 2 guarded bytes, the CRC-32 of be ef, that of these 20 bytes.
+    const payload = Buffer.from('beef', 'hex')
+    const head = ['00000019', '00000003', 'd0140ec5', '00000002', '0b2a6e20', '32f96f44']
+    expect(Buffer.concat([encodeFrame(control, [payload]), payload]).toString('hex')).toBe(
+      [...head, '920900', 'beef'].join(''),
     )
   })
 
   it.each([1, 2, 3, 5, 11, 12, 13, 64, 1_000, 100_000])('finds the frames in chunks of %d bytes', (chunkBytes) => {
     const bytes = wire(FRAMES)
-    const collector = new Collector()
-    const reader = new FrameReader(LIMITS, collector)
+    const { collector, reader } = readerOf('messages')
     for (let at = 0; at < bytes.length; at += chunkBytes) reader.push(bytes.subarray(at, at + chunkBytes))
     expect(collector.frames).toEqual(FRAMES)
   })
 
-  it('finds the frames wherever the stream is cut in two', () => {
-    const bytes = wire(FRAMES.slice(0, 3))
+  it('finds greetings and the messages after them wherever the stream is cut in two', () => {
+    const hello = { control: ['hello'], payload: null }
+    const frames = [hello, ...FRAMES.slice(0, 3)]
+    const bytes = Buffer.concat([encodeGreeting(encodeControl(hello.control)), wire(FRAMES.slice(0, 3))])
     for (let cut = 0; cut <= bytes.length; cut++) {
       const collector = new Collector()
-      const reader = new FrameReader(LIMITS, collector)
+      const sink: FrameSink = {
+        controlRead: (control) => {
+          collector.controlRead(control)
+          reader.greeted()
+        },
+        frameRead: (payload) => collector.frameRead(payload),
+      }
+      const reader = new FrameReader(LIMITS, sink, 'greetings')
       reader.push(bytes.subarray(0, cut))
       reader.push(bytes.subarray(cut))
-      expect(collector.frames).toEqual(FRAMES.slice(0, 3))
+      expect(collector.frames).toEqual(frames)
     }
   })
 
   it('does not copy a payload that lies within one chunk', () => {
     const bytes = wire(FRAMES)
-    const collector = new Collector()
-    new FrameReader(LIMITS, collector).push(bytes)
+    const { collector, reader } = readerOf('messages')
+    reader.push(bytes)
     expect(collector.payloads[1]?.buffer).toBe(bytes.buffer)
   })
 
   it('hands out nothing more once stopped, even of the chunk that is being read', () => {
     const collector = new Collector()
-    const reader: FrameReader = new FrameReader(LIMITS, {
+    const sink: FrameSink = {
       controlRead: (control) => collector.controlRead(control),
       frameRead: (payload) => {
         collector.frameRead(payload)
         reader.stop()
       },
-    })
+    }
+    const reader = new FrameReader(LIMITS, sink, 'messages')
     reader.push(wire(FRAMES))
     reader.push(wire(FRAMES))
     expect(collector.frames).toHaveLength(1)
   })
 
   const control = encodeControl([9, 0])
-  const head = (frameBytes: number, controlBytes: number): Buffer => {
-    const bytes = encodeFrame(control, 0)
-    bytes.writeUInt32BE(frameBytes, 0)
-    bytes.writeUInt32BE(controlBytes, 4)
+  /** A head with right checksums and these lengths, as a peer that means harm would write it. */
+  const head = (lengths: { frameBytes?: number; controlBytes?: number; guardedBytes?: number }): Buffer => {
+    const bytes = encodeFrame(control, null)
+    bytes.writeUInt32BE(lengths.frameBytes ?? bytes.readUInt32BE(0), 0)
+    bytes.writeUInt32BE(lengths.controlBytes ?? bytes.readUInt32BE(4), 4)
+    bytes.writeUInt32BE(lengths.guardedBytes ?? bytes.readUInt32BE(12), 12)
+    bytes.writeUInt32BE(crc32(bytes, 0, 20), 20)
     return bytes
   }
-  const broken = encodeFrame(control, 0)
+  const broken = encodeFrame(control, null)
   broken.writeUInt8(broken.readUInt8(FRAME_HEAD_BYTES) ^ 1, FRAME_HEAD_BYTES)
   it.each([
-    { name: 'a payload beyond the limit', bytes: head(8 + 3 + 4_097, 3), code: 'LENGTH' },
-    { name: 'four gigabytes', bytes: head(0xffffffff, 3), code: 'LENGTH' },
-    { name: 'a control part beyond the limit', bytes: head(8 + 257, 257), code: 'LENGTH' },
-    { name: 'a control part longer than its frame', bytes: head(8, 3), code: 'LENGTH' },
-    { name: 'a frame of nothing', bytes: head(0, 0), code: 'LENGTH' },
+    { name: 'a payload beyond the limit', bytes: head({ frameBytes: 20 + 3 + 4_097 }), code: 'LENGTH' },
+    { name: 'four gigabytes', bytes: head({ frameBytes: 0xffffffff }), code: 'LENGTH' },
+    {
+      name: 'a control part beyond the limit',
+      bytes: head({ frameBytes: 20 + 257, controlBytes: 257 }),
+      code: 'LENGTH',
+    },
+    { name: 'a control part longer than its frame', bytes: head({ frameBytes: 20 }), code: 'LENGTH' },
+    { name: 'a frame of nothing', bytes: head({ frameBytes: 0, controlBytes: 0 }), code: 'LENGTH' },
+    { name: 'more guarded bytes than there are', bytes: head({ guardedBytes: 1 }), code: 'LENGTH' },
     { name: 'a flipped bit in the control part', bytes: broken, code: 'CRC' },
-    { name: 'text of another protocol', bytes: Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n'), code: 'LENGTH' },
+    { name: 'text of another protocol', bytes: Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n'), code: 'CRC' },
   ])('refuses $name', ({ bytes, code }) => {
-    const reader = new FrameReader(LIMITS, new Collector())
+    const { reader } = readerOf('messages')
     expect(() => reader.push(bytes)).toThrow(expect.objectContaining({ name: 'FrameError', code }))
+  })
+
+  it('refuses text of another protocol, and a payload, where a greeting is due', () => {
+    for (const bytes of [Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n'), wire(FRAMES.slice(1, 2))]) {
+      const { reader } = readerOf('greetings')
+      expect(() => reader.push(bytes)).toThrow(expect.objectContaining({ name: 'FrameError', code: 'LENGTH' }))
+    }
+  })
+
+  it('sees every flipped bit of a greeting at once, without waiting for more', () => {
+    const greeting = encodeGreeting(encodeControl([101, 3, 'g', 'n1', 'a store', 1_024]))
+    for (const flipped of everyBitFlipped(greeting)) {
+      const { reader } = readerOf('greetings')
+      expect(() => reader.push(flipped)).toThrow(FrameError)
+    }
+  })
+
+  it('sees every flipped bit of entries and of their frame at once, or leaves it to the checksums of the entries', () => {
+    const checked = sealed([Buffer.from('first'), Buffer.from('and second')], 77)
+    // As Apache's DLedger writes them.
+    const unchecked = withoutChecksums(checked)
+    for (const [entries, checksummedFrom] of [
+      [checked, 0],
+      [unchecked, 100],
+    ] as const) {
+      const expected = { firstIndex: 8, term: 3, count: 2, fileBytes: 1_024, checksummedFrom }
+      const bytes = Buffer.concat([encodeFrame(encodeControl([5, 3, 7]), [entries]), entries])
+      let found = 0
+      for (const flipped of everyBitFlipped(bytes)) {
+        const { collector, reader } = readerOf('messages')
+        try {
+          reader.push(flipped)
+        } catch (error) {
+          expect(error).toBeInstanceOf(FrameError)
+          continue
+        }
+        // Never does it wait for bytes that do not come.
+        expect(collector.payloads).toHaveLength(1)
+        expect(() => checkBatch(collector.payloads[0] as Buffer, expected)).toThrow(DLedgerError)
+        found++
+      }
+      expect(found).toBe(entries === checked ? 8 * (entries.length - ENTRY_HEADER_BYTES) : 0)
+    }
+  })
+
+  it('vouches for what is in several buffers, and finds it again in chunks', () => {
+    const entries = withoutChecksums(sealed([Buffer.alloc(300, 1), Buffer.alloc(300, 2)], 5))
+    const parts = [entries.subarray(0, 348), entries.subarray(348)]
+    const bytes = Buffer.concat([encodeFrame(encodeControl([5]), parts), ...parts])
+    const { collector, reader } = readerOf('messages')
+    for (let at = 0; at < bytes.length; at += 100) reader.push(bytes.subarray(at, at + 100))
+    expect(collector.payloads).toEqual([entries])
   })
 
   it('ends every kind of random bytes in frames or a FrameError', () => {
     const random = seededRandom(20_260_730)
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), fc.boolean(), (noise, framed) => {
-        const bytes = framed ? encodeFrame(Buffer.from(noise), 0) : Buffer.from(noise)
-        const reader = new FrameReader(LIMITS, {
+        const bytes = framed ? encodeFrame(Buffer.from(noise), null) : Buffer.from(noise)
+        const sink: FrameSink = {
           controlRead: (part, payloadBytes) => {
             const values = decodeControl(part)
             for (const decode of [
@@ -134,7 +246,8 @@ describe('the frame codec', () => {
             }
           },
           frameRead: () => {},
-        })
+        }
+        const reader = new FrameReader(LIMITS, sink, 'messages')
         expectOnlyFrameErrors(() => {
           for (let at = 0; at < bytes.length;) {
             const size = 1 + random.below(40)

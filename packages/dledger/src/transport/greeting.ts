@@ -4,15 +4,15 @@
  *   the side that dialed: Hello (who I am, whom I mean, for what)  ──►
  *                                         ◄──  Welcome (who I am)  or  Refused (why not), after which it closes
  *
- * The form of the refusal and the place of the wire version in Hello never change, so members of any two versions can
- * still tell each other why they do not fit.
+ * The frames of these words, the form of the refusal and the place of the wire version in Hello never change, so members of any two
+ * versions can still tell each other why they do not fit.
  */
 import type { MemberId } from '../raft/messages.ts'
 import type { Scalar } from './control-part.ts'
 import { FrameError } from './frame-codec.ts'
 import { type Hello, type Refusal, REFUSAL_KINDS } from './transport.ts'
 
-export const WIRE_VERSION = 2
+export const WIRE_VERSION = 3
 
 const HELLO = 101
 const WELCOME = 102

@@ -3,7 +3,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { silentLogger, systemClock } from '@dledger-ts/base'
 import { afterEach, describe, expect, it } from 'vitest'
 import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
-import { encodeFrame, FrameError, FrameReader } from './frame-codec.ts'
+import { encodeGreeting, FrameError, FrameReader, type FrameSink, GREETING_HEAD_BYTES } from './frame-codec.ts'
 import { answerOf, introductionValues, WIRE_VERSION } from './greeting.ts'
 import { DEFAULT_TRANSPORT_LIMITS } from './limits.ts'
 import { Doorkeeper, Visitor } from './secret.ts'
@@ -134,21 +134,23 @@ describe('members with a shared secret', () => {
 /** Writes what was overheard of the first of two connections, and reads until the other side closes. */
 function answersTo(socket: Socket, overheard: readonly Buffer[]): Promise<unknown[]> {
   const frames: Buffer[] = []
-  const splitter = new FrameReader(DEFAULT_TRANSPORT_LIMITS, {
-    controlRead: (control) => void frames.push(encodeFrame(Buffer.from(control), 0)),
+  const kept: FrameSink = {
+    controlRead: (control) => void frames.push(encodeGreeting(Buffer.from(control))),
     frameRead: () => {},
-  })
+  }
+  const splitter = new FrameReader(DEFAULT_TRANSPORT_LIMITS, kept, 'greetings')
   for (const chunk of overheard) splitter.push(chunk)
   const first = (code: number): Buffer =>
-    frames.find((frame) => decodeControl(frame.subarray(12))[0] === code) as Buffer
+    frames.find((frame) => decodeControl(frame.subarray(GREETING_HEAD_BYTES))[0] === code) as Buffer
   const answers: unknown[] = []
-  const reader = new FrameReader(DEFAULT_TRANSPORT_LIMITS, {
+  const sink: FrameSink = {
     controlRead: (control) => {
       const values = decodeControl(control)
       answers.push(values[0] === 105 ? 'challenge' : answerOf(values))
     },
     frameRead: () => {},
-  })
+  }
+  const reader = new FrameReader(DEFAULT_TRANSPORT_LIMITS, sink, 'greetings')
   socket.write(first(104))
   socket.write(first(106))
   return new Promise((resolve) => {

@@ -7,7 +7,7 @@
 import type { Socket } from 'node:net'
 import type { Clock } from '@dledger-ts/base'
 import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
-import { encodeFrame, FrameError, FrameReader } from './frame-codec.ts'
+import { encodeGreeting, FrameError, FrameReader } from './frame-codec.ts'
 import { answerValues, type Channel, type Introduction, introductionOf, misfit } from './greeting.ts'
 import type { TransportLimits } from './limits.ts'
 import { Doorkeeper, type Step } from './secret.ts'
@@ -62,7 +62,7 @@ export class Incoming<Item> {
     this.#owner = options.owner
     this.#valuesMax = options.valuesMax
     this.#doorkeeper = new Doorkeeper(options.secret, options.own.member)
-    this.#reader = new FrameReader(limits, this)
+    this.#reader = new FrameReader(limits, this, 'greetings')
     this.#cancelTimer = clock.after(limits.helloTimeoutMs, () => this.close())
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
     // Its 'close' follows and says all that matters.
@@ -111,7 +111,6 @@ export class Incoming<Item> {
       this.#item = this.#owner.read(this, this.#between, values, payloadBytes)
       return
     }
-    if (payloadBytes > 0) throw new FrameError('a hello carries no payload', { code: 'CONTENT' })
     this.#greet(this.#doorkeeper.hear(decodeControl(control)))
   }
 
@@ -139,7 +138,7 @@ export class Incoming<Item> {
   }
 
   #say(values: Scalar[]): void {
-    this.#socket.write(encodeFrame(encodeControl(values), 0))
+    this.#socket.write(encodeGreeting(encodeControl(values)))
   }
 
   #introduce(introduction: Introduction): void {
@@ -150,6 +149,7 @@ export class Incoming<Item> {
     const refusal = this.#owner.introduced(this, introduction)
     const answer = answerValues(refusal === null ? { welcome: true, hello: this.#own } : { welcome: false, ...refusal })
     this.#say(refusal === null ? this.#doorkeeper.answer(answer) : answer)
-    if (refusal !== null) this.close()
+    if (refusal === null) this.#reader.greeted()
+    else this.close()
   }
 }

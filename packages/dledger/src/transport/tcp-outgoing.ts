@@ -9,7 +9,7 @@ import { connect, type Socket } from 'node:net'
 import type { Clock, Random } from '@dledger-ts/base'
 import type { MemberId } from '../raft/messages.ts'
 import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
-import { encodeFrame, FrameError, FrameReader } from './frame-codec.ts'
+import { encodeGreeting, FrameError, FrameReader } from './frame-codec.ts'
 import { answerOf, type Channel, introductionValues, isRefusal, misfit } from './greeting.ts'
 import type { TransportLimits } from './limits.ts'
 import { Visitor } from './secret.ts'
@@ -243,13 +243,11 @@ class Dialed {
 
   constructor(owner: Outgoing, socket: Socket) {
     this.socket = socket
-    this.reader = new FrameReader(owner.limits, {
-      controlRead: (control) => owner.answered(this, control),
-      frameRead: () => {},
-    })
+    const sink = { controlRead: (control: Buffer) => owner.answered(this, control), frameRead: () => {} }
+    this.reader = new FrameReader(owner.limits, sink, 'greetings')
   }
 
   say(values: Scalar[]): void {
-    this.socket.write(encodeFrame(encodeControl(values), 0))
+    this.socket.write(encodeGreeting(encodeControl(values)))
   }
 }

@@ -4,7 +4,7 @@ import { silentLogger, systemClock } from '@dledger-ts/base'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { AppendEntries, Heartbeat, Message } from '../raft/messages.ts'
 import { decodeControl, encodeControl } from './control-part.ts'
-import { encodeFrame, FrameReader } from './frame-codec.ts'
+import { encodeFrame, encodeGreeting, FrameReader, type FrameSink } from './frame-codec.ts'
 import { answerOf, answerValues, type Channel, introductionOf, introductionValues, WIRE_VERSION } from './greeting.ts'
 import { DEFAULT_TRANSPORT_LIMITS, type TransportLimits } from './limits.ts'
 import { messageOf, messageValues } from './message-codec.ts'
@@ -119,7 +119,7 @@ class FakePeer {
   }
 
   say(channel: Channel, message: Message): void {
-    this.dialed.get(channel)?.write(encodeFrame(encodeControl(messageValues(message)), 0))
+    this.dialed.get(channel)?.write(encodeFrame(encodeControl(messageValues(message)), null))
   }
 
   async until(condition: () => boolean): Promise<void> {
@@ -128,7 +128,7 @@ class FakePeer {
 
   #accept(socket: Socket): void {
     let greeted = false
-    const reader = new FrameReader(DEFAULT_TRANSPORT_LIMITS, {
+    const sink: FrameSink = {
       controlRead: (control, payloadBytes) => {
         const values = decodeControl(control)
         if (greeted) {
@@ -136,15 +136,17 @@ class FakePeer {
           return
         }
         greeted = true
+        reader.greeted()
         const { channel } = introductionOf(values)
         this.accepted.set(channel, socket)
         if (this.greets) {
-          socket.write(encodeFrame(encodeControl(answerValues({ welcome: true, hello: PEER_HELLO })), 0))
+          socket.write(encodeGreeting(encodeControl(answerValues({ welcome: true, hello: PEER_HELLO }))))
         }
         if (channel === 'data' && this.deaf) socket.pause()
       },
       frameRead: () => {},
-    })
+    }
+    const reader = new FrameReader(DEFAULT_TRANSPORT_LIMITS, sink, 'greetings')
     socket.on('error', () => {})
     socket.on('data', (chunk: Buffer) => {
       reader.push(chunk)
@@ -160,12 +162,13 @@ function greet(transport: TcpTransport, values: readonly (string | number | bool
     socket.destroy()
   })
   socket.on('error', () => {})
-  socket.write(encodeFrame(encodeControl(values), 0))
+  socket.write(encodeGreeting(encodeControl(values)))
   return new Promise<{ socket: Socket; answer: ReturnType<typeof answerOf> | null }>((resolve) => {
-    const reader = new FrameReader(DEFAULT_TRANSPORT_LIMITS, {
+    const sink: FrameSink = {
       controlRead: (control) => resolve({ socket, answer: answerOf(decodeControl(control)) }),
       frameRead: () => {},
-    })
+    }
+    const reader = new FrameReader(DEFAULT_TRANSPORT_LIMITS, sink, 'greetings')
     socket.on('data', (chunk: Buffer) => reader.push(chunk))
     socket.on('close', () => resolve({ socket, answer: null }))
   })
@@ -287,20 +290,20 @@ describe('the TCP transport', () => {
 
   it('refuses another wire version whatever else its hello says', async () => {
     const { transport } = await connected()
-    const { answer } = await greet(transport, [101, 3, 'g', 'n1', 'a store', 1_024, '', 'new', 'things', 12])
-    expect(answer).toMatchObject({ welcome: false, why: 'the wire version differs: n0 speaks 2, n1 speaks 3' })
+    const { answer } = await greet(transport, [101, 4, 'g', 'n1', 'a store', 1_024, '', 'new', 'things', 12])
+    expect(answer).toMatchObject({ welcome: false, why: 'the wire version differs: n0 speaks 3, n1 speaks 4' })
   })
 
   it('closes a connection that speaks nonsense, counts it, and goes on with the others', async () => {
     const { peer, transport, events } = await connected({ helloTimeoutMs: 50 })
-    const hello = encodeFrame(encodeControl(introductionValues({ hello: PEER_HELLO, to: 'n0', channel: 'control' })), 0)
+    const hello = encodeGreeting(encodeControl(introductionValues({ hello: PEER_HELLO, to: 'n0', channel: 'control' })))
     const payloadBeforeGreeting = Buffer.from(hello)
     payloadBeforeGreeting.writeUInt32BE(hello.readUInt32BE(0) + 10, 0)
     const nonsense = [
       Buffer.from('GET / HTTP/1.1\r\n\r\n'),
       Buffer.alloc(4_096, 0xff),
-      encodeFrame(Buffer.from('not msgpack'), 0),
-      encodeFrame(encodeControl(messageValues(heartbeat('n0', 1))), 0),
+      encodeGreeting(Buffer.from('not msgpack')),
+      encodeGreeting(encodeControl(messageValues(heartbeat('n0', 1)))),
       payloadBeforeGreeting,
     ]
     for (const bytes of nonsense) await intrude(transport, bytes)
@@ -314,7 +317,7 @@ describe('the TCP transport', () => {
 
   it('closes the connection of a peer that sends nonsense after its hello', async () => {
     const { peer, transport, events } = await connected()
-    peer.dialed.get('control')?.write(encodeFrame(encodeControl([7, 1, -5, 1]), 0))
+    peer.dialed.get('control')?.write(encodeFrame(encodeControl([7, 1, -5, 1]), null))
     await events.seen('lost n1')
     expect(transport.stats()).toMatchObject({ badFrames: 1, received: 0 })
   })

@@ -83,7 +83,7 @@ export class TcpTransport implements Transport, LinksHandler<Message> {
       return
     }
     assert(message.storeId === this.#hello?.storeId, 'a message carries the store identity of the hello')
-    const head = encodeFrame(encodeControl(messageValues(message)), payloadBytes)
+    const head = encodeFrame(encodeControl(messageValues(message)), payload)
     const way = onData ? peer.data : peer.control
     way.send(head, payloadBytes > 0 ? payload : null)
     this.#stats.sent++

@@ -3,7 +3,7 @@
  * in which order it likes, cut where it likes; connections come and go one by one, and each side learns it in its own time.
  */
 import { decodeControl } from '../../transport/control-part.ts'
-import { FrameReader } from '../../transport/frame-codec.ts'
+import { FrameReader, type FrameSink } from '../../transport/frame-codec.ts'
 import type { Channel } from '../../transport/greeting.ts'
 import type { LinkedPeer, Links, LinksHandler, WayOut } from '../../transport/links.ts'
 import { DEFAULT_TRANSPORT_LIMITS } from '../../transport/limits.ts'
@@ -80,7 +80,7 @@ class Stream {
     this.far = far
     this.channel = channel
     const between = { from: near.self, to: far.self, storeId: '' }
-    this.#reader = new FrameReader(DEFAULT_TRANSPORT_LIMITS, {
+    const sink: FrameSink = {
       controlRead: (control, payloadBytes) => {
         const values = decodeControl(Buffer.from(control), CONTROL_VALUES_MAX)
         this.#item = far.handler.read(channel, between, values, payloadBytes)
@@ -88,7 +88,8 @@ class Stream {
       frameRead: (payload) => {
         if (far.owns(this)) far.handler.received(near.self, channel, this.#item as HostFrame, payload)
       },
-    })
+    }
+    this.#reader = new FrameReader(DEFAULT_TRANSPORT_LIMITS, sink, 'messages')
   }
 
   push(chunk: Buffer): void {
