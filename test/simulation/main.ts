@@ -1,8 +1,10 @@
 /**
- * `npm run sim -- --seeds FROM..TO [--minutes N]`: runs the schedules of these seeds on all cores.
+ * `npm run sim -- --seeds FROM..TO [--minutes N] [--jobs N]`: runs the schedules of these seeds, in as many threads as there are
+ * cores, or in N. Each seed's run is the same however many there are.
  *
- * `--at-least S`: so many are run even if that takes longer. One seed alone is replayed with its trace: `--trace` prints it even without a violation. `--schedule FILE` replays a
- * schedule that was made small. `--profile beyond`: damage keeps to no budget, and only its detection is asked for. The last line is `S schedules, E events, F faults, V violations`; exit 1 on any violation.
+ * `--at-least S`: so many are run even if that takes longer. One seed alone is replayed with its trace: `--trace` prints it even
+ * without a violation. `--schedule FILE` replays a schedule that was made small. `--profile beyond`: damage keeps to no budget, and
+ * only its detection is asked for. The last line is `S schedules, E events, F faults, V violations`; exit 1 on any violation.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,7 +12,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { scheduleOf } from './arbitraries.ts'
 import { type Failure, noTotals, replayCommand, shrink, type Totals } from './explore.ts'
-import { runSeeds } from './pool.ts'
+import { parseJobs, runSeeds } from './pool.ts'
 import { runSchedule } from './run.ts'
 import type { Profile, Schedule } from './schedule.ts'
 
@@ -30,12 +32,14 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1..1000' },
     minutes: { type: 'string' },
     'at-least': { type: 'string', default: '0' },
+    jobs: { type: 'string' },
     trace: { type: 'boolean', default: false },
     schedule: { type: 'string' },
     profile: { type: 'string', default: 'within' },
   },
 })
 
+const jobs = parseJobs(values.jobs) ?? refuse(`--jobs is ${values.jobs}; a number from 1 to 999 is wanted`)
 const profile: Profile = values.profile === 'beyond' ? 'beyond' : 'within'
 if (values.profile !== profile) refuse(`--profile is ${values.profile}; within or beyond is wanted`)
 
@@ -83,8 +87,8 @@ function replay(schedule: Schedule): void {
 async function explore({ from, to, minutes, atLeast }: Wish): Promise<void> {
   const failures: Failure[] = []
   const deadline = performance.now() + minutes * 60_000
-  const worker = new URL('./worker.js', import.meta.url)
-  const totals = await runSeeds({ from, to, deadline, atLeast, profile, worker }, (failure) => {
+  const workers = { url: new URL('./worker.js', import.meta.url), jobs }
+  const totals = await runSeeds({ from, to, deadline, atLeast, profile, workers }, (failure) => {
     failures.push(failure)
     console.log(`seed ${failure.seed}: ${failure.violation}`)
     console.log(`  replay: ${replayCommand(failure.seed)}`)

@@ -15,6 +15,9 @@ export interface Hunted {
   readonly failure: Failure | null
 }
 
+// Refused requests are errors, thousands of them in a chunk, and nobody reads where they were made: a replay tells.
+Error.stackTraceLimit = 0
+
 parentPort?.on('message', ({ fault, from, schedulesMax }: Hunt) => {
   const planted = plant(fault)
   const totals = noTotals()

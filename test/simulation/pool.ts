@@ -1,4 +1,4 @@
-/** Spreads work over all cores: one worker thread for each, one task at a time. */
+/** Spreads work over worker threads: as many as there are cores unless told otherwise, one task at a time for each. */
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { type Failure, noTotals, type Totals } from './explore.ts'
@@ -6,19 +6,33 @@ import type { Chunk, ChunkDone } from './worker.ts'
 import type { Profile } from './schedule.ts'
 
 const CHUNK_SEEDS = 50
+/** Most of what a schedule makes lives as long as the schedule: with so much room it dies before it is moved. */
+const YOUNG_GENERATION_MB = 96
+
+export interface Workers {
+  /** The built file that they run. */
+  readonly url: URL
+  readonly jobs: number
+}
+
+/** Reads `--jobs`. @returns so many; without it, one for each core; null when it is no number of jobs. */
+export function parseJobs(text: string | undefined): number | null {
+  if (text === undefined) return availableParallelism()
+  return /^[1-9]\d{0,2}$/.test(text) ? Number(text) : null
+}
 
 /** Gives each worker `nextTask()` until that is null. Rejects when a worker throws. */
-export async function onAllCores(
-  worker: URL,
+export async function onWorkers(
+  { url, jobs }: Workers,
   nextTask: () => object | null,
   answered: (answer: unknown) => void,
 ): Promise<void> {
-  await Promise.all(Array.from({ length: availableParallelism() }, () => employ(worker, nextTask, answered)))
+  await Promise.all(Array.from({ length: jobs }, () => employ(url, nextTask, answered)))
 }
 
 function employ(url: URL, nextTask: () => object | null, answered: (answer: unknown) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(url)
+    const worker = new Worker(url, { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } })
     const give = (): void => {
       const task = nextTask()
       if (task === null) void worker.terminate().then(() => resolve(), reject)
@@ -42,19 +56,19 @@ export interface SeedRange {
   /** Default 0. */
   readonly atLeast?: number
   readonly profile?: Profile
-  /** The built `worker.js`. */
-  readonly worker: URL
+  /** They run the built `worker.js`. */
+  readonly workers: Workers
 }
 
 /** Runs the schedules of a range of seeds. */
 export async function runSeeds(
-  { from, to, deadline, atLeast = 0, profile = 'within', worker }: SeedRange,
+  { from, to, deadline, atLeast = 0, profile = 'within', workers }: SeedRange,
   failed: (failure: Failure) => void,
 ): Promise<Totals> {
   const totals = noTotals()
   let next = from
-  await onAllCores(
-    worker,
+  await onWorkers(
+    workers,
     (): Chunk | null => {
       if (next > to || (performance.now() > deadline && next - from >= atLeast)) return null
       const chunk = { from: next, to: Math.min(to, next + CHUNK_SEEDS - 1), profile }

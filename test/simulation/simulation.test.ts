@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { scheduleOf } from './arbitraries.ts'
@@ -28,7 +29,7 @@ describe('a group under faults', () => {
         from: 1,
         to: SCHEDULES,
         deadline: Number.POSITIVE_INFINITY,
-        worker: new URL('../dist/simulation/worker.js', import.meta.url),
+        workers: { url: new URL('../dist/simulation/worker.js', import.meta.url), jobs: availableParallelism() },
       },
       (failure) => failures.push(failure),
     )

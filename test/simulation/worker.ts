@@ -13,6 +13,9 @@ export interface ChunkDone {
   readonly failures: readonly Failure[]
 }
 
+// Refused requests are errors, thousands of them in a chunk, and nobody reads where they were made: a replay tells.
+Error.stackTraceLimit = 0
+
 parentPort?.on('message', ({ from, to, profile }: Chunk) => {
   const totals = noTotals()
   const failures: Failure[] = []
