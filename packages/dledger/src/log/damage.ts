@@ -1,0 +1,177 @@
+/**
+ * The damage of a log that is in use: found, marked, and repaired with a peer's entries.
+ *
+ *   a read or an end that is wrong ──► examine: what is lost is marked, index and blanks are mended ──► fill: good again
+ *
+ * Keeps: L6, what is not good is marked before anybody is told; a mark goes only with entries that were fitted, synced and read back
+ * (fill.ts). Whoever watches is told of every change of the marks, from within the call that makes it.
+ */
+import { DLedgerError } from '../errors.ts'
+import { ENTRY_HEADER_BYTES } from './entry-batch.ts'
+import { decodeEntryHeader } from './entry-codec.ts'
+import type { EntryPlaces } from './entry-places.ts'
+import { fitEntries, type ForeignEntries, headerBytesAt, type RangeEnd, writeEntries } from './fill.ts'
+import { encodeIndexUnit, INDEX_UNIT_BYTES } from './index-codec.ts'
+import type { LostRange, LostRanges } from './lost-ranges.ts'
+import type { LogOutline } from './outline.ts'
+import { type DurableHint, examineRun } from './recovery.ts'
+import { mendBlank } from './repair.ts'
+import type { SegmentDirectory } from './segment-directory.ts'
+
+/** What was found while the log is in use is looked for from so many entries before the one that could not be read. */
+const EXAMINE_BACK = 16
+
+/** What came of entries that were to fill a lost range. */
+export type Filled =
+  | { readonly filled: true; readonly firstIndex: number; readonly lastIndex: number }
+  | { readonly filled: false; readonly what: string }
+
+export interface DamageOptions {
+  readonly data: SegmentDirectory
+  readonly index: SegmentDirectory
+  readonly outline: LogOutline
+  readonly places: EntryPlaces
+  readonly lost: LostRanges
+  /** Damage may hide a configuration entry: where those stand is not known. */
+  readonly configurationsUnknown: boolean
+  /** Up to here everything is in the files, and was good when it was written. */
+  readonly writtenEnd: () => DurableHint
+  readonly failure: () => Error | null
+  /** A write or a sync has failed: the log takes no more. */
+  readonly onFailed: (error: Error) => void
+  /** Simulation only: a peer's entries are taken without a look at them. */
+  readonly isUnverified: boolean
+}
+
+export class Damage {
+  readonly #options: DamageOptions
+  #onChanged: () => void = () => {}
+
+  constructor(options: DamageOptions) {
+    this.#options = options
+  }
+
+  whenChanged(callback: () => void): void {
+    this.#onChanged = callback
+  }
+
+  /** A lost entry is a configuration entry, or may be one. */
+  get hidesConfiguration(): boolean {
+    const { lost, outline, configurationsUnknown } = this.#options
+    if (lost.isEmpty) return false
+    return configurationsUnknown || outline.configurationIndexes.some((index) => lost.of(index) !== null)
+  }
+
+  /** As `SegmentedLog.examine`. */
+  examine(firstIndex: number, lastIndex: number, back = EXAMINE_BACK): boolean {
+    const { data, index, outline, places, lost, failure } = this.#options
+    const end = this.#options.writtenEnd()
+    const upTo = Math.min(lastIndex, end.index)
+    if (upTo < firstIndex || failure() !== null) return false
+    let at = Math.max(firstIndex - back, outline.firstIndex) - 1
+    let from = places.goodPlace(at)
+    while (from === null) from = places.goodPlace(--at)
+    const { checksummedFrom } = outline
+    const found = examineRun({ data, index, checksummedFrom, from, lastIndex: upTo, end })
+    for (const range of found.lost) lost.add(this.#withTerms(range))
+    if (found.lost.length > 0) this.#onChanged()
+    for (const pos of found.badBlanks) {
+      mendBlank(data, pos)
+      data.syncRangeSync(pos, 1)
+    }
+    for (const unit of found.badUnits) {
+      const bytes = Buffer.allocUnsafe(INDEX_UNIT_BYTES)
+      encodeIndexUnit(bytes, 0, unit)
+      index.writeSync(unit.index * INDEX_UNIT_BYTES, bytes)
+      index.syncRangeSync(unit.index * INDEX_UNIT_BYTES, INDEX_UNIT_BYTES)
+    }
+    return found.lost.length > 0 || found.badBlanks.length > 0 || found.badUnits.length > 0
+  }
+
+  /** As `SegmentedLog.canEndBefore`. */
+  canEndBefore(index: number): boolean {
+    const { places, lost } = this.#options
+    if (places.goodPlace(index - 1) !== null) return true
+    if (lost.of(index - 1) === null) this.examine(index - 1, index - 1)
+    return places.goodPlace(index - 1) !== null
+  }
+
+  /** Entries from `index` on are gone; the one before is good. */
+  truncated(index: number): void {
+    const { lost } = this.#options
+    if (lost.isEmpty) return
+    lost.truncate(index)
+    this.#onChanged()
+  }
+
+  /** As `SegmentedLog.fill`. */
+  fill(entries: readonly ForeignEntries[]): Filled {
+    const { data, index, outline, lost, onFailed, isUnverified } = this.#options
+    const failure = this.#options.failure()
+    if (failure !== null) throw failure
+    const range = lost.of(entries[0]?.firstIndex ?? -1)
+    if (range === null || range.firstIndex !== entries[0]?.firstIndex)
+      return { filled: false, what: 'nothing is lost there' }
+    const files = { data, index, checksummedFrom: outline.checksummedFrom }
+    const end = this.#endOf(range)
+    const prevTerm =
+      range.firstIndex === outline.firstIndex ? outline.before.term : outline.termAt(range.firstIndex - 1)
+    const fit = fitEntries(files, range, { entries, end, prevTerm, isUnverified })
+    if (!fit.fits) {
+      // Then it may be the entry before that is bad, or the one behind, whose header could not be checked.
+      if (fit.why === 'BEGINNING') this.examine(range.firstIndex, range.lastIndex, 64 * EXAMINE_BACK)
+      if (fit.why === 'END' && end.kind === 'entry') this.#extend(range, end)
+      return { filled: false, what: `${fit.why}: ${fit.what}` }
+    }
+    const { batches, last } = fit
+    try {
+      writeEntries(files, batches, range, last.index === range.lastIndex && end.kind === 'entry' ? end.pos : null)
+    } catch (error) {
+      onFailed(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    }
+    lost.repaired(range, last)
+    if (range.termRuns === null) outline.learnTerms(batches)
+    for (const batch of batches) outline.learnConfigurations(batch)
+    this.#onChanged()
+    return { filled: true, firstIndex: range.firstIndex, lastIndex: last.index }
+  }
+
+  /** The terms of what was found lost while the log was in use are known from before, unless they never were. */
+  #withTerms(range: LostRange): LostRange {
+    const { outline, lost } = this.#options
+    if (range.termRuns !== null) return range
+    const { firstIndex, lastIndex } = range
+    const isGuess = lost.all.some((known) => {
+      return known.termRuns === null && known.firstIndex <= lastIndex && known.lastIndex >= firstIndex
+    })
+    if (isGuess) return range
+    const within = outline.termRuns.filter((run) => run.firstIndex > firstIndex && run.firstIndex <= lastIndex)
+    return { ...range, termRuns: [{ firstIndex, term: outline.termAt(firstIndex) }, ...within] }
+  }
+
+  #endOf(range: LostRange): RangeEnd {
+    const { data, outline, places } = this.#options
+    if (range.lastIndex === outline.lastIndex) return { kind: 'end', endPos: outline.endPos, chain: outline.lastChain }
+    try {
+      const pos = places.locate(range.lastIndex + 1)
+      return { kind: 'entry', pos, header: headerBytesAt(data, pos) }
+    } catch (error) {
+      if (!(error instanceof DLedgerError && error.detail.code === 'CORRUPT')) throw error
+      return { kind: 'entry', pos: range.endPos, header: headerBytesAt(data, range.endPos) }
+    }
+  }
+
+  /** Once: what follows the entry behind was checked against it, so then it is the peer's entries that are wrong. */
+  #extend(range: LostRange, end: Extract<RangeEnd, { kind: 'entry' }>): void {
+    const { outline, lost } = this.#options
+    if (range.isExtended === true) return
+    const header = decodeEntryHeader(end.header, 0)
+    const lastIndex = range.lastIndex + 1
+    const endPos = end.pos + (header?.size ?? ENTRY_HEADER_BYTES)
+    const termRuns = [{ firstIndex: lastIndex, term: outline.termAt(lastIndex) }]
+    const next = { firstIndex: lastIndex, lastIndex, pos: range.endPos, endPos, prevChain: null, termRuns }
+    lost.add({ ...next, isExtended: true })
+    this.#onChanged()
+  }
+}

@@ -1,0 +1,310 @@
+/**
+ * The writes and syncs of a log that are under way, on data and index files together.
+ *
+ *   append ──► one lane for data, one for the index, zeros filled ahead of both ──► callbacks in order ──► sync
+ *
+ * Keeps:
+ *   L3  callbacks come in the order of the calls and never from within them.
+ *   L4  a sync covers every append whose callback came before the call; the index may lag behind by UNSYNCED_INDEX_UNITS_MAX units,
+ *       which recovery builds again.
+ *   L5  after a failed write or sync everything fails with that first error.
+ */
+import { assert } from '@dledger-ts/base'
+import type { DiskCallback } from '../disk/disk.ts'
+import { EntryChannel, type EntryBatch } from './entry-batch.ts'
+import { chainCrcAt, channelAt } from './entry-codec.ts'
+import { encodeIndexUnit, INDEX_UNIT_BYTES } from './index-codec.ts'
+import { BLANK_BYTES, encodeBlank, fileStartOf } from './layout.ts'
+import type { LogOutline } from './outline.ts'
+import { type DurableHint, UNSYNCED_INDEX_UNITS_MAX } from './recovery.ts'
+import type { SegmentDirectory } from './segment-directory.ts'
+import type { SegmentFile } from './segment-file.ts'
+import { WriteLane } from './write-lane.ts'
+import { ZeroFill } from './zero-fill.ts'
+
+/** Index units filled ahead, in bytes: for 8,192 entries. */
+const INDEX_FILL_BYTES = 256 * 1024
+
+class PendingAppend {
+  readonly callback: DiskCallback
+  readonly files: SegmentFile[] = []
+  readonly indexUnits: number
+  /** The end of the log once it is written. */
+  readonly end: DurableHint
+  writesUnderWay = 0
+  allIssued = false
+
+  constructor(callback: DiskCallback, indexUnits: number, end: DurableHint) {
+    this.callback = callback
+    this.indexUnits = indexUnits
+    this.end = end
+  }
+}
+
+export interface LogWritesOptions {
+  readonly data: SegmentDirectory
+  readonly index: SegmentDirectory
+  readonly outline: LogOutline
+  readonly zeroFillBytes: number
+  /** As of `WriteLane`. */
+  readonly whenFull: { readonly failsWhenFull: boolean; readonly ignoresFull: boolean }
+  readonly defer: (callback: () => void) => void
+}
+
+export class LogWrites {
+  readonly #data: SegmentDirectory
+  readonly #index: SegmentDirectory
+  readonly #outline: LogOutline
+  readonly #defer: (callback: () => void) => void
+  readonly #zeroFill: ZeroFill
+  readonly #indexFill: ZeroFill
+  readonly #dataLane: WriteLane
+  readonly #indexLane: WriteLane
+  #writtenEnd: DurableHint
+  /** Appends whose callback has not come yet, oldest first. */
+  readonly #pending: PendingAppend[] = []
+  /** Files written since they were last synced, whose appends have been called back. */
+  #unsynced = new Set<SegmentFile>()
+  #unsyncedIndexUnits = 0
+  #failure: Error | null = null
+  #syncUnderWay = false
+
+  constructor({ data, index, outline, zeroFillBytes, whenFull, defer }: LogWritesOptions) {
+    this.#data = data
+    this.#index = index
+    this.#outline = outline
+    this.#defer = defer
+    this.#writtenEnd = outline.end
+    this.#zeroFill = new ZeroFill({
+      aheadBytes: zeroFillBytes,
+      data,
+      ended: (error) => {
+        if (error !== null) this.fail(error)
+        this.#dataLane.resume()
+      },
+    })
+    this.#indexFill = new ZeroFill({
+      aheadBytes: Math.min(zeroFillBytes, INDEX_FILL_BYTES),
+      data: index,
+      ended: (error) => {
+        if (error !== null) this.fail(error)
+        this.#indexLane.resume()
+      },
+    })
+    this.#dataLane = new WriteLane((file, from, to) => this.#zeroFill.isClear(file, from, to), whenFull)
+    this.#indexLane = new WriteLane((file, from, to) => this.#indexFill.isClear(file, from, to), whenFull)
+  }
+
+  /** The first error; null while all is well. */
+  get failure(): Error | null {
+    return this.#failure
+  }
+
+  fail(error: Error): void {
+    this.#failure ??= error
+  }
+
+  /** Up to here everything is in the files, and was good when it was written. */
+  get writtenEnd(): DurableHint {
+    return this.#writtenEnd
+  }
+
+  /** Neither an append nor a sync is under way. */
+  get isIdle(): boolean {
+    return this.#pending.length === 0 && !this.#syncUnderWay
+  }
+
+  /** The disk has no room for more: what is filled ahead is left for the log's own entries. */
+  get isFull(): boolean {
+    return this.#dataLane.isFull || this.#indexLane.isFull || this.#zeroFill.isFull || this.#indexFill.isFull
+  }
+
+  /** Whether a batch may be appended: always, but on a full disk only where room was claimed for it. */
+  hasRoomFor(batch: EntryBatch): boolean {
+    if (!this.isFull) return true
+    if (this.#dataLane.isFull || this.#indexLane.isFull) return false
+    const { endPos } = endOf(batch)
+    const unitsEnd = (batch.firstIndex + batch.count) * INDEX_UNIT_BYTES
+    const data = this.#data.fileOf(endPos - 1)
+    const index = this.#index.fileOf(unitsEnd - 1)
+    return (
+      data !== null &&
+      index !== null &&
+      this.#zeroFill.holds(data, endPos - data.start) &&
+      this.#indexFill.holds(index, unitsEnd - index.start)
+    )
+  }
+
+  /** Appends wait for room on the disk, and nothing else of them is under way: without `retryFull` they wait for ever. */
+  get waitsForRoom(): boolean {
+    return (this.#dataLane.isFull || this.#indexLane.isFull) && this.#dataLane.isStill && this.#indexLane.isStill
+  }
+
+  /** Room may have come back: what found none is tried again. */
+  retryFull(): void {
+    this.#dataLane.retry()
+    this.#indexLane.retry()
+    this.#zeroFill.retry()
+    this.#indexFill.retry()
+  }
+
+  /** Hot: once per batch. Issues the writes of a batch that follows the outline's end; its callback tells the first failure. */
+  append(batch: EntryBatch, callback: DiskCallback): void {
+    const pending = new PendingAppend(callback, batch.count, endOf(batch))
+    this.#pending.push(pending)
+    if (this.#failure !== null) {
+      pending.allIssued = true
+      this.#defer(() => this.#completeAppends())
+      return
+    }
+    const units = Buffer.allocUnsafe(batch.count * INDEX_UNIT_BYTES)
+    const { bytes, positions, sizes, term } = batch
+    let endPos = this.#outline.endPos
+    let runFrom = 0
+    let at = 0
+    for (let i = 0; i < batch.count; i++) {
+      const size = sizes[i] as number
+      const pos = positions[i] as number
+      if (pos !== endPos) {
+        this.#writeRun(pending, bytes.subarray(runFrom, at), endPos - (at - runFrom), true)
+        runFrom = at
+      }
+      const magic = bytes.readInt32BE(at)
+      encodeIndexUnit(units, i * INDEX_UNIT_BYTES, { magic, pos, size, index: batch.firstIndex + i, term })
+      if (channelAt(bytes, at) === EntryChannel.CONFIGURATION)
+        this.#outline.configurationIndexes.push(batch.firstIndex + i)
+      endPos = pos + size
+      at += size
+    }
+    this.#writeRun(pending, bytes.subarray(runFrom), endPos - (at - runFrom), false)
+    this.#writeUnits(pending, batch.firstIndex, units)
+    pending.allIssued = true
+    if (pending.writesUnderWay === 0) this.#defer(() => this.#completeAppends()) // No file could be made.
+    this.#zeroFill.ahead(endPos)
+    this.#indexFill.ahead((batch.firstIndex + batch.count) * INDEX_UNIT_BYTES)
+  }
+
+  /** One vectored write of what goes to one file: entries, then the blank if the next entry does not fit. */
+  #writeRun(pending: PendingAppend, entries: Buffer, pos: number, blank: boolean): void {
+    const start = fileStartOf(pos, this.#data.fileBytes)
+    const file = this.#fileFor(this.#data, start)
+    if (file === null) return
+    const buffers: Buffer[] = []
+    if (entries.length > 0) buffers.push(entries)
+    const endPos = pos + entries.length
+    if (blank) buffers.push(encodeBlank(endPos, this.#data.fileBytes))
+    pending.writesUnderWay++
+    pending.files.push(file)
+    const bytes = endPos - pos + (blank ? BLANK_BYTES : 0)
+    this.#dataLane.push({ file, at: pos - start, bytes, buffers, done: this.#written(pending) })
+  }
+
+  #writeUnits(pending: PendingAppend, firstIndex: number, units: Buffer): void {
+    for (let from = 0; from < units.length;) {
+      const pos = firstIndex * INDEX_UNIT_BYTES + from
+      const start = fileStartOf(pos, this.#index.fileBytes)
+      const part = units.subarray(from, from + Math.min(units.length - from, start + this.#index.fileBytes - pos))
+      const file = this.#fileFor(this.#index, start)
+      if (file === null) return
+      pending.writesUnderWay++
+      this.#indexLane.push({ file, at: pos - start, bytes: part.length, buffers: [part], done: this.#written(pending) })
+      from += part.length
+    }
+  }
+
+  #fileFor(directory: SegmentDirectory, start: number): SegmentFile | null {
+    try {
+      return directory.fileOrCreate(start)
+    } catch (error) {
+      this.fail(error instanceof Error ? error : new Error(String(error)))
+      return null
+    }
+  }
+
+  #written(pending: PendingAppend): DiskCallback {
+    return (error) => {
+      pending.writesUnderWay--
+      if (error !== null) this.fail(error)
+      this.#completeAppends()
+    }
+  }
+
+  #completeAppends(): void {
+    for (let first = this.#pending[0]; first !== undefined; first = this.#pending[0]) {
+      if (!first.allIssued || first.writesUnderWay > 0) return
+      this.#pending.shift()
+      for (const file of first.files) this.#unsynced.add(file)
+      this.#unsyncedIndexUnits += first.indexUnits
+      if (this.#failure === null) this.#writtenEnd = first.end
+      first.callback(this.#failure)
+    }
+  }
+
+  /** Makes durable every append that was called back before this call, and the files made for it. One at a time. */
+  sync(callback: DiskCallback): void {
+    assert(!this.#syncUnderWay, 'one sync at a time')
+    this.#syncUnderWay = true
+    const files = [...this.#unsynced]
+    this.#unsynced = new Set()
+    if (this.#unsyncedIndexUnits >= UNSYNCED_INDEX_UNITS_MAX / 2 || this.#index.directoryDirty) {
+      files.push(...this.#index.openFiles())
+      this.#unsyncedIndexUnits = 0
+    }
+    this.#syncDirectories()
+    let left = 1
+    const done: DiskCallback = (error) => {
+      if (error !== null) this.fail(error)
+      left--
+      if (left > 0) return
+      this.#syncUnderWay = false
+      callback(this.#failure)
+    }
+    if (this.#failure !== null || files.length === 0) {
+      this.#defer(() => done(null))
+      return
+    }
+    left = files.length
+    for (const file of files) file.sync(done)
+  }
+
+  #syncDirectories(): void {
+    try {
+      this.#data.syncDirectorySync()
+      this.#index.syncDirectorySync()
+    } catch (error) {
+      this.fail(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  /** These files are gone: there is nothing to be synced in them. */
+  forget(removed: readonly SegmentFile[]): void {
+    for (const file of removed) this.#unsynced.delete(file)
+  }
+
+  /** Before the log ends elsewhere: what is kept is synced when this returns. @throws what the sync failed with. */
+  syncKept(): void {
+    for (const file of this.#unsynced) file.syncSync()
+    this.#unsynced = new Set()
+  }
+
+  /** The outline's end is that of the files, synced; what was filled ahead is not known any more. */
+  truncated(): void {
+    this.#writtenEnd = this.#outline.end
+    this.#zeroFill.forget()
+    this.#indexFill.forget()
+  }
+
+  /** Nothing more is written; what is under way ends first, what waits gets this error. */
+  stop(error: Error): void {
+    this.#zeroFill.stop()
+    this.#indexFill.stop()
+    this.#dataLane.stop(error)
+    this.#indexLane.stop(error)
+  }
+}
+
+function endOf({ firstIndex, count, term, positions, sizes, bytes }: EntryBatch): DurableHint {
+  const size = sizes[count - 1] as number
+  const endPos = (positions[count - 1] as number) + size
+  return { index: firstIndex + count - 1, endPos, chain: chainCrcAt(bytes, bytes.length - size), term }
+}
