@@ -89,7 +89,7 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
     weight: 4,
     arbitrary: one('rot', {
       member,
-      target: fc.constantFrom('data' as const, 'data' as const, 'index' as const),
+      target: fc.constantFrom('data' as const, 'data' as const, 'index' as const, 'hardState' as const),
       how: fc.constantFrom('flip' as const, 'flip' as const, 'lostWrite' as const, 'misdirected' as const),
       place: fc.nat(999),
       seed: fc.nat(0xffff),

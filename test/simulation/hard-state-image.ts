@@ -1,13 +1,15 @@
 /**
  * A member's hard state as it stands on its simulated drive, durably or in the page cache, read from the file layout alone.
  *
- *   two slots of 4,096 bytes:  | magic | version | sequence (8) | bytes | crc32 | content (JSON) … zeros |
+ *   two slots of 4,096 bytes, and then a copy of each:  | magic | version | sequence (8) | bytes | crc32 | content (JSON) … zeros |
  */
 import { crc32, readInt64 } from '@dledger-ts/base'
 import type { SimDrive } from './sim-drive.ts'
 import type { Inode } from './sim-inode.ts'
 
 const SLOT_BYTES = 4096
+/** Two slots, and a copy of each. */
+const RECORDS = 4
 const CRC_AT = 20
 const CONTENT_AT = 24
 const MAGIC = 0x444c4853
@@ -38,7 +40,7 @@ const NONE: DurableVote = { term: 0, votedFor: null, storeId: '', incarnation: 0
 export class HardStateImage {
   readonly #drive: SimDrive
   readonly #path: string
-  readonly #bytes = Buffer.alloc(2 * SLOT_BYTES)
+  readonly #bytes = Buffer.alloc(RECORDS * SLOT_BYTES)
   readonly #view: 'cache' | 'durable'
   /** What was looked at last: the file, and as which of its versions. */
   #inode: Inode | null = null
@@ -53,7 +55,7 @@ export class HardStateImage {
     this.#path = path
   }
 
-  /** What the newest valid slot says. */
+  /** What the newest valid record says. */
   read(): DurableVote {
     const isDurable = this.#view === 'durable'
     const inode = (isDurable ? this.#drive.durableNames : this.#drive.names).get(this.#path)
@@ -78,12 +80,13 @@ export class HardStateImage {
   }
 }
 
-/** @returns where the newest slot that is whole begins, or -1. */
+/** @returns where the newest record that is whole begins, or -1. */
 function newestSlotOf(bytes: Buffer): number {
-  const [first, second] = [isWhole(bytes, 0), isWhole(bytes, SLOT_BYTES)]
-  if (first && second) return readInt64(bytes, SLOT_BYTES + 8) > readInt64(bytes, 8) ? SLOT_BYTES : 0
-  if (first) return 0
-  return second ? SLOT_BYTES : -1
+  let newest = -1
+  for (let at = 0; at < bytes.length; at += SLOT_BYTES) {
+    if (isWhole(bytes, at) && (newest < 0 || readInt64(bytes, at + 8) > readInt64(bytes, newest + 8))) newest = at
+  }
+  return newest
 }
 
 function isWhole(bytes: Buffer, at: number): boolean {

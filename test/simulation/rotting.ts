@@ -13,6 +13,9 @@ import type { Fault } from './schedule.ts'
 import { type Inode, SECTOR_BYTES } from './sim-inode.ts'
 
 const INDEX_UNIT_BYTES = 32
+/** The hard state: two slots, then a copy of each. */
+const RECORDS = 4
+const RECORD_BYTES = 4096
 
 type Rot = Extract<Fault, { kind: 'rot' }>
 type LostFile = Extract<Fault, { kind: 'loseFile' }>
@@ -26,6 +29,10 @@ interface Place {
 
 /** @returns what is to happen, or null when the budget allows nothing. */
 export function rotOf(cluster: Cluster, member: Member, fault: Rot): (() => void) | null {
+  if (fault.target === 'hardState') {
+    const place = recordOf(member, fault.place)
+    return place === null ? null : () => spoil(cluster, place, fault)
+  }
   const entry = chosen(cluster, member, fault.place)
   if (entry === null) return null
   const { fileBytes, indexFileBytes } = cluster.settings
@@ -81,6 +88,18 @@ function holdsIntact(cluster: Cluster, member: Member, entry: ImageEntry): boole
   if (member.durableImage.entries[entry.index]?.chain !== entry.chain) return false
   const place = fileAt(member, 'data', entry.pos, entry.size, cluster.settings.fileBytes)
   return place !== null && !place.inode.isDamaged(place.from, place.to)
+}
+
+/** Of the two copies that each slot of the hard state has, one at most is spoiled. */
+function recordOf(member: Member, place: number): Place | null {
+  const path = `${member.directory}/hard-state`
+  const inode = member.drive.names.get(path)
+  if (inode === undefined || inode === 'directory' || member.drive.durableNames.get(path) !== inode) return null
+  const from = (place % RECORDS) * RECORD_BYTES
+  const other = (from + (RECORDS / 2) * RECORD_BYTES) % (RECORDS * RECORD_BYTES)
+  // A copy that is just being written is not there yet; one that was torn has only the other one.
+  if (inode.hasPendingWrites || member.life !== 'up') return null
+  return inode.isDamaged(other, other + RECORD_BYTES) ? null : { inode, path, from, to: from + RECORD_BYTES }
 }
 
 function fileAt(member: Member, kind: string, pos: number, size: number, fileBytes: number): Place | null {

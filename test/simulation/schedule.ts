@@ -46,12 +46,15 @@ export type Fault =
       readonly wish: 'voter' | 'learner' | 'removed'
     }
   | { readonly kind: 'wipe'; readonly atMs: number; readonly member: number; readonly downMs: number }
-  /** Bytes of an entry, or of its unit in the index, are read as others from then on. `seed` keys what exactly. */
+  /**
+   * Bytes of an entry, of its unit in the index, or of a record of the hard state are read as others from then on. `seed` keys what
+   * exactly.
+   */
   | {
       readonly kind: 'rot'
       readonly atMs: number
       readonly member: number
-      readonly target: 'data' | 'index'
+      readonly target: 'data' | 'index' | 'hardState'
       readonly how: 'flip' | 'lostWrite' | 'misdirected'
       /** Which of the entries that may be, per mille. */
       readonly place: number

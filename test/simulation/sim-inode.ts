@@ -71,6 +71,11 @@ export class Inode {
     this.#durableDamage.set(at, value)
   }
 
+  /** Something was written and is not synced. */
+  get hasPendingWrites(): boolean {
+    return this.#pending.length > 0
+  }
+
   isDamaged(from: number, to: number): boolean {
     return this.damage.touches(from, to) || this.#durableDamage.touches(from, to)
   }

@@ -27,12 +27,20 @@ export interface DurabilityOptions {
 export class Durability {
   readonly #options: DurabilityOptions
   #termAndVoteWrites = 0
+  #durableTerm: number
   #hint: DurableHint | null
   #hintAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: DurabilityOptions) {
     this.#options = options
-    this.#hint = options.member.hardState.durableHint
+    const { durableHint, term } = options.member.hardState
+    this.#hint = durableHint
+    this.#durableTerm = term
+  }
+
+  /** The highest term that is on the disk. No entry of a higher one goes to the log: a start would take the hard state for an older one. */
+  get durableTerm(): number {
+    return this.#durableTerm
   }
 
   /** A term or a vote is on its way to the disk. */
@@ -45,6 +53,7 @@ export class Durability {
     this.#options.member.writeHardState({ term, votedFor }, (error) => {
       this.#termAndVoteWrites--
       if (error !== null) return this.#options.onFailed(error)
+      this.#durableTerm = Math.max(this.#durableTerm, term)
       if (this.#termAndVoteWrites === 0) this.#options.onTermAndVoteDurable()
     })
   }

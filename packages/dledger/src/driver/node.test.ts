@@ -22,12 +22,14 @@ class GatedDisk implements Disk {
   readonly memory: Disk = new MemoryDisk()
   holdsWrites = false
   holdsSyncs = false
+  holdsHardState = false
   #held: (() => void)[] = []
   syncs = 0
 
   release(): void {
     this.holdsWrites = false
     this.holdsSyncs = false
+    this.holdsHardState = false
     const held = this.#held
     this.#held = []
     for (const operation of held) operation()
@@ -40,7 +42,8 @@ class GatedDisk implements Disk {
   openSync(path: string, options: { readonly create: boolean; readonly readOnly?: boolean }): DiskFile {
     const file = this.memory.openSync(path, options)
     const gate = (holds: () => boolean, operation: () => void): void => {
-      if (holds() && path.includes('/data/')) this.#held.push(operation)
+      const isHeld = path.includes('/data/') ? holds() : this.holdsHardState && path.endsWith('/hard-state')
+      if (isHeld) this.#held.push(operation)
       else operation()
     }
     return {
@@ -245,6 +248,7 @@ describe('each proposal is told its outcome once', () => {
     const gate = new GatedDisk()
     const transport = new PuppetTransport()
     const { node } = await start({ disk: gate, transport, bootstrapVoters: ['n0', 'n1', 'n2'] })
+    await lead(transport, 1)
     transport.handler.message(entries(1, 0, ['a', 'b', 'c']), entriesBytes(1, ['a', 'b', 'c']))
     await until('they are synced', () =>
       transport.sent.some((m) => m.type === 'AppendEntriesResponse' && m.matchIndex === 2),
@@ -252,6 +256,7 @@ describe('each proposal is told its outcome once', () => {
     gate.holdsSyncs = true
     transport.handler.message(entries(1, 3, ['d']), entriesBytes(1, ['a', 'b', 'c', 'd'], 3))
     await until('a sync hangs', () => gate.heldCount > 0)
+    await lead(transport, 2)
     transport.handler.message(entries(2, 1, ['x'], 1), entriesBytes(2, ['a', 'x'], 1))
     const outcomes: string[] = []
     node.propose(proposal(outcomes, 'p'))
@@ -261,6 +266,29 @@ describe('each proposal is told its outcome once', () => {
     expect(await close(node)).toBeNull()
   })
 })
+
+test('entries of a term go to the log when the term is on the disk, not before', async () => {
+  const gate = new GatedDisk()
+  const transport = new PuppetTransport()
+  const { node } = await start({ disk: gate, transport, bootstrapVoters: ['n0', 'n1', 'n2'] })
+  gate.holdsHardState = true
+  transport.handler.message(entries(1, 0, ['a']), entriesBytes(1, ['a']))
+  transport.handler.message(entries(1, 0, ['a']), entriesBytes(1, ['a']))
+  await until('its term is being written', () => gate.heldCount > 0)
+  expect(node.status).toMatchObject({ term: 1, lastIndex: -1 })
+  expect(transport.sent.filter((m) => m.type === 'AppendEntriesResponse')).toEqual([])
+  gate.release()
+  await lead(transport, 1)
+  transport.handler.message(entries(1, 0, ['a']), entriesBytes(1, ['a']))
+  expect(node.status.lastIndex).toBe(0)
+  await close(node)
+})
+
+/** n1 is the leader of a term: no entry of it is taken before the term is on the disk. */
+async function lead(transport: PuppetTransport, term: number): Promise<void> {
+  transport.handler.message(entries(term, 0, [], 0), null)
+  await until('it is followed', () => transport.sent.some((m) => m.type === 'AppendEntriesResponse' && m.term === term))
+}
 
 /** The bytes of a log of entries of one body each, from entry `from` on; those before it are of term 1. */
 function entriesBytes(term: number, bodies: readonly string[], from = 0): Buffer {
@@ -356,6 +384,7 @@ describe('closing', () => {
       transport.handler.message(entries(1, at, [bodies[at] as string]), entriesBytes(1, bodies, at))
       setImmediate(sendNext)
     }
+    await lead(transport, 1)
     gate.holdsSyncs = true
     sendNext()
     await until('a sync is under way', () => gate.heldCount > 0)

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DEFAULT_SETTINGS } from '../config.ts'
 import { nodeDisk } from '../disk/node-disk.ts'
 import { type HardState, HardStateFile } from '../hard-state/hard-state-file.ts'
+import { append, batchAfter, openLog } from '../log/log-fixture.ts'
 import { checkMember, type DirectoryClaim } from './open-member.ts'
 import { processOwner } from '../process-owner.ts'
 
@@ -69,4 +70,21 @@ test('log files without hard state', () => {
   nodeDisk.makeDirectorySync(join(directory, 'data'))
   nodeDisk.openSync(join(directory, 'data', '0'.repeat(20)), { create: true }).closeSync()
   expect(() => checkMember(claim())).toThrow(/holds log files .* but no hard state and no currterm/)
+})
+
+test('a hard state that is older than the log', async () => {
+  const log = openLog(directory, {
+    fileBytes: DEFAULT_SETTINGS.fileBytes,
+    indexFileBytes: DEFAULT_SETTINGS.indexFileBytes,
+  })
+  await append(log, batchAfter(log, 3, [{ bodyBytes: 10 }]))
+  await append(log, batchAfter(log, 4, [{ bodyBytes: 10 }]))
+  log.close()
+  HardStateFile.createSync(nodeDisk, join(directory, 'hard-state'), { ...stopped, term: 4 }).closeSync()
+  checkMember(claim())
+  rmSync(join(directory, 'hard-state'))
+  HardStateFile.createSync(nodeDisk, join(directory, 'hard-state'), { ...stopped, term: 3 }).closeSync()
+  expect(() => checkMember(claim())).toThrow(
+    /hard-state says term 3, but the log has entries of term 4: .* will not vote/,
+  )
 })

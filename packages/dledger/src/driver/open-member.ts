@@ -5,6 +5,7 @@
  *   O1  A directory has one owner at a time.
  *   O2  A log without readable hard state does not start: it could vote twice. That of Apache's DLedger is taken over once, with
  *       term and vote; its hard state is made last, so a crash leaves either Apache's directory or ours.
+ *   O7  A hard state that is older than the log does not start either: it forgot terms and votes.
  *   O3  Group, member, file size and format are those the directory was made with.
  *   O6  A backup belongs to nobody: who opens it first takes it, under an identity of its own.
  *   O5  What a start reads after an unclean stop is written again and synced before it counts: the page cache may show what a
@@ -46,7 +47,7 @@ export interface OpenedMember {
 
 /** @throws DLedgerError INVALID or CORRUPT with a line that names what and where. */
 export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMember {
-  const { directory, settings, owner } = options
+  const { directory, settings, owner, logger } = options
   const hardStatePath = join(directory, 'hard-state')
   try {
     if (!disk.existsSync(hardStatePath)) makeDirectoryDurably(disk, directory)
@@ -72,8 +73,11 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
     retireApacheTerm(disk, directory)
     const distrustsCache =
       !file.state.cleanStop && options.plantedDriverFaults?.has('page-cache-trusted-after-failed-sync') !== true
+    if (file.wasDamaged)
+      logger.error({ file: hardStatePath }, 'the hard state is damaged in one of its copies, which is mended')
     // Before its other slot is written: the older state there may be the last one that is on the disk.
     if (distrustsCache) file.rewriteSync()
+    else file.mendSync()
     if (file.state.incoming?.phase === 'SWITCHING') {
       // A crash came while a received log took the place of this one.
       file.writeSync({ ...file.state, ...moveIn(disk, directory, { settings, incoming: file.state.incoming }) })
@@ -81,6 +85,7 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
     const known = file.state
     if ((known.incoming ?? null) === null) discardIncoming(disk, directory, { log: true, state: true })
     log = openLog(known, options, { disk, distrustsCache })
+    refuseOlderState(known, log, hardStatePath)
     const shape = shapeOf(log, known, options)
     const recovering = isRecovering(known, shape, options)
     file.writeSync({
@@ -123,7 +128,7 @@ export function checkMember(claim: DirectoryClaim): void {
     if (file.state.incoming?.phase === 'SWITCHING') return
     const { settings } = claim
     const { durableHint, checksummedFrom, beforeFirst, configurationIndexes = null } = file.state
-    SegmentedLog.check({
+    const found = SegmentedLog.check({
       disk,
       directory,
       fileBytes: settings.fileBytes,
@@ -135,10 +140,18 @@ export function checkMember(claim: DirectoryClaim): void {
       servesDamaged: true,
       termMax: file.state.term,
     })
+    refuseOlderState(file.state, found, join(directory, 'hard-state'))
   } finally {
     file?.closeSync()
     lock.release()
   }
+}
+
+/** A term is on the disk before the first entry of it: one that is older than the log has forgotten votes. */
+function refuseOlderState({ term }: HardState, { lastTerm }: { readonly lastTerm: number }, path: string): void {
+  if (lastTerm <= term) return
+  const what = `${path} says term ${term}, but the log has entries of term ${lastTerm}: it is an older one, so this member will not vote`
+  throw new DLedgerError(what, { code: 'CORRUPT', file: path, at: 0 })
 }
 
 interface LogDisk {

@@ -1,8 +1,9 @@
 /**
  * Entries from a leader on their way to the core: `Sending` the other way round.
  *
- * Keeps: the core sees no entry whose bytes were not checked, and none that has no place on the disk; what fails either is as if
- * it had been lost on the way, and the leader repeats it.
+ * Keeps: the core sees no entry whose bytes were not checked, none that has no place on the disk, and none of a term that the disk
+ * does not know yet, so that a hard state that is older than the log has lost something; what fails is as if it had been lost on
+ * the way, and the leader repeats it.
  */
 import type { Logger } from '@dledger-ts/base'
 import { decodeConfiguration } from '../configuration-codec.ts'
@@ -23,6 +24,8 @@ export interface ReceivingOptions {
   readonly controlEnvelope: ControlEnvelope
   readonly logger: Logger
   readonly role: () => RoleState
+  /** The highest term that is on the disk. */
+  readonly durableTerm: () => number
   /** Handles what the core has put out; an append among it is of these entries. */
   readonly drain: (carried: EntryBatch | null) => void
 }
@@ -36,7 +39,7 @@ export class Receiving {
 
   /** An AppendEntries that carries entries. Hot. */
   received(message: AppendEntries, payload: Buffer | null): void {
-    const { log, raft, logger, role, drain } = this.#options
+    const { log, raft, logger, role, durableTerm, drain } = this.#options
     let batch: EntryBatch | null
     try {
       batch = this.#checked(message, payload)
@@ -50,6 +53,11 @@ export class Receiving {
       // Only a new leader is heard, once: answered without its entries, it would send the next ones at once, and so on for as long
       // as the disk is full.
       if (message.term > role().term) raft.step({ ...message, count: 0, entriesTerm: 0, bytes: 0 })
+      return
+    }
+    if (message.term > durableTerm()) {
+      // The term first; the leader hears of that before it sends the entries again.
+      raft.step({ ...message, count: 0, entriesTerm: 0, bytes: 0 })
       return
     }
     // What was collected before belongs to earlier inputs; this one's append must be seen alone.

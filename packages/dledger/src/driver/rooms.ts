@@ -152,6 +152,7 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
     controlEnvelope,
     logger,
     role,
+    durableTerm: () => durability.durableTerm,
     drain: (carried) => outputs.drain(carried),
   })
   const durability = new Durability({

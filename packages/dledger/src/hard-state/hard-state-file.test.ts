@@ -39,13 +39,31 @@ function write(file: HardStateFile, next: HardState): Promise<void> {
   return new Promise((resolve, reject) => file.write(next, (error) => (error === null ? resolve() : reject(error))))
 }
 
-/** A file whose slots hold term 7 (slot 0) and then `terms`, in turn. */
-async function fileWith(terms: readonly number[]): Promise<Buffer> {
+/** A file whose slots hold term 7 (slot 0) and then `terms`, in turn; `of` says what else is told in a term. */
+async function fileWith(terms: readonly number[], of = (_term: number): Partial<HardState> => ({})): Promise<Buffer> {
   const disk = diskWith()
   const file = HardStateFile.createSync(disk, PATH, state)
-  for (const term of terms) await write(file, { ...state, term })
+  for (const term of terms) await write(file, { ...state, term, ...of(term) })
   file.closeSync()
   return content(disk)
+}
+
+function flipped(bytes: Buffer, at: number): Buffer {
+  const copy = Buffer.from(bytes)
+  copy[at] = (copy[at] as number) ^ (1 << (at % 8))
+  return copy
+}
+
+function setVersion(bytes: Buffer, slotAt: number, version: number): void {
+  const slot = bytes.subarray(slotAt, slotAt + SLOT_BYTES)
+  slot.writeUInt32BE(version, 4)
+  slot.writeUInt32BE(crc32(slot, 24, 24 + slot.readUInt32BE(16), crc32(slot, 0, 20)), 20)
+}
+
+function asVersion1(bytes: Buffer): Buffer {
+  const old = Buffer.from(bytes)
+  for (const at of [0, SLOT_BYTES]) setVersion(old, at, 1)
+  return old
 }
 
 test('there is no hard state before it is made, and it is made whole', () => {
@@ -81,27 +99,75 @@ test('the slots are written in turn and the newest counts', async () => {
   }
 })
 
-describe('a damaged slot', () => {
-  test('with any byte of its content changed does not count: the other one does, and is not written over next', async () => {
-    const bytes = await fileWith([8, 9]) // 9 in slot 0, 8 in slot 1
-    const used = 24 + Buffer.byteLength(JSON.stringify({ ...state, term: 9 }))
-    for (const slot of [0, 1]) {
-      for (let at = 0; at < used; at++) {
-        const damaged = Buffer.from(bytes)
-        damaged[slot * SLOT_BYTES + at] = (damaged[slot * SLOT_BYTES + at] as number) ^ (1 << (at % 8))
-        const disk = diskWith(damaged)
-        const file = HardStateFile.openSync(disk, PATH) as HardStateFile
-        expect(file.state.term, `slot ${slot} byte ${at}`).toBe(slot === 0 ? 8 : 9)
-        file.writeSync({ ...state, term: 10 })
-        file.closeSync()
-        const healthy = (1 - slot) * SLOT_BYTES
-        expect(
-          content(disk)
-            .subarray(healthy, healthy + SLOT_BYTES)
-            .equals(bytes.subarray(healthy, healthy + SLOT_BYTES)),
-        ).toBe(true)
-        const again = HardStateFile.openSync(disk, PATH) as HardStateFile
-        expect(again.state.term).toBe(10)
+describe('damage', () => {
+  test('of any one byte of the file never brings an older state back, and is mended when it is opened to be used', async () => {
+    const bytes = await fileWith([8, 9])
+    expect(bytes.length).toBe(4 * SLOT_BYTES)
+    for (let at = 0; at < bytes.length; at++) {
+      const disk = diskWith(flipped(bytes, at))
+      const file = HardStateFile.openSync(disk, PATH) as HardStateFile
+      expect(file.state, `byte ${at}`).toEqual({ ...state, term: 9 })
+      // Of what does not count any more nobody asks.
+      expect(file.wasDamaged).toBe(Math.floor(at / SLOT_BYTES) % 2 === 0)
+      file.mendSync()
+      file.closeSync()
+      const mended = content(disk)
+      expect(mended.subarray(0, SLOT_BYTES).equals(mended.subarray(2 * SLOT_BYTES, 3 * SLOT_BYTES))).toBe(true)
+      expect(HardStateFile.openSync(disk, PATH)?.state.term).toBe(9)
+    }
+  })
+
+  test('of a whole record, wherever it is, never brings an older state back', async () => {
+    for (const terms of [[], [8], [8, 9], [8, 9, 10]]) {
+      const bytes = await fileWith(terms)
+      for (let slot = 0; slot < 4; slot++) {
+        for (const fill of [0, 0x5a]) {
+          const damaged = Buffer.from(bytes).fill(fill, slot * SLOT_BYTES, (slot + 1) * SLOT_BYTES)
+          expect(HardStateFile.openSync(diskWith(damaged), PATH)?.state.term).toBe(terms.at(-1) ?? 7)
+        }
+      }
+    }
+  })
+
+  test('of the record that counts is not there any more after the next write, nor is the write lost to damage', async () => {
+    const bytes = await fileWith([8, 9])
+    const disk = diskWith(flipped(bytes, 40))
+    const file = HardStateFile.openSync(disk, PATH) as HardStateFile
+    file.rewriteSync()
+    await write(file, { ...state, term: 10 })
+    file.closeSync()
+    for (const at of [40, SLOT_BYTES + 40, 2 * SLOT_BYTES + 40, 3 * SLOT_BYTES + 40]) {
+      expect(HardStateFile.openSync(diskWith(flipped(content(disk), at)), PATH)?.state.term).toBe(10)
+    }
+  })
+
+  test('by a torn write, sector by sector, leaves the state before or the new one; the older one never counts again', async () => {
+    // Over three sectors, and different in each.
+    const long = (term: number): Partial<HardState> => ({
+      baseConfiguration: { index: 1, payload: String(term).repeat(1_000) },
+    })
+    const before = await fileWith([8], long)
+    const after = await fileWith([8, 9], long)
+    const sectors = before.length / 512
+    const changed = Array.from({ length: sectors }, (_, i) => i).filter(
+      (i) => !before.subarray(i * 512, (i + 1) * 512).equals(after.subarray(i * 512, (i + 1) * 512)),
+    )
+    expect(changed.length).toBeGreaterThanOrEqual(4)
+    for (let kept = 0; kept < 2 ** changed.length; kept++) {
+      const torn = Buffer.from(before)
+      changed.forEach((sector, i) => {
+        if ((kept & (1 << i)) !== 0) after.copy(torn, sector * 512, sector * 512, (sector + 1) * 512)
+      })
+      const disk = diskWith(torn)
+      const file = HardStateFile.openSync(disk, PATH) as HardStateFile
+      const { term } = file.state
+      expect([8, 9]).toContain(term)
+      if (kept === 0) expect(term).toBe(8)
+      if (kept === 2 ** changed.length - 1) expect(term).toBe(9)
+      file.mendSync()
+      file.closeSync()
+      for (const at of [30, SLOT_BYTES + 30, 2 * SLOT_BYTES + 30, 3 * SLOT_BYTES + 30]) {
+        expect(HardStateFile.openSync(diskWith(flipped(content(disk), at)), PATH)?.state.term).toBe(term)
       }
     }
   })
@@ -117,9 +183,30 @@ describe('a damaged slot', () => {
     }
   })
 
+  test('does not keep a file of the first version from being opened: it gets its copies then', async () => {
+    const old = asVersion1((await fileWith([8, 9])).subarray(0, 2 * SLOT_BYTES))
+    const disk = diskWith(old)
+    const file = HardStateFile.openSync(disk, PATH) as HardStateFile
+    expect(file.state).toEqual({ ...state, term: 9 })
+    expect(file.wasDamaged).toBe(false)
+    expect(content(disk).equals(old)).toBe(true)
+    file.mendSync()
+    expect(
+      content(disk)
+        .subarray(0, 2 * SLOT_BYTES)
+        .equals(old),
+    ).toBe(true)
+    for (const at of [40, 2 * SLOT_BYTES + 40]) {
+      expect(HardStateFile.openSync(diskWith(flipped(content(disk), at)), PATH)?.state.term).toBe(9)
+    }
+    await write(file, { ...state, term: 10 })
+    file.closeSync()
+    expect(HardStateFile.openSync(disk, PATH)?.state.term).toBe(10)
+  })
+
   test.each([
-    { name: 'both slots damaged', bytes: Buffer.alloc(2 * SLOT_BYTES, 0x5a) },
-    { name: 'zeros', bytes: Buffer.alloc(2 * SLOT_BYTES) },
+    { name: 'all of it damaged', bytes: Buffer.alloc(4 * SLOT_BYTES, 0x5a) },
+    { name: 'zeros', bytes: Buffer.alloc(4 * SLOT_BYTES) },
     { name: 'nothing', bytes: Buffer.alloc(0) },
   ])('in a file with $name means no vote', ({ bytes }) => {
     const disk = diskWith(bytes)
@@ -130,10 +217,8 @@ describe('a damaged slot', () => {
 
 test('a newer format is refused with both versions', async () => {
   const bytes = await fileWith([])
-  bytes.writeUInt32BE(HARD_STATE_VERSION + 1, 4)
-  const length = bytes.readUInt32BE(16)
-  bytes.writeUInt32BE(crc32(bytes, 24, 24 + length, crc32(bytes, 0, 20)), 20)
-  expect(() => HardStateFile.openSync(diskWith(bytes), PATH)).toThrow(/\/m\/hard-state has format version 2, .*up to 1/)
+  setVersion(bytes, 0, HARD_STATE_VERSION + 1)
+  expect(() => HardStateFile.openSync(diskWith(bytes), PATH)).toThrow(/\/m\/hard-state has format version 3, .*up to 2/)
 })
 
 test.each([
@@ -169,7 +254,8 @@ test('states handed in while a write is under way share the next one, and are to
   await Promise.all([8, 9, 10, 11].map((term) => write(file, { ...state, term }).then(() => told.push(term))))
   expect(file.state.term).toBe(11)
   expect(told).toEqual([8, 9, 10, 11])
-  expect(writes).toBe(2)
+  // Each in two copies.
+  expect(writes).toBe(4)
   file.closeSync()
   expect(HardStateFile.openSync(disk, PATH)?.state.term).toBe(11)
 })

@@ -1,19 +1,22 @@
 /**
- * What a member must remember beside its log, in two slots that are written in turn:
+ * What a member must remember beside its log: records in two slots that are written in turn, each in two copies.
  *
- *   0                 4096               8192
- *   | slot 0          | slot 1           |
+ *   0        4096     8192     12288    16384
+ *   | slot 0 | slot 1 | copy 0 | copy 1 |
  *
- *   slot:  0       4         8          16      20       24
- *          | magic | version | sequence | bytes | crc32  | content (JSON) … zeros |
+ *   record:  0       4         8          16      20       24
+ *            | magic | version | sequence | bytes | crc32  | content (JSON) … zeros |
  *
- * `crc32` covers the 20 bytes before it and the content. The valid slot with the higher sequence counts.
+ * `crc32` covers the 20 bytes before it and the content. The valid record with the highest sequence counts. Records of version 1 have
+ * no copy: files of an older program, which get copies when they are opened.
  *
  * Keeps:
- *   H1  a write goes to the slot that does not count, so a torn write leaves the state before it.
+ *   H1  a write goes to the slot that does not count and to its copy, so a torn write leaves the state before it.
  *   H2  a callback comes when its state, or a later one, is synced.
+ *   H3  without a valid record there is no state: a member that forgot its vote could vote twice.
  *   H4  before the slot that does not count is overwritten, the one that counts is on the disk.
- *   H3  without a valid slot there is no state: a member that forgot its vote could vote twice.
+ *   H5  a state that was told durable is there twice, far apart: damage of one record never brings an older state back. What counts
+ *       and has lost a copy gets it back when it is opened.
  */
 import { assert, crc32, readInt64, writeInt64 } from '@dledger-ts/base'
 import type { Disk, DiskCallback, DiskFile } from '../disk/disk.ts'
@@ -32,7 +35,12 @@ const CONTENT_AT = CRC_AT + 4
 export const HARD_STATE_CONTENT_BYTES_MAX = SLOT_BYTES - CONTENT_AT
 /** "DLHS" */
 const MAGIC = 0x444c4853
-export const HARD_STATE_VERSION = 1
+export const HARD_STATE_VERSION = 2
+/** Records of this version and earlier ones were written once. */
+const UNCOPIED_VERSION = 1
+/** From a slot to its copy. */
+const COPY_AT = 2 * SLOT_BYTES
+const FILE_BYTES = 4 * SLOT_BYTES
 
 export class HardStateFile {
   readonly #file: DiskFile
@@ -40,6 +48,10 @@ export class HardStateFile {
   #sequence: number
   /** The slot that counts. */
   #slot: number
+  /** The record as it was read, and where it ought to stand too and does not; null: it does. */
+  readonly #read: { readonly record: Buffer; readonly lacksCopyAt: number | null }
+  /** One of the two copies of what was read was not good. */
+  readonly wasDamaged: boolean
   #underWay = false
   #closing = false
   #waiting: DiskCallback[] = []
@@ -52,20 +64,17 @@ export class HardStateFile {
     if (!disk.existsSync(path)) return null
     const file = disk.openSync(path, { create: false })
     try {
-      const bytes = Buffer.alloc(2 * SLOT_BYTES)
+      const bytes = Buffer.alloc(FILE_BYTES)
       file.readSync(bytes, 0)
-      const slots = [readSlot(bytes, 0, path), readSlot(bytes, 1, path)]
-      const [first, second] = slots
-      const newest = (second?.sequence ?? -1) > (first?.sequence ?? -1) ? 1 : 0
-      const found = slots[newest]
-      if (found === null || found === undefined) {
+      const found = newest(bytes, path)
+      if (found === null) {
         throw new DLedgerError(`${path} has no valid slot: this member does not know its vote, so it will not vote`, {
           code: 'CORRUPT',
           file: path,
           at: 0,
         })
       }
-      return new HardStateFile(file, found.state, found.sequence, newest)
+      return new HardStateFile(file, bytes, found)
     } catch (error) {
       file.closeSync()
       throw error
@@ -77,9 +86,10 @@ export class HardStateFile {
     const fresh = `${path}.new`
     const file = disk.openSync(fresh, { create: true })
     file.truncateSync(0)
-    // Both slots have their room from the beginning: a vote never meets a full disk.
-    file.writeSync(Buffer.alloc(SLOT_BYTES), SLOT_BYTES)
-    file.writeSync(encodeSlot(state, 0), 0)
+    // All of it has its room from the beginning: a vote never meets a full disk.
+    const first = encodeRecord(state, 0)
+    const empty = Buffer.alloc(SLOT_BYTES)
+    file.writeSync(Buffer.concat([first, empty, first, empty]), 0)
     file.syncSync()
     file.closeSync()
     disk.renameSync(fresh, path)
@@ -89,11 +99,14 @@ export class HardStateFile {
     return made
   }
 
-  private constructor(file: DiskFile, state: HardState, sequence: number, slot: number) {
+  private constructor(file: DiskFile, bytes: Buffer, { state, sequence, version, at }: Found) {
     this.#file = file
     this.#state = state
     this.#sequence = sequence
-    this.#slot = slot
+    this.#slot = (at / SLOT_BYTES) % 2
+    const lacksCopyAt = whereNotCopied(bytes, at)
+    this.#read = { record: bytes.subarray(at, at + SLOT_BYTES), lacksCopyAt }
+    this.wasDamaged = lacksCopyAt !== null && version > UNCOPIED_VERSION
   }
 
   /** The newest one handed in, durable or on its way. */
@@ -120,33 +133,52 @@ export class HardStateFile {
       else if (this.#closing) this.#file.closeSync()
       for (const callback of callbacks) callback(error)
     }
-    const { bytes, at } = this.#nextSlot()
-    this.#file.write([bytes], at, (error) => {
-      if (error !== null) done(error)
+    const { bytes, at } = this.#nextRecord()
+    let left = 2
+    let failure: Error | null = null
+    const written: DiskCallback = (error) => {
+      failure ??= error
+      if (--left > 0) return
+      if (failure !== null) done(failure)
       else this.#file.sync(done)
-    })
+    }
+    this.#file.write([bytes], at, written)
+    this.#file.write([bytes], at + COPY_AT, written)
   }
 
   /** As `write`, for opening and closing; not while a write is under way. */
   writeSync(state: HardState): void {
     assert(!this.#underWay, 'a synchronous write waits for the one under way')
     this.#state = state
-    const { bytes, at } = this.#nextSlot()
+    const { bytes, at } = this.#nextRecord()
     this.#file.writeSync(bytes, at)
+    this.#file.writeSync(bytes, at + COPY_AT)
     this.#file.syncSync()
   }
 
-  /** Makes durable what was read: after a sync that failed it may be in the page cache only. */
+  /** Gives what was read its second copy, where that is not there; before the first write. */
+  mendSync(): void {
+    const { record, lacksCopyAt } = this.#read
+    if (lacksCopyAt === null) return
+    // Not where the good one stands: a crash here leaves that.
+    this.#file.writeSync(record, lacksCopyAt)
+    this.#file.syncSync()
+  }
+
+  /** As `mendSync`, and makes durable what was read: after a sync that failed it may be in the page cache only. */
   rewriteSync(): void {
-    assert(!this.#underWay, 'a synchronous write waits for the one under way')
-    this.#file.writeSync(encodeSlot(this.#state, this.#sequence), this.#slot * SLOT_BYTES)
+    const { record } = this.#read
+    const at = this.#slot * SLOT_BYTES
+    // The bytes that are there: nothing of a good one is lost on the way.
+    this.#file.writeSync(record, at + COPY_AT)
+    this.#file.writeSync(record, at)
     this.#file.syncSync()
   }
 
-  #nextSlot(): { bytes: Buffer; at: number } {
+  #nextRecord(): { bytes: Buffer; at: number } {
     this.#sequence++
     this.#slot = 1 - this.#slot
-    return { bytes: encodeSlot(this.#state, this.#sequence), at: this.#slot * SLOT_BYTES }
+    return { bytes: encodeRecord(this.#state, this.#sequence), at: this.#slot * SLOT_BYTES }
   }
 
   /** What is under way ends first. */
@@ -156,7 +188,7 @@ export class HardStateFile {
   }
 }
 
-function encodeSlot(state: HardState, sequence: number): Buffer {
+function encodeRecord(state: HardState, sequence: number): Buffer {
   const content = Buffer.from(JSON.stringify(state))
   assert(content.length <= HARD_STATE_CONTENT_BYTES_MAX, 'the hard state fits in a slot')
   const slot = Buffer.alloc(SLOT_BYTES)
@@ -173,8 +205,32 @@ function slotCrc(slot: Buffer, contentBytes: number): number {
   return crc32(slot, CONTENT_AT, CONTENT_AT + contentBytes, crc32(slot, 0, CRC_AT))
 }
 
-function readSlot(bytes: Buffer, number: number, path: string): { state: HardState; sequence: number } | null {
-  const slot = bytes.subarray(number * SLOT_BYTES, (number + 1) * SLOT_BYTES)
+interface Found {
+  readonly state: HardState
+  readonly sequence: number
+  readonly version: number
+  /** Where it stands. */
+  readonly at: number
+}
+
+/** The valid record with the highest sequence; of two equal ones the first. */
+function newest(bytes: Buffer, path: string): Found | null {
+  let found: Found | null = null
+  for (let at = 0; at < FILE_BYTES; at += SLOT_BYTES) {
+    const record = readRecord(bytes, at, path)
+    if (record !== null && record.sequence > (found?.sequence ?? -1)) found = record
+  }
+  return found
+}
+
+/** @returns where the record at `at` ought to stand too and does not; null: it does. */
+function whereNotCopied(bytes: Buffer, at: number): number | null {
+  const other = (at + COPY_AT) % FILE_BYTES
+  return bytes.compare(bytes, other, other + SLOT_BYTES, at, at + SLOT_BYTES) === 0 ? null : other
+}
+
+function readRecord(bytes: Buffer, at: number, path: string): Found | null {
+  const slot = bytes.subarray(at, at + SLOT_BYTES)
   const contentBytes = slot.readUInt32BE(CONTENT_BYTES_AT)
   if (slot.readUInt32BE(MAGIC_AT) !== MAGIC || contentBytes > HARD_STATE_CONTENT_BYTES_MAX) return null
   if (slot.readUInt32BE(CRC_AT) !== slotCrc(slot, contentBytes)) return null
@@ -185,5 +241,5 @@ function readSlot(bytes: Buffer, number: number, path: string): { state: HardSta
   }
   const sequence = readInt64(slot, SEQUENCE_AT)
   const state = decodeHardState(slot.subarray(CONTENT_AT, CONTENT_AT + contentBytes))
-  return state !== null && sequence >= 0 ? { state, sequence } : null
+  return state !== null && sequence >= 0 ? { state, sequence, version, at } : null
 }
