@@ -1,15 +1,14 @@
 /**
- * One leadership, from its election to its end: proposals, replication, commit, the majority's attention, handing over.
+ * One leadership, from its election to its end: proposals, commit, the majority's attention, changes of the membership. What goes
+ * to each follower is of `replication.ts`, handing over of `transfer.ts`.
  *
  * Keeps:
  *   - R3  it commits by counting only entries of its own term, and counts itself only for what is durable here.
  *   - R7  it only appends to its log; the first entry of its term is the no-op, and until that is applied it takes no data.
  *   - R19 a leader whose storage stays slow leads no longer than `slowTicksMax`.
- *   - R20 a peer that needs entries from before the start of this log is sent none until it says that it has this log's files.
  *   - R16 a read is answered after a heartbeat round that began after it came and that a majority answered.
  *   - R15 one change of the configuration at a time, after an entry of its own term is committed (Ongaro §4.1, erratum of 2015); a
  *     leader that removed itself goes on, uncounted, until that is committed, then hands over and steps down.
- *   - R11 bytes under way to a peer stay within `inflightBytesMax`, unless a single append is larger.
  */
 import { assert } from '@dledger-ts/base'
 import type { Configuration } from '../configuration.ts'
@@ -18,9 +17,11 @@ import type { AppendEntriesResponse, HeartbeatResponse, MemberId, Recover } from
 import type { ProposalKind, ReadRefusal, Refusal } from '../output.ts'
 import { Progress } from '../progress.ts'
 import { StorageHealth } from '../storage-health.ts'
-import { Handover, isSlow } from './handover.ts'
+import { isSlow } from './handover.ts'
 import { highestReachedBy, majorityOf } from '../quorum.ts'
 import { ReadRounds } from './read-rounds.ts'
+import { Replication } from './replication.ts'
+import { Transfer } from './transfer.ts'
 import { nextStep, type MembershipChange, type NextStep } from '../membership-change.ts'
 
 /** Election timeouts for which a removed member that is not heard is told of its removal. */
@@ -56,10 +57,8 @@ export class Leadership {
   #testedRound = 0
   #freshRound = 0
   #heartbeatElapsed = 0
-  #transferTarget: Progress | null = null
-  #transferElapsed = 0
-  #timeoutNowSent = false
-  readonly #handover: Handover
+  readonly #replication: Replication
+  readonly #transfer: Transfer
   /** How long the storage here has been slow without a break. */
   #slowTicks = 0
   /** It is no voter any more, and that is committed: it hands over for good. */
@@ -68,10 +67,8 @@ export class Leadership {
   /** @param cameByTransfer the former leader handed over to this member. */
   constructor(state: MemberState, { cameByTransfer }: { readonly cameByTransfer: boolean }) {
     this.#state = state
-    this.#handover = new Handover(state.options.handover, {
-      cameByTransfer,
-      hasHysteresis: !state.faults.has('preferred-without-hysteresis'),
-    })
+    this.#replication = new Replication(state)
+    this.#transfer = new Transfer(state, { cameByTransfer })
     this.#reads = new ReadRounds(state)
     this.term = state.term
     this.#commitIndexAtElection = state.commitIndex
@@ -98,7 +95,7 @@ export class Leadership {
   }
 
   get transferTarget(): MemberId | null {
-    return this.#transferTarget?.id ?? null
+    return this.#transfer.target?.id ?? null
   }
 
   /** A new array with each change. */
@@ -124,18 +121,13 @@ export class Leadership {
     this.#dropThoseGone()
     if (!this.#hearsMajority()) return false
     if (this.#isStuck()) return false
-    if (this.#transferTarget !== null && ++this.#transferElapsed >= options.electionTicks) {
-      this.#transferTarget = null
-      this.#handover.failed()
-    }
+    this.#transfer.tick()
     if (this.#isDone()) return false
     if (++this.#heartbeatElapsed >= options.heartbeatTicks) {
       this.#heartbeatElapsed = 0
-      this.#timeoutNowSent = false
       this.#beginRound()
       this.#tickRound = this.#round
-      this.#handOver()
-      this.#handOverUnasked()
+      this.#transfer.heartbeat(this.#peers, this.#ready)
     }
     return true
   }
@@ -153,7 +145,7 @@ export class Leadership {
       assert(sizes.length === 1, 'the no-op is one entry')
     } else {
       if (!this.#ready && !(kind === 'configuration' && state.faults.has('change-before-own-term'))) return 'NOT_READY'
-      if (this.#transferTarget !== null) return 'TRANSFERRING'
+      if (this.#transfer.target !== null) return 'TRANSFERRING'
     }
     if (kind === 'configuration') {
       assert(configuration !== undefined && sizes.length === 1, 'a configuration proposal is one entry')
@@ -193,8 +185,10 @@ export class Leadership {
   appendEntriesResponse(message: AppendEntriesResponse): void {
     const peer = this.#heard(message.from, message.storeId)
     if (peer === null || !this.#isOfThisLife(peer, message)) return
-    if (message.success) this.#acknowledged(peer, message)
-    else this.#refused(peer, message)
+    if (!message.success) return this.#replication.refused(peer, message)
+    if (!this.#replication.acknowledged(peer, message)) return
+    this.maybeCommit()
+    this.#transfer.proceed()
   }
 
   /** A recovering member asks how much it has to hold. */
@@ -244,39 +238,12 @@ export class Leadership {
     // Rounds begun for reads may follow each other closely: only one answer after each tick tells what gets lost.
     if (peer.pacedRound === this.#tickRound) return
     peer.pacedRound = this.#tickRound
-    if (peer.state === 'PROBE') {
-      peer.probeCarries = false
-      peer.probeSent = false
-    } else if (peer.state === 'REPLICATE') {
-      const isUnderWay = peer.nextIndex - 1 > peer.matchIndex
-      // Nothing came of what was under way a round ago: it is lost, or slow. Asking costs less than sending again.
-      if (isUnderWay && peer.matchWhenAnswered === peer.matchIndex) peer.probe(peer.nextIndex, false)
-      else peer.matchWhenAnswered = isUnderWay ? peer.matchIndex : -2
-      // That it has become intact is told by an acknowledgement, which may have been lost.
-      if (peer.recovering && !isUnderWay) peer.probe(peer.nextIndex, false)
-    }
+    this.#replication.answered(peer)
   }
 
   coldRead(from: MemberId, firstIndex: number, count: number, bytes: number): void {
     const peer = this.#find(from)
-    if (peer === null || peer.state !== 'COLD' || peer.coldFirst !== firstIndex) return
-    if (count === 0) {
-      // Asked again when the next heartbeat is answered.
-      peer.probe(peer.nextIndex, false)
-      peer.probeSent = true
-      return
-    }
-    peer.replicate()
-    // Trimmed while it was read.
-    if (peer.nextIndex !== firstIndex || firstIndex < this.#state.log.firstIndex) return
-    assert(firstIndex + count - 1 <= this.#state.log.runLastIndex(firstIndex), 'a cold read is of one term')
-    if (peer.inflightBytes > 0 && peer.inflightBytes + bytes > this.#state.options.inflightBytesMax) {
-      // A single large entry: read again when the window has room for it.
-      peer.misfitFirst = firstIndex
-      peer.misfitBytes = bytes
-      return
-    }
-    this.#append(peer, firstIndex + count - 1, bytes)
+    if (peer !== null) this.#replication.coldRead(peer, firstIndex, count, bytes)
   }
 
   connected(id: MemberId): void {
@@ -294,7 +261,7 @@ export class Leadership {
    */
   configurationToPropose(): Configuration | null {
     const { membership, options } = this.#state
-    if (!this.#mayChange || this.#transferTarget !== null) return null
+    if (!this.#mayChange || this.#transfer.target !== null) return null
     const extended = membership.extendedByHeard()
     if (extended !== null) return extended
     for (const peer of this.#peers) {
@@ -319,7 +286,7 @@ export class Leadership {
     const next = nextStep(membership.configuration, change)
     if (next.kind === 'REFUSED') return next
     if (next.kind === 'DONE') return membership.index <= commitIndex ? next : { kind: 'WAITS' }
-    if (next.kind === 'WAITS' || !this.#mayChange || this.#transferTarget !== null) return { kind: 'WAITS' }
+    if (next.kind === 'WAITS' || !this.#mayChange || this.#transfer.target !== null) return { kind: 'WAITS' }
     if (!this.#wouldHearMajority(next.configuration)) {
       return { kind: 'REFUSED', why: 'no majority of the voters that it leaves is heard' }
     }
@@ -356,48 +323,12 @@ export class Leadership {
 
   installed(id: MemberId, index: number): void {
     const peer = this.#find(id)
-    if (peer?.state !== 'INSTALL') return
-    peer.probe(Math.max(Math.min(index, this.#state.log.lastIndex), peer.matchIndex) + 1, true)
+    if (peer !== null) this.#replication.installed(peer, index)
   }
 
   /** @returns whether it tries to. */
   transfer(target: MemberId | null): boolean {
-    if (this.#transferTarget !== null) return false
-    const peer = target === null ? this.#bestMatched() : this.#find(target)
-    if (peer === null || !peer.isVoter) return false
-    this.#transferTo(peer)
-    return true
-  }
-
-  #transferTo(peer: Progress): void {
-    this.#transferTarget = peer
-    this.#transferElapsed = 0
-    this.#timeoutNowSent = false
-    this.#handover.tried()
-    this.#handOver()
-  }
-
-  #handOverUnasked(): void {
-    const { options, faults, storageHealth } = this.#state
-    if (this.#transferTarget !== null || !this.#ready) return
-    const health = faults.has('hung-leader-keeps-heartbeating') ? 0 : storageHealth
-    const target = this.#handover.next(options.heartbeatTicks, { peers: this.#peers, isFit: this.#isFit, health })
-    if (target !== null) this.#transferTo(target)
-  }
-
-  /** A voter that could lead: heard lately, its storage well, and what it lacks is under way to it. */
-  readonly #isFit = (peer: Progress): boolean => {
-    const { options, log, membership } = this.#state
-    return (
-      peer.health === 0 &&
-      !peer.recovering &&
-      membership.isVoter(peer.id) &&
-      peer.ticksSinceHeard <= 2 * options.heartbeatTicks &&
-      peer.ticksSinceHeard < options.electionTicks &&
-      peer.state === 'REPLICATE' &&
-      peer.matchIndex >= log.hot.firstIndex - 1 &&
-      log.hot.bytesAbove(peer.matchIndex) <= options.inflightBytesMax
-    )
+    return this.#transfer.begin(target, this.#peers)
   }
 
   /** Nothing gets through to the disk here any more, and so nothing this leader does would outlive it. */
@@ -444,8 +375,7 @@ export class Leadership {
       this.#peers.push(peer)
     }
     this.#matches = new Float64Array(this.#peers.length + 1)
-    if (this.#transferTarget !== null && !(this.#peers.includes(this.#transferTarget) && this.#transferTarget.isVoter))
-      this.#transferTarget = null
+    this.#transfer.peersChanged(this.#peers)
     this.#countAnswers()
   }
 
@@ -456,8 +386,7 @@ export class Leadership {
     if (this.#reads.isDue) this.#beginRoundForReads()
     for (const peer of this.#peers) {
       if (peer.isOther) continue
-      if (peer.nextIndex < this.#state.log.firstIndex && peer.state !== 'INSTALL') peer.install()
-      const sent = peer.state === 'PROBE' ? this.#probe(peer) : peer.state === 'REPLICATE' && this.#replicate(peer)
+      const sent = this.#replication.send(peer)
       if (!sent && Math.min(this.#state.commitIndex, peer.matchIndex) > peer.toldCommit) this.#heartbeat(peer)
     }
   }
@@ -622,112 +551,9 @@ export class Leadership {
     if (membership.selfIsVoter || membership.index > commitIndex) return false
     if (!this.#leavesForGood) {
       this.#leavesForGood = true
-      if (this.#transferTarget === null) this.transfer(null)
+      if (this.#transfer.target === null) this.transfer(null)
     }
-    return this.#transferTarget === null
-  }
-
-  #acknowledged(peer: Progress, message: AppendEntriesResponse): void {
-    if (message.matchIndex > this.#state.log.lastIndex) return
-    const isNews = peer.matched(message.matchIndex)
-    if (peer.state === 'PROBE' && (message.prevIndex === peer.probePrev || peer.matchIndex >= peer.probePrev)) {
-      if (peer.probeSent) peer.replicate()
-    }
-    if (peer.state === 'INSTALL' && peer.nextIndex >= this.#state.log.firstIndex) peer.probe(peer.nextIndex, true)
-    if (!isNews) return
-    this.maybeCommit()
-    this.#handOver()
-  }
-
-  #refused(peer: Progress, message: AppendEntriesResponse): void {
-    // Late answers to other appends than the one that is asked about now.
-    if (message.prevIndex <= peer.matchIndex || message.prevIndex >= peer.nextIndex) return
-    if (peer.state === 'INSTALL') return
-    if (peer.state === 'PROBE' && message.prevIndex !== peer.probePrev) return
-    const next = Math.max(this.#nextAfterConflict(message), peer.matchIndex + 1)
-    peer.probe(next, true)
-  }
-
-  /** Skips a whole run of one term at each refusal (Ongaro §3.5, raft paper §5.3). */
-  #nextAfterConflict(message: AppendEntriesResponse): number {
-    const log = this.#state.log
-    const seen = Math.min(message.prevIndex, message.lastIndex)
-    const at = log.lastIndexOfTermAtMost(message.conflictTerm, seen)
-    const meets = at >= message.conflictFirstIndex && log.termAt(at) === message.conflictTerm
-    const next = meets ? at + 1 : Math.min(at + 1, message.conflictFirstIndex)
-    return Math.min(next, message.prevIndex)
-  }
-
-  #probe(peer: Progress): boolean {
-    if (peer.probeSent) return false
-    const { log } = this.#state
-    peer.probeSent = true
-    peer.probePrev = peer.nextIndex - 1
-    const carries = peer.probeCarries && peer.nextIndex <= log.lastIndex && peer.nextIndex >= log.hot.firstIndex
-    if (!carries || !this.#appendHot(peer)) this.#append(peer, peer.nextIndex - 1, 0)
-    return true
-  }
-
-  #replicate(peer: Progress): boolean {
-    const { log, options } = this.#state
-    let sent = false
-    while (peer.nextIndex <= log.lastIndex) {
-      if (peer.nextIndex < log.hot.firstIndex) {
-        const bytes = peer.misfitFirst === peer.nextIndex ? peer.misfitBytes : options.appendBytesMax
-        if (peer.inflightBytes === 0 || peer.inflightBytes + bytes <= options.inflightBytesMax) this.#askCold(peer)
-        break
-      }
-      if (!this.#appendHot(peer)) break
-      sent = true
-    }
-    return sent
-  }
-
-  /** @returns false when the window is full. */
-  #appendHot(peer: Progress): boolean {
-    const { log, options } = this.#state
-    const first = peer.nextIndex
-    const free = options.inflightBytesMax - peer.inflightBytes
-    if (free <= 0) return false
-    const last = log.hot.endOfBatch(first, log.runLastIndex(first), Math.min(free, options.appendBytesMax))
-    const bytes = log.hot.bytesOf(first, last)
-    if (bytes > free && peer.inflightBytes > 0) return false
-    this.#append(peer, last, bytes)
-    return true
-  }
-
-  /** Sends the entries from nextIndex to `lastIndex`, which may be none. */
-  #append(peer: Progress, lastIndex: number, bytes: number): void {
-    const state = this.#state
-    const first = peer.nextIndex
-    const count = lastIndex - first + 1
-    state.send({
-      type: 'AppendEntries',
-      from: state.self,
-      to: peer.id,
-      storeId: state.storeId,
-      term: state.term,
-      prevIndex: first - 1,
-      prevTerm: state.log.termAt(first - 1),
-      count,
-      entriesTerm: count === 0 ? 0 : state.log.termAt(first),
-      bytes,
-      commitIndex: state.commitIndex,
-    })
-    if (count > 0) peer.sent(lastIndex, bytes)
-    peer.toldCommit = Math.max(peer.toldCommit, Math.min(state.commitIndex, lastIndex))
-  }
-
-  #askCold(peer: Progress): void {
-    const { log, options, outbox } = this.#state
-    peer.state = 'COLD'
-    peer.coldFirst = peer.nextIndex
-    outbox.coldRead({
-      peer: peer.id,
-      firstIndex: peer.nextIndex,
-      lastIndex: Math.min(log.runLastIndex(peer.nextIndex), log.hot.firstIndex - 1),
-      bytesMax: options.appendBytesMax,
-    })
+    return this.#transfer.target === null
   }
 
   #heartbeat(peer: Progress): void {
@@ -747,27 +573,5 @@ export class Leadership {
       leaderCommit: state.commitIndex,
       freshRound: peer.freshRound,
     })
-  }
-
-  /** Storage that is well goes before a longer log: what is slow cannot take part in an election. */
-  #bestMatched(): Progress | null {
-    let best: Progress | null = null
-    for (const peer of this.#peers) {
-      if (!peer.isVoter || peer.ticksSinceHeard >= this.#state.options.electionTicks) continue
-      const isWell = peer.health <= 0 && !peer.recovering
-      const bestIsWell = best !== null && best.health <= 0 && !best.recovering
-      if (best === null || (isWell && !bestIsWell) || (isWell === bestIsWell && peer.matchIndex > best.matchIndex)) {
-        best = peer
-      }
-    }
-    return best
-  }
-
-  #handOver(): void {
-    const state = this.#state
-    const peer = this.#transferTarget
-    if (peer === null || this.#timeoutNowSent || peer.matchIndex !== state.log.lastIndex) return
-    this.#timeoutNowSent = true
-    state.send({ type: 'TimeoutNow', from: state.self, to: peer.id, storeId: state.storeId, term: state.term })
   }
 }
