@@ -64,18 +64,7 @@ const DISK_FAULTS: readonly PlantedDiskFault[] = [
 
 const CLIENT_FAULTS: readonly PlantedClientFault[] = ['reads-own-state']
 
-/** So rare an order of a late answer, two power cuts and a commit that scenarios of the core show these (raft.scenario.test.ts). */
-const FOUND_BY_SCENARIOS: ReadonlySet<PlantedFault> = new Set([
-  'recovering-by-old-leader',
-  'recover-answer-without-nonce',
-])
-
-export const ALL_FAULTS: readonly FaultName[] = [
-  ...PLANTED_FAULTS.filter((name) => !FOUND_BY_SCENARIOS.has(name)),
-  ...DRIVER_FAULTS,
-  ...DISK_FAULTS,
-  ...CLIENT_FAULTS,
-]
+export const ALL_FAULTS: readonly FaultName[] = [...PLANTED_FAULTS, ...DRIVER_FAULTS, ...DISK_FAULTS, ...CLIENT_FAULTS]
 
 /** One fault alone. */
 export function plant(name: FaultName): PlantedFaults {

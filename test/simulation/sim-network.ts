@@ -19,6 +19,7 @@ import type {
   TransportHandler,
 } from '@dledger-ts/dledger/internals'
 import type { Decisions } from './decisions.ts'
+import { forge } from './forging.ts'
 import type { EventQueue, Process } from './sim-clock.ts'
 
 export interface NetworkConditions {
@@ -27,7 +28,7 @@ export interface NetworkConditions {
   readonly duplicatePerMille: number
   readonly delayUsMin: number
   readonly delayUsMax: number
-  /** Of 1,000 pieces of state so many arrive with a byte changed. */
+  /** Of 1,000 pieces of state, and of answers with lost entries, so many arrive with a byte changed. */
   readonly damagePerMille?: number
   /** Of 1,000 messages so many take up to `LATE_US_MAX`. */
   readonly latePerMille: number
@@ -41,6 +42,8 @@ export const CALM: NetworkConditions = {
   latePerMille: 0,
   damagePerMille: 40,
 }
+/** Of 1,000 answers with lost entries so many are of another history: see forging.ts. */
+const FORGED_PER_MILLE = 150
 const LATE_US_MAX = 2_500_000
 const RECONNECT_US_MIN = 20_000
 const RECONNECT_US_MAX = 120_000
@@ -314,14 +317,20 @@ export class SimNetwork {
     this.#options.onDelivered(mail.to, mail.message)
   }
 
-  /** One buffer, as a socket would give it; damaged on its way now and then. */
+  /** One buffer, as a socket would give it; now and then damaged on its way, or wrong from the beginning. */
   #arrived(link: Link, message: Message, payload: readonly Buffer[]): Buffer {
     const bytes = Buffer.concat(payload)
-    const perMille = (link.conditions ?? this.conditions).damagePerMille ?? 0
+    const { decisions } = this.#options
     const counter = link.messages * 16 + (bytes.length % 16)
-    if (message.type !== 'InstallPiece' || bytes.length === 0) return bytes
-    if (!this.#options.decisions.chance('damage', link.id, counter, perMille)) return bytes
-    const at = this.#options.decisions.below('damaged byte', link.id, counter, bytes.length)
+    if (bytes.length === 0) return bytes
+    if (message.type === 'RepairResponse' && decisions.chance('forged', link.id, counter, FORGED_PER_MILLE)) {
+      forge(bytes, decisions.below('other history', link.id, counter, 0x1_0000_0000))
+      return bytes
+    }
+    const perMille = (link.conditions ?? this.conditions).damagePerMille ?? 0
+    const mayBeDamaged = message.type === 'InstallPiece' || message.type === 'RepairResponse'
+    if (!mayBeDamaged || !decisions.chance('damage', link.id, counter, perMille)) return bytes
+    const at = decisions.below('damaged byte', link.id, counter, bytes.length)
     bytes[at] = (bytes[at] as number) ^ 0x10
     return bytes
   }

@@ -10,6 +10,7 @@
  * Whatever it acknowledged in an earlier life and was committed with that lies in the leader's log, for a leader is elected by
  * intact members or by all; what it acknowledged to this leader in this term lies below the leader's last index.
  */
+import { assert } from '@dledger-ts/base'
 import type { MemberState } from '../member-state.ts'
 import type { MemberId, RecoverResponse } from '../messages.ts'
 
@@ -21,6 +22,8 @@ export class Recovery {
   #nonce = 0
   /** What the leader answered; null while it has not. */
   #target: number | null = null
+  /** That answer. */
+  #answer: RecoverResponse | null = null
   /** The driver is making durable that it is intact. */
   #ends = false
 
@@ -62,6 +65,7 @@ export class Recovery {
     const isOfThisLeader = message.from === this.#leader && message.term === term && this.#term === term
     if (!isOfThisLeader && !faults.has('recovering-by-old-leader')) return
     this.#target = message.lastIndex
+    this.#answer = message
   }
 
   /** Its log equals the leader's up to `heldIndex`. */
@@ -69,6 +73,10 @@ export class Recovery {
     if (!this.#state.recovering || this.#ends || this.#target === null || heldIndex < this.#target) return
     const isTheLeader = leader === this.#leader && this.#term === this.#state.term
     if (!isTheLeader && !this.#state.faults.has('recovering-by-old-leader')) return
+    const answer = this.#answer
+    assert(answer?.term === this.#state.term, 'a member is intact by what the leader of its term answered')
+    assert(answer.from === leader, 'a member is intact by what the leader that it follows answered')
+    assert(answer.incarnation === this.#state.incarnation, 'a member is intact by an answer to this life of it')
     this.#end()
   }
 
