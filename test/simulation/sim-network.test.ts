@@ -57,7 +57,7 @@ class World {
 
 function hello(id: number): Hello {
   return {
-    wireVersion: 2,
+    wireVersion: 3,
     group: 'g',
     member: `n${id}`,
     storeId: `s${id}`,
@@ -65,6 +65,7 @@ function hello(id: number): Hello {
     advertised: '',
     incarnation: 1,
     leaseReads: false,
+    standing: null,
   }
 }
 

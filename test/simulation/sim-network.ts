@@ -390,7 +390,7 @@ export class SimNetwork {
     const cut = this.#link(a, b).cuts > 0 || this.#link(b, a).cuts > 0
     if (cut || hostA.process.paused || hostB.process.paused) return this.#scheduleAttempt(a, b)
     if (listenerA !== null && listenerB !== null) {
-      const refusal = listenerA.handler.judge(listenerB.hello) ?? listenerB.handler.judge(listenerA.hello)
+      const refusal = listenerA.handler.judge(helloOf(listenerB)) ?? listenerB.handler.judge(helloOf(listenerA))
       if (refusal !== null) {
         connection.greeted = false
         this.#tellRefused(a, b, refusal)
@@ -398,7 +398,7 @@ export class SimNetwork {
         return this.#scheduleAttempt(a, b)
       }
       // Who does not dial the other yet is asked again.
-      if (!dialsA || !dialsB) return this.#scheduleAttempt(a, b)
+      if (!dials(listenerA, hostB.name) || !dials(listenerB, hostA.name)) return this.#scheduleAttempt(a, b)
       connection.greeted = true
       connection.up = true
       connection.generation++
@@ -419,8 +419,9 @@ export class SimNetwork {
 
   #tellConnected(connection: Connection, place: number, peer: number): void {
     const { generation } = connection
-    const hello = this.#listenerOf(peer)?.hello
-    if (hello === undefined) return
+    const listener = this.#listenerOf(peer)
+    if (listener === null) return
+    const hello = helloOf(listener)
     this.#options.events.schedule(0, 'connected', (this.#hosts[place] as Host).process, () => {
       if (connection.generation !== generation) return
       this.#listenerOf(place)?.handler.peerConnected((this.#hosts[peer] as Host).name, hello)
@@ -443,6 +444,11 @@ export class SimNetwork {
 
 function dials(listener: Host['listener'], peer: MemberId): boolean {
   return listener !== null && listener.peers?.includes(peer) !== false
+}
+
+/** As it is said now. */
+function helloOf({ hello, handler }: NonNullable<Host['listener']>): Hello {
+  return { ...hello, standing: handler.standing?.() ?? null }
 }
 
 interface Mail {

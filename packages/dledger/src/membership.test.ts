@@ -258,6 +258,25 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
     expect(names(lead.status().voters)).toEqual(FOUNDERS.filter((each) => each !== id))
   })
 
+  test('a member that missed who joined is caught up by the one that joined, once that leads', async () => {
+    const [first] = await founded()
+    const behind = FOUNDERS.find((each) => each !== first) as string
+    await stop(behind)
+    await start('n3', { join: true })
+    const address = way.addressOf('n3')
+    await led((lead) => lead.addMember({ id: 'n3', ...(address === undefined ? {} : { address }) }))
+    while (open.get('n3')?.status().ready !== true) {
+      await led((lead) => lead.transferLeadership('n3').catch(() => {}))
+    }
+    // Nobody else is left that it knows.
+    for (const id of FOUNDERS) if (id !== behind && id !== first) await stop(id)
+    const back = await start(behind)
+    const lead = open.get('n3') as DLedger
+    await until('it follows whom it did not know', () => back.status().leader === 'n3')
+    await until('it has everything', () => back.appliedIndex === lead.lastIndex)
+    expect(names(back.status().voters)).toEqual(['n0', 'n1', 'n2', 'n3'])
+  })
+
   test('a learner gets everything and counts for nothing; what cannot be is refused', async () => {
     const [first, lead] = await founded()
     const learner = await start('n4', { join: true })

@@ -7,7 +7,7 @@
 import { invalid } from '../config.ts'
 import type { InstallAck, InstallOffer, InstallPiece, MemberId, Message } from '../raft/messages.ts'
 import type { RoleState } from '../raft/output.ts'
-import type { Hello, Refusal, TransportHandler } from '../transport/transport.ts'
+import type { Hello, Refusal, Standing, TransportHandler } from '../transport/transport.ts'
 import type { Life } from './life.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import type { OpenedMember } from './open-member.ts'
@@ -45,6 +45,10 @@ export class Inputs implements TransportHandler {
 
   judge(hello: Hello): Refusal | null {
     return this.#options.rooms().members.judge(hello)
+  }
+
+  standing(): Standing | null {
+    return this.#options.rooms().members.standing()
   }
 
   message(message: Message, payload: Buffer | null): void {

@@ -6,6 +6,8 @@
  *   M1  of two stores that claim one id, the one that counts stays connected as long as it is heard.
  *   M2  a store that peers have seen in a later life goes on under a new identity: what the later life promised is not undone.
  *   M3  a change asked for is told its outcome once: done, refused, or unknown.
+ *   M4  whoever shows a log that goes beyond what is committed here, and that it is of this group, is let in, as a guest where the
+ *       log here does not name it: a member that is behind must hear those by whom it is caught up. Guests count for nothing.
  */
 import type { Clock, Logger } from '@dledger-ts/base'
 import { invalid } from '../config.ts'
@@ -16,7 +18,7 @@ import type { MembershipChange } from '../raft/membership-change.ts'
 import type { MemberId } from '../raft/messages.ts'
 import type { RoleState } from '../raft/output.ts'
 import type { Raft } from '../raft/raft.ts'
-import type { Hello, Refusal, RefusalKind, Transport } from '../transport/transport.ts'
+import type { Hello, Refusal, RefusalKind, Standing, Transport } from '../transport/transport.ts'
 import { isOlderLife } from './incarnation.ts'
 import type { OpenedMember } from './open-member.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
@@ -25,6 +27,9 @@ import type { PlantedDriverFault } from './planted-driver-faults.ts'
 const CHANGES_WAITING_MAX = 16
 /** What is remembered of peers in the hard state; further ones are not. It shares one slot with everything else. */
 const KNOWN_PEERS_BYTES_MAX = 2_000
+
+/** Let in at once though the log does not name them; of those that are not connected the first gives way. */
+const GUESTS_MAX = 8
 
 export interface PeerStatus {
   readonly id: MemberId
@@ -74,6 +79,8 @@ export class Members {
   #known: Readonly<Record<MemberId, KnownPeer>>
   #configuration: Configuration | null = null
   #dialed: readonly MemberId[] = []
+  /** As they were let in. */
+  readonly #guests = new Map<MemberId, Standing>()
   #standing = ''
   #waiting: WaitingChange[] = []
   #hello: Hello
@@ -115,7 +122,43 @@ export class Members {
 
   /** @returns why `hello` is not let in, or null. */
   judge(hello: Hello): Refusal | null {
-    return this.#whyOldImage(hello) ?? this.#whyNoMember(hello) ?? this.#whyOtherStore(hello)
+    const refusal = this.#whyOldImage(hello) ?? this.#whyNoMember(hello) ?? this.#whyOtherStore(hello)
+    if (refusal === null && !this.#isPeer(hello.member)) this.#receive(hello)
+    return refusal
+  }
+
+  /** What this member says of where it stands, whenever it greets. */
+  standing(): Standing | null {
+    const raft = this.#raft
+    const at = raft.standsAt()
+    if (at === null) return null
+    const { voters, learners } = raft.configuration()
+    const own = [...voters, ...learners].find(({ id }) => id === this.#options.self)
+    return { ...at, address: own?.address ?? null, stores: raft.boundStores() }
+  }
+
+  #isPeer(id: MemberId): boolean {
+    return this.#raft.isNamed(id) || this.#raft.peers.includes(id)
+  }
+
+  #receive({ member, standing }: Hello): void {
+    if (standing === null) return
+    if (this.#guests.size >= GUESTS_MAX && !this.#guests.has(member)) {
+      const gives = [...this.#guests.keys()].find((id) => this.#peers.get(id)?.connected !== true)
+      if (gives === undefined) return
+      this.#guests.delete(gives)
+    }
+    const isNew = this.#guests.get(member)?.address !== standing.address || !this.#guests.has(member)
+    this.#guests.set(member, standing)
+    if (isNew) this.#talkTo()
+  }
+
+  /** It knows of more than is committed here, and its configuration and the one here, if the log has one, share a member. */
+  #mayKnowMore({ standing }: Hello): boolean {
+    const raft = this.#raft
+    if (standing === null || !raft.isBehind(standing.lastTerm, standing.lastIndex)) return false
+    const own = raft.boundStores()
+    return own.length === 0 || own.some((store) => standing.stores.includes(store))
   }
 
   connected(id: MemberId, hello: Hello): void {
@@ -140,6 +183,8 @@ export class Members {
     const peer = this.#peers.get(id)
     if (peer !== undefined) peer.connected = false
     this.#raft.peerLost(id)
+    // It says anew where it stands, if it is still there.
+    if (this.#guests.delete(id)) this.#talkTo()
   }
 
   /** @returns whether this member was set up wrongly and should stop, if it holds nothing yet. */
@@ -183,7 +228,7 @@ export class Members {
     const { self, group, commitIndex } = this.#options
     const { voters, learners } = raft.configuration()
     const { member } = hello
-    if (raft.isNamed(member) || raft.peers.includes(member)) return null
+    if (this.#isPeer(member) || this.#mayKnowMore(hello)) return null
     const known = [...voters, ...learners].map(({ id }) => id).join(', ')
     if (raft.wasNamed(member)) {
       // Until that is committed it may still be needed.
@@ -210,7 +255,8 @@ export class Members {
 
   #refusal(kind: RefusalKind, hello: Hello, why: string): Refusal {
     const isNamed = kind !== 'REMOVED' && kind !== 'STRANGER'
-    const configurationIndex = isNamed ? -1 : this.#raft.configurationIndex
+    const committed = isNamed ? null : this.#raft.configurationUpTo(this.#options.commitIndex())
+    const configurationIndex = committed?.index ?? -1
     return { kind, why, member: hello.member, configurationIndex }
   }
 
@@ -267,15 +313,35 @@ export class Members {
   /** Looks at the configuration in force: dials whom it names, and says what it means for this member. Cheap when nothing changed. */
   refresh(): void {
     const raft = this.#raft
-    const { transport } = this.#options
     const configuration = raft.configuration()
     const dialed = raft.peers
-    if (configuration === this.#configuration && dialed === this.#dialed) return
+    const areGone = this.#guests.size > 0 && this.#dismissGuests()
+    if (configuration === this.#configuration && dialed === this.#dialed && !areGone) return
+    this.#talkTo()
+    this.#sayStanding(configuration)
+  }
+
+  /** Those that are named now, and those of whom it is known now that they are not. @returns whether there were any. */
+  #dismissGuests(): boolean {
+    const { size } = this.#guests
+    for (const [id, { lastTerm, lastIndex }] of this.#guests) {
+      if (this.#isPeer(id) || !this.#raft.isBehind(lastTerm, lastIndex)) this.#guests.delete(id)
+    }
+    return this.#guests.size < size
+  }
+
+  #talkTo(): void {
+    const raft = this.#raft
+    const { transport } = this.#options
+    const configuration = raft.configuration()
     this.#configuration = configuration
-    this.#dialed = dialed
+    this.#dialed = raft.peers
     const { voters, learners } = configuration
+    const dialed = [...this.#dialed, ...[...this.#guests.keys()].filter((id) => !this.#dialed.includes(id))]
     const addresses = new Map([...voters, ...learners].map(({ id, address }) => [id, address]))
-    const peers = dialed.map((id) => ({ id, address: addresses.get(id) ?? this.#addressOf.get(id) ?? null }))
+    const addressOf = (id: MemberId): string | null =>
+      addresses.get(id) ?? this.#guests.get(id)?.address ?? this.#addressOf.get(id) ?? null
+    const peers = dialed.map((id) => ({ id, address: addressOf(id) }))
     for (const { id, address } of peers) if (address !== null) this.#addressOf.set(id, address)
     for (const { id } of peers) if (!this.#peers.has(id)) this.#peers.set(id, { connected: false, hello: null })
     for (const id of this.#peers.keys()) {
@@ -285,7 +351,6 @@ export class Members {
       raft.peerLost(id)
     }
     transport.setPeers(peers)
-    this.#sayStanding(configuration)
   }
 
   /** Of members that are told of their removal, which the configuration does not name any more. */

@@ -86,5 +86,6 @@ export function helloOf(options: LogNodeOptions, { hardState }: OpenedMember): H
     advertised: options.advertised,
     incarnation: hardState.incarnation,
     leaseReads: options.settings.leaseReads,
+    standing: null,
   }
 }

@@ -16,6 +16,8 @@ export class GroupTransport implements Transport {
   #closed = false
   /** @internal Its start has been told. */
   isLive = false
+  /** @internal Who is let in is to be judged again. */
+  isToJudge = false
 
   /** @internal Made by `Multiplexer.transport`. */
   constructor(multiplexer: Multiplexer, name: string, number: number) {
@@ -65,9 +67,9 @@ export class GroupTransport implements Transport {
     return this.#closed
   }
 
-  /** @internal The rest is for the multiplexer. Of a started one. */
+  /** @internal The rest is for the multiplexer. Of a started one: what it says of itself now. */
   get hello(): Hello {
-    return this.#hello as Hello
+    return { ...(this.#hello as Hello), standing: this.handler.standing?.() ?? null }
   }
 
   /** @internal */

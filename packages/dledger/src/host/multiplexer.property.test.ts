@@ -66,6 +66,7 @@ class Member implements TransportHandler {
       advertised: '',
       incarnation: opening,
       leaseReads: false,
+      standing: null,
     }
     this.transport = multiplexer.transport(group)
     this.transport.start(this.hello, this, (error) => expect(error).toBeNull())

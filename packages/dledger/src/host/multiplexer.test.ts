@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { Message } from '../raft/messages.ts'
 import { FrameError } from '../transport/frame-codec.ts'
 import { type Channel, WIRE_VERSION } from '../transport/greeting.ts'
-import type { Hello, Refusal, TransportHandler } from '../transport/transport.ts'
+import type { Hello, Refusal, Standing, TransportHandler } from '../transport/transport.ts'
 import type { GroupTransport } from './group-transport.ts'
 import { Bundle, hostFrameOf, joinValues, type Joined, leaveValues, loadedValues } from './host-frames.ts'
 import { DEFAULT_HOST_LIMITS, type HostLimits } from './host-limits.ts'
@@ -18,6 +18,9 @@ class Group implements TransportHandler {
   readonly received: Message[] = []
   readonly events: string[] = []
   refuses: string | null = null
+  addsWhomItLetsIn = false
+  readonly judged: Hello[] = []
+  stands: Standing | null = null
   readonly hello: Hello
   transport!: GroupTransport
 
@@ -26,8 +29,16 @@ class Group implements TransportHandler {
   }
 
   judge(hello: Hello): Refusal | null {
+    this.judged.push(hello)
+    if (this.addsWhomItLetsIn) {
+      this.addsWhomItLetsIn = false
+      this.transport.setPeers()
+    }
     if (this.refuses === null) return null
     return { kind: 'OTHER_STORE', why: this.refuses, member: hello.member, configurationIndex: -1 }
+  }
+  standing(): Standing | null {
+    return this.stands
   }
   message(message: Message): void {
     this.received.push(message)
@@ -64,6 +75,7 @@ function helloOf(member: string, group: string): Hello {
     advertised: '',
     incarnation: 1,
     leaseReads: false,
+    standing: null,
   }
 }
 
@@ -219,6 +231,22 @@ describe('groups on shared connections', () => {
     pair.runTimers()
     pair.run()
     expect([near.events.at(-1), far.events.at(-1)]).toEqual(['connected n1', 'connected n0'])
+  })
+
+  it('say with each greeting where they stand then, and may let somebody in whom they did not talk to before', () => {
+    const pair = new Pair()
+    const far = pair.open('n1', 'a')
+    far.refuses = 'it is behind'
+    const near = pair.open('n0', 'a')
+    pair.run()
+    near.stands = { lastTerm: 3, lastIndex: 70, address: null, stores: ['s0', 's1'] }
+    far.refuses = null
+    far.addsWhomItLetsIn = true
+    pair.runTimers()
+    pair.run()
+    expect(far.judged.at(-1)?.standing).toEqual(near.stands)
+    expect([near.events.at(-1), far.events.at(-1)]).toEqual(['connected n1', 'connected n0'])
+    expect(far.events.filter((event) => event.startsWith('connected'))).toHaveLength(1)
   })
 
   it('are not opened twice, nor beyond the limit', () => {

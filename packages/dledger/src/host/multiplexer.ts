@@ -104,6 +104,7 @@ export class Multiplexer implements LinksHandler<HostFrame> {
       advertised: '',
       incarnation: 0,
       leaseReads: false,
+      standing: null,
     }
     this.#links.start(hello, this, callback)
   }
@@ -201,13 +202,19 @@ export class Multiplexer implements LinksHandler<HostFrame> {
     }
   }
 
-  /** @internal Who is let in may have changed. */
+  /** @internal Who is let in may have changed. Not at once: it may change while somebody is judged. */
   judgeAgain(group: GroupTransport): void {
-    for (const member of group.members.values()) {
-      if (member.joined.control === null) continue
-      this.#judge(member)
-      this.#settle(member)
-    }
+    if (group.isToJudge) return
+    group.isToJudge = true
+    this.#clock.defer(() => {
+      group.isToJudge = false
+      if (this.#closed || group.isClosed) return
+      for (const member of group.members.values()) {
+        if (member.joined.control === null) continue
+        this.#judge(member)
+        this.#settle(member)
+      }
+    })
   }
 
   /** @internal Greets every node anew, under the hello that the group has now. */
@@ -310,6 +317,10 @@ export class Multiplexer implements LinksHandler<HostFrame> {
   // ------------------------------------------------------------------------------------------------ called by the links
 
   judge(): null {
+    return null
+  }
+
+  standing(): null {
     return null
   }
 

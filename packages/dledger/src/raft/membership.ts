@@ -77,6 +77,12 @@ export class Membership {
     return this.#selfIsVoter
   }
 
+  /** The newest configuration names this member under its store, bound or not. */
+  get selfIsNamed(): boolean {
+    const named = this.#members.get(this.#self)
+    return named !== undefined && this.#isSelf(named)
+  }
+
   /**
    * This member is, or was, named under its store, and the newest configuration names no other store under its id. A candidate
    * may know that it is a voter before it does itself; whether its vote counts is for the candidate to know.
@@ -98,6 +104,12 @@ export class Membership {
     if (member === undefined) return 'UNKNOWN'
     const bound = this.boundStoreOf(id)
     return bound === null || bound === storeId ? 'MEMBER' : 'OTHER_STORE'
+  }
+
+  /** The stores that the newest configuration of the log binds. */
+  boundStores(): readonly string[] {
+    const { voters, learners } = this.configuration
+    return [...voters, ...learners].flatMap(({ storeId }) => (storeId === null ? [] : [storeId]))
   }
 
   isVoter(id: MemberId): boolean {

@@ -636,6 +636,22 @@ describe('identities', () => {
     expect(at(2).raft.status().term).toBe(0)
   })
 
+  test('a member that missed the change of a store votes for the new one, whose log says so (§4.1)', () => {
+    const { cluster, at } = bound(NO_FAULTS)
+    const { raft } = at(1)
+    const { lastIndex, lastTerm } = raft.status()
+    const asked = { from: 'n2', to: 'n1', storeId: 'another store', term: 2, leaderAgrees: true } as const
+    raft.step({ type: 'RequestVote', ...asked, lastIndex: lastIndex + 2, lastTerm })
+    cluster.drain(at(1))
+    cluster.completeHardStateWrite(at(1))
+    expect(lettersTo(cluster, at(2), 'RequestVoteResponse').map(({ message }) => message)).toMatchObject([
+      { granted: true, term: 2 },
+    ])
+    // What it then does not ask for itself it has no part in.
+    raft.step({ type: 'RequestVoteResponse', ...asked, granted: true, recovering: false } as Message)
+    expect(raft.status()).toMatchObject({ role: 'FOLLOWER', refusedIdentities: 1 })
+  })
+
   test('a configuration is rolled back with its entry (§4.1)', () => {
     const { cluster, at } = group()
     cluster.elect(at(0))

@@ -135,8 +135,8 @@ export class Raft {
     if (message.to !== self || message.from === self || !makesSense(message)) return this.#ignore()
     const standing = membership.standingOf(message.from, message.storeId)
     if (standing === 'OTHER_STORE' && !faults.has('identity-ignored')) {
-      // Another store may lead by a configuration that is not known here yet.
-      if (message.type !== 'AppendEntries' && message.type !== 'Heartbeat') {
+      // Another store may lead, or be elected, by a configuration that is not known here yet.
+      if (!this.#mayHaveReplaced(message)) {
         this.#refusedIdentities++
         return NOTHING_ACCEPTED
       }
@@ -512,6 +512,32 @@ export class Raft {
     return this.#leadership?.memberIds ?? this.#state.membership.peers
   }
 
+  /**
+   * Where this member's log ends, if it takes itself for one of its group's, or leads it or may be needed yet to lead it: whoever is
+   * behind that must hear it, though its own log may not name it.
+   */
+  standsAt(): { readonly lastTerm: number; readonly lastIndex: number } | null {
+    const { membership, commitIndex, log } = this.#state
+    const stands = this.#leadership !== null || membership.selfIsNamed || membership.selfMayCampaign(commitIndex)
+    return stands && log.lastIndex >= 0 ? { lastTerm: log.lastTerm, lastIndex: log.lastIndex } : null
+  }
+
+  /**
+   * Whether a log that ends thus goes beyond what is known to be committed here. If so it holds all that is committed here
+   * (Ongaro §3.6.3), and its configuration is none that a committed one here has replaced.
+   */
+  isBehind(lastTerm: number, lastIndex: number): boolean {
+    const { log, commitIndex } = this.#state
+    if (commitIndex < 0) return true
+    const term = log.termAt(commitIndex)
+    return lastTerm > term || (lastTerm === term && lastIndex > commitIndex)
+  }
+
+  /** The stores that the newest configuration binds. */
+  boundStores(): readonly string[] {
+    return this.#state.membership.boundStores()
+  }
+
   /** The newest configuration's entry; -1 while the bootstrap configuration counts. */
   get configurationIndex(): number {
     return this.#state.membership.index
@@ -831,6 +857,16 @@ export class Raft {
     if (!this.#mayCampaign) return
     this.#restartElectionTimer()
     this.#askForPreVotes({ leaderAgrees: true, isHasty: false })
+  }
+
+  /**
+   * Of one whose store is not the one that counts here. As a candidate only where an entry binds the other one: its log has to go as
+   * far as this one to get a vote, and so holds that entry, if it is committed, and another after it.
+   */
+  #mayHaveReplaced({ type, from }: Message): boolean {
+    if (type === 'AppendEntries' || type === 'Heartbeat') return true
+    if (type !== 'PreVote' && type !== 'RequestVote') return false
+    return (this.#state.membership.memberOf(from)?.storeId ?? null) !== null
   }
 
   /** A leader, a candidate or a member on its way out may be known only by a configuration that is not known here. */

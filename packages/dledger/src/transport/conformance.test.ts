@@ -213,6 +213,7 @@ function hello(member: string, changes: Partial<Hello> = {}): Hello {
     advertised: `10.0.0.1:${member.length}`,
     incarnation: 1,
     leaseReads: false,
+    standing: null,
     ...changes,
   }
 }

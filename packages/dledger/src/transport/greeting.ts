@@ -10,7 +10,7 @@
 import type { MemberId } from '../raft/messages.ts'
 import type { Scalar } from './control-part.ts'
 import { FrameError } from './frame-codec.ts'
-import { type Hello, type Refusal, REFUSAL_KINDS } from './transport.ts'
+import { type Hello, type Refusal, REFUSAL_KINDS, type Standing } from './transport.ts'
 
 export const WIRE_VERSION = 3
 
@@ -22,6 +22,8 @@ const REFUSED = 103
 export type Channel = 'control' | 'data'
 
 const TEXT_CHARACTERS_MAX = 1_024
+/** Between store identities, which have none. */
+const BLANK = ' '
 
 export interface Introduction {
   readonly hello: Hello
@@ -43,10 +45,10 @@ export function introductionOf(values: readonly unknown[]): Introduction {
   // Another version may say more or other things: it only has to be recognisable, so that it can be refused with a reason.
   const hello = helloOf(values)
   if (hello.wireVersion !== WIRE_VERSION) return { hello, to: '', channel: 'control' }
-  if (values.length !== 11) fail('a hello has eleven values')
-  const channel = values[10]
+  if (values.length !== 15) fail('a hello has fifteen values')
+  const channel = values[14]
   if (channel !== 'control' && channel !== 'data') return fail('a connection is for control or for data')
-  return { hello, to: text(values[9], 'to'), channel }
+  return { hello, to: text(values[13], 'to'), channel }
 }
 
 export function answerValues(answer: Answer): Scalar[] {
@@ -127,8 +129,11 @@ export function refusalOf(values: readonly unknown[]): Refusal {
 }
 
 export function helloValues(hello: Hello): Scalar[] {
-  const { wireVersion, group, member, storeId, fileBytes, advertised, incarnation, leaseReads } = hello
-  return [wireVersion, group, member, storeId, fileBytes, advertised, incarnation, leaseReads]
+  const { wireVersion, group, member, storeId, fileBytes, advertised, incarnation, leaseReads, standing } = hello
+  const own = [wireVersion, group, member, storeId, fileBytes, advertised, incarnation, leaseReads]
+  if (standing === null) return [...own, -1, -1, '', '']
+  const { lastTerm, lastIndex, address, stores } = standing
+  return [...own, lastTerm, lastIndex, address ?? '', storesText(stores)]
 }
 
 /** @throws FrameError when what follows the first value is no hello. */
@@ -144,6 +149,28 @@ export function helloOf(values: readonly unknown[]): Hello {
     // Another version may not know it: it is refused for its version, not for its form.
     incarnation: wireVersion === WIRE_VERSION ? whole(incarnation, 'incarnation') : 0,
     leaseReads: wireVersion === WIRE_VERSION ? flag(leaseReads, 'leaseReads') : false,
+    standing: wireVersion === WIRE_VERSION ? standingOf(values.slice(9)) : null,
+  }
+}
+
+/** As many of them as a text takes: one that both know is enough. */
+function storesText(stores: readonly string[]): string {
+  let said = ''
+  for (const store of stores) {
+    const longer = said === '' ? store : `${said}${BLANK}${store}`
+    if (!store.includes(BLANK) && longer.length <= TEXT_CHARACTERS_MAX) said = longer
+  }
+  return said
+}
+
+function standingOf([lastTerm, lastIndex, address, stores]: readonly unknown[]): Standing | null {
+  if (lastIndex === -1) return null
+  const said = text(stores, 'stores')
+  return {
+    lastTerm: whole(lastTerm, 'lastTerm'),
+    lastIndex: whole(lastIndex, 'lastIndex'),
+    address: text(address, 'address') || null,
+    stores: said === '' ? [] : said.split(BLANK),
   }
 }
 

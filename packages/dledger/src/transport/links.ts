@@ -5,7 +5,7 @@
 import type { MemberId } from '../raft/messages.ts'
 import type { Channel } from './greeting.ts'
 import type { Correspondents } from './message-codec.ts'
-import type { Hello, Refusal } from './transport.ts'
+import type { Hello, Refusal, Standing } from './transport.ts'
 
 /** One connection of ours to a peer. */
 export interface WayOut {
@@ -28,6 +28,8 @@ export interface LinkedPeer {
 export interface LinksHandler<Item> {
   /** Why a peer that fits otherwise is refused, or null: also who is a peer is judged here. */
   judge(hello: Hello): Refusal | null
+  /** Said in each hello, as it is then. */
+  standing(): Standing | null
   /** The control part of a frame that a greeted peer sends. @throws FrameError: its connection is closed. */
   read(channel: Channel, between: Correspondents, values: readonly unknown[], payloadBytes: number): Item
   /** The frame is whole. */

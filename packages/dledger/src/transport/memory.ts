@@ -249,10 +249,15 @@ export class MemoryTransport implements Transport {
     return this.#links.get(other.self) === other
   }
 
+  /** @internal What it says of itself now. */
+  hello(): Hello {
+    return { ...(this.#hello as Hello), standing: this.#handler?.standing?.() ?? null }
+  }
+
   /** @internal */
   whyUnfit(other: MemoryTransport): Refusal | null {
     const own = this.#hello as Hello
-    const hello = other.#hello as Hello
+    const hello = other.hello()
     return whyUnfit(own, hello, null) ?? this.#handler?.judge(hello) ?? whyUnfit(own, hello, this.#peers)
   }
 
@@ -262,7 +267,7 @@ export class MemoryTransport implements Transport {
     if (former === other) return
     if (former !== undefined) this.lose(former)
     this.#links.set(other.self, other)
-    this.#handler?.peerConnected(other.self, other.#hello as Hello)
+    this.#handler?.peerConnected(other.self, other.hello())
   }
 
   /** @internal */

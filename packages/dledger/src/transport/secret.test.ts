@@ -27,6 +27,7 @@ function hello(member: string): Hello {
     advertised: '',
     incarnation: 1,
     leaseReads: false,
+    standing: null,
   }
 }
 

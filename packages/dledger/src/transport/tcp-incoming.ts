@@ -12,6 +12,7 @@ import { answerValues, type Channel, type Introduction, introductionOf, misfit }
 import type { TransportLimits } from './limits.ts'
 import { Doorkeeper, type Step } from './secret.ts'
 import type { Correspondents } from './message-codec.ts'
+import type { MemberId } from '../raft/messages.ts'
 import type { Hello, Refusal } from './transport.ts'
 
 /** `Item` is what a frame says. */
@@ -22,6 +23,8 @@ export interface IncomingOwner<Item> {
   read(incoming: Incoming<Item>, between: Correspondents, values: readonly unknown[], payloadBytes: number): Item
   /** A stranger that does not prove that it knows the secret. */
   unproven(incoming: Incoming<Item>, why: string): void
+  /** What is said of oneself now. */
+  hello(): Hello
   received(incoming: Incoming<Item>, item: Item, payload: Buffer | null): void
   badFrame(incoming: Incoming<Item>, error: FrameError): void
   closed(incoming: Incoming<Item>): void
@@ -29,7 +32,7 @@ export interface IncomingOwner<Item> {
 
 export interface IncomingOptions<Item> {
   readonly socket: Socket
-  readonly own: Hello
+  readonly self: MemberId
   readonly clock: Clock
   readonly limits: TransportLimits
   /** Values in a control part that follows the hello, at most. */
@@ -41,7 +44,7 @@ export interface IncomingOptions<Item> {
 export class Incoming<Item> {
   readonly remote: string
   readonly #socket: Socket
-  readonly #own: Hello
+  readonly #self: MemberId
   readonly #owner: IncomingOwner<Item>
   readonly #reader: FrameReader
   readonly #cancelTimer: () => void
@@ -58,10 +61,10 @@ export class Incoming<Item> {
     const { socket, clock, limits } = options
     this.remote = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`
     this.#socket = socket
-    this.#own = options.own
+    this.#self = options.self
     this.#owner = options.owner
     this.#valuesMax = options.valuesMax
-    this.#doorkeeper = new Doorkeeper(options.secret, options.own.member)
+    this.#doorkeeper = new Doorkeeper(options.secret, options.self)
     this.#reader = new FrameReader(limits, this, 'greetings')
     this.#cancelTimer = clock.after(limits.helloTimeoutMs, () => this.close())
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
@@ -145,9 +148,11 @@ export class Incoming<Item> {
     const { hello, channel } = introduction
     this.#channel = channel
     this.#cancelTimer()
-    this.#between = { from: hello.member, to: this.#own.member, storeId: hello.storeId }
+    this.#between = { from: hello.member, to: this.#self, storeId: hello.storeId }
     const refusal = this.#owner.introduced(this, introduction)
-    const answer = answerValues(refusal === null ? { welcome: true, hello: this.#own } : { welcome: false, ...refusal })
+    const answer = answerValues(
+      refusal === null ? { welcome: true, hello: this.#owner.hello() } : { welcome: false, ...refusal },
+    )
     this.#say(refusal === null ? this.#doorkeeper.answer(answer) : answer)
     if (refusal === null) this.#reader.greeted()
     else this.close()

@@ -133,7 +133,7 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     for (const [id, peer] of wanted) {
       if (this.#peers.has(id)) continue
       const { clock, random = systemRandom, secret = null } = this.#options
-      const added = new Peer<Item>({ peer, own: this.#hello, secret, clock, random, limits: this.limits, owner: this })
+      const added = new Peer<Item>({ peer, secret, clock, random, limits: this.limits, owner: this })
       this.#peers.set(id, added)
       added.dial()
     }
@@ -198,11 +198,14 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
       socket.destroy()
       return
     }
-    const own = this.#hello as Hello
-    const { clock, valuesMax = SHORT_VALUES_MAX, secret = null } = this.#options
-    const incoming = new Incoming<Item>({ socket, own, clock, limits: this.limits, valuesMax, secret, owner: this })
+    const { clock, self, valuesMax = SHORT_VALUES_MAX, secret = null } = this.#options
+    const incoming = new Incoming<Item>({ socket, self, clock, limits: this.limits, valuesMax, secret, owner: this })
     this.#strangers.add(incoming)
     this.#incoming.add(incoming)
+  }
+
+  hello(): Hello {
+    return { ...(this.#hello as Hello), standing: this.#handler?.standing() ?? null }
   }
 
   introduced(incoming: Incoming<Item>, introduction: Introduction): Refusal | null {

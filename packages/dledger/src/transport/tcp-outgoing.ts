@@ -27,6 +27,8 @@ export interface OutgoingOwner {
   welcomed(outgoing: Outgoing, hello: Hello): Refusal | null
   /** What waited on this connection has left. */
   drained(outgoing: Outgoing): void
+  /** What is said of oneself now. */
+  hello(): Hello
   /** Reset or refused by the network or by the end of the peer's process; not by a time limit of ours. */
   lost(outgoing: Outgoing): void
   refused(outgoing: Outgoing, refusal: Refusal): void
@@ -36,7 +38,6 @@ export interface OutgoingOwner {
 export interface OutgoingOptions {
   readonly peer: TcpPeer
   readonly channel: Channel
-  readonly own: Hello
   readonly secret: string | null
   readonly clock: Clock
   readonly random: Random
@@ -145,8 +146,8 @@ export class Outgoing {
   #connected(dialed: Dialed): void {
     if (dialed.socket !== this.#socket || this.#state !== 'CONNECTING') return
     this.#state = 'GREETING'
-    const { own, channel, secret } = this.#options
-    const introduction = introductionValues({ hello: own, to: this.peer.id, channel })
+    const { owner, channel, secret } = this.#options
+    const introduction = introductionValues({ hello: owner.hello(), to: this.peer.id, channel })
     dialed.visitor = new Visitor(secret, this.peer.id, introduction)
     dialed.say(dialed.visitor.first())
     this.#limitTime(dialed, this.limits.helloTimeoutMs)

@@ -20,6 +20,7 @@ const HELLO: Hello = {
   advertised: '',
   incarnation: 1,
   leaseReads: false,
+  standing: null,
 }
 const PEER_HELLO: Hello = { ...HELLO, member: 'n1', storeId: 'store of n1' }
 const MIB = 1024 * 1024
@@ -34,9 +35,7 @@ class Events implements TransportHandler {
   readonly messages: Message[] = []
   #waiters: (() => void)[] = []
 
-  judge(): null {
-    return null
-  }
+  judge: (hello?: Hello) => null = () => null
   message(message: Message): void {
     this.messages.push(message)
     this.#add(`message ${message.type}`)
@@ -286,6 +285,28 @@ describe('the TCP transport', () => {
       expect(answer).toMatchObject({ welcome: false, why })
     }
     expect(transport.stats().refused).toBe(rows.length)
+  })
+
+  it('lets in whom the member adds to its peers on being asked, and dials it', async () => {
+    const peer = new FakePeer()
+    const port = await peer.listen()
+    const { transport, events } = await startTransport()
+    const standing = { lastTerm: 3, lastIndex: 70, address: `localhost:${port}`, stores: ['a', 'b'] }
+    let said: Hello | null = null
+    events.judge = (hello?: Hello) => {
+      const address = hello?.standing?.address ?? null
+      if (address === null) return null
+      said = hello ?? null
+      transport.setPeers([{ id: 'n1', address }])
+      return null
+    }
+    const hello = { ...PEER_HELLO, standing }
+    for (const channel of ['control', 'data'] as const) {
+      const { answer } = await greet(transport, introductionValues({ hello, to: 'n0', channel }))
+      expect(answer?.welcome).toBe(true)
+    }
+    await events.seen('connected n1')
+    expect(said).toMatchObject({ member: 'n1', standing })
   })
 
   it('refuses another wire version whatever else its hello says', async () => {

@@ -12,7 +12,7 @@ import type { LinkedPeer, LinksHandler } from './links.ts'
 import { type Correspondents, isAnswered, isData, messageOf, messageValues, payloadBytesOf } from './message-codec.ts'
 import { type LinkStats, TcpLinks, type TcpLinksOptions } from './tcp-links.ts'
 import type { TcpPeer } from './tcp-outgoing.ts'
-import type { Hello, PeerAddress, Refusal, Transport, TransportHandler } from './transport.ts'
+import type { Hello, PeerAddress, Refusal, Standing, Transport, TransportHandler } from './transport.ts'
 
 export type { TcpPeer } from './tcp-outgoing.ts'
 export type TcpTransportOptions = Omit<TcpLinksOptions, 'valuesMax'>
@@ -112,6 +112,10 @@ export class TcpTransport implements Transport, LinksHandler<Message> {
 
   judge(hello: Hello): Refusal | null {
     return this.#handler?.judge(hello) ?? null
+  }
+
+  standing(): Standing | null {
+    return this.#handler?.standing?.() ?? null
   }
 
   read(_channel: Channel, between: Correspondents, values: readonly unknown[], payloadBytes: number): Message {

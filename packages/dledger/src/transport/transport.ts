@@ -6,6 +6,20 @@
  */
 import type { MemberId, Message } from '../raft/messages.ts'
 
+/**
+ * Where a member stands that takes itself for one of its group's, or leads it. Whoever's log is behind may not know it yet, and must
+ * hear it all the same: it may be the only one that can be elected, or the leader (Ongaro §4.1).
+ */
+export interface Standing {
+  /** Where its log ends. */
+  readonly lastTerm: number
+  readonly lastIndex: number
+  /** Where it is reached, as its configuration says; null: as the options of the others say. */
+  readonly address: string | null
+  /** Of the members that its configuration binds, itself among them: by one of these it shows that it is of the same group. */
+  readonly stores: readonly string[]
+}
+
 /** What a member says of itself when it connects; both sides compare. */
 export interface Hello {
   readonly wireVersion: number
@@ -19,6 +33,8 @@ export interface Hello {
   readonly incarnation: number
   /** Whether this member keeps the promises that leases rest on. Equal in a group. */
   readonly leaseReads: boolean
+  /** As it is when this is said. Null: its own log does not name it. */
+  readonly standing: Standing | null
 }
 
 /** How a peer is reached. */
@@ -29,8 +45,8 @@ export interface PeerAddress {
 }
 
 /**
- * MISFIT: group, file size or wire version differ, or an address is wrong. STRANGER: it is no member here, or not yet. REMOVED: it
- * was one. OTHER_STORE: the store that counts under this name is heard. OLD_IMAGE: the same store was seen in a later life.
+ * MISFIT: group, file size or wire version differ, or an address is wrong. STRANGER: it is no member, as far as is committed.
+ * REMOVED: it was one. OTHER_STORE: the store that counts under this name is heard. OLD_IMAGE: the same store was seen in a later life.
  */
 export const REFUSAL_KINDS = ['MISFIT', 'STRANGER', 'REMOVED', 'OTHER_STORE', 'OLD_IMAGE'] as const
 export type RefusalKind = (typeof REFUSAL_KINDS)[number]
@@ -41,13 +57,18 @@ export interface Refusal {
   readonly why: string
   /** Whom it is about: of the two, the one that does not fit. */
   readonly member: MemberId
-  /** REMOVED, STRANGER: where the configuration stands that does not name it; else -1. */
+  /** REMOVED, STRANGER: where the committed configuration stands that does not name it; else -1. */
   readonly configurationIndex: number
 }
 
 export interface TransportHandler {
-  /** What only the member knows of a peer that fits otherwise. @returns null, or why it is refused. */
+  /**
+   * What only the member knows of a peer that fits otherwise. Whom it lets in that it did not talk to before it adds to the peers
+   * (`setPeers`) before it returns. @returns null, or why it is refused.
+   */
   judge(hello: Hello): Refusal | null
+  /** Said in each hello, as it is then. Left out: nothing is. */
+  standing?(): Standing | null
   /** `payload` is the raw log bytes of an AppendEntries, else null; it stays valid, the handler may keep it. */
   message(message: Message, payload: Buffer | null): void
   /** A connection to `peer` works in both directions (again). */
