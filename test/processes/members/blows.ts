@@ -3,6 +3,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Random } from '@dledger-ts/base'
+import { untilTrue } from '../group/until.ts'
 import type { Hindrance } from './link-proxy.ts'
 import type { GroupMember, MemberGroup } from './member-group.ts'
 import { losePackets, passPackets, plugIn, pull, type Wire } from './namespaces.ts'
@@ -15,6 +16,8 @@ export interface Struck {
   readonly random: Random
   /** Resolves after `count` more acknowledgements. @throws when they do not come in time. */
   readonly untilAcknowledged: (count: number) => Promise<void>
+  /** Reads registers there, and resolves when all are answered or refused. @returns how many were answered. */
+  readonly askForRegisters: (member: GroupMember, count: number) => Promise<number>
 }
 
 type Blow = (struck: Struck) => Promise<void>
@@ -24,6 +27,8 @@ const BEYOND_ELECTION_MS = 2_500
 const ACKNOWLEDGED_MEANWHILE = 40
 /** Of a hello, about. */
 const GREETING_BYTES = 100
+const READS_AT_ONCE = 20
+const ANSWERS_AGAIN_TIMEOUT_MS = 30_000
 const BLACKHOLE: Hindrance = { kind: 'blackhole' }
 
 const restart = async (member: GroupMember): Promise<void> => {
@@ -69,6 +74,21 @@ export const BLOWS = {
     await group.untilLeader(leader)
     await untilAcknowledged(ACKNOWLEDGED_MEANWHILE)
     leader.resume()
+  },
+  'SIGSTOP of the leader, which is asked before it knows that another leads': async (struck) => {
+    const { group, leader, untilAcknowledged, askForRegisters } = struck
+    leader.pause()
+    await group.untilLeader(leader)
+    await untilAcknowledged(ACKNOWLEDGED_MEANWHILE)
+    // It goes on and hears of nobody: whatever it answers, it answers by what it knew.
+    for (const link of group.linksOf(leader, 'both')) link.hinder(BLACKHOLE)
+    const asked = askForRegisters(leader, READS_AT_ONCE)
+    leader.resume()
+    await asked
+    group.heal()
+    await untilTrue('the former leader answers reads', ANSWERS_AGAIN_TIMEOUT_MS, async () => {
+      return (await askForRegisters(leader, 1)) > 0
+    })
   },
   'SIGSTOP of a follower': async ({ follower, untilAcknowledged }) => {
     follower.pause()

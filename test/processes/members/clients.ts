@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Random } from '@dledger-ts/base'
 import { type Append, checkLogOrder, type LogRead } from '../../history/log-order.ts'
 import { checkRegisters, type RegisterInput, type RegisterOperation } from '../../history/register.ts'
-import { type AppendAnswer, digestOf, type EntryBody, type ReadAnswer } from './conversation.ts'
+import { type AppendAnswer, digestOf, type EntryBody, type ReadAnswer, type RegisterAnswer } from './conversation.ts'
 import type { GroupMember, MemberGroup } from './member-group.ts'
 import { untilTrue } from '../group/until.ts'
 import { Refused } from './member-process.ts'
@@ -25,6 +25,11 @@ const FILLER_BYTES_MAX = 1_500
 /** A register gets a new name after so many operations: the search for an order is over histories of about this length. */
 const OPERATIONS_PER_REGISTER = 150
 const REGISTERS = 2
+/** The register of the operation with that number. */
+function registerOf(number: number): string {
+  return `${Math.floor(number / (OPERATIONS_PER_REGISTER * REGISTERS))}/${number % REGISTERS}`
+}
+
 /** Codes with which nothing was stored. */
 const REFUSALS = new Set(['NOT_LEADER', 'BUSY', 'TOO_LARGE', 'DISK_FULL', 'CLOSED'])
 
@@ -32,6 +37,8 @@ export class Clients {
   readonly appends: Append[] = []
   readonly reads: LogRead[] = []
   readonly operations: RegisterOperation[] = []
+  /** Operations that were reads answered without an entry in the log. */
+  readsWithoutEntry = 0
   readonly #group: MemberGroup
   readonly #random: Random
   readonly #running: Promise<void>[] = []
@@ -97,12 +104,23 @@ export class Clients {
     let seen: string | null = null
     while (!this.#ending) {
       const number = this.#operations++
-      const generation = Math.floor(number / (OPERATIONS_PER_REGISTER * REGISTERS))
-      const key = `${generation}/${number % REGISTERS}`
+      const key = registerOf(number)
       const value = `v${number}`
-      const kind = (['read', 'write', 'cas', 'cas'] as const)[this.#random.below(4)] as RegisterInput['kind']
+      const kind = (['read', 'write', 'cas', 'cas', 'readIndex'] as const)[this.#random.below(5)]
+      if (kind === 'readIndex') {
+        const { members } = this.#group
+        const member = members[this.#random.below(members.length)] as GroupMember
+        const read = member.serves ? await this.#readRegister(client, member, key) : undefined
+        if (read === undefined) await delay(PACE_AFTER_REFUSAL_MS)
+        else seen = read
+        continue
+      }
       const input: RegisterInput =
-        kind === 'read' ? { kind, key } : kind === 'write' ? { kind, key, value } : { kind, key, expected: seen, value }
+        kind === 'read'
+          ? { kind, key }
+          : kind === 'cas'
+            ? { kind, key, expected: seen, value }
+            : { kind: 'write', key, value }
       const invokedAt = performance.now()
       const answer = await this.#append({ id: `r${number}`, register: input })
       if (answer === 'refused') continue
@@ -112,6 +130,34 @@ export class Clients {
       if (output?.kind === 'read') seen = output.value
       else if (output !== undefined && (output.kind === 'write' || output.swapped)) seen = value
       else seen = null
+    }
+  }
+
+  /**
+   * One member is asked for the registers that are in use, also while it is stopped: what it answers once it goes on must be as
+   * fresh as if it had never been. @returns how many of these reads were answered.
+   */
+  async askForRegisters(member: GroupMember, count: number): Promise<number> {
+    const reads = Array.from({ length: count }, (_, i) =>
+      this.#readRegister(`client of ${member.id}`, member, registerOf(this.#operations + i)),
+    )
+    return (await Promise.all(reads)).filter((value) => value !== undefined).length
+  }
+
+  /** Without an entry in the log. @returns undefined when it was not answered: then it has seen nothing. */
+  async #readRegister(client: string, member: GroupMember, key: string): Promise<string | null | undefined> {
+    const invokedAt = performance.now()
+    const consistency = this.#random.below(2) === 0 ? 'lease' : 'linearizable'
+    try {
+      const ask = { kind: 'readRegister', key, consistency } as const
+      const { value } = (await member.process?.ask(ask, ANSWER_TIMEOUT_MS)) as RegisterAnswer
+      const output = { kind: 'read', value } as const
+      this.operations.push({ client, input: { kind: 'read', key }, output, invokedAt, answeredAt: performance.now() })
+      this.readsWithoutEntry++
+      return value
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      return undefined
     }
   }
 

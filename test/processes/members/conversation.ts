@@ -13,6 +13,8 @@ export interface MemberConfig {
   readonly listenPort: number
   readonly peers: readonly { readonly id: string; readonly host: string; readonly port: number }[]
   readonly flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
+  /** Leaders answer `lease` reads without asking anybody. */
+  readonly leaseReads: boolean
   /** Where the disk keeps what a power cut may undo; none: the machine's disk as it is. */
   readonly shadowDirectory: string | null
   /** Bytes of a file that takes up room on the member's disk until `makeRoom`; 0 for none. */
@@ -30,6 +32,8 @@ export type Ask =
   | { readonly kind: 'append'; readonly body: EntryBody }
   /** Entries from there to what is committed now, as far as they fit in one answer. */
   | { readonly kind: 'read'; readonly from: number }
+  /** A register, read without an entry in the log, as fresh as any member can give it. */
+  | { readonly kind: 'readRegister'; readonly key: string; readonly consistency: 'linearizable' | 'lease' }
   | { readonly kind: 'status' }
   /** Hands the leadership to that member, where this one leads. */
   | { readonly kind: 'transfer'; readonly to: string }
@@ -41,6 +45,10 @@ export interface AppendAnswer {
   readonly index: number
   /** Of a register: what it answered when the entry was applied. */
   readonly output: RegisterOutput | null
+}
+
+export interface RegisterAnswer {
+  readonly value: string | null
 }
 
 export interface ReadAnswer {

@@ -51,7 +51,17 @@ if (network === 'namespaces' && !values.inside) {
 }
 const deadline = performance.now() + minutes * 60_000
 const struck: Round[] = []
-const totals = { acknowledged: 0, unknown: 0, refused: 0, reads: 0, operations: 0, flips: 0, resets: 0, badFrames: 0 }
+const totals = {
+  acknowledged: 0,
+  unknown: 0,
+  refused: 0,
+  reads: 0,
+  operations: 0,
+  readsWithoutEntry: 0,
+  flips: 0,
+  resets: 0,
+  badFrames: 0,
+}
 const violations: string[] = []
 while (performance.now() < deadline) {
   const random = seededRandom(seed)
@@ -61,6 +71,8 @@ while (performance.now() < deadline) {
     network,
     flush,
     shadowed: flush === 'SYNC_FLUSH',
+    // Failover takes an election timeout then, so each second group has them.
+    leaseReads: seed % 2 === 1,
     seed,
     blows,
     say: (line) => console.log(line),

@@ -20,6 +20,8 @@ const UP_TIMEOUT_MS = 30_000
 export interface MemberGroupOptions {
   readonly size: 3 | 5
   readonly flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
+  /** Default false. */
+  readonly leaseReads?: boolean
   /** Disks keep what a power cut may undo. */
   readonly shadowed: boolean
   readonly random: Random
@@ -146,6 +148,7 @@ export class MemberGroup {
           ]
         }),
         flush: options.flush,
+        leaseReads: options.leaseReads ?? false,
         shadowDirectory: options.shadowed ? join(directory, self, 'shadow') : null,
         ballastBytes: isSmall ? smallDisk.ballastBytes : 0,
       }

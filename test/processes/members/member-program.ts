@@ -21,6 +21,7 @@ import {
   type MemberConfig,
   type Question,
   type ReadAnswer,
+  type RegisterAnswer,
   type Said,
   type StatusAnswer,
 } from './conversation.ts'
@@ -60,6 +61,10 @@ class Registers implements StateMachine {
 
   durable(_index: number): void {}
 
+  valueOf(key: string): string | null {
+    return this.#values.get(key) ?? null
+  }
+
   outputOf(index: number): RegisterOutput | null {
     return this.#outputs.get(index) ?? null
   }
@@ -82,6 +87,7 @@ try {
     stateMachine: registers,
     logger,
     flushDiskType: config.flush,
+    leaseReads: config.leaseReads,
     fileBytes: FILE_BYTES,
     indexFileBytes: INDEX_FILE_BYTES,
     zeroFillBytes: ZERO_FILL_BYTES,
@@ -109,6 +115,11 @@ async function answer(log: DLedger, ask: Ask): Promise<unknown> {
     }
     case 'read':
       return read(log, ask.from)
+    case 'readRegister': {
+      await log.readIndex({ consistency: ask.consistency })
+      const answered: RegisterAnswer = { value: registers.valueOf(ask.key) }
+      return answered
+    }
     case 'status': {
       const { role, ready, term, leader } = log.status()
       const { lastIndex, commitIndex, appliedIndex } = log

@@ -41,6 +41,25 @@ describe('frames between members', { timeout: TIMEOUT_MS }, () => {
   })
 })
 
+describe('reads without an entry in the log', { timeout: TIMEOUT_MS }, () => {
+  test.each([
+    { what: 'leases', leaseReads: true },
+    { what: 'a majority that is asked', leaseReads: false },
+  ])(
+    'are never stale, also of a leader that was stopped while another took its place: by $what',
+    async ({ leaseReads }) => {
+      const stop: BlowName = 'SIGSTOP of the leader, which is asked before it knows that another leads'
+      const blows: BlowName[] = [stop, 'nothing reaches or leaves the leader', stop, 'SIGKILL of the leader', stop]
+      const seed = randomInt(2 ** 31)
+      const options = { size: 3, flush: 'SYNC_FLUSH', shadowed: false, leaseReads, seed, blows } as const
+      const result = await runRounds({ ...options, say: (line) => console.log(line) })
+      console.log(summary(result))
+      expect({ seed, violations: result.violations }).toEqual({ seed, violations: [] })
+      expect(result.readsWithoutEntry).toBeGreaterThan(50)
+    },
+  )
+})
+
 describe('what was acknowledged stays and what is read does not change', { timeout: TIMEOUT_MS }, () => {
   test.each<Pick<RoundsOptions, 'flush' | 'shadowed' | 'blows'> & { what: string }>([
     {

@@ -32,6 +32,8 @@ export interface RoundsResult {
   readonly refused: number
   readonly reads: number
   readonly operations: number
+  /** Of the operations: reads answered without an entry in the log. */
+  readonly readsWithoutEntry: number
   readonly violations: readonly string[]
   /** Bits that were flipped on the way, and connections closed for bytes that are no frames, in the members that still live. */
   readonly flips: number
@@ -49,6 +51,7 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
     await group.untilLeader()
     const clients = new Clients(group, seededRandom(random.below(2 ** 31)))
     const untilAcknowledged = (count: number): Promise<void> => clients.untilAcknowledged(count)
+    const askForRegisters = clients.askForRegisters.bind(clients)
     clients.start()
     const rounds: Round[] = []
     for (const blow of blows) {
@@ -57,7 +60,7 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
       const others = group.members.filter((member) => member !== leader)
       const follower = others[random.below(others.length)] as (typeof others)[number]
       clients.takeLongestGapMs()
-      await blowOf(blow)({ group, leader, follower, random, untilAcknowledged })
+      await blowOf(blow)({ group, leader, follower, random, untilAcknowledged, askForRegisters })
       await untilAcknowledged(ACKNOWLEDGED_BETWEEN)
       const gapMs = clients.takeLongestGapMs()
       rounds.push({ blow, gapMs })
@@ -76,6 +79,7 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
       refused: count('refused'),
       reads: clients.reads.length,
       operations: clients.operations.length,
+      readsWithoutEntry: clients.readsWithoutEntry,
       violations: [...violations, ...fileViolations(group)],
       flips: [...group.links.values()].reduce((sum, link) => sum + link.flips, 0),
       resets: [...group.links.values()].reduce((sum, link) => sum + link.resets, 0),
@@ -111,13 +115,13 @@ async function lastWordsOf(group: MemberGroup): Promise<string> {
 
 /** All counts, and how long the group was without an acknowledgement, by blow. */
 export function summary(result: RoundsResult): string {
-  const { rounds, acknowledged, unknown, refused, reads, operations, violations } = result
+  const { rounds, acknowledged, unknown, refused, reads, operations, readsWithoutEntry, violations } = result
   const gaps = new Map<BlowName, number[]>()
   for (const { blow, gapMs } of rounds) gaps.set(blow, [...(gaps.get(blow) ?? []), gapMs])
   return [
     ...[...gaps].map(([blow, values]) => `${blow}: ${distribution(values)}`),
     `${rounds.length} rounds, ${acknowledged} acknowledged, ${unknown} of unknown outcome, ${refused} refused, ${reads} reads, ` +
-      `${operations} operations on registers, ${violations.length} violations`,
+      `${operations} operations on registers (${readsWithoutEntry} reads without an entry), ${violations.length} violations`,
   ].join('\n')
 }
 
