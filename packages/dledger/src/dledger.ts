@@ -22,6 +22,7 @@ import { DLedgerError } from './errors.ts'
 import { offsetIn } from './driver/hot-tail.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './log/entry-batch.ts'
 import { LogNode } from './driver/node.ts'
+import type { DirectoryOwner } from './driver/node-options.ts'
 import type { NodeStatus } from './driver/node-status.ts'
 import type { ReadConsistency } from './driver/reading.ts'
 import { checkMember } from './driver/open-member.ts'
@@ -61,6 +62,8 @@ export interface DLedgerOptions extends Partial<NodeSettings> {
   readonly disk?: Disk
   /** What wakes the member at each heartbeat. Default: a timer of its own; members of a `DLedgerHost` share one. */
   readonly ticker?: Ticker
+  /** Which process opens the directory, on which start of the machine. Default: this one; tests start a machine anew with it. */
+  readonly owner?: DirectoryOwner
   /**
    * Takes a member that is recovering (ASYNC_FLUSH and a power cut) for intact: the way out where a majority lost power and one
    * member never returns. Acknowledged entries may be lost. Default false.
@@ -148,7 +151,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       group: options.group ?? 'default',
       self: options.self ?? 'n0',
       settings: settingsOf(options),
-      owner: processOwner(),
+      owner: options.owner ?? processOwner(),
     })
   }
 
@@ -181,7 +184,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       },
       controlEnvelope: options.controlEnvelope ?? bareEnvelope,
       advertised: options.advertised ?? '',
-      owner: processOwner(),
+      owner: options.owner ?? processOwner(),
       newStoreId: randomUUID,
       assumeIntact: options.assumeIntact ?? false,
       ...(options.ticker === undefined ? {} : { ticker: options.ticker }),

@@ -15,6 +15,8 @@ export interface MemberConfig {
   readonly flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
   /** Leaders answer `lease` reads without asking anybody. */
   readonly leaseReads: boolean
+  /** Starts of its machine so far: one more after a power cut. */
+  readonly boot: number
   /** Where the disk keeps what a power cut may undo; none: the machine's disk as it is. */
   readonly shadowDirectory: string | null
   /** Bytes of a file that takes up room on the member's disk until `makeRoom`; 0 for none. */
@@ -65,6 +67,9 @@ export interface StatusAnswer {
   readonly lastIndex: number
   readonly commitIndex: number
   readonly appliedIndex: number
+  /** Up to there a sync has covered what was written in this life; -1 before the first. */
+  readonly syncedIndex: number
+  readonly recovering: boolean
   readonly badFrames: number
 }
 

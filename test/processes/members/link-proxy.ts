@@ -30,6 +30,8 @@ export class LinkProxy {
   readonly #target: { readonly host: string; readonly port: number }
   readonly #connections = new Set<Connection>()
   hindrance: Hindrance = NO_HINDRANCE
+  /** Pieces that arrived to be passed on so far: where little is said, one for each message. */
+  chunks = 0
   /** Bits flipped and connections reset so far. */
   flips = 0
   resets = 0
@@ -189,6 +191,7 @@ class Connection {
 
   #arrived(bytes: Buffer): void {
     const { hindrance } = this.#link
+    this.#link.chunks++
     this.#held.push({ bytes, atMs: performance.now() + (hindrance.kind === 'delay' ? hindrance.ms : 0) })
     this.#heldBytes += bytes.length
     if (this.#heldBytes >= HELD_BYTES_MAX) this.#from.pause()

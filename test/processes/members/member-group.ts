@@ -37,8 +37,9 @@ export class GroupMember {
   readonly wire: Wire | null
   readonly #prefix: readonly string[]
   process: MemberProcess | null = null
-  /** Processes that this member has been. */
+  /** Processes that this member has been, and starts of its machine. */
   lives = 0
+  boots = 0
   isPaused = false
 
   constructor(config: MemberConfig, options: { readonly wire: Wire | null; readonly prefix: readonly string[] }) {
@@ -61,7 +62,7 @@ export class GroupMember {
   begin(): MemberProcess {
     this.lives++
     this.isPaused = false
-    this.process = new MemberProcess(this.config, this.#prefix)
+    this.process = new MemberProcess({ ...this.config, boot: this.boots }, this.#prefix)
     return this.process
   }
 
@@ -98,6 +99,8 @@ export class MemberGroup {
   /** By `from>to`. */
   readonly links: ReadonlyMap<string, LinkProxy>
   readonly directory: string
+  /** Sectors and names that power cuts took. */
+  undone = 0
   readonly #random: Random
 
   private constructor(
@@ -149,6 +152,7 @@ export class MemberGroup {
         }),
         flush: options.flush,
         leaseReads: options.leaseReads ?? false,
+        boot: 0,
         shadowDirectory: options.shadowed ? join(directory, self, 'shadow') : null,
         ballastBytes: isSmall ? smallDisk.ballastBytes : 0,
       }
@@ -234,6 +238,12 @@ export class MemberGroup {
   /** Kills members at one moment, and their machines' power with them. */
   async losePower(members: readonly GroupMember[]): Promise<PowerLoss[]> {
     await Promise.all(members.map((member) => member.kill()))
-    return members.map(({ config }) => losePower(config.directory, config.shadowDirectory as string, this.#random))
+    return members.map((member) => {
+      member.boots++
+      const { directory, shadowDirectory } = member.config
+      const loss = losePower(directory, shadowDirectory as string, this.#random)
+      this.undone += loss.sectorsUndone + loss.namesUndone
+      return loss
+    })
   }
 }

@@ -2,6 +2,7 @@
  * One member of a group, as a process: the log over TCP, a map of registers as its state machine, and a service for the test that
  * started it (conversation.ts). Its configuration is the first argument, as JSON.
  */
+import { subscribe } from 'node:diagnostics_channel'
 import { rmSync, writeFileSync } from 'node:fs'
 import { type Logger, systemClock } from '@dledger-ts/base'
 import {
@@ -13,6 +14,7 @@ import {
   type StateMachine,
   TcpTransport,
 } from '@dledger-ts/dledger'
+import { processOwner } from '@dledger-ts/dledger/internals'
 import { answerOf, type RegisterOutput } from '../../history/register.ts'
 import {
   type Ask,
@@ -76,6 +78,9 @@ if (config.ballastBytes > 0) writeFileSync(ballast, Buffer.alloc(config.ballastB
 const logger = lineLogger()
 const registers = new Registers()
 const transport = new TcpTransport({ ...config, clock: systemClock, logger })
+let syncedIndex = -1
+subscribe('dledger.sync', (message) => void (syncedIndex = (message as { index: number }).index))
+const owner = processOwner()
 const ids = config.peers.map(({ id }) => id)
 try {
   const log = await DLedger.open({
@@ -92,6 +97,7 @@ try {
     indexFileBytes: INDEX_FILE_BYTES,
     zeroFillBytes: ZERO_FILL_BYTES,
     disk: config.shadowDirectory === null ? nodeDisk : openShadowDisk(nodeDisk, config.shadowDirectory),
+    owner: { ...owner, bootId: `${owner.bootId}/${config.boot}` },
     onFatal: stopped,
   })
   process.on('message', (question: Question) => {
@@ -121,10 +127,11 @@ async function answer(log: DLedger, ask: Ask): Promise<unknown> {
       return answered
     }
     case 'status': {
-      const { role, ready, term, leader } = log.status()
+      const { role, ready, term, leader, recovering } = log.status()
       const { lastIndex, commitIndex, appliedIndex } = log
       const { badFrames } = transport.stats()
-      const status: StatusAnswer = { role, ready, term, leader, lastIndex, commitIndex, appliedIndex, badFrames }
+      const indexes = { lastIndex, commitIndex, appliedIndex, syncedIndex }
+      const status: StatusAnswer = { role, ready, term, leader, recovering, badFrames, ...indexes }
       return status
     }
     case 'transfer':

@@ -39,6 +39,8 @@ export interface RoundsResult {
   readonly flips: number
   readonly resets: number
   readonly badFrames: number
+  /** Sectors and names that power cuts took. */
+  readonly undone: number
 }
 
 export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
@@ -84,6 +86,7 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
       flips: [...group.links.values()].reduce((sum, link) => sum + link.flips, 0),
       resets: [...group.links.values()].reduce((sum, link) => sum + link.resets, 0),
       badFrames,
+      undone: group.undone,
     }
   } catch (error) {
     throw new Error(`seed ${seed}: ${(error as Error).message}\n${await lastWordsOf(group)}`, { cause: error })
