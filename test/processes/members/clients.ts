@@ -150,7 +150,7 @@ export class Clients {
     const consistency = this.#random.below(2) === 0 ? 'lease' : 'linearizable'
     try {
       const ask = { kind: 'readRegister', key, consistency } as const
-      const { value } = (await member.process?.ask(ask, ANSWER_TIMEOUT_MS)) as RegisterAnswer
+      const { value } = await member.ask<RegisterAnswer>(ask, ANSWER_TIMEOUT_MS)
       const output = { kind: 'read', value } as const
       this.operations.push({ client, input: { kind: 'read', key }, output, invokedAt, answeredAt: performance.now() })
       this.readsWithoutEntry++

@@ -7,10 +7,10 @@ import { join } from 'node:path'
 import type { Random } from '@dledger-ts/base'
 import { freePorts } from '../group/free-ports.ts'
 import { until } from '../group/until.ts'
-import type { MemberConfig, StatusAnswer } from './conversation.ts'
+import type { Ask, MemberConfig, StatusAnswer } from './conversation.ts'
 import { LinkProxy } from './link-proxy.ts'
 import { onSmallDisk } from './small-disk.ts'
-import { MemberProcess } from './member-process.ts'
+import { MemberProcess, Refused } from './member-process.ts'
 import { makeWire, type Wire } from './namespaces.ts'
 import { losePower, type PowerLoss } from './power-loss.ts'
 
@@ -83,10 +83,16 @@ export class GroupMember {
     this.isPaused = false
   }
 
+  /** @throws Refused, as `MemberProcess.ask`; UNKNOWN also where there is no process. */
+  async ask<Answer>(ask: Ask, timeoutMs: number): Promise<Answer> {
+    if (this.process === null) throw new Refused('UNKNOWN', null)
+    return (await this.process.ask(ask, timeoutMs)) as Answer
+  }
+
   async status(): Promise<StatusAnswer | null> {
-    if (this.process === null || !this.serves) return null
+    if (!this.serves) return null
     try {
-      return (await this.process.ask({ kind: 'status' }, STATUS_TIMEOUT_MS)) as StatusAnswer
+      return await this.ask<StatusAnswer>({ kind: 'status' }, STATUS_TIMEOUT_MS)
     } catch {
       // Ended or too slow: as good as no member.
       return null

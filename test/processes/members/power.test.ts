@@ -114,14 +114,14 @@ async function untilAttempts(group: MemberGroup, one: GroupMember, other: GroupM
 /** @returns the index of each by its id. */
 async function appendAll(leader: GroupMember, bodies: readonly EntryBody[]): Promise<Map<string, number>> {
   const answers = bodies.map(async (body): Promise<[string, number]> => {
-    const { index } = (await leader.process?.ask({ kind: 'append', body }, ANSWER_MS)) as AppendAnswer
+    const { index } = await leader.ask<AppendAnswer>({ kind: 'append', body }, ANSWER_MS)
     return [body.id, index]
   })
   return new Map(await Promise.all(answers))
 }
 
 async function entriesOf(member: GroupMember): Promise<ReadAnswer['entries']> {
-  return ((await member.process?.ask({ kind: 'read', from: 0 }, ANSWER_MS)) as ReadAnswer).entries
+  return (await member.ask<ReadAnswer>({ kind: 'read', from: 0 }, ANSWER_MS)).entries
 }
 
 function contentOf(body: EntryBody): string {
