@@ -7,7 +7,7 @@
 import { AssertionError, type Logger } from '@dledger-ts/base'
 import { bareEnvelope, type DLedgerError, LogNode, type NodeSettings } from '@dledger-ts/dledger/internals'
 import { Decisions } from './decisions.ts'
-import { Invariants } from './invariants.ts'
+import { Invariants } from './invariants/invariants.ts'
 import { Member } from './member.ts'
 import type { PlantedFaults } from './planted.ts'
 import { Readers } from './readers.ts'
@@ -97,7 +97,7 @@ export class Cluster {
       violated: (what) => this.violated(what),
       acknowledged: (proposal) => {
         if (proposal.place !== null) this.readers.acknowledged(proposal.place.index)
-        this.invariants.acknowledged(this.members[proposal.member] as Member, proposal)
+        this.invariants.applying.acknowledged(this.members[proposal.member] as Member, proposal)
       },
     })
     this.network = new SimNetwork({
@@ -109,9 +109,9 @@ export class Cluster {
         const member = this.members[from] as Member
         this.trace.note(message.type, this.events.nowUs, from, message.term)
         if (this.trace.keepsText) this.say(member, `sends ${JSON.stringify(message)}`)
-        this.invariants.sent(member, message)
+        this.invariants.messages.sent(member, message)
       },
-      onDelivered: (to, message) => this.invariants.delivered(this.members[to] as Member, message),
+      onDelivered: (to, message) => this.invariants.messages.delivered(this.members[to] as Member, message),
       beforeSend: (from) => this.#beforeEffect(this.members[from] as Member),
     })
     this.invariants = new Invariants({
@@ -186,7 +186,8 @@ export class Cluster {
    * sync the page cache may show what the drive will never hold: a process that starts over it must not believe it.
    */
   die(member: Member, death: Death, downMs: number | null): void {
-    const before = this.invariants.beforeDeath(member)
+    this.invariants.afterEvent(member)
+    const before = this.invariants.lives.beforeDeath(member)
     const wasDown = member.life === 'down'
     member.incarnation++
     member.paused = false
@@ -205,7 +206,7 @@ export class Cluster {
     } else member.drive.processKilled()
     this.workload.died(member.id)
     this.readers.died(member.id)
-    this.invariants.afterDeath(member, death, before)
+    this.invariants.lives.afterDeath(member, death, before)
     if (downMs !== null) this.startIn(member, downMs)
   }
 
@@ -226,6 +227,8 @@ export class Cluster {
     const { clock } = member
     this.pause(member, forMs)
     member.suspensions++
+    // Its clock counts by the events' time, which goes on. Nothing reads it until the member does, so it is set back then; a death
+    // before takes the clock with it.
     member.onResume = () => clock?.skip(this.events.nowUs - fromUs)
   }
 
@@ -329,7 +332,7 @@ export class Cluster {
       checkpoint: member.checkpoint,
       keepsCheckpoints,
       applied: (entry) => {
-        this.invariants.applied(member, entry)
+        this.invariants.applying.applied(member, entry)
         if (entry.kind === 'data') this.registers.applied(member, entry.index, this.workload.proposalOf(entry.body))
       },
       known: this.#knownStates,
@@ -350,7 +353,7 @@ export class Cluster {
           member,
           `is ${state.role} of term ${state.term}, leader ${state.leader}${state.ready ? ', ready' : ''}`,
         )
-        this.invariants.roleChanged(member, state)
+        this.invariants.votes.roleChanged(member, state)
       },
       violated: (what) => this.violated(`${member.name}: ${what}`),
     })
@@ -389,7 +392,7 @@ export class Cluster {
       if (error !== null) return this.#refusedToStart(member, error)
       member.life = 'up'
       this.say(member, `is up, term ${node.status.term}, log up to ${node.status.lastIndex}`)
-      this.invariants.started(member)
+      this.invariants.lives.started(member)
     })
   }
 
@@ -405,7 +408,7 @@ export class Cluster {
     member.life = 'failed'
     this.workload.died(member.id)
     this.readers.died(member.id)
-    this.invariants.stopped(member)
+    this.invariants.lives.stopped(member)
     if (error instanceof AssertionError) this.violated(`${member.name}: ${error.message} (asserted)`)
     else if (member.metDiskError || isHang(member, error)) this.#restartLater(member)
     else if (!this.#mayBeHelpless(error)) this.violated(`${member.name} stopped: ${error.message}`)

@@ -243,7 +243,7 @@ class FaultInAction {
     member.checkpoint.appliedIndex = -1
     member.checkpoint.hash = 0
     member.registers = new RegisterMap()
-    invariants.lostDisk(member)
+    invariants.lives.lostDisk(member)
     network.greetAnew(member.id)
     this.#cluster.startIn(member, downMs)
   }

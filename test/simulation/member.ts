@@ -53,6 +53,7 @@ export class Member implements Process {
   pauses = 0
   /** Its machine was suspended so often: its wall clock is not set any more then. */
   suspensions = 0
+  /** What a suspension has to put right before the member takes input again. */
   onResume: (() => void) | null = null
   life: Life = 'down'
   node: LogNode | null = null

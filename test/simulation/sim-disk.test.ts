@@ -169,14 +169,20 @@ describe('a power loss', () => {
 })
 
 describe('a planted error', () => {
-  test('fails everything on that file from then on, with the first error', () => {
+  /** Three writes, the second of which fails, and then a sync. */
+  function afterFailing(kind: 'write' | 'full') {
     const machine = new Machine(1)
     const file = machine.disk.openSync(PATH, { create: true })
-    machine.drive.plantError('write', 1)
+    machine.drive.plantError(kind, 1)
     for (const text of ['a', 'b', 'c']) file.write([Buffer.from(text)], 0, machine.told)
     machine.run()
     file.sync(machine.told)
     machine.run()
+    return { machine, file }
+  }
+
+  test('fails everything on that file from then on, with the first error', () => {
+    const { machine, file } = afterFailing('write')
     expect(machine.errors.filter((error) => error === null)).toHaveLength(1)
     expect(new Set(machine.errors.map((error) => error?.message))).toEqual(
       new Set([undefined, 'EIO: i/o error, write']),
@@ -185,13 +191,7 @@ describe('a planted error', () => {
   })
 
   test('of room is that of one write: the next one may find some', () => {
-    const machine = new Machine(1)
-    const file = machine.disk.openSync(PATH, { create: true })
-    machine.drive.plantError('full', 1)
-    for (const text of ['a', 'b', 'c']) file.write([Buffer.from(text)], 0, machine.told)
-    machine.run()
-    file.sync(machine.told)
-    machine.run()
+    const { machine } = afterFailing('full')
     expect(machine.errors.map((error) => error?.message ?? null)).toContain('ENOSPC: no space left on device, write')
     expect(machine.errors.filter((error) => error === null)).toHaveLength(3)
   })

@@ -1,0 +1,70 @@
+/** How long a leader is one: its lease, its disk, and to whom it hands over unasked (22; raft R18, R19). */
+import type { Message } from '@dledger-ts/dledger/internals'
+import type { Member } from '../member.ts'
+import type { Observed } from './observed.ts'
+
+/** Members' clocks run fast or slow by less than this. */
+const CLOCK_SLACK = 0.95
+
+export class LeaderChecks {
+  readonly #observed: Observed
+
+  constructor(observed: Observed) {
+    this.#observed = observed
+  }
+
+  /** Whoever could still read under a lease is alone in leading, also while it is paused (22). */
+  isUnderNoLease(leader: Member): void {
+    for (const member of this.#observed.options.members) {
+      if (member === leader || !member.isUp || member.node === null) continue
+      const remainingMs = member.node.leaseRemainingMs
+      if (remainingMs > 0) {
+        this.#observed.violated(
+          `${leader.name} leads term ${leader.node?.role.term} while the lease of ${member.name} in term ` +
+            `${member.node.role.term} has ${remainingMs} ms left (22)`,
+        )
+      }
+    }
+  }
+
+  /** Unasked, by a member that is well, the leadership goes to the preferred one, and not as soon as it was won (R18). */
+  handsOver(member: Member, message: Message): void {
+    const { settings, nowMs } = this.#observed.options
+    const seen = this.#observed.seenOf(member)
+    const status = member.node?.raft.status()
+    if (status === undefined || seen.stopped || member.life !== 'up' || status.storageHealth !== 0) return
+    // What began while its storage was not well may end when it is; one that fails hands over with its last words.
+    if (member.drive.wasTroubled || member.metDiskError) return
+    // It removed itself, and that is committed.
+    const { voters } = this.#observed.configurationOf(member)
+    if (!voters.some(({ id }) => id === member.name)) return
+    if (nowMs() - member.askedToHandOverMs < 2 * settings.electionTimeoutMs) return
+    if (nowMs() - Math.max(member.resumedAtMs, 0) < settings.electionTimeoutMs) return
+    if (message.to !== settings.preferredLeader) {
+      this.#observed.violated(`${member.name} hands over to ${message.to}, whom nobody prefers (R18)`)
+      return
+    }
+    const ledMs = nowMs() - seen.leadsSinceMs
+    // It may have been elected right before a beat, which counts as a whole one.
+    if (ledMs < (settings.preferredStableMs - settings.heartbeatMs) * CLOCK_SLACK) {
+      this.#observed.violated(
+        `${member.name} hands over to ${message.to} ${Math.round(ledMs)} ms after it was elected (R18)`,
+      )
+    }
+  }
+
+  /** A leader whose disk does nothing is one for a bounded time only (R19). */
+  leadsWithoutDisk(member: Member): void {
+    const { settings, nowMs, members } = this.#observed.options
+    if (member.node?.role.role !== 'LEADER' || member.paused || members.length === 1) return
+    const oldest = member.drive.askedFor.values().next().value
+    if (oldest === undefined) return
+    const sinceMs = Math.max(oldest.atUs / 1000, this.#observed.seenOf(member).leadsSinceMs, member.resumedAtMs)
+    const mostMs = (settings.electionTimeoutMs + settings.storageSlowMs) / CLOCK_SLACK + 5 * settings.heartbeatMs
+    if (nowMs() - sinceMs > mostMs) {
+      this.#observed.violated(
+        `${member.name} leads though its disk has done nothing for ${Math.round(nowMs() - sinceMs)} ms (R19)`,
+      )
+    }
+  }
+}
