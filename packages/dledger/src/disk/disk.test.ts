@@ -46,4 +46,14 @@ describe('the disk of this machine', () => {
     expect(error).toMatchObject({ code: 'ENOSPC' })
     full.closeSync()
   })
+
+  test.skipIf(!fs.existsSync('/dev/full'))('a lock that finds no room leaves nothing behind', () => {
+    const directory = temporary()
+    const lock = `${directory}/lock`
+    // Where its draft goes: a place without room.
+    for (let i = 0; i < 1_000; i++) fs.symlinkSync('/dev/full', `${lock}.${process.pid}.${i}`)
+    expect(() => nodeDisk.createExclusiveSync(lock, 'content')).toThrow('ENOSPC')
+    expect(fs.readdirSync(directory)).toHaveLength(999)
+    fs.rmSync(directory, { recursive: true })
+  })
 })

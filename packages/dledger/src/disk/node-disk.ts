@@ -50,14 +50,15 @@ export const nodeDisk: Disk = {
   createExclusiveSync: (file, content) => {
     // A link makes name and content appear together: nobody ever reads half a lock.
     const draft = `${file}.${process.pid}.${drafts++}`
-    fs.writeFileSync(draft, content)
     try {
+      fs.writeFileSync(draft, content)
       for (;;) {
         const present = linkOrRead(draft, file)
         if (present !== undefined) return present
       }
     } finally {
-      fs.unlinkSync(draft)
+      // Where nothing could be written there may be no file.
+      fs.rmSync(draft, { force: true })
     }
   },
 }

@@ -2,6 +2,7 @@ import { crc32 } from '@dledger-ts/base'
 import { describe, expect, test } from 'vitest'
 import type { DiskFile } from '../disk/disk.ts'
 import { MemoryDisk } from '../disk/memory-disk.ts'
+import { HandleDisk, noRoom } from '../disk/testing/handle-disk.ts'
 import { HARD_STATE_CONTENT_BYTES_MAX, HARD_STATE_VERSION, type HardState, HardStateFile } from './hard-state-file.ts'
 
 const PATH = '/m/hard-state'
@@ -272,4 +273,15 @@ test('a file closed while a write is under way is closed when that ends', async 
 test('what does not fit in a slot is a bug of the caller', () => {
   const file = HardStateFile.createSync(diskWith(), PATH, state)
   expect(() => file.writeSync({ ...state, group: 'x'.repeat(HARD_STATE_CONTENT_BYTES_MAX) })).toThrow('fits in a slot')
+})
+
+test('a file that could not be made is not left open', () => {
+  for (const operation of ['truncateSync', 'writeSync', 'syncSync'] as const) {
+    const disk = new HandleDisk()
+    disk.makeDirectorySync('/m')
+    disk.failing.set(operation, noRoom())
+    expect(() => HardStateFile.createSync(disk, PATH, state), operation).toThrow('ENOSPC')
+    expect({ operation, open: disk.open }).toEqual({ operation, open: [] })
+    expect(disk.existsSync(PATH)).toBe(false)
+  }
 })

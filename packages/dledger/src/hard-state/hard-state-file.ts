@@ -85,13 +85,16 @@ export class HardStateFile {
   static createSync(disk: Disk, path: string, state: HardState): HardStateFile {
     const fresh = `${path}.new`
     const file = disk.openSync(fresh, { create: true })
-    file.truncateSync(0)
-    // All of it has its room from the beginning: a vote never meets a full disk.
-    const first = encodeRecord(state, 0)
-    const empty = Buffer.alloc(SLOT_BYTES)
-    file.writeSync(Buffer.concat([first, empty, first, empty]), 0)
-    file.syncSync()
-    file.closeSync()
+    try {
+      file.truncateSync(0)
+      // All of it has its room from the beginning: a vote never meets a full disk.
+      const first = encodeRecord(state, 0)
+      const empty = Buffer.alloc(SLOT_BYTES)
+      file.writeSync(Buffer.concat([first, empty, first, empty]), 0)
+      file.syncSync()
+    } finally {
+      file.closeSync()
+    }
     disk.renameSync(fresh, path)
     disk.syncDirectorySync(path.slice(0, Math.max(path.lastIndexOf('/'), 1)))
     const made = HardStateFile.openSync(disk, path)

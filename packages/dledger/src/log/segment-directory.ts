@@ -85,7 +85,13 @@ export class SegmentDirectory {
     this.syncDirectorySync()
     this.directoryDirty = true
     const file = new SegmentFile(this.#disk.openSync(this.nameOf(start), { create: true }), start)
-    file.truncateSync(this.fileBytes)
+    try {
+      file.truncateSync(this.fileBytes)
+    } catch (error) {
+      // Its name stays; whoever opens the log or makes the file again gives it its size.
+      file.close()
+      throw error
+    }
     this.#open.set(start, file)
     this.#starts.push(start)
     this.#starts.sort((a, b) => a - b)
