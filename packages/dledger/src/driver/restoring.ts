@@ -1,7 +1,8 @@
 /**
  * Takes a received state in: after a switch, or at the next start when a crash came in between.
  *
- * Keeps: nothing is applied before it is in; the file stays until the state machine has it for good.
+ * Keeps: nothing is applied before it is in; the file stays until the state machine has it for good. What the state machine throws
+ * stops the member, and nothing else.
  */
 import { assert } from '@dledger-ts/base'
 import type { Disk, DiskFile } from '../disk/disk.ts'
@@ -37,7 +38,12 @@ export class Restoring {
     this.#options = options
     assert(stateMachine.restore !== undefined, 'a state is received for a state machine that takes it')
     this.#file = options.disk.openSync(statePath(options.directory), { create: false })
-    this.#restore = stateMachine.restore(snapshot.index)
+    try {
+      this.#restore = stateMachine.restore(snapshot.index)
+    } catch (error) {
+      this.#file.closeSync()
+      throw error
+    }
   }
 
   start(): void {
@@ -65,11 +71,15 @@ export class Restoring {
         return this.#fail(error ?? new Error(`${this.#file.path} is shorter than what was received`))
       }
       this.#at += piece.length
-      this.#restore.write(piece, (failure) => {
-        if (this.#isOver) return
-        if (failure !== null) this.#fail(failure)
-        else this.#options.whileRunning(() => this.#next())
-      })
+      this.#options.whileRunning(() => this.#write(piece))
+    })
+  }
+
+  #write(piece: Buffer): void {
+    this.#restore.write(piece, (failure) => {
+      if (this.#isOver) return
+      if (failure !== null) this.#fail(failure)
+      else this.#options.whileRunning(() => this.#next())
     })
   }
 
