@@ -11,6 +11,7 @@ import { DLedgerError } from '../errors.ts'
 import type { MemberId } from '../raft/messages.ts'
 import type { Raft } from '../raft/raft.ts'
 import type { RoleState } from '../raft/output.ts'
+import { tellEach } from './tell-each.ts'
 
 /** Who asked for a transfer hears so many election timeouts after its beginning that no leader is known. */
 const OUTCOME_ELECTION_TIMEOUTS = 4
@@ -88,7 +89,7 @@ export class HandingOver {
   #tell(outcome: (target: MemberId | null) => DLedgerError | null): void {
     const wishes = this.#wishes
     this.#wishes = []
-    for (const { target, done } of wishes) done(outcome(target))
+    tellEach(wishes, ({ target, done }) => done(outcome(target)))
   }
 
   #outcome(target: MemberId | null, role: RoleState): DLedgerError | null {

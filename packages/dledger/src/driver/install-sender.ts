@@ -24,6 +24,7 @@ import type { Transport } from '../transport/transport.ts'
 import type { CatchUpBudget } from './catch-up-budget.ts'
 import type { ReadEntries } from './log-reading.ts'
 import type { OpenedMember } from './open-member.ts'
+import { tellEach } from './tell-each.ts'
 
 /** Heartbeats without a word of the follower after which the offer is repeated. */
 const QUIET_HEARTBEATS = 3
@@ -161,12 +162,12 @@ export class InstallSender {
 
   /** The leadership is over, or the member stops. */
   stop(): void {
-    for (const transfer of this.#transfers.values()) this.#end(transfer)
+    tellEach(this.#transfers.values(), (transfer) => this.#end(transfer))
   }
 
   #end(transfer: Transfer): void {
-    transfer.close()
     this.#transfers.delete(transfer.peer)
+    transfer.close()
   }
 
   #begin(peer: MemberId, term: number): void {

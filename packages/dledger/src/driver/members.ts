@@ -21,6 +21,7 @@ import type { Raft } from '../raft/raft.ts'
 import type { Hello, Refusal, RefusalKind, Standing, Transport } from '../transport/transport.ts'
 import { isOlderLife } from './incarnation.ts'
 import type { OpenedMember } from './open-member.ts'
+import { tellEach } from './tell-each.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
 
 /** Changes that wait at once; further ones are refused. */
@@ -435,7 +436,7 @@ export class Members {
   abandon(why: string): void {
     const waiting = this.#waiting
     this.#waiting = []
-    for (const { callback, begun } of waiting) callback(begun ? unknown(why) : this.#notLeader())
+    tellEach(waiting, ({ callback, begun }) => callback(begun ? unknown(why) : this.#notLeader()))
   }
 
   #take(waiting: WaitingChange): boolean {

@@ -440,6 +440,28 @@ describe('closing', () => {
   })
 })
 
+describe('a member that stops', () => {
+  test('tells everybody, though a part of it throws on being ended', async () => {
+    const endless = { every: () => oops }
+    const { node, fatal } = await start({ ticker: endless, stateMachine: { ...machine, apply: oops } })
+    await until('it stops', () => fatal.length > 0)
+    expect(fatal.map(({ message }) => message)).toEqual(['oops'])
+    expect(await close(node)).toBeNull()
+  })
+
+  test('tells each who waits for a change of the membership, though one throws on being told', async () => {
+    const { node } = await start()
+    await ready(node)
+    const told: string[] = []
+    node.changeMembership({ kind: 'add', id: 'n1', address: null, role: 'voter' }, oops)
+    node.changeMembership({ kind: 'add', id: 'n2', address: null, role: 'voter' }, (error) => {
+      told.push(error?.code ?? 'done')
+    })
+    await close(node)
+    expect(told).toHaveLength(1)
+  })
+})
+
 describe('a stop', () => {
   test('ends well though its lock file is gone already', async () => {
     const disk = new MemoryDisk()

@@ -564,15 +564,19 @@ export class LogNode {
     this.#rooms.writer.stop()
     this.#role = { role: 'FOLLOWER', term: this.#role.term, leader: null, ready: false }
     const { handingOver, proposing, members, reading } = this.#rooms
-    // Whoever throws here does not keep the others from learning it.
-    const told = [
+    this.#tellAll([
       () => handingOver.abandon(closed()),
       () => proposing.failQueued(closed()),
       () => members.abandon('the member stopped'),
       () => reading.failAll(closed()),
       () => this.#pending.abandon('was waiting when the member stopped; it may still be committed'),
       () => this.#options.stateMachine?.roleChanged(this.#role),
-    ]
+    ])
+    this.#options.onFatal(error)
+  }
+
+  /** Whoever throws here does not keep the others from learning it. */
+  #tellAll(told: readonly (() => void)[]): void {
     for (const tell of told) {
       try {
         tell()
@@ -580,7 +584,6 @@ export class LogNode {
         this.#options.logger.error({ err: failure }, 'somebody threw when told that the member stops')
       }
     }
-    this.#options.onFatal(error)
   }
 
   /** TimeoutNow needs no disk: the best follower can stand at once. */
@@ -601,11 +604,14 @@ export class LogNode {
 
   /** Ends whatever acts on its own. Idempotent. */
   #stopParts(): void {
-    this.#wakeUps.stop()
-    this.#closing.stop()
-    this.#rooms.installSender.stop()
-    this.#rooms.installReceiver.close()
-    this.#switching.stop()
-    this.#backups.abortAll(closed())
+    const { installSender, installReceiver } = this.#rooms
+    this.#tellAll([
+      () => this.#wakeUps.stop(),
+      () => this.#closing.stop(),
+      () => installSender.stop(),
+      () => installReceiver.close(),
+      () => this.#switching.stop(),
+      () => this.#backups.abortAll(closed()),
+    ])
   }
 }

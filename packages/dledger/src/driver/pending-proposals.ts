@@ -7,6 +7,7 @@
 import { assert } from '@dledger-ts/base'
 import { DLedgerError } from '../errors.ts'
 import type { EntryPlace, Proposal } from '../state-machine.ts'
+import { tellEach } from './tell-each.ts'
 
 class Pending implements EntryPlace {
   readonly index: number
@@ -72,7 +73,7 @@ export class PendingProposals {
     this.#queue = []
     this.#head = 0
     this.#expired = 0
-    failEach(rest, (pending) => this.#fail(pending, why))
+    tellEach(rest, (pending) => this.#fail(pending, why))
   }
 
   #fail(pending: Pending, why: string): void {
@@ -92,17 +93,4 @@ export class PendingProposals {
       this.#head = 0
     }
   }
-}
-
-/** Tells each of them, also when telling one throws; the first error is thrown when all have been told. */
-export function failEach<Waiting>(all: readonly Waiting[], fail: (one: Waiting) => void): void {
-  const errors: unknown[] = []
-  for (const one of all) {
-    try {
-      fail(one)
-    } catch (error) {
-      errors.push(error)
-    }
-  }
-  if (errors.length > 0) throw errors[0]
 }

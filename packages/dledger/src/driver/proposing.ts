@@ -12,7 +12,8 @@ import type { ProposalKind, Refusal, RoleState } from '../raft/output.ts'
 import type { Raft } from '../raft/raft.ts'
 import type { Proposal } from '../state-machine.ts'
 import type { BatchBuilder } from './batch-builder.ts'
-import { failEach, type PendingProposals } from './pending-proposals.ts'
+import type { PendingProposals } from './pending-proposals.ts'
+import { tellEach } from './tell-each.ts'
 
 /** Entries proposed as one batch at most. */
 const PROPOSE_COUNT_MAX = 1024
@@ -120,7 +121,7 @@ export class Proposing {
       this.#queued.push(...tooLarge, ...queue.slice(at))
       throw error
     }
-    failEach(tooLarge, (proposal) => proposal.failed(tooLargeError(proposal.bodyBytes, bodyBytesMax)))
+    tellEach(tooLarge, (proposal) => proposal.failed(tooLargeError(proposal.bodyBytes, bodyBytesMax)))
   }
 
   #proposeChunk(chunk: readonly Proposal[]): void {
@@ -203,7 +204,7 @@ export class Proposing {
 
 /** Every one of them is told, also when one throws. */
 function refuse(proposals: readonly Proposal[], error: DLedgerError): void {
-  failEach(proposals, (proposal) => proposal.failed(error))
+  tellEach(proposals, (proposal) => proposal.failed(error))
 }
 
 function tooLargeError(bytes: number, bytesMax: number): DLedgerError {

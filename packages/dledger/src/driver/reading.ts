@@ -18,7 +18,7 @@ import type { Raft } from '../raft/raft.ts'
 import { Freshness } from './freshness.ts'
 import { Lease } from './lease.ts'
 import { RoundTimes } from './moments.ts'
-import { failEach } from './pending-proposals.ts'
+import { tellEach } from './tell-each.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
 
 export type ReadConsistency = 'linearizable' | 'lease' | 'bounded'
@@ -265,12 +265,12 @@ export class Reading {
 
   #succeed(requests: readonly ReadRequest[], index: number): void {
     this.#count -= requests.length
-    failEach(requests, (request) => request.done(index))
+    tellEach(requests, (request) => request.done(index))
   }
 
   #fail(requests: readonly ReadRequest[], error: DLedgerError): void {
     this.#count -= requests.length
-    failEach(requests, (request) => request.failed(error))
+    tellEach(requests, (request) => request.failed(error))
   }
 }
 

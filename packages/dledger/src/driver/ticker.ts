@@ -4,9 +4,11 @@
  * So the heartbeats of many groups come up together and leave in one frame, and a process with many idle groups wakes as often
  * as one with a single group.
  *
- * Keeps: after a stall, input that already arrived is heard before the time that passed: it is not the peers' silence.
+ * Keeps: after a stall, input that already arrived is heard before the time that passed: it is not the peers' silence. One who throws
+ * keeps no other from waking, now or later.
  */
 import type { Clock } from '@dledger-ts/base'
+import { tellEach } from './tell-each.ts'
 
 export interface Ticker {
   /** Calls back about every `periodMs`, the first time within it, never from within this call. @returns ends it; idempotent. */
@@ -78,7 +80,10 @@ class Beat {
   #beat(run: number): void {
     if (run !== this.#run || this.#listeners.size === 0) return
     this.#lastMs = this.#clock.monotonicMs()
-    for (const listener of this.#listeners) listener.callback()
-    if (run === this.#run && this.#listeners.size > 0) this.#arm()
+    try {
+      tellEach(this.#listeners, ({ callback }) => callback())
+    } finally {
+      if (run === this.#run && this.#listeners.size > 0) this.#arm()
+    }
   }
 }

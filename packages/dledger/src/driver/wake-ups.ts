@@ -56,8 +56,9 @@ export class WakeUps {
 
   /** Idempotent. */
   stop(): void {
-    this.#cancel?.()
+    const cancel = this.#cancel
     this.#cancel = null
+    cancel?.()
   }
 
   #ticksPassed(nowMs: number): number {
