@@ -24,6 +24,7 @@ import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './log/entry-b
 import { LogNode } from './driver/node.ts'
 import type { DirectoryOwner } from './driver/node-options.ts'
 import type { NodeStatus } from './driver/node-status.ts'
+import { closed } from './driver/life.ts'
 import type { ReadConsistency } from './driver/reading.ts'
 import { checkMember } from './driver/open-member.ts'
 import type { Ticker } from './driver/ticker.ts'
@@ -32,6 +33,7 @@ import { processOwner } from './process-owner.ts'
 import type { ControlEnvelope, EntryPlace, Proposal, StateMachine } from './state-machine.ts'
 import { LoneTransport } from './transport/lone.ts'
 import type { Transport } from './transport/transport.ts'
+import { Waiters } from './waiters.ts'
 
 /** Bytes that `entries()` reads at once. */
 const ITERATE_BYTES = 256 * 1024
@@ -128,7 +130,9 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
   readonly #isAlone: boolean
   #closing: Promise<void> | null = null
   #fatal: Error | null = null
-  #waiters: (() => void)[] = []
+  readonly #waiters = new Waiters(() => this.#fatal ?? (this.#closing === null ? null : closed()))
+  readonly #clock: Clock
+  readonly #proposalTimeoutMs: number
   /** Grows with each progress, so that a reader of statuses notices one that came while it was busy. */
   #changes = 0
 
@@ -136,6 +140,8 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     super()
     this.#node = node
     this.#isAlone = options.transport === undefined
+    this.#clock = options.clock ?? systemClock
+    this.#proposalTimeoutMs = settingsOf(options).proposalTimeoutMs
   }
 
   /**
@@ -214,7 +220,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       // Its identity is bound, too: what the caller appends next is the next entry.
       const { peers, voters } = node.status
       if (peers.length === 0 && voters.length === 1 && voters[0]?.id === self)
-        await opened.#until(() => node.isHeldUp || (node.role.ready && node.appliedIndex === node.status.lastIndex))
+        await opened.#waiters.until(() => node.isHeldUp || (node.role.ready && node.appliedIndex === node.lastIndex))
     } catch (error) {
       await opened.close()
       throw error
@@ -272,10 +278,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       if (index > this.commitIndex) {
         if (options.follow !== true) return
         const wanted = index
-        await withAbort(
-          this.#until(() => this.commitIndex >= wanted),
-          options.signal,
-        )
+        await this.#waiters.until(() => this.commitIndex >= wanted, options.signal)
         continue
       }
       const last = this.commitIndex
@@ -325,11 +328,11 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
   }
 
   get firstIndex(): number {
-    return this.#node.status.firstIndex
+    return this.#node.firstIndex
   }
 
   get lastIndex(): number {
-    return this.#node.status.lastIndex
+    return this.#node.lastIndex
   }
 
   get commitIndex(): number {
@@ -358,10 +361,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       const seen = this.#changes
       yield this.#node.status
       try {
-        await withAbort(
-          this.#until(() => this.#changes !== seen),
-          options.signal,
-        )
+        await this.#waiters.until(() => this.#changes !== seen, options.signal)
       } catch (error) {
         if (error instanceof DLedgerError && error.code === 'CLOSED') return
         throw error
@@ -378,13 +378,23 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
    * Lets every member forget the entries below `index`: whole files only, and on each member only what its state machine has in
    * its checkpoint (without a state machine, what is applied). Resolves once the decision is applied here; leader only.
    *
-   * @throws DLedgerError NOT_LEADER, INVALID, CLOSED: nothing was decided. TIMEOUT: it may have been.
+   * @throws DLedgerError NOT_LEADER, INVALID, CLOSED: nothing was decided. TIMEOUT, after `proposalTimeoutMs` or when the leadership
+   *   is lost: it may have been.
    */
   async trimBefore(index: number): Promise<void> {
     const place = this.#node.trimBefore(index)
-    await this.#until(() => this.appliedIndex >= place.index || this.#node.role.term !== place.term)
-    const isApplied = this.appliedIndex >= place.index && this.#node.role.term === place.term
-    if (!isApplied) throw new DLedgerError('the leadership was lost; the trim may still happen', { code: 'TIMEOUT' })
+    const unknown = new DLedgerError('the trim was not committed in time, or by this leader; it may still happen', {
+      code: 'TIMEOUT',
+    })
+    const limit = new AbortController()
+    const cancel = this.#clock.after(this.#proposalTimeoutMs, () => limit.abort(unknown))
+    try {
+      await this.#waiters.until(() => this.appliedIndex >= place.index || !this.#leadsIn(place.term), limit.signal)
+    } finally {
+      cancel()
+    }
+    // No other entry has that place as long as the term is this one.
+    if (this.appliedIndex < place.index || this.#node.role.term !== place.term) throw unknown
   }
 
   /**
@@ -407,7 +417,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     return new Promise((resolve, reject) => {
       const abort = this.#node.backup({ directory, members }, (error, backedUp) => {
         options.signal?.removeEventListener('abort', onAbort)
-        if (backedUp === null) reject(error ?? new DLedgerError('the log is closed', { code: 'CLOSED' }))
+        if (backedUp === null) reject(error ?? closed())
         else resolve(backedUp)
       })
       const onAbort = (): void => abort(options.signal?.reason as Error)
@@ -512,14 +522,9 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     })
   }
 
-  async #until(condition: () => boolean): Promise<void> {
-    while (!condition()) {
-      if (this.#fatal !== null) throw this.#fatal
-      if (this.#closing !== null) throw new DLedgerError('the log is closed', { code: 'CLOSED' })
-      await new Promise<void>((resolve) => {
-        this.#waiters.push(resolve)
-      })
-    }
+  #leadsIn(term: number): boolean {
+    const { role } = this.#node
+    return role.role === 'LEADER' && role.term === term
   }
 
   /** Nobody waits for what cannot come any more. */
@@ -531,10 +536,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
 
   #wake(): void {
     this.#changes++
-    if (this.#waiters.length === 0) return
-    const waiters = this.#waiters
-    this.#waiters = []
-    for (const waiter of waiters) waiter()
+    this.#waiters.wake()
   }
 }
 
