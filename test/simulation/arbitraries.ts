@@ -6,6 +6,7 @@ import type { ClientRead, ClientRequest, Death, Fault, RegisterRequest, Profile,
 
 const FAULTY_MS = 6_000
 const FAULTS_MAX = 16
+const CROWD_MAX = 10
 const REQUESTS_MAX = 50
 const READS_MAX = 40
 const OPERATIONS_MAX = 40
@@ -107,6 +108,82 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
   },
 )
 
+/** Ends near one of the moments, where it began near another. */
+const untilMs = fc
+  .tuple(fc.constantFrom(1_200, 1_200, 2_400), fc.integer({ min: -60, max: 150 }))
+  .map(([a, b]) => a + b)
+const shortMs = fc.integer({ min: 5, max: 150 })
+const powerLoss = one('crash', { member: fc.nat(2), death: fc.constant('power' as const), downMs: shortMs })
+
+/**
+ * A few kinds of faults that crowd together: what takes several of them at the right times happens there, and hardly where all kinds
+ * are drawn alike.
+ */
+const CROWDS: Readonly<Record<string, readonly fc.Arbitrary<Fault>[]>> = {
+  deposedLeaders: [
+    one('isolateLeader', { direction, forMs: untilMs }),
+    one('isolateLeader', { direction: fc.constant('both' as const), forMs: untilMs }),
+    one('crashLeader', { death, downMs: untilMs }),
+    one('pauseLeader', { forMs: untilMs }),
+  ],
+  powerLosses: [
+    powerLoss,
+    powerLoss,
+    powerLoss,
+    one('crashLeader', { death, downMs: shortMs }),
+    one('transfer', { to: fc.nat(2) }),
+    one('weather', {
+      lossPerMille: fc.nat(50),
+      duplicatePerMille: fc.nat(300),
+      latePerMille: fc.integer({ min: 200, max: 800 }),
+      delayMs: fc.nat(120),
+      forMs: untilMs,
+    }),
+  ],
+  damage: [
+    one('rot', {
+      member,
+      target: fc.constant('data' as const),
+      how: fc.constantFrom('flip' as const, 'lostWrite' as const, 'misdirected' as const),
+      place: fc.nat(999),
+      seed: fc.nat(0xffff),
+    }),
+    one('crash', { member, death: fc.constant('kill' as const), downMs: shortMs }),
+    one('isolateLeader', { direction, forMs }),
+  ],
+  changes: [
+    one('change', {
+      member: fc.nat(6),
+      wish: fc.constantFrom('voter' as const, 'learner' as const, 'removed' as const),
+    }),
+    one('change', { member: fc.nat(6), wish: fc.constantFrom('voter' as const, 'removed' as const) }),
+    one('wipe', { member, downMs: shortMs }),
+    one('restore', { member, back: fc.nat(2), downMs: shortMs }),
+    one('isolateLeader', { direction, forMs: untilMs }),
+    one('crashLeader', { death, downMs: shortMs }),
+  ],
+  sickDisks: [
+    one('hangLeader', { forMs: hangMs }),
+    one('fullDisk', { member, forMs: hangMs }),
+    one('slowLeader', { factor: fc.integer({ min: 5, max: 200 }), forMs }),
+    one('diskError', {
+      member,
+      error: fc.constantFrom('write' as const, 'sync' as const),
+      operations: fc.nat(20),
+      downMs,
+    }),
+    one('crashAtEffect', { member, effects: fc.nat(40), death, downMs: shortMs }),
+  ],
+}
+const crowd: fc.Arbitrary<readonly Fault[]> = fc.oneof(
+  { withCrossShrink: true },
+  { weight: 5, arbitrary: fc.constant([]) },
+  ...Object.values(CROWDS).map((faults) => ({
+    weight: 1,
+    arbitrary: fc.array(fc.oneof(...faults), { minLength: 1, maxLength: CROWD_MAX, size: 'max' }),
+  })),
+)
+
 const request: fc.Arbitrary<ClientRequest> = fc.record({
   atMs,
   to: fc.oneof({ weight: 4, arbitrary: fc.constant(-1) }, { weight: 1, arbitrary: member }),
@@ -144,8 +221,9 @@ export const schedules: fc.Arbitrary<Schedule> = fc
     requests: fc.array(request, { maxLength: REQUESTS_MAX, size: 'max' }),
     reads: fc.array(read, { maxLength: READS_MAX, size: 'max' }),
     operations: fc.array(operation, { maxLength: OPERATIONS_MAX, size: 'max' }),
+    crowd,
   })
-  .map(withinThePromise)
+  .map(({ crowd: crowded, ...schedule }) => withinThePromise({ ...schedule, faults: [...schedule.faults, ...crowded] }))
 
 /**
  * Under ASYNC_FLUSH a disk that is replaced never votes again, and members that lost power together wait for every vote, also of
