@@ -9,14 +9,17 @@
  *   - `moveIn` can be repeated after a crash at any point of it: once SWITCHING is durable, a received file counts wherever it
  *     stands, and a file of the old log counts nowhere.
  */
-import type { Logger } from '@dledger-ts/base'
+import { assert, type Logger } from '@dledger-ts/base'
 import type { NodeSettings } from '../config.ts'
 import type { Disk, DiskCallback, DiskFile } from '../disk/disk.ts'
 import type { HardState, Incoming, IncomingSnapshot } from '../hard-state/hard-state-codec.ts'
 import type { EntryBatch } from '../log/entry-batch.ts'
 import { INDEX_UNIT_BYTES } from '../log/index-codec.ts'
 import { fileStartOf } from '../log/layout.ts'
+import { SegmentFile } from '../log/segment-file.ts'
 import { SegmentedLog } from '../log/segmented-log.ts'
+import { WriteLane } from '../log/write-lane.ts'
+import { closed } from './life.ts'
 
 const KINDS = ['data', 'index'] as const
 const CONFIGURATIONS_KEPT = 16
@@ -34,14 +37,13 @@ export interface StagingOptions {
 export class Staging {
   readonly log: SegmentedLog
   readonly #incoming: Incoming
-  readonly #state: DiskFile | null
+  readonly #state: SegmentFile | null
+  readonly #stateLane = new WriteLane(() => true)
   /** What was handed to the disk. */
   #stateBytes: number
   #stateIsWhole: boolean
   /** What has reached the page cache: a sync covers it. */
   #written: Pick<Incoming, 'hint' | 'snapshot'>
-  #underWay = 0
-  #stateWrites = 0
   #closing = false
 
   /** Goes on with what `incoming` says is synced. @throws DLedgerError CORRUPT when that is not there. */
@@ -64,17 +66,20 @@ export class Staging {
       defer: options.defer,
       logger: options.logger,
     })
+    let state: DiskFile | null = null
     try {
-      const state = incoming.snapshot === null ? null : disk.openSync(statePath(options.directory), { create: true })
-      if (state !== null) disk.syncDirectorySync(root)
-      return new Staging(log, state, incoming)
+      if (incoming.snapshot === null) return new Staging(log, null, incoming)
+      state = disk.openSync(statePath(options.directory), { create: true })
+      disk.syncDirectorySync(root)
+      return new Staging(log, new SegmentFile(state, 0), incoming)
     } catch (error) {
+      state?.closeSync()
       log.close()
       throw error
     }
   }
 
-  private constructor(log: SegmentedLog, state: DiskFile | null, incoming: Incoming) {
+  private constructor(log: SegmentedLog, state: SegmentFile | null, incoming: Incoming) {
     this.log = log
     this.#state = state
     this.#incoming = incoming
@@ -82,7 +87,7 @@ export class Staging {
     const isThere = kept !== null && state !== null && state.sizeSync() >= kept.bytes
     this.#stateBytes = isThere ? kept.bytes : 0
     this.#stateIsWhole = isThere && kept.isWhole
-    this.#written = { hint: markOf(log), snapshot: this.#snapshotNow() }
+    this.#written = { hint: markOf(log), snapshot: snapshotAt(kept, this.#stateBytes, this.#stateIsWhole) }
   }
 
   get incoming(): Incoming {
@@ -103,22 +108,31 @@ export class Staging {
     hint = markOf(this.log)
   }
 
-  /** Pieces go one after another. */
+  /** Pieces go one after another; what finds no room waits for `retryFull`. */
   writeState(bytes: Buffer, isLast: boolean, callback: DiskCallback): void {
+    const file = this.#state
+    assert(file !== null, 'pieces of a state come where one is wanted')
     const at = this.#stateBytes
-    this.#stateBytes += bytes.length
+    const end = at + bytes.length
+    this.#stateBytes = end
     this.#stateIsWhole = isLast
-    this.#stateWrites++
-    this.#state?.write(
-      [bytes],
-      at,
-      this.#counted((error) => {
-        this.#stateWrites--
-        // They may end in any order: what is written is known when none is under way.
-        if (this.#stateWrites === 0) this.#written = { ...this.#written, snapshot: this.#snapshotNow() }
-        callback(error)
-      }),
-    )
+    const done: DiskCallback = (error) => {
+      const { snapshot } = this.#incoming
+      if (error === null) this.#written = { ...this.#written, snapshot: snapshotAt(snapshot, end, isLast) }
+      callback(error)
+    }
+    this.#stateLane.push({ file, at, bytes: bytes.length, buffers: [bytes], done })
+  }
+
+  /** The disk has no room for what was received: it waits. */
+  get isFull(): boolean {
+    return this.log.isFull || this.#stateLane.isFull
+  }
+
+  /** Room may have come back: what found none is tried again. */
+  retryFull(): void {
+    this.log.retryFull()
+    this.#stateLane.retry()
   }
 
   /** Makes all that was written durable, and tells what a hard state may say of it. One at a time. */
@@ -132,31 +146,22 @@ export class Staging {
     }
     this.log.sync((error) => {
       if (error !== null || this.#state === null || this.#closing) return callback(error, synced)
-      this.#state.sync(this.#counted((failure) => callback(failure, synced)))
+      this.#state.sync((failure) => callback(failure, synced))
     })
   }
 
-  #snapshotNow(): IncomingSnapshot | null {
-    const { snapshot } = this.#incoming
-    return snapshot === null ? null : { ...snapshot, bytes: this.#stateBytes, isWhole: this.#stateIsWhole }
-  }
-
-  #counted(callback: DiskCallback): DiskCallback {
-    this.#underWay++
-    return (error) => {
-      this.#underWay--
-      if (this.#closing && this.#underWay === 0) this.#state?.closeSync()
-      callback(error)
-    }
-  }
-
-  /** What is under way ends first. Idempotent. */
+  /** What is under way ends first, what waits gets CLOSED. Idempotent. */
   close(): void {
     if (this.#closing) return
     this.#closing = true
     this.log.close()
-    if (this.#underWay === 0) this.#state?.closeSync()
+    this.#stateLane.stop(closed())
+    this.#state?.close()
   }
+}
+
+function snapshotAt(snapshot: IncomingSnapshot | null, bytes: number, isWhole: boolean): IncomingSnapshot | null {
+  return snapshot === null ? null : { ...snapshot, bytes, isWhole }
 }
 
 function markOf({ firstIndex, lastIndex, endPos, lastChain }: SegmentedLog): Incoming['hint'] {
