@@ -13,6 +13,8 @@
  */
 import { assert, crc32, type Logger } from '@dledger-ts/base'
 import { decodeConfiguration } from '../configuration-codec.ts'
+import { isDiskFull } from '../disk/disk.ts'
+import { DLedgerError } from '../errors.ts'
 import type { BaseConfiguration, Incoming } from '../hard-state/hard-state-codec.ts'
 import { ENTRY_HEADER_BYTES } from '../log/entry-batch.ts'
 import type { EntryBatch } from '../log/entry-batch.ts'
@@ -200,7 +202,15 @@ export class InstallReceiver {
     const { member, logger, directory, disk } = this.#options
     try {
       this.#staging = Staging.open(this.#options, incoming)
-    } catch (error) {
+    } catch (failure) {
+      const error = failure as Error
+      if (isDiskFull(error)) {
+        // The next offer tries again, with what is there.
+        logger.warn({ err: error }, 'there is no room for the files of another member')
+        this.#isBusy = false
+        return
+      }
+      if (!isDamage(error)) return this.#options.onFailed(error)
       logger.warn({ err: error }, 'what was received is damaged, and is received again')
       discardIncoming(disk, directory, { log: true, state: true })
       member.writeHardState({ incoming: null }, (failure) => {
@@ -219,8 +229,7 @@ export class InstallReceiver {
 
   /** A write that found no room waits; whether there is some now is looked at once a heartbeat. */
   retryFull(): void {
-    const log = this.#staging?.log
-    if (log?.isFull === true) log.retryFull()
+    if (this.#staging?.isFull === true) this.#staging.retryFull()
   }
 
   #receivedState(staging: Staging, piece: InstallPiece, bytes: Buffer): void {
@@ -369,6 +378,11 @@ export class InstallReceiver {
       null,
     )
   }
+}
+
+/** What can be received again. A disk that fails is another matter, and so is a bug. */
+function isDamage(error: Error): boolean {
+  return error instanceof DLedgerError && (error.code === 'CORRUPT' || error.code === 'INVALID')
 }
 
 function stateFits({ snapshot }: Incoming, { snapshotIndex, snapshotId }: InstallOffer): boolean {

@@ -1,0 +1,98 @@
+import { silentLogger, systemClock } from '@dledger-ts/base'
+import { expect, test } from 'vitest'
+import { DEFAULT_SETTINGS } from '../config.ts'
+import { MemoryDisk } from '../disk/memory-disk.ts'
+import { noRoom } from '../disk/testing/handle-disk.ts'
+import { WatchedDisk } from '../disk/watched-disk.ts'
+import type { HardState } from '../hard-state/hard-state-codec.ts'
+import type { InstallAck, InstallOffer, Message } from '../raft/messages.ts'
+import type { Raft } from '../raft/raft.ts'
+import type { Transport } from '../transport/transport.ts'
+import { InstallReceiver } from './install-receiver.ts'
+import type { OpenedMember } from './open-member.ts'
+
+const offer: InstallOffer = {
+  type: 'InstallOffer',
+  from: 'n1',
+  to: 'n0',
+  storeId: 'store of n1',
+  term: 1,
+  id: 1,
+  firstIndex: 10,
+  prevTerm: 1,
+  prevEndPos: 64 * 1024,
+  prevChain: 7,
+  lastIndex: 20,
+  lastTerm: 1,
+  snapshotIndex: -1,
+  snapshotId: '',
+  configurationIndex: -1,
+  bytes: 0,
+  crc: 0,
+}
+
+class FailingDisk extends MemoryDisk {
+  error: Error | null = null
+
+  override makeDirectorySync(directory: string): void {
+    if (this.error !== null) throw this.error
+    super.makeDirectorySync(directory)
+  }
+}
+
+function receiver(): { disk: FailingDisk; failures: Error[]; sent: Message[]; offered: () => void } {
+  const disk = new FailingDisk()
+  disk.makeDirectorySync('/m')
+  const failures: Error[] = []
+  const sent: Message[] = []
+  const member = {
+    hardState: { storeId: 'store of n0' } as HardState,
+    writeHardState(change: Partial<HardState>, callback: (error: Error | null) => void) {
+      this.hardState = { ...this.hardState, ...change }
+      callback(null)
+    },
+  }
+  const receives = new InstallReceiver({
+    member: member as unknown as OpenedMember,
+    raft: { termAt: () => -1 } as unknown as Raft,
+    transport: { send: (message: Message) => void sent.push(message) } as unknown as Transport,
+    self: 'n0',
+    disk: new WatchedDisk(disk, () => 0),
+    directory: '/m',
+    settings: { ...DEFAULT_SETTINGS, fileBytes: 64 * 1024, indexFileBytes: 32 * 1024 },
+    checksummedFrom: 0,
+    defer: (callback) => systemClock.defer(callback),
+    logger: silentLogger,
+    hasStateMachine: false,
+    role: () => ({ role: 'FOLLOWER', term: 1, leader: 'n1', ready: false }),
+    commitIndex: () => -1,
+    appliedIndex: () => -1,
+    faults: new Set(),
+    whileRunning: (work) => work(),
+    onWhole: () => {},
+    onFailed: (error) => void failures.push(error),
+  })
+  return { disk, failures, sent, offered: () => receives.offered(offer, null) }
+}
+
+const acks = (sent: readonly Message[]): InstallAck[] => sent.filter((message) => message.type === 'InstallAck')
+
+test('a disk that fails where the files are to go stops the member', () => {
+  const { disk, failures, sent, offered } = receiver()
+  disk.error = Object.assign(new Error('EIO: i/o error'), { code: 'EIO' })
+  offered()
+  expect(failures.map((error) => 'code' in error && error.code)).toEqual(['STORAGE_FAILED'])
+  expect(acks(sent)).toEqual([])
+})
+
+test('a disk without room for the first file is tried again at the next offer', () => {
+  const { disk, failures, sent, offered } = receiver()
+  disk.error = noRoom()
+  offered()
+  expect(failures).toEqual([])
+  expect(acks(sent)).toEqual([])
+  disk.error = null
+  offered()
+  expect(failures).toEqual([])
+  expect(acks(sent)).toMatchObject([{ nextIndex: 10, isOver: false }])
+})
