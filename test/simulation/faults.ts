@@ -26,10 +26,7 @@ const TRIM_KEEPS_MAX = 12
 
 export function scheduleTrims(cluster: Cluster): void {
   const { decisions, schedule } = cluster
-  const has = (...kinds: Fault['kind'][]): boolean => schedule.faults.some((fault) => kinds.includes(fault.kind))
-  // Damage and trimming keep apart (rotting.ts): where a schedule has both, either gives way.
-  if (has('rot', 'loseFile') && decisions.chance('damage, no trims', 0, 0, 600)) return
-  cluster.isTrimmed = has('trim') || hasRetention(cluster.settings)
+  cluster.isTrimmed = schedule.faults.some(({ kind }) => kind === 'trim') || hasRetention(cluster.settings)
   const everyMs = TRIM_EVERY_MS[decisions.below('trims', 0, 0, TRIM_EVERY_MS.length)] as number
   for (let atMs = everyMs; everyMs > 0 && atMs < schedule.faultyMs; atMs += everyMs) {
     cluster.isTrimmed = true

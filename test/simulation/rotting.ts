@@ -75,8 +75,6 @@ function maySpoil(cluster: Cluster, member: Member, entry: ImageEntry): boolean 
   if (cluster.isAboutMembership || entry.index > (member.durableVote.read().durableHint?.index ?? -1)) return false
   if (cluster.schedule.profile === 'beyond') return true
   if (cluster.invariants.committed[entry.index]?.chain !== entry.chain) return false
-  // What is lost here and trimmed everywhere else cannot come back: such a member would have to be given state and files.
-  if (cluster.isTrimmed) return false
   const others = cluster.members.filter((one) => one !== member && !one.isSpare)
   const intact = others.filter((other) => holdsIntact(cluster, other, entry)).length
   return intact * 2 > others.length
@@ -84,7 +82,8 @@ function maySpoil(cluster: Cluster, member: Member, entry: ImageEntry): boolean 
 
 function holdsIntact(cluster: Cluster, member: Member, entry: ImageEntry): boolean {
   member.durableImage.refresh()
-  if (entry.index < member.durableImage.firstIndex) return false
+  // What was trimmed is in the state, which can be given.
+  if (entry.index < member.durableImage.firstIndex) return true
   if (member.durableImage.entries[entry.index]?.chain !== entry.chain) return false
   const place = fileAt(member, 'data', entry.pos, entry.size, cluster.settings.fileBytes)
   return place !== null && !place.inode.isDamaged(place.from, place.to)

@@ -59,10 +59,9 @@ type Retention = Pick<
   'retentionMs' | 'retentionBytes' | 'retentionDiskPercent' | 'retainForLaggingBytes' | 'retentionIntervalMs'
 >
 
-/** In some runs the leader trims of its own accord; damage and trimming keep apart (rotting.ts). */
+/** In some runs the leader trims of its own accord. */
 function retentionOf(schedule: Schedule, decisions: Decisions, fileBytes: number): Retention {
-  const isDamaged = schedule.faults.some(({ kind }) => kind === 'rot' || kind === 'loseFile')
-  const isOn = !isDamaged && decisions.chance('retention', 0, 0, 250)
+  const isOn = decisions.chance('retention', 0, 0, 250)
   const by = (name: string): boolean => isOn && decisions.chance(name, 0, 0, 500)
   return {
     retentionMs: by('by age') ? RETENTION_MS : null,

@@ -1,11 +1,11 @@
 /** Three members over TCP on loopback and real files: election, replication, a lost leader, a member that comes back. */
 import { createServer } from 'node:net'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLogger, systemClock } from '@dledger-ts/base'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { DLedger } from './dledger.ts'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { DLedger, type DLedgerOptions } from './dledger.ts'
 import type { CommittedEntry, StateMachine, StateRestore, StateSnapshot } from './state-machine.ts'
 import { TcpTransport } from './transport/tcp.ts'
 
@@ -51,6 +51,7 @@ async function start(
   group = 'g',
   onFatal: (error: Error) => void = () => {},
   stateMachine: StateMachine | null = null,
+  over: Partial<DLedgerOptions> = {},
 ): Promise<DLedger> {
   const peers = IDS.map((peer, i) => ({ id: peer, host: '127.0.0.1', port: ports[i] as number }))
   const member = await DLedger.open({
@@ -70,6 +71,7 @@ async function start(
       logger: silentLogger,
     }),
     ...small,
+    ...over,
   })
   open.set(id, member)
   return member
@@ -236,6 +238,79 @@ test(
     expect(own.appliedIndex).toBe(theirs.appliedIndex)
   },
 )
+
+describe('entries that were lost here and trimmed everywhere else meanwhile', () => {
+  /** What is hot has not gone with the files. */
+  const cold = { hotBytesMax: 0 }
+
+  /** @returns who leads and who is away, whose log is damaged and ends behind the start of the others'. */
+  async function damageAndTrim(
+    startIt: (id: string) => Promise<DLedger>,
+    damaged: 'an early entry' | 'the last one that was trimmed',
+  ): Promise<[DLedger, string]> {
+    for (const id of IDS) await startIt(id)
+    const [id, lead] = await leader()
+    const away = IDS.find((other) => other !== id) as string
+    const places = await lead.append(Array.from({ length: 1_000 }, (_, i) => Buffer.alloc(500, `${i}`)))
+    await until('it has all', () => open.get(away)?.commitIndex === lead.commitIndex)
+    await stop(away)
+    await lead.trimBefore(places[900]?.index ?? -1)
+    await until('the head is gone', () => lead.firstIndex > 200)
+    const index = damaged === 'an early entry' ? 175 : lead.firstIndex - 1
+    const { pos } = places.find((place) => place.index === index) as { pos: number }
+    const start = pos - (pos % small.fileBytes)
+    const file = join(root, away, 'data', String(start).padStart(20, '0'))
+    const bytes = readFileSync(file)
+    const at = pos - start + 100
+    bytes[at] = (bytes[at] as number) ^ 1
+    writeFileSync(file, bytes)
+    return [lead, away]
+  }
+
+  test(
+    'come as a part of the state: the log goes on, and starts where the others do',
+    { timeout: 60_000 },
+    async () => {
+      const machines = new Map(IDS.map((id) => [id, new CountingMachine()]))
+      const startIt = (id: string): Promise<DLedger> => start(id, 'g', () => {}, machines.get(id) ?? null, cold)
+      const [lead, away] = await damageAndTrim(startIt, 'an early entry')
+      const own = new CountingMachine()
+      machines.set(away, own)
+      const back = await startIt(away)
+      await until('it has the state', () => own.restores === 1 && !back.status().restoring)
+      await until('it has caught up', () => back.appliedIndex === lead.appliedIndex)
+      expect(back.firstIndex).toBe(lead.firstIndex)
+      expect(back.status().lost).toEqual([])
+      const theirs = machines.get(lead.status().self) as CountingMachine
+      expect(own.bytes).toBe(theirs.bytes)
+      await lead.append(Buffer.from('after'))
+      await until('it goes on', () => back.appliedIndex === lead.appliedIndex)
+      expect(dataFiles(away)).toEqual(dataFiles(lead.status().self))
+      // And it is a member like any other after a restart, and may lead.
+      await stop(away)
+      await startIt(away)
+      await lead.transferLeadership(away)
+      await until('it leads', () => open.get(away)?.status().ready === true)
+      await (open.get(away) as DLedger).append(Buffer.from('and on'))
+    },
+  )
+
+  test('are forgotten where there is no state', { timeout: 60_000 }, async () => {
+    const [lead, away] = await damageAndTrim(
+      (id) => start(id, 'g', () => {}, null, cold),
+      'the last one that was trimmed',
+    )
+    const back = await start(away, 'g', () => {}, null, cold)
+    await until('it has heard what is committed', () => back.commitIndex === lead.commitIndex)
+    await expect(back.read(lead.firstIndex - 1)).rejects.toMatchObject({ code: 'CORRUPT' })
+    await until('its log starts later', () => back.firstIndex === lead.firstIndex)
+    await until('it has caught up', () => back.appliedIndex === lead.appliedIndex)
+    expect(back.status().lost).toEqual([])
+    expect(await bodiesOf(back)).toEqual(await bodiesOf(lead))
+    await stop(away)
+    expect((await start(away)).firstIndex).toBe(lead.firstIndex)
+  })
+})
 
 test(
   'where a state cannot be handed over, a member that is away holds the trimming back',

@@ -64,6 +64,7 @@ function receiver(): { disk: FailingDisk; failures: Error[]; sent: Message[]; of
     defer: (callback) => systemClock.defer(callback),
     logger: silentLogger,
     hasStateMachine: false,
+    checkpointIndex: () => -1,
     role: () => ({ role: 'FOLLOWER', term: 1, leader: 'n1', ready: false }),
     commitIndex: () => -1,
     appliedIndex: () => -1,

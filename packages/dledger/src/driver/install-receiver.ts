@@ -9,6 +9,8 @@
  *   - received logs are prefixes of what is committed, so pieces of one leader go on where those of another ended.
  *   - the switch discards nothing that could be committed: the last received entry is committed and is not in this member's log,
  *     so whatever that has from there on, or in conflict before, never will be.
+ *   - a member whose log is not behind, but has lost entries from before the leader's start, takes the state alone. Its log stays, and
+ *     starts where the leader's does: what is forgotten was committed, and so is the state, which the own commit index has reached.
  *   - there is an edge that ends every transfer: it is whole, or the own log has caught up meanwhile, which is said.
  */
 import { assert, crc32, type Logger } from '@dledger-ts/base'
@@ -39,6 +41,8 @@ export interface InstallReceiverOptions extends StagingOptions {
   readonly role: () => RoleState
   readonly commitIndex: () => number
   readonly appliedIndex: () => number
+  /** What the state machine has for good; -1 when that is nothing. */
+  readonly checkpointIndex: () => number
   readonly faults: ReadonlySet<PlantedDriverFault>
   readonly whileRunning: (work: () => void) => void
   /** All of it is received and synced. */
@@ -75,7 +79,8 @@ export class InstallReceiver {
       )
       return
     }
-    if (!this.#isBetter(offer.lastIndex, offer.lastTerm)) return this.#isNotNeeded(offer)
+    const stateOnly = !this.#isBetter(offer.lastIndex, offer.lastTerm)
+    if (stateOnly && !this.#lacksHead(offer.firstIndex)) return this.#isNotNeeded(offer)
     if (
       offer.snapshotIndex === -1 &&
       this.#options.hasStateMachine &&
@@ -85,8 +90,10 @@ export class InstallReceiver {
       return
     }
     this.#offer = offer
-    if (this.#staging !== null && this.#fits(this.#staging.incoming, this.#staging, offer)) return this.#acknowledge()
-    this.#prepare(offer, base)
+    const staging = this.#staging
+    const isSame = (staging?.incoming.stateOnly ?? false) === stateOnly
+    if (staging !== null && isSame && this.#fits(staging.incoming, staging, offer)) return this.#acknowledge()
+    this.#prepare(offer, base, stateOnly)
   }
 
   received(piece: InstallPiece, payload: Buffer | null): void {
@@ -120,7 +127,8 @@ export class InstallReceiver {
   }
 
   /** Whether a log that ends so in a committed entry may take the place of the own one. */
-  isStillBetter({ hint }: Incoming): boolean {
+  isStillBetter({ hint, beforeFirst, stateOnly, snapshot }: Incoming): boolean {
+    if (stateOnly === true) return this.#mayStartAt(beforeFirst.index + 1, snapshot?.index ?? -1)
     const lastTerm = this.#staging?.log.lastTerm ?? -1
     return hint !== null && lastTerm !== -1 && this.#isBetter(hint.index, lastTerm)
   }
@@ -133,6 +141,22 @@ export class InstallReceiver {
   #isBetter(lastIndex: number, lastTerm: number): boolean {
     const { raft, commitIndex } = this.#options
     return lastIndex > commitIndex() && raft.termAt(lastIndex) !== lastTerm
+  }
+
+  /** Has this log lost entries below `firstIndex`, where a log starts that does not have them either? */
+  #lacksHead(firstIndex: number): boolean {
+    const { log } = this.#options.member
+    return log.firstLostFrom(log.firstIndex) < firstIndex && firstIndex <= log.lastIndex
+  }
+
+  /**
+   * What the own log has from `firstIndex` on goes on from a state at `stateIndex`; from the own one, where that is newer and for
+   * good.
+   */
+  #mayStartAt(firstIndex: number, stateIndex: number): boolean {
+    const { hasStateMachine, commitIndex, appliedIndex, checkpointIndex } = this.#options
+    if (!this.#lacksHead(firstIndex) || commitIndex() < Math.max(firstIndex, stateIndex)) return false
+    return !hasStateMachine || appliedIndex() < stateIndex || checkpointIndex() >= firstIndex - 1
   }
 
   #comesFromLeader({ from, term }: InstallOffer | InstallPiece): boolean {
@@ -153,6 +177,7 @@ export class InstallReceiver {
   }
 
   #logFits(incoming: Incoming, staging: Staging | null, offer: InstallOffer): boolean {
+    if (incoming.stateOnly === true) return incoming.beforeFirst.index === offer.firstIndex - 1
     const lastIndex = staging?.log.lastIndex ?? incoming.hint?.index ?? incoming.beforeFirst.index
     return (
       lastIndex >= offer.firstIndex - 1 &&
@@ -160,10 +185,11 @@ export class InstallReceiver {
     )
   }
 
-  #prepare(offer: InstallOffer, base: BaseConfiguration | null): void {
+  #prepare(offer: InstallOffer, base: BaseConfiguration | null, stateOnly: boolean): void {
     const { member, disk, directory, whileRunning, onFailed } = this.#options
     const known = this.#staging?.incoming ?? member.hardState.incoming ?? null
-    const keepsLog = known !== null && known.phase === 'STAGING' && this.#logFits(known, this.#staging, offer)
+    const isSame = known !== null && known.phase === 'STAGING' && (known.stateOnly ?? false) === stateOnly
+    const keepsLog = isSame && this.#logFits(known, this.#staging, offer)
     const keepsState = keepsLog && stateFits(known, offer)
     this.#isBusy = true
     const begin = (
@@ -181,6 +207,7 @@ export class InstallReceiver {
         hint: keepsLog ? hint : null,
         configurationIndexes: keepsLog ? configurationIndexes : [],
         snapshot: snapshotIndex === -1 ? null : keepsState ? kept : fresh,
+        ...(stateOnly ? { stateOnly } : {}),
       }
       member.writeHardState({ incoming }, (error) => {
         if (error !== null) return onFailed(error)
@@ -227,9 +254,12 @@ export class InstallReceiver {
     this.#progress()
   }
 
-  /** A write that found no room waits; whether there is some now is looked at once a heartbeat. */
-  retryFull(): void {
-    if (this.#staging?.isFull === true) this.#staging.retryFull()
+  /** Once a heartbeat: a write that found no room waits for some, and a state for the own log to reach it. */
+  wake(): void {
+    const staging = this.#staging
+    if (staging === null) return
+    if (staging.isFull) staging.retryFull()
+    if (staging.incoming.stateOnly === true) this.#progress()
   }
 
   #receivedState(staging: Staging, piece: InstallPiece, bytes: Buffer): void {
@@ -240,7 +270,7 @@ export class InstallReceiver {
 
   #receivedEntries(staging: Staging, piece: InstallPiece, bytes: Buffer): void {
     const { log } = staging
-    if (piece.at !== log.lastIndex + 1) return this.#acknowledge()
+    if (piece.at !== log.lastIndex + 1 || staging.incoming.stateOnly === true) return this.#acknowledge()
     const batch = this.#checked(staging, piece, bytes)
     if (batch === null) return
     if (batch.term < log.lastTerm || !log.isContinuedBy(batch)) {
@@ -310,7 +340,7 @@ export class InstallReceiver {
     const staging = this.#staging
     const offer = this.#offer
     if (staging === null || offer === null || this.#isSyncing || this.#isBusy) return
-    const isWhole = this.#writesUnderWay === 0 && staging.stateAt === -1 && staging.log.lastIndex >= offer.lastIndex
+    const isWhole = this.#writesUnderWay === 0 && staging.stateAt === -1 && this.#logIsThere(staging, offer)
     if (!isWhole && this.#unsyncedPieces < SYNC_PIECES) return
     this.#isSyncing = true
     this.#unsyncedPieces = 0
@@ -328,6 +358,11 @@ export class InstallReceiver {
         })
       })
     })
+  }
+
+  #logIsThere({ incoming, log }: Staging, offer: InstallOffer): boolean {
+    if (incoming.stateOnly !== true) return log.lastIndex >= offer.lastIndex
+    return this.#mayStartAt(incoming.beforeFirst.index + 1, incoming.snapshot?.index ?? -1)
   }
 
   #acknowledge(): void {
@@ -348,7 +383,7 @@ export class InstallReceiver {
         storeId: member.hardState.storeId,
         term: offer.term,
         id: offer.id,
-        nextIndex: staging === null ? 0 : this.#nextIndex,
+        nextIndex: staging === null ? 0 : staging.incoming.stateOnly === true ? offer.lastIndex + 1 : this.#nextIndex,
         stateAt: staging?.stateAt ?? 0,
         isOver,
         index,

@@ -9,6 +9,7 @@
  *   - memory: at most `catchUpWindowBytes` (or one piece) under way to a follower, one piece being read; all of it at most at the
  *     rate of the budget.
  *   - nothing is tracked beyond the follower's last word: after a few silent heartbeats the offer is repeated and it starts from there.
+ *   - a follower that has lost entries which are gone here is offered the same, and takes the state alone: its own log stays.
  *   - what is offered is committed, and the state offered belongs to it: firstIndex - 1 <= snapshot <= last entry offered.
  */
 import { assert, crc32, type Logger } from '@dledger-ts/base'
@@ -30,6 +31,8 @@ import { tellEach } from './tell-each.ts'
 const QUIET_HEARTBEATS = 3
 /** Heartbeats until a state that could not be opened is tried again. */
 const RETRY_HEARTBEATS = 20
+/** Heartbeats for which is remembered that a follower asked for entries from before this log's start. */
+const ASKED_HEARTBEATS = 100
 
 export interface InstallSenderOptions {
   readonly member: OpenedMember
@@ -93,6 +96,8 @@ class Transfer {
 export class InstallSender {
   readonly #options: InstallSenderOptions
   readonly #transfers = new Map<MemberId, Transfer>()
+  /** Followers that have lost entries which are gone here, with the heartbeats for which that is remembered. */
+  readonly #lacking = new Map<MemberId, number>()
   #ids = 0
   #warnedInTerm = -1
 
@@ -107,8 +112,8 @@ export class InstallSender {
 
   /** A heartbeat has passed: begins, repeats and ends transfers as the core says who needs one. */
   heartbeat(): void {
-    const { raft, role } = this.#options
-    const wanted = raft.peersToInstall()
+    const { role } = this.#options
+    const wanted = this.#wanted()
     if (wanted.length === 0 && this.#transfers.size === 0) return
     const { term } = role()
     for (const transfer of this.#transfers.values()) {
@@ -119,6 +124,24 @@ export class InstallSender {
       if (transfer === undefined) this.#begin(peer, term)
       else this.#proceed(transfer)
     }
+  }
+
+  /** A follower asks for entries that it has lost, from before this log's start: if this member leads, it is offered the state. */
+  askedBelowStart(peer: MemberId): void {
+    if (this.#options.role().role === 'LEADER') this.#lacking.set(peer, ASKED_HEARTBEATS)
+  }
+
+  /** Those who need files, and those who need the state alone: what they get they say themselves. */
+  #wanted(): readonly MemberId[] {
+    const { raft, role } = this.#options
+    const behind = raft.peersToInstall()
+    if (this.#lacking.size === 0) return behind
+    if (role().role !== 'LEADER') this.#lacking.clear()
+    for (const [peer, left] of this.#lacking) {
+      if (left === 0 || !raft.peers.includes(peer)) this.#lacking.delete(peer)
+      else this.#lacking.set(peer, left - 1)
+    }
+    return [...new Set([...behind, ...this.#lacking.keys()])]
   }
 
   /** The first entry that the transfer to a peer still needs; 0 when that is not known. */
@@ -133,6 +156,7 @@ export class InstallSender {
     transfer.quietHeartbeats = 0
     if (message.isOver) {
       this.#end(transfer)
+      this.#lacking.delete(message.from)
       this.#options.raft.installed(message.from, message.index)
       return
     }

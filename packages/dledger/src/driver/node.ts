@@ -462,7 +462,7 @@ export class LogNode {
     const { log } = this.#member
     const { raft, installReceiver, installSender, sending, reading, repairing, scrubber, retention } = this.#rooms
     if (log.isFull) log.retryFull()
-    installReceiver.retryFull()
+    installReceiver.wake()
     this.#health = this.#watch.look(nowMs) | (log.isFull ? StorageHealth.FULL : 0)
     raft.storageHealth(this.#health)
     if (this.#switching.isUnderWay) return

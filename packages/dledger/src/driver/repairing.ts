@@ -6,7 +6,8 @@
  *
  * A peer gives what it has under an index, committed or not: an entry of the same index and term is the same entry (Log Matching),
  * and terms, chain and both ends are checked here (log/fill.ts). So members that have all lost something, and therefore have no
- * leader, help each other all the same.
+ * leader, help each other all the same. What has been trimmed at the leader meanwhile comes as a part of its state instead
+ * (install-receiver.ts).
  *
  * Keeps: one request is under way at a time, asked at the pace of heartbeats, of one peer after another; one read for each peer
  * that asks. What a whole range needs that cannot be filled in piece by piece is kept up to `WHOLE_RANGE_BYTES_MAX`.
@@ -40,6 +41,8 @@ export interface RepairingOptions {
   readonly storeId: () => string
   readonly connectedPeers: () => readonly MemberId[]
   readonly readCold: ReadCold
+  /** A peer has lost entries that were trimmed here: they cannot be given. */
+  readonly onAskedBelowStart: (peer: MemberId) => void
   /** A configuration entry that was lost can be read again. */
   readonly onConfiguration: (index: number, body: Buffer) => void
   /** Something that waited may go on. */
@@ -92,6 +95,7 @@ export class Repairing {
       return this.#answer(message, hotPart(hotBatch, { firstIndex, lastIndex, bytesMax }))
     }
     const upTo = Math.min(lastIndex, hot.firstIndex - 1)
+    if (firstIndex < log.firstIndex) this.#options.onAskedBelowStart(from)
     if (firstIndex < log.firstIndex || firstIndex > upTo) return this.#answer(message, null)
     this.#serving.add(from)
     readCold(firstIndex, upTo, bytesMax, (batch) => {

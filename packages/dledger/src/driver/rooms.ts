@@ -231,6 +231,7 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
         .filter((peer) => peer.connected)
         .map(({ id }) => id),
     readCold,
+    onAskedBelowStart: (peer) => catchUp.installSender.askedBelowStart(peer),
     onConfiguration: (index, body) =>
       raft.configurationRestored(index, decodeConfiguration(controlEnvelope.unwrap(body))),
     onRepaired: () => {
@@ -249,6 +250,7 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
   })
   const members = wiring.membersOf(raft)
   const trimProposals = new TrimProposals({ raft, proposing, stateMachine, role, schedulePass })
+  const catchUp: CatchUp = buildCatchUp(wiring, { raft, applying, sending, trimProposals })
   return {
     raft,
     outputs,
@@ -265,7 +267,7 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
     trimProposals,
     repairing,
     scrubber,
-    ...buildCatchUp(wiring, { raft, applying, sending, trimProposals }),
+    ...catchUp,
   }
 }
 
@@ -313,6 +315,7 @@ function buildCatchUp(wiring: Wiring, { raft, applying, sending, trimProposals }
     defer: (callback) => clock.defer(callback),
     hasStateMachine: stateMachine !== null,
     appliedIndex: () => applying.appliedIndex,
+    checkpointIndex: () => stateMachine?.checkpointIndex ?? -1,
     faults,
     onWhole,
     onFailed,

@@ -41,7 +41,8 @@ export function startingPoint(options: LogNodeOptions, { hardState, log }: Opene
   }
   // What came by an install was committed; the state that belongs to it may still be on its way into the state machine.
   const { incoming } = hardState
-  const installedIndex = incoming?.phase === 'RESTORING' ? (incoming.hint?.index ?? -1) : -1
+  const installed = incoming?.stateOnly === true ? incoming.snapshot : incoming?.hint
+  const installedIndex = incoming?.phase === 'RESTORING' ? (installed?.index ?? -1) : -1
   return { appliedIndex, commitIndex: Math.min(Math.max(appliedIndex, installedIndex), log.lastIndex) }
 }
 

@@ -3,6 +3,8 @@
  *
  *   received whole ──► nothing under way ──► SWITCHING durable ──► files moved ──► all of it built anew ──► state taken in
  *
+ * Where entries that were lost here have been trimmed everywhere, only the state comes: the own log stays, and starts later.
+ *
  * Keeps:
  *   - from when a received log is whole until it is in place, this member hears nothing, says nothing and reads nothing: what
  *     arrives meanwhile is as if it had been lost.
@@ -10,7 +12,7 @@
  *   - the way back is open until SWITCHING is durable: should the own log have caught up by then, it stays.
  */
 import type { Disk } from '../disk/disk.ts'
-import type { Incoming } from '../hard-state/hard-state-codec.ts'
+import type { HardState, Incoming } from '../hard-state/hard-state-codec.ts'
 import type { Applying } from './applying.ts'
 import type { InstallReceiver } from './install-receiver.ts'
 import type { Life } from './life.ts'
@@ -68,6 +70,7 @@ export class Switching {
         installReceiver.abandoned()
         return
       }
+      if (incoming.stateOnly === true) return this.#startLater(incoming)
       member.writeHardState({ incoming: { ...incoming, phase: 'SWITCHING' } }, (error) => {
         if (error !== null) return onFailed(error)
         this.#whenStill(() => this.#replaceFiles({ ...incoming, phase: 'SWITCHING' }))
@@ -120,35 +123,57 @@ export class Switching {
   }
 
   #replaceFiles(incoming: Incoming): void {
-    const { node, disk, member, life, rooms, term, onLeaving, onFailed, schedulePass } = this.#options
+    const { node, disk, member, onLeaving } = this.#options
     const { directory, settings } = node
+    const leave = (): Partial<HardState> => {
+      onLeaving()
+      member.closeLog()
+      return moveIn(disk, directory, { settings, incoming })
+    }
+    // All of a received log is committed.
+    this.#openAnew(leave, { over: incoming.hint?.index ?? -1, commitIndex: Number.POSITIVE_INFINITY })
+  }
+
+  /** What is lost below the new start was committed and is in the state that comes; a crash before this is durable forgets nothing. */
+  #startLater({ beforeFirst, baseConfiguration, ...incoming }: Incoming): void {
+    const { member, rooms, onLeaving } = this.#options
+    const { commitIndex } = rooms().applying
+    const leave = (): Partial<HardState> => {
+      onLeaving()
+      member.closeLog()
+      const arriving: Incoming = { ...incoming, beforeFirst, baseConfiguration, phase: 'RESTORING' }
+      return { beforeFirst, baseConfiguration, incoming: incoming.snapshot === null ? null : arriving }
+    }
+    this.#openAnew(leave, { over: commitIndex, commitIndex })
+  }
+
+  /** @param over up to where the leader finds its log here. @param commitIndex up to where what is there then is committed. */
+  #openAnew(leave: () => Partial<HardState>, at: { readonly over: number; readonly commitIndex: number }): void {
+    const { member, life, rooms, term, onFailed, schedulePass } = this.#options
     const { applying, installReceiver } = rooms()
     const { appliedIndex } = applying
-    const over = installReceiver.overAck(incoming.hint?.index ?? -1)
+    const over = installReceiver.overAck(at.over)
     const inTerm = term()
-    onLeaving()
-    member.closeLog()
-    const change = moveIn(disk, directory, { settings, incoming })
-    member.writeHardState(change, (error) => {
+    member.writeHardState(leave(), (error) => {
       if (error !== null) return onFailed(error)
       if (!life.isRunning) return
       life.guarded(() => {
-        this.#goOn(appliedIndex)
+        this.#goOn(appliedIndex, at.commitIndex)
         if (over !== null) this.#tellOver(over, inTerm)
       })
       schedulePass()
     })
   }
 
-  #goOn(appliedIndex: number): void {
+  #goOn(appliedIndex: number, commitIndex: number): void {
     const { node, member, onReplaced } = this.#options
     const { logger, stateMachine } = node
     member.reopenLog()
     const { firstIndex, lastIndex } = member.log
-    logger.info({ firstIndex, lastIndex }, 'the files of another member are in place')
+    logger.info({ firstIndex, lastIndex }, 'the log starts anew with what came from another member')
     onReplaced({
       appliedIndex: Math.max(appliedIndex, stateMachine === null ? firstIndex - 1 : -1),
-      commitIndex: lastIndex,
+      commitIndex: Math.min(commitIndex, lastIndex),
     })
     this.#isUnderWay = false
     this.#options.rooms().applying.synced(lastIndex)

@@ -20,6 +20,11 @@ export interface BaseConfiguration {
  */
 export interface Incoming {
   readonly phase: 'STAGING' | 'SWITCHING' | 'RESTORING'
+  /**
+   * Only the state is on its way: this member's own log stays, from the entry after `beforeFirst` on. It has lost entries below, which
+   * nobody has any more. Left out: false.
+   */
+  readonly stateOnly?: boolean
   readonly beforeFirst: BeforeFirst
   readonly baseConfiguration: BaseConfiguration | null
   /** The received log is synced up to here; null: nothing of it. */
@@ -193,10 +198,13 @@ function asIncoming(value: unknown): Incoming | null {
   const hint = orNull(fields['hint'], asHint)
   const configurationIndexes = asIndexes(fields['configurationIndexes'])
   const snapshot = orNull(fields['snapshot'], asIncomingSnapshot)
+  const stateOnly = fields['stateOnly'] ?? false
+  if (typeof stateOnly !== 'boolean') return null
   if (phase !== 'STAGING' && phase !== 'SWITCHING' && phase !== 'RESTORING') return null
   if (beforeFirst === null || configurationIndexes === null) return null
   if (baseConfiguration === undefined || hint === undefined || snapshot === undefined) return null
-  return { phase, beforeFirst, baseConfiguration, hint, configurationIndexes, snapshot }
+  const incoming: Incoming = { phase, beforeFirst, baseConfiguration, hint, configurationIndexes, snapshot }
+  return stateOnly ? { ...incoming, stateOnly } : incoming
 }
 
 function asIncomingSnapshot(value: unknown): IncomingSnapshot | null {

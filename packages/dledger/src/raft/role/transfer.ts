@@ -78,7 +78,8 @@ export class Transfer {
 
   #handOverUnasked(peers: readonly Progress[], isReady: boolean): void {
     const { options, faults, storageHealth } = this.#state
-    if (this.#target !== null || !isReady) return
+    // What is lost here may be what it would have to apply before it is ready.
+    if (this.#target !== null || !(isReady || this.#state.isTainted)) return
     const health = faults.has('hung-leader-keeps-heartbeating') ? 0 : storageHealth
     const target = this.#handover.next(options.heartbeatTicks, { peers, isFit: this.#isFit, health })
     if (target !== null) this.#transferTo(target)
