@@ -21,6 +21,7 @@ import type { LogReading, ReadCold } from './log-reading.ts'
 import { LogWriter } from './log-writer.ts'
 import { Members } from './members.ts'
 import type { LogNodeOptions } from './node-options.ts'
+import { Naming } from './naming.ts'
 import type { OpenedMember } from './open-member.ts'
 import { Outputs } from './outputs.ts'
 import type { PendingProposals } from './pending-proposals.ts'
@@ -166,16 +167,22 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
       }),
     onFailed,
   })
+  const naming = new Naming({
+    member,
+    raft: () => raft,
+    tell: (seq) => {
+      life.guarded(() => raft.persisted(seq))
+      schedulePass()
+    },
+    onFailed,
+  })
   const writer: LogWriter = new LogWriter({
     log,
     syncBeforeDurable: settings.flushDiskType === 'SYNC_FLUSH',
     asyncFlushIntervalMs: settings.asyncFlushIntervalMs,
     clock,
     faults,
-    onDurable: (seq) => {
-      life.guarded(() => raft.persisted(seq))
-      schedulePass()
-    },
+    onDurable: (seq) => naming.durable(seq),
     onSynced: (mark, tookMs) =>
       life.guarded(() => {
         observer?.synced(mark.index, tookMs)

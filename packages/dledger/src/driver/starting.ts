@@ -55,6 +55,7 @@ export function makeCore(options: LogNodeOptions, { hardState, shape }: OpenedMe
       selfStoreId: hardState.storeId,
       bootstrapVoters: hardState.mustBeNamed ? bootstrapVoters.filter((id) => id !== self) : bootstrapVoters,
       mustBeNamed: hardState.mustBeNamed ?? false,
+      wasNamed: hardState.namedAs === hardState.storeId,
       knownStores: new Map(Object.entries(hardState.knownPeers ?? {}).map(([id, { storeId }]) => [id, storeId])),
       heartbeatTicks: heartbeatTicksOf(settings),
       electionTicks: Math.max(2, Math.round(settings.electionTimeoutMs / settings.tickMs)),

@@ -68,6 +68,8 @@ export interface HardState {
   readonly incoming?: Incoming | null
   /** This store neither votes nor stands before a configuration names it. Left out: false. */
   readonly mustBeNamed?: boolean
+  /** The store that an entry of the log has named, once; left out: none. Counts while it is `storeId`. */
+  readonly namedAs?: string | null
   /** What was last seen of each peer: its store, and the highest life of that. Left out: nothing. */
   readonly knownPeers?: Readonly<Record<string, KnownPeer>>
 }
@@ -106,7 +108,8 @@ export function decodeHardState(content: Buffer): HardState | null {
   const baseConfiguration = orNull(fields['baseConfiguration'] ?? null, asBaseConfiguration)
   const mustBeNamed = fields['mustBeNamed'] ?? false
   const knownPeers = asKnownPeers(fields['knownPeers'] ?? {})
-  if (typeof mustBeNamed !== 'boolean' || knownPeers === null) return null
+  const namedAs = orNull(fields['namedAs'] ?? null, asString)
+  if (typeof mustBeNamed !== 'boolean' || namedAs === undefined || knownPeers === null) return null
   if (group === null || member === null || storeId === null || term === null || fileBytes === null) return null
   if (incarnation === null) return null
   const recovering = fields['recovering'] ?? false
@@ -131,6 +134,7 @@ export function decodeHardState(content: Buffer): HardState | null {
   }
   const membership = {
     ...(mustBeNamed ? { mustBeNamed } : {}),
+    ...(namedAs === null ? {} : { namedAs }),
     ...(Object.keys(knownPeers).length === 0 ? {} : { knownPeers }),
   }
   return {

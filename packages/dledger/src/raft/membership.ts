@@ -22,6 +22,8 @@ export class Membership {
   #selfStoreId: string
   /** An identity that is not bound is not taken for one's own: this store waits until a configuration names it. */
   #mustBeNamed: boolean
+  /** This store was named once, whatever of the log is left. */
+  #wasNamed: boolean
   readonly #bootstrap: Configuration
   readonly #entries: LogShape['configurations'][number][]
   readonly #members = new Map<MemberId, Member>()
@@ -41,6 +43,7 @@ export class Membership {
     this.#self = options.self
     this.#selfStoreId = options.selfStoreId
     this.#mustBeNamed = options.mustBeNamed ?? false
+    this.#wasNamed = options.wasNamed ?? false
     this.#known = new Map(options.knownStores ?? [])
     this.#bootstrap = {
       voters: options.bootstrapVoters.map((id) => ({ id, storeId: null, address: null })),
@@ -84,11 +87,17 @@ export class Membership {
   }
 
   /**
-   * This member is, or was, named under its store, and the newest configuration names no other store under its id. A candidate
-   * may know that it is a voter before it does itself; whether its vote counts is for the candidate to know.
+   * This member was named under its store once, in entries that may be lost again; or it is, or was, in its log, and the newest
+   * configuration names no other store under its id. A candidate may know that it is a voter before it does itself; whether its
+   * vote counts is for the candidate to know.
    */
   get selfMayGrant(): boolean {
-    return this.#selfMayGrant
+    return this.#selfMayGrant || this.#wasNamed
+  }
+
+  /** The newest configuration names this member by its store. Hot. */
+  get selfIsBound(): boolean {
+    return this.#members.get(this.#self)?.storeId === this.#selfStoreId
   }
 
   /** A voter whose removal is not known to be committed may be needed to commit it (Ongaro §4.2.2). */
@@ -157,6 +166,7 @@ export class Membership {
   renamed(storeId: string): void {
     this.#selfStoreId = storeId
     this.#mustBeNamed = true
+    this.#wasNamed = false
     this.#refresh()
   }
 

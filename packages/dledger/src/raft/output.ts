@@ -86,6 +86,8 @@ export interface RaftOptions {
   readonly bootstrapVoters: readonly MemberId[]
   /** This store neither votes nor stands before a configuration names it by its identity. Default false. */
   readonly mustBeNamed?: boolean
+  /** An entry has named this store, in this log or in what was lost of it. Default false. */
+  readonly wasNamed?: boolean
   /** Under which store each peer was heard first, from earlier lives; counts for members that the log does not bind. */
   readonly knownStores?: ReadonlyMap<MemberId, string>
   readonly heartbeatTicks: number

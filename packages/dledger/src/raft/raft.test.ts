@@ -652,6 +652,28 @@ describe('identities', () => {
     expect(raft.status()).toMatchObject({ role: 'FOLLOWER', refusedIdentities: 1 })
   })
 
+  test('a store that must be named grants where its log names it, or once did', () => {
+    const grants = (overrides: Partial<RaftOptions>): boolean => {
+      const { cluster, at } = group(NO_FAULTS, { bootstrapVoters: ['n1', 'n2'], mustBeNamed: true, ...overrides })
+      at(0).raft.step({
+        type: 'RequestVote',
+        from: 'n1',
+        to: 'n0',
+        storeId: 'store-n1',
+        term: 1,
+        lastIndex: 8,
+        lastTerm: 1,
+        leaderAgrees: false,
+      })
+      cluster.drain(at(0))
+      cluster.completeHardStateWrite(at(0))
+      const answers = lettersTo(cluster, at(1), 'RequestVoteResponse').map(({ message }) => message)
+      return answers.some((message) => message.type === 'RequestVoteResponse' && message.granted)
+    }
+    expect(grants({})).toBe(false)
+    expect(grants({ wasNamed: true })).toBe(true)
+  })
+
   test('a configuration is rolled back with its entry (§4.1)', () => {
     const { cluster, at } = group()
     cluster.elect(at(0))

@@ -543,6 +543,11 @@ export class Raft {
     return this.#state.membership.index
   }
 
+  /** The configuration in force names this member by its store. */
+  get isBound(): boolean {
+    return this.#state.membership.selfIsBound
+  }
+
   /** Whether the configuration in force names `id`. */
   isNamed(id: MemberId): boolean {
     return this.#state.membership.memberOf(id) !== undefined
