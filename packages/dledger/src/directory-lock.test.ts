@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { crc32 } from '@dledger-ts/base'
 import { describe, expect, test } from 'vitest'
 import { lockDirectory, type DirectoryLock, type LockOwner } from './directory-lock.ts'
 import { MemoryDisk } from './disk/memory-disk.ts'
@@ -95,6 +96,40 @@ describe('two processes that find the same stale lock', () => {
     }
   }
 
+  /** A third process has died after it had made its second file. */
+  function leaveTakeover(disk: MemoryDisk): void {
+    const stale = disk.createExclusiveSync('/m/lock', '') as string
+    const about = crc32(Buffer.from(stale)).toString(16)
+    disk.createExclusiveSync(
+      `/m/lock.takeover.${about}`,
+      JSON.stringify({ pid: 4, processStart: '9', bootId: 'boot-1' }),
+    )
+  }
+
+  test('the file of a taker that died is removed by who has the lock, and by nobody before', () => {
+    const machine = new Machine()
+    const disk = new Interrupted()
+    disk.makeDirectorySync('/m')
+    const dead = machine.start(5)
+    lockDirectory(disk, '/m', dead)
+    leaveTakeover(disk)
+    machine.end(dead)
+    const left = disk.listSync('/m')
+    expect(left).toHaveLength(2)
+    const removed: string[] = []
+    const remove = disk.removeSync.bind(disk)
+    disk.removeSync = (file) => {
+      removed.push(file)
+      remove(file)
+    }
+    const lock = lockDirectory(disk, '/m', machine.start(6))
+    expect(removed[0]).toBe('/m/lock')
+    expect(removed.slice(1)).toContain(`/m/${left[1]}`)
+    expect(disk.listSync('/m')).toEqual(['lock'])
+    lock.release()
+    expect(disk.listSync('/m')).toEqual([])
+  })
+
   test.each([false, true])('never both get it, whenever the second comes; a dead taker was there: %s', (deadTaker) => {
     let got = 0
     for (let at = 0; at < 12; at++) {
@@ -103,8 +138,7 @@ describe('two processes that find the same stale lock', () => {
       disk.makeDirectorySync('/m')
       const dead = machine.start(5)
       lockDirectory(disk, '/m', dead)
-      if (deadTaker)
-        disk.createExclusiveSync('/m/lock.takeover', JSON.stringify({ pid: 5, processStart: '1000', bootId: 'boot-1' }))
+      if (deadTaker) leaveTakeover(disk)
       machine.end(dead)
       let second: DirectoryLock | null = null
       disk.interrupt = () => {
@@ -121,6 +155,14 @@ describe('two processes that find the same stale lock', () => {
     }
     expect(got).toBeGreaterThan(8)
   })
+})
+
+test('a directory that is gone, or its lock, is given free without an error', () => {
+  const disk = emptyDisk()
+  const lock = lockDirectory(disk, '/m', new Machine().start(1))
+  disk.removeSync('/m/lock')
+  lock.release()
+  expect(disk.listSync('/m')).toEqual([])
 })
 
 test('the lock works on the real disk', () => {

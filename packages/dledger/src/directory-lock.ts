@@ -3,10 +3,12 @@
  *
  * Keeps:
  *   K1  of processes that see each other, at most one holds the lock of a directory.
- *   K2  a lock of a process that is gone is taken over; a second file, made exclusively, keeps two takers apart.
+ *   K2  a lock of a process that is gone is taken over; a second file, made exclusively, keeps two takers apart. Its name says which
+ *       lock it is about, and which takers died over it: so no taker ever removes the file of another one that lives, however long ago
+ *       it looked.
  */
-import { assert } from '@dledger-ts/base'
-import type { Disk } from './disk/disk.ts'
+import { assert, crc32 } from '@dledger-ts/base'
+import { type Disk, isMissing } from './disk/disk.ts'
 import { DLedgerError } from './errors.ts'
 
 /** A process, told apart from a later one with the same pid by its start time and the boot of the machine. */
@@ -30,6 +32,8 @@ export interface DirectoryLock {
 }
 
 const TAKEOVER_TRIES_MAX = 3
+/** Takers of one lock that died over it; beyond that their files are removed. */
+const DEAD_TAKERS_MAX = 64
 
 /** @throws DLedgerError `INVALID` naming directory and process when another process has it. */
 export function lockDirectory(disk: Disk, directory: string, owner: LockOwner): DirectoryLock {
@@ -51,7 +55,8 @@ function heldLock(disk: Disk, path: string): DirectoryLock {
     release: () => {
       if (released) return
       released = true
-      disk.removeSync(path)
+      // Whoever removed the directory has given it free.
+      removeIfThere(disk, path)
     },
   }
 }
@@ -66,13 +71,8 @@ interface StaleLock {
 
 /** Only the maker of the second file replaces a stale lock, and only while it is still the one that was judged. */
 function takeOver(disk: Disk, lock: StaleLock): boolean {
-  const takeover = `${lock.path}.takeover`
-  const other = disk.createExclusiveSync(takeover, lock.content)
-  if (other !== null) {
-    refuseIfAlive(other, lock.directory, lock.owner)
-    disk.removeSync(takeover) // Its maker died while taking over.
-    return false
-  }
+  const rights = takeoverRight(disk, lock)
+  if (rights === null) return false
   try {
     const present = disk.createExclusiveSync(lock.path, lock.content)
     if (present === null) return true // Its holder's successor came and went.
@@ -80,7 +80,36 @@ function takeOver(disk: Disk, lock: StaleLock): boolean {
     disk.removeSync(lock.path)
     return disk.createExclusiveSync(lock.path, lock.content) === null
   } finally {
-    disk.removeSync(takeover)
+    // The lock is another one now: whoever makes these files again finds that out. The own one goes last.
+    for (const path of rights) removeIfThere(disk, path)
+  }
+}
+
+/**
+ * Makes the file whose maker alone may remove this stale lock. Of a maker that died over it nothing is removed; the right goes to
+ * whoever makes the next file, whose name follows from what the dead one wrote.
+ *
+ * @returns the files, those of dead makers first; null when too many died. @throws DLedgerError when the one who has it lives.
+ */
+function takeoverRight(disk: Disk, { path, stale, content, directory, owner }: StaleLock): readonly string[] | null {
+  const rights: string[] = []
+  for (let about = stale; rights.length < DEAD_TAKERS_MAX;) {
+    const right = `${path}.takeover.${crc32(Buffer.from(about)).toString(16)}`
+    rights.push(right)
+    const other = disk.createExclusiveSync(right, content)
+    if (other === null) return rights
+    refuseIfAlive(other, directory, owner)
+    about += other
+  }
+  for (const right of rights) removeIfThere(disk, right)
+  return null
+}
+
+function removeIfThere(disk: Disk, path: string): void {
+  try {
+    disk.removeSync(path)
+  } catch (error) {
+    if (!(error instanceof Error && isMissing(error))) throw error
   }
 }
 

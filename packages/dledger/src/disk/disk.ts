@@ -56,8 +56,17 @@ const FULL_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT']
 
 /** Whether an error of an operation says that there is no room, also as the cause of another error. */
 export function isDiskFull(error: Error): boolean {
+  return hasCode(error, FULL_CODES)
+}
+
+/** Whether it says that there is no such file. */
+export function isMissing(error: Error): boolean {
+  return hasCode(error, ['ENOENT'])
+}
+
+function hasCode(error: Error, codes: readonly unknown[]): boolean {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    if ('code' in at && FULL_CODES.includes(at.code)) return true
+    if ('code' in at && codes.includes(at.code)) return true
   }
   return false
 }
