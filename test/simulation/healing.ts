@@ -88,6 +88,8 @@ function isSettled(cluster: Cluster): boolean {
     if (node.commitIndex !== lastIndex || node.appliedIndex !== lastIndex || member.cacheImage.lastIndex !== lastIndex)
       return false
     if (node.lastIndex !== lastIndex || member.cacheImage.entries.at(-1)?.chain !== chain) return false
+    // Found to be damaged, and filled in by nobody yet.
+    if (cluster.isDamaged && node.status.lost.length > 0) return false
   }
   if (cluster.readers.reads.some((read) => read.outcome === 'pending')) return false
   return cluster.workload.proposals.every((proposal) => proposal.outcome !== 'pending')
