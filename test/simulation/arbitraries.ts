@@ -184,6 +184,10 @@ const crowd: fc.Arbitrary<readonly Fault[]> = fc.oneof(
   })),
 )
 
+/** A group with little to do proves little: where there are few requests a steady client makes some; a failure is tried without it. */
+const steady = fc.option(fc.integer({ min: 80, max: 120 }), { freq: 1_000 })
+const QUIET_REQUESTS = 16
+
 const request: fc.Arbitrary<ClientRequest> = fc.record({
   atMs,
   to: fc.oneof({ weight: 4, arbitrary: fc.constant(-1) }, { weight: 1, arbitrary: member }),
@@ -222,8 +226,13 @@ export const schedules: fc.Arbitrary<Schedule> = fc
     reads: fc.array(read, { maxLength: READS_MAX, size: 'max' }),
     operations: fc.array(operation, { maxLength: OPERATIONS_MAX, size: 'max' }),
     crowd,
+    steady,
   })
-  .map(({ crowd: crowded, ...schedule }) => withinThePromise({ ...schedule, faults: [...schedule.faults, ...crowded] }))
+  .map(({ crowd: crowded, steady: steadyMs, ...schedule }) => {
+    const isQuiet = steadyMs !== null && schedule.requests.length < QUIET_REQUESTS
+    const faults = [...schedule.faults, ...crowded]
+    return withinThePromise({ ...schedule, faults, ...(isQuiet ? { steadyMs } : {}) })
+  })
 
 /**
  * Under ASYNC_FLUSH members that lost power together wait for every vote, and a disk that was lost never votes again: both at once

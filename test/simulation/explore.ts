@@ -5,8 +5,13 @@ import type { PlantedFaults } from './planted.ts'
 import { runSchedule } from './run.ts'
 import type { Profile, Schedule } from './schedule.ts'
 
+/** A schedule of fewer events is none that a volume should boast of. */
+const EVENTS_MIN = 2_000
+
 export interface Totals {
   schedules: number
+  /** Schedules of fewer events than count in a volume. */
+  small: number
   events: number
   faults: number
   committed: number
@@ -19,13 +24,14 @@ export interface Failure {
 }
 
 export function noTotals(): Totals {
-  return { schedules: 0, events: 0, faults: 0, committed: 0, acknowledged: 0 }
+  return { schedules: 0, small: 0, events: 0, faults: 0, committed: 0, acknowledged: 0 }
 }
 
 /** Runs one seed's schedule and adds to `totals`. @returns what was violated, or null. */
 export function tryFromSeed(seed: number, totals: Totals, planted?: PlantedFaults, profile?: Profile): Failure | null {
   const result = runSchedule(scheduleOf(seed, profile), planted === undefined ? {} : { planted })
   totals.schedules++
+  if (result.events < EVENTS_MIN) totals.small++
   totals.events += result.events
   totals.faults += result.faults
   totals.committed += result.committed

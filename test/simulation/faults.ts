@@ -37,9 +37,17 @@ export function scheduleTrims(cluster: Cluster): void {
   }
 }
 
+/** What the steady client proposes. */
+const STEADY_BYTES = 12
+
 export function scheduleRequests(cluster: Cluster): void {
   for (const request of cluster.schedule.requests) {
     cluster.events.schedule(request.atMs * US_PER_MS, 'request', null, () => send(cluster, request))
+  }
+  const { steadyMs = Number.POSITIVE_INFINITY, faultyMs } = cluster.schedule
+  for (let atMs = steadyMs; atMs < faultyMs; atMs += steadyMs) {
+    const request = { atMs, to: -1, count: 1, bytes: STEADY_BYTES }
+    cluster.events.schedule(atMs * US_PER_MS, 'request', null, () => send(cluster, request))
   }
   for (const read of cluster.schedule.reads ?? []) {
     cluster.events.schedule(read.atMs * US_PER_MS, 'reads', null, () => {

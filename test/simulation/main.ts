@@ -113,6 +113,7 @@ function makeSmall({ seed }: Failure): void {
 
 function finish(totals: Totals, violations: number): void {
   process.exitCode = violations === 0 ? 0 : 1
+  if (totals.small > 0) console.log(`${totals.small} schedules had fewer than 2,000 events`)
   console.log(
     `${totals.schedules} schedules, ${totals.events} events, ${totals.faults} faults, ${violations} violations`,
   )

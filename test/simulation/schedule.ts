@@ -183,4 +183,6 @@ export interface Schedule {
   /** None in schedules from before there were registers. */
   readonly operations?: readonly RegisterRequest[]
   readonly reads?: readonly ClientRead[]
+  /** One more client proposes something small to all that believe to lead, so often; none where it is missing. */
+  readonly steadyMs?: number
 }

@@ -67,6 +67,8 @@ class Link {
 class Connection {
   readonly id: number
   up = false
+  /** Both ends were told that it works and not yet that it does not: a machine that goes off says nothing. */
+  isBelieved = false
   /** What is said is heard: false from another disk on until both have let each other in. */
   greeted = true
   /** Changes with every other disk: a message to the former one never arrives at the new one. */
@@ -349,9 +351,14 @@ export class SimNetwork {
   #breakConnection(connection: Connection, a: number, b: number): void {
     connection.up = false
     connection.generation++
+    this.#tellBothLost(connection, a, b)
+    this.#scheduleAttempt(a, b)
+  }
+
+  #tellBothLost(connection: Connection, a: number, b: number): void {
+    connection.isBelieved = false
     this.#tellLost(a, b)
     this.#tellLost(b, a)
-    this.#scheduleAttempt(a, b)
   }
 
   #tellLost(place: number, peer: number): void {
@@ -393,6 +400,8 @@ export class SimNetwork {
       const refusal = listenerA.handler.judge(helloOf(listenerB)) ?? listenerB.handler.judge(helloOf(listenerA))
       if (refusal !== null) {
         connection.greeted = false
+        // Who dials anew has given up what it had, silently as that may have ended.
+        if (connection.isBelieved) this.#tellBothLost(connection, a, b)
         this.#tellRefused(a, b, refusal)
         this.#tellRefused(b, a, refusal)
         return this.#scheduleAttempt(a, b)
@@ -401,6 +410,7 @@ export class SimNetwork {
       if (!dials(listenerA, hostB.name) || !dials(listenerB, hostA.name)) return this.#scheduleAttempt(a, b)
       connection.greeted = true
       connection.up = true
+      connection.isBelieved = true
       connection.generation++
       this.#tellConnected(connection, a, b)
       this.#tellConnected(connection, b, a)
