@@ -16,6 +16,7 @@ import type { SimDrive, WriteUnderWay } from './sim-drive.ts'
 import type { Inode } from './sim-inode.ts'
 
 const FILE_AGE_MS_MAX = 4_000
+const LOG_FILE = /\/(data|index)\/\d{20}$/
 
 /** Thrown through production code to end a process between two effects. */
 export class ProcessDied extends Error {
@@ -51,6 +52,7 @@ export class SimDisk implements Disk {
     if (thing === undefined) {
       if (!options.create) throw noSuchFile('open', path)
       this.#effect()
+      if (drive.refusesNames && LOG_FILE.test(path)) throw noRoom('open')
       this.#requireDirectory(dirname(path))
       thing = drive.newInode()
       drive.changeNames(dirname(path), [[path, thing]])
@@ -350,8 +352,8 @@ function noSuchFile(what: string, path: string): Error {
   return Object.assign(new Error(`ENOENT: no such file or directory, ${what} '${path}'`), { code: 'ENOENT' })
 }
 
-function noRoom(): Error {
-  return Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+function noRoom(operation = 'write'): Error {
+  return Object.assign(new Error(`ENOSPC: no space left on device, ${operation}`), { code: 'ENOSPC' })
 }
 
 /** Poisons nothing: the write may be tried again. */

@@ -107,6 +107,11 @@ export class SimDrive {
     return this.isFull ? 0 : 1e12
   }
 
+  /** Some file systems have no room for a name either, when they are full. */
+  get refusesNames(): boolean {
+    return this.isFull && this.decisions.chance('full means no names', this.id, 0, 400)
+  }
+
   newInode(): Inode {
     return new Inode(this.id * 1_000_000 + this.#inodes++, this.marks)
   }

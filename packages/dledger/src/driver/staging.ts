@@ -38,7 +38,7 @@ export class Staging {
   readonly log: SegmentedLog
   readonly #incoming: Incoming
   readonly #state: SegmentFile | null
-  readonly #stateLane = new WriteLane(() => true)
+  readonly #stateLane: WriteLane
   /** What was handed to the disk. */
   #stateBytes: number
   #stateIsWhole: boolean
@@ -68,10 +68,10 @@ export class Staging {
     })
     let state: DiskFile | null = null
     try {
-      if (incoming.snapshot === null) return new Staging(log, null, incoming)
+      if (incoming.snapshot === null) return new Staging(log, null, incoming, options.defer)
       state = disk.openSync(statePath(options.directory), { create: true })
       disk.syncDirectorySync(root)
-      return new Staging(log, new SegmentFile(state, 0), incoming)
+      return new Staging(log, new SegmentFile(state, 0), incoming, options.defer)
     } catch (error) {
       state?.closeSync()
       log.close()
@@ -79,9 +79,19 @@ export class Staging {
     }
   }
 
-  private constructor(log: SegmentedLog, state: SegmentFile | null, incoming: Incoming) {
+  private constructor(
+    log: SegmentedLog,
+    state: SegmentFile | null,
+    incoming: Incoming,
+    defer: StagingOptions['defer'],
+  ) {
     this.log = log
     this.#state = state
+    const fileAt = (): SegmentFile => {
+      assert(state !== null, 'pieces of a state come where one is wanted')
+      return state
+    }
+    this.#stateLane = new WriteLane({ fileAt, mayWrite: () => true, defer })
     this.#incoming = incoming
     const kept = incoming.snapshot
     const isThere = kept !== null && state !== null && state.sizeSync() >= kept.bytes
@@ -110,8 +120,6 @@ export class Staging {
 
   /** Pieces go one after another; what finds no room waits for `retryFull`. */
   writeState(bytes: Buffer, isLast: boolean, callback: DiskCallback): void {
-    const file = this.#state
-    assert(file !== null, 'pieces of a state come where one is wanted')
     const at = this.#stateBytes
     const end = at + bytes.length
     this.#stateBytes = end
@@ -121,7 +129,7 @@ export class Staging {
       if (error === null) this.#written = { ...this.#written, snapshot: snapshotAt(snapshot, end, isLast) }
       callback(error)
     }
-    this.#stateLane.push({ file, at, bytes: bytes.length, buffers: [bytes], done })
+    this.#stateLane.push({ start: 0, at, bytes: bytes.length, buffers: [bytes], done })
   }
 
   /** The disk has no room for what was received: it waits. */

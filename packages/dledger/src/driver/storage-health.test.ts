@@ -249,6 +249,24 @@ describe('a full disk', () => {
     expect(fatal).toEqual([])
   })
 
+  test('that has no room for another file is a full one, and no failed one', async () => {
+    const { node, disk, fatal } = await start('n0', ['n0'], { ...filled, fileBytes: 4096 })
+    await leader()
+    await answered(node, 'committed')
+    disk.fullOfNames = true
+    const files = disk.listSync('/n0/data').length
+    const outcomes = await answered(node, 'DISK_FULL')
+    // The one that met the end of its file: it waits for the next one, and nobody waits for ever.
+    expect(outcomes.filter((outcome) => !['p committed', 'p DISK_FULL'].includes(outcome))).toEqual(['p TIMEOUT'])
+    expect(disk.listSync('/n0/data')).toHaveLength(files)
+    expect(node.status.storage).toBe('full')
+    disk.fullOfNames = false
+    await until('there is room', () => node.status.storage === 'ok')
+    await answered(node, 'committed')
+    expect(disk.listSync('/n0/data').length).toBeGreaterThan(files)
+    expect(fatal).toEqual([])
+  })
+
   test('is noticed before it is full, by what is free on its file system', async () => {
     const { node, disk } = await start('n0', ['n0'], filled)
     await leader()

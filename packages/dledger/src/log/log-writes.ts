@@ -19,7 +19,7 @@ import type { LogOutline } from './outline.ts'
 import { type DurableHint, UNSYNCED_INDEX_UNITS_MAX } from './recovery.ts'
 import type { SegmentDirectory } from './segment-directory.ts'
 import type { SegmentFile } from './segment-file.ts'
-import { WriteLane } from './write-lane.ts'
+import { type LaneWrite, WriteLane } from './write-lane.ts'
 import { ZeroFill } from './zero-fill.ts'
 
 /** Index units filled ahead, in bytes: for 8,192 entries. */
@@ -91,8 +91,18 @@ export class LogWrites {
         this.#indexLane.resume()
       },
     })
-    this.#dataLane = new WriteLane((file, from, to) => this.#zeroFill.isClear(file, from, to), whenFull)
-    this.#indexLane = new WriteLane((file, from, to) => this.#indexFill.isClear(file, from, to), whenFull)
+    this.#dataLane = new WriteLane({
+      fileAt: (start) => data.fileOrCreate(start),
+      mayWrite: (file, from, to) => this.#zeroFill.isClear(file, from, to),
+      defer,
+      ...whenFull,
+    })
+    this.#indexLane = new WriteLane({
+      fileAt: (start) => index.fileOrCreate(start),
+      mayWrite: (file, from, to) => this.#indexFill.isClear(file, from, to),
+      defer,
+      ...whenFull,
+    })
   }
 
   /** The first error; null while all is well. */
@@ -179,7 +189,6 @@ export class LogWrites {
     this.#writeRun(pending, bytes.subarray(runFrom), endPos - (at - runFrom), false)
     this.#writeUnits(pending, batch.firstIndex, units)
     pending.allIssued = true
-    if (pending.writesUnderWay === 0) this.#defer(() => this.#completeAppends()) // No file could be made.
     this.#zeroFill.ahead(endPos)
     this.#indexFill.ahead((batch.firstIndex + batch.count) * INDEX_UNIT_BYTES)
   }
@@ -187,16 +196,13 @@ export class LogWrites {
   /** One vectored write of what goes to one file: entries, then the blank if the next entry does not fit. */
   #writeRun(pending: PendingAppend, entries: Buffer, pos: number, blank: boolean): void {
     const start = fileStartOf(pos, this.#data.fileBytes)
-    const file = this.#fileFor(this.#data, start)
-    if (file === null) return
     const buffers: Buffer[] = []
     if (entries.length > 0) buffers.push(entries)
     const endPos = pos + entries.length
     if (blank) buffers.push(encodeBlank(endPos, this.#data.fileBytes))
     pending.writesUnderWay++
-    pending.files.push(file)
     const bytes = endPos - pos + (blank ? BLANK_BYTES : 0)
-    this.#dataLane.push({ file, at: pos - start, bytes, buffers, done: this.#written(pending) })
+    this.#dataLane.push({ start, at: pos - start, bytes, buffers, done: this.#written(pending, true) })
   }
 
   #writeUnits(pending: PendingAppend, firstIndex: number, units: Buffer): void {
@@ -204,26 +210,22 @@ export class LogWrites {
       const pos = firstIndex * INDEX_UNIT_BYTES + from
       const start = fileStartOf(pos, this.#index.fileBytes)
       const part = units.subarray(from, from + Math.min(units.length - from, start + this.#index.fileBytes - pos))
-      const file = this.#fileFor(this.#index, start)
-      if (file === null) return
       pending.writesUnderWay++
-      this.#indexLane.push({ file, at: pos - start, bytes: part.length, buffers: [part], done: this.#written(pending) })
+      this.#indexLane.push({
+        start,
+        at: pos - start,
+        bytes: part.length,
+        buffers: [part],
+        done: this.#written(pending, false),
+      })
       from += part.length
     }
   }
 
-  #fileFor(directory: SegmentDirectory, start: number): SegmentFile | null {
-    try {
-      return directory.fileOrCreate(start)
-    } catch (error) {
-      this.fail(error instanceof Error ? error : new Error(String(error)))
-      return null
-    }
-  }
-
-  #written(pending: PendingAppend): DiskCallback {
-    return (error) => {
+  #written(pending: PendingAppend, isData: boolean): LaneWrite['done'] {
+    return (error, file) => {
       pending.writesUnderWay--
+      if (isData && file !== null) pending.files.push(file)
       if (error !== null) this.fail(error)
       this.#completeAppends()
     }

@@ -3,11 +3,12 @@
  *
  * Keeps:
  *   A1  one write is under way at a time and writes start in order, so a killed process leaves a prefix of them.
- *   A3  what finds no room on the disk is not told: it waits at its place in the line and is tried again.
+ *   A3  what finds no room on the disk is not told: it waits at its place in the line and is tried again. A file is made when the first
+ *       write to it is due, so that one which cannot be made for want of room is waited for in the same way.
  *   A2  callbacks come in the order of the pushes; after a failure every one of them gets that error.
  */
 import { assert } from '@dledger-ts/base'
-import { type DiskCallback, isDiskFull } from '../disk/disk.ts'
+import { isDiskFull } from '../disk/disk.ts'
 import type { SegmentFile } from './segment-file.ts'
 
 /** Buffers of one vectored write at most (IOV_MAX of Linux) and bytes, unless the first alone has more. */
@@ -15,19 +16,34 @@ const WRITE_BUFFERS_MAX = 1024
 const WRITE_BYTES_MAX = 16 << 20
 
 export interface LaneWrite {
-  readonly file: SegmentFile
+  /** Where its file starts. */
+  readonly start: number
   /** Byte of the file. */
   readonly at: number
   readonly bytes: number
   readonly buffers: readonly Buffer[]
-  readonly done: DiskCallback
+  /** @param file null where it could not be made. */
+  readonly done: (error: Error | null, file: SegmentFile | null) => void
 }
 
 /** Says whether `[from, to)` of a file may be written now; where it says no, `resume` is called later. */
 export type MayWrite = (file: SegmentFile, from: number, to: number) => boolean
 
+export interface WriteLaneOptions {
+  /** Makes a file where it is missing. @throws what the disk says. */
+  readonly fileAt: (start: number) => SegmentFile
+  readonly mayWrite: MayWrite
+  readonly defer: (callback: () => void) => void
+  /** No room is a failure like any other: nobody will call `retry`. Default false. */
+  readonly failsWhenFull?: boolean
+  /** Simulation only: what found no room counts as written. */
+  readonly ignoresFull?: boolean
+}
+
 export class WriteLane {
+  readonly #fileAt: WriteLaneOptions['fileAt']
   readonly #mayWrite: MayWrite
+  readonly #defer: WriteLaneOptions['defer']
   readonly #ignoresFull: boolean
   readonly #failsWhenFull: boolean
   /** The disk had no room for what is first in the line: it waits for `retry`. */
@@ -38,12 +54,10 @@ export class WriteLane {
   #underWay = false
   #failure: Error | null = null
 
-  /**
-   * @param failsWhenFull no room is a failure like any other: nobody will call `retry`.
-   * @param ignoresFull simulation only: what found no room counts as written.
-   */
-  constructor(mayWrite: MayWrite, { failsWhenFull = false, ignoresFull = false } = {}) {
+  constructor({ fileAt, mayWrite, defer, failsWhenFull = false, ignoresFull = false }: WriteLaneOptions) {
+    this.#fileAt = fileAt
     this.#mayWrite = mayWrite
+    this.#defer = defer
     this.#failsWhenFull = failsWhenFull
     this.#ignoresFull = ignoresFull
   }
@@ -75,21 +89,49 @@ export class WriteLane {
     if (this.#underWay) return
     const waiting = this.#waiting
     this.#waiting = []
-    for (const write of waiting) write.done(this.#failure)
+    for (const write of waiting) write.done(this.#failure, null)
   }
 
   /** Hot: starts what waits, if nothing is under way. */
   resume(): void {
     const first = this.#waiting[0]
     if (this.#underWay || (this.#full && !this.#mayRetry) || first === undefined) return
+    if (this.#failure !== null) return this.#failWaiting()
+    const file = this.#fileOf(first)
+    if (file === null) return
     const count = this.#mergeable(first)
     const taken = this.#waiting.slice(0, count)
     const last = taken[count - 1] as LaneWrite
-    if (!this.#mayWrite(first.file, first.at, last.at + last.bytes)) return
+    if (!this.#mayWrite(file, first.at, last.at + last.bytes)) return
     this.#waiting = this.#waiting.slice(count)
     this.#underWay = true
     const buffers = count === 1 ? first.buffers : taken.flatMap((write) => write.buffers)
-    first.file.write(buffers, first.at, (error) => this.#ended(taken, error))
+    file.write(buffers, first.at, (error) => this.#ended(taken, error, file))
+  }
+
+  /** @returns null where it could not be made: for want of room it is waited for, else all that waits fails. */
+  #fileOf({ start }: LaneWrite): SegmentFile | null {
+    try {
+      return this.#fileAt(start)
+    } catch (error) {
+      assert(error instanceof Error, 'a disk throws errors')
+      if (isDiskFull(error) && !this.#failsWhenFull) {
+        this.#full = true
+        this.#mayRetry = false
+      } else {
+        this.#failure ??= error
+        this.#failWaiting()
+      }
+      return null
+    }
+  }
+
+  #failWaiting(): void {
+    const told = this.#waiting
+    this.#waiting = []
+    this.#defer(() => {
+      for (const write of told) write.done(this.#failure, null)
+    })
   }
 
   /** How many of the waiting writes lie one behind another in one file. */
@@ -99,7 +141,7 @@ export class WriteLane {
     let buffers = first.buffers.length
     for (; count < this.#waiting.length; count++) {
       const next = this.#waiting[count] as LaneWrite
-      if (next.file !== first.file) break
+      if (next.start !== first.start) break
       assert(next.at === end, 'writes to one file follow one another')
       end += next.bytes
       buffers += next.buffers.length
@@ -108,7 +150,7 @@ export class WriteLane {
     return count
   }
 
-  #ended(taken: LaneWrite[], error: Error | null): void {
+  #ended(taken: LaneWrite[], error: Error | null, file: SegmentFile): void {
     this.#underWay = false
     this.#mayRetry = false
     if (error !== null && this.#failure === null && !this.#failsWhenFull && isDiskFull(error)) {
@@ -128,6 +170,6 @@ export class WriteLane {
       told = [...taken, ...this.#waiting]
       this.#waiting = []
     }
-    for (const write of told) write.done(this.#failure)
+    for (const write of told) write.done(this.#failure, file)
   }
 }

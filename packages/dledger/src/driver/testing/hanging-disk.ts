@@ -9,6 +9,8 @@ export class HangingDisk extends MemoryDisk implements Disk {
   full = false
   /** Files with writes that failed, once that was told. */
   readonly refused = new Set<string>()
+  /** No file can be made. */
+  fullOfNames = false
   freeBytes = Number.POSITIVE_INFINITY
   readonly #writtenTo = new Map<string, number>()
   /** The next write fails with it. */
@@ -41,6 +43,9 @@ export class HangingDisk extends MemoryDisk implements Disk {
   }
 
   override openSync(path: string, options: { readonly create: boolean; readonly readOnly?: boolean }): DiskFile {
+    if (this.fullOfNames && options.create && !this.existsSync(path)) {
+      throw Object.assign(new Error('ENOSPC: no space left on device, open'), { code: 'ENOSPC' })
+    }
     const file = super.openSync(path, options)
     const later = (operation: () => void): void => {
       if (this.hangs) this.#held.push(operation)
