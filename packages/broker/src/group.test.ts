@@ -2,10 +2,10 @@
  * Three brokers of one group in one process, over real connections: who registers as what, what followers do, and a clean stop
  * of the leader that no client notices.
  */
-import { createServer } from 'node:net'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePorts } from '@dledger-ts/dledger/internals'
 import { decodeRecords, formatHostAddress, parseOffsetMsgId } from '@dledger-ts/protocol'
 import {
   type Connection,
@@ -211,21 +211,4 @@ test('a leader that stops hands over: a client that goes on sending to it sees n
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve))
-}
-
-/** Ports that are free now, kept until all are chosen. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer()
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-      return server
-    }),
-  )
-  const ports = servers.map((server) => {
-    const address = server.address()
-    return typeof address === 'object' && address !== null ? address.port : 0
-  })
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { systemClock } from '@dledger-ts/base'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DLedger, type DLedgerOptions } from './dledger.ts'
+import { bodiesOf } from './testing/loopback-group.ts'
+import { untilSeen } from './testing/until.ts'
 import { stepsTo } from './driver/backup.ts'
 import { HangingDisk } from './driver/testing/hanging-disk.ts'
 import { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
@@ -51,26 +53,12 @@ async function startGroup(ids: readonly string[], directoryOf: (id: string) => s
       return start(directoryOf(self), { self, members: ids, transport })
     }),
   )
-  await until('a leader', () => members.some((member) => member.status().ready))
+  await untilSeen('a leader', () => members.some((member) => member.status().ready))
   return members.sort((a, b) => Number(b.status().ready) - Number(a.status().ready))
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`never: ${what}`)
-    await new Promise((resolve) => setImmediate(resolve))
-  }
 }
 
 const bodies = (from: number, count: number): Buffer[] =>
   Array.from({ length: count }, (_, i) => Buffer.from(`${from + i}:${'x'.repeat(500)}`))
-
-async function bodiesOf(member: DLedger): Promise<string[]> {
-  const found: string[] = []
-  for await (const entry of member.entries()) found.push(entry.body.toString())
-  return found
-}
 
 function filesIn(directory: string): string[] {
   if (!existsSync(join(root, directory))) return []
@@ -105,14 +93,16 @@ test('a follower of a group gives a backup that founds another group', { timeout
   const members = await startGroup(['n0', 'n1', 'n2'], (id) => `old/${id}`)
   const [leader, follower] = members as [DLedger, DLedger]
   await leader.append(bodies(0, 400))
-  await until('the follower has all', () => follower.commitIndex === leader.commitIndex)
+  await untilSeen('the follower has all', () => follower.commitIndex === leader.commitIndex)
   const founders = ['n1', 'n3']
   await follower.backup(join(root, 'copy'), { members: founders })
   await Promise.all(members.map(stop))
   for (const id of founders) cpSync(join(root, 'copy'), join(root, 'new', id), { recursive: true })
   const group = await startGroup(founders, (id) => `new/${id}`)
   await (group[0] as DLedger).append(bodies(400, 10))
-  await until('both have all', () => group.every((member) => member.appliedIndex === (group[0] as DLedger).lastIndex))
+  await untilSeen('both have all', () =>
+    group.every((member) => member.appliedIndex === (group[0] as DLedger).lastIndex),
+  )
   for (const member of group) expect(await bodiesOf(member)).toEqual(bodies(0, 410).map(String))
   expect(new Set(group.map((member) => member.status().storeId)).size).toBe(2)
 })
@@ -121,7 +111,7 @@ test('a backup of a trimmed log starts where that does', { timeout: 60_000 }, as
   const log = await start('log')
   const places = await log.append(bodies(0, 600))
   await log.trimBefore(places[400]?.index ?? -1)
-  await until('the head is gone', () => log.firstIndex > 0)
+  await untilSeen('the head is gone', () => log.firstIndex > 0)
   const { firstIndex } = await log.backup(join(root, 'copy'))
   expect(firstIndex).toBe(log.firstIndex)
   const expected = await bodiesOf(log)
@@ -137,7 +127,7 @@ test('nothing is trimmed while a backup is made, and then it is', { timeout: 60_
   expect(log.firstIndex).toBe(0)
   expect(await underWay).toMatchObject({ firstIndex: 0 })
   await log.append(Buffer.from('a pass'))
-  await until('the head is gone', () => log.firstIndex > 0)
+  await untilSeen('the head is gone', () => log.firstIndex > 0)
 })
 
 test('a directory that holds anything is refused and left alone', async () => {
@@ -155,12 +145,12 @@ test('a backup that is given up leaves no file, and the next one works', { timeo
   await log.append(bodies(0, 600))
   const giving = new AbortController()
   const underWay = log.backup(join(root, 'copy'), { signal: giving.signal })
-  await until('it has begun', () => filesIn('copy').length > 0)
+  await untilSeen('it has begun', () => filesIn('copy').length > 0)
   giving.abort(new Error('enough'))
   await expect(underWay).rejects.toThrow('enough')
   expect(filesIn('copy')).toEqual([])
   const second = log.backup(join(root, 'copy'))
-  await until('it has begun again', () => filesIn('copy').length > 0)
+  await untilSeen('it has begun again', () => filesIn('copy').length > 0)
   const refused = expect(second).rejects.toMatchObject({ code: 'CLOSED' })
   await stop(log)
   await refused

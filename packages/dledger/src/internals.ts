@@ -26,3 +26,4 @@ export type {
   StateSnapshot,
 } from './state-machine.ts'
 export type { Hello, PeerAddress, Refusal, Transport, TransportHandler } from './transport/transport.ts'
+export { freePorts } from './testing/free-ports.ts'

@@ -1,11 +1,12 @@
 /** Whole members that come, go and lose their disks, over TCP on loopback and in memory. */
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Logger, silentLogger, systemClock } from '@dledger-ts/base'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DLedger, type DLedgerOptions } from './dledger.ts'
+import { freePorts } from './testing/free-ports.ts'
+import { untilSeen } from './testing/until.ts'
 import { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
 import { TcpTransport } from './transport/tcp.ts'
 import type { Transport } from './transport/transport.ts'
@@ -36,7 +37,8 @@ const WAYS: readonly Way[] = [
   {
     name: 'over TCP',
     begin: async () => {
-      ports = await freePorts(['n0', 'n1', 'n2', 'n3', 'n4'])
+      const free = await freePorts(5)
+      ports = new Map(free.map((port, i) => [`n${i}`, port]))
     },
     transport: (self) =>
       new TcpTransport({
@@ -59,25 +61,6 @@ const WAYS: readonly Way[] = [
     addressOf: () => undefined,
   },
 ]
-
-async function freePorts(names: readonly string[]): Promise<Map<string, number>> {
-  const found = new Map<string, number>()
-  const servers = names.map(() => createServer())
-  await Promise.all(
-    servers.map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))),
-  )
-  servers.forEach((server, i) => found.set(names[i] as string, (server.address() as { port: number }).port))
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return found
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`never: ${what}`)
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-}
 
 describe.each(WAYS)('the membership of a live group $name', (way) => {
   let root: string
@@ -114,7 +97,7 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
 
   async function leader(): Promise<[string, DLedger]> {
     const find = () => [...open].find(([, member]) => member.status().ready)
-    await until('a leader', () => find() !== undefined)
+    await untilSeen('a leader', () => find() !== undefined)
     return find() as [string, DLedger]
   }
 
@@ -122,7 +105,7 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
     await Promise.all(FOUNDERS.map((id) => start(id)))
     const found = await leader()
     const isBound = (): boolean => found[1].status().voters.every(({ storeId }) => storeId !== null)
-    await until('all stores are bound', () => isBound() && found[1].commitIndex === found[1].lastIndex)
+    await untilSeen('all stores are bound', () => isBound() && found[1].commitIndex === found[1].lastIndex)
     return found
   }
 
@@ -146,7 +129,7 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
   const names = (members: readonly { readonly id: string }[]): string[] => members.map(({ id }) => id).sort()
   const equalLogs = (ids: readonly string[]) => async () => {
     const [, first] = await leader()
-    await until('all have all', () =>
+    await untilSeen('all have all', () =>
       ids.every((id) => open.get(id)?.appliedIndex === first.lastIndex && first.commitIndex === first.lastIndex),
     )
     const bodies = async (member: DLedger): Promise<string[]> => {
@@ -172,7 +155,7 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
         )
       }
     })()
-    await until('there is something to catch up with', () => load.appended > 100)
+    await untilSeen('there is something to catch up with', () => load.appended > 100)
     const added = await start('n3', { join: true })
     const address = way.addressOf('n3')
     await led((lead) => lead.addMember({ id: 'n3', ...(address === undefined ? {} : { address }) }))
@@ -180,10 +163,10 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
     expect(names(old.status().voters)).toEqual(['n0', 'n1', 'n2', 'n3'])
     expect(old.status().voters.find(({ id }) => id === 'n3')?.storeId).toBe(added.status().storeId)
     await led((lead) => lead.removeMember(first))
-    await until('it leads no longer', () => old.status().role !== 'LEADER')
-    await until('another one does', () => [...open].some(([id, member]) => id !== first && member.status().ready))
+    await untilSeen('it leads no longer', () => old.status().role !== 'LEADER')
+    await untilSeen('another one does', () => [...open].some(([id, member]) => id !== first && member.status().ready))
     const before = load.appended
-    await until('the load goes on', () => load.appended > before + 50)
+    await untilSeen('the load goes on', () => load.appended > before + 50)
     load.isOn = false
     await loaded
     await expect(old.append(Buffer.from('no'))).rejects.toMatchObject({ code: 'NOT_LEADER' })
@@ -192,7 +175,7 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
     expect(names(next.status().voters)).toEqual(rest)
     const bodies = await equalLogs(rest)()
     expect(new Set(bodies).size).toBe(bodies.length)
-    await until('the removed one says so', () => lines.some((line) => line.includes('does not name this member')))
+    await untilSeen('the removed one says so', () => lines.some((line) => line.includes('does not name this member')))
   })
 
   test('a member whose disk was replaced, twice, comes back as a learner and becomes a voter again by itself', async () => {
@@ -206,7 +189,7 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
       const back = await start(wiped)
       const isBack = (): boolean =>
         lead.status().voters.some(({ id, storeId }) => id === wiped && storeId === back.status().storeId)
-      await until(`it votes again, ${time}`, isBack)
+      await untilSeen(`it votes again, ${time}`, isBack)
       expect(lead.status().voters.find(({ id }) => id === wiped)?.storeId).not.toBe(before)
       await led((now) => now.append(Buffer.from(`after ${time}`)))
     }
@@ -223,15 +206,15 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
     cpSync(join(root, id), join(root, 'image'), { recursive: true })
     await start(id)
     await led((now) => now.append(Array.from({ length: 20 }, (_, i) => Buffer.from(`entry ${i}`))))
-    await until('it is heard again', () => open.get(id)?.appliedIndex === lead.lastIndex)
+    await untilSeen('it is heard again', () => open.get(id)?.appliedIndex === lead.lastIndex)
     await stop(id)
     rmSync(join(root, id), { recursive: true })
     cpSync(join(root, 'image'), join(root, id), { recursive: true })
     const back = await start(id)
-    await until('it took another identity', () => back.status().storeId !== storeId)
+    await untilSeen('it took another identity', () => back.status().storeId !== storeId)
     const isVoter = (): boolean =>
       lead.status().voters.some((voter) => voter.id === id && voter.storeId === back.status().storeId)
-    await until('it votes again', isVoter)
+    await untilSeen('it votes again', isVoter)
     await equalLogs(FOUNDERS)()
     expect(lines.filter((line) => line.includes('is an old image'))).toHaveLength(1)
   })
@@ -240,14 +223,14 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
     const [first, lead] = await founded()
     await lead.append(Buffer.from('kept'))
     const id = FOUNDERS.find((each) => each !== first) as string
-    await until('it has it', () => open.get(id)?.appliedIndex === lead.lastIndex)
+    await untilSeen('it has it', () => open.get(id)?.appliedIndex === lead.lastIndex)
     await stop(id)
     await lead.removeMember(id)
     const { term } = lead.status()
     const removed = await start(id)
     const isTold = (): boolean =>
       lines.some((line) => line.includes('does not let this member in') || line.includes('does not name this member'))
-    await until('it is told', isTold)
+    await untilSeen('it is told', isTold)
     await lead.append(Buffer.from('without it'))
     const found: string[] = []
     for await (const entry of removed.entries()) found.push(entry.body.toString())
@@ -272,8 +255,8 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
     for (const id of FOUNDERS) if (id !== behind && id !== first) await stop(id)
     const back = await start(behind)
     const lead = open.get('n3') as DLedger
-    await until('it follows whom it did not know', () => back.status().leader === 'n3')
-    await until('it has everything', () => back.appliedIndex === lead.lastIndex)
+    await untilSeen('it follows whom it did not know', () => back.status().leader === 'n3')
+    await untilSeen('it has everything', () => back.appliedIndex === lead.lastIndex)
     expect(names(back.status().voters)).toEqual(['n0', 'n1', 'n2', 'n3'])
   })
 
@@ -283,7 +266,7 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
     const address = way.addressOf('n4')
     await lead.addMember({ id: 'n4', role: 'learner', ...(address === undefined ? {} : { address }) })
     await lead.append(Buffer.from('a'))
-    await until(
+    await untilSeen(
       'it has it',
       () => learner.appliedIndex === lead.lastIndex && lead.status().learners[0]?.storeId !== null,
     )
@@ -306,7 +289,7 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
     const wish = { id: 'n3', ...(address === undefined ? {} : { address }) }
     const controller = new AbortController()
     const waiting = lead.addMember({ ...wish, signal: controller.signal })
-    await until('it is begun', () => lead.status().learners.length === 1)
+    await untilSeen('it is begun', () => lead.status().learners.length === 1)
     controller.abort()
     await expect(waiting).rejects.toMatchObject({ code: 'TIMEOUT' })
     await start('n3', { join: true })

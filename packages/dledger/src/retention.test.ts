@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { systemClock } from '@dledger-ts/base'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DLedger, type DLedgerOptions } from './dledger.ts'
+import { untilSeen } from './testing/until.ts'
 import { MemoryDisk } from './disk/memory-disk.ts'
 import { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
 
@@ -43,14 +44,6 @@ async function stop(member: DLedger): Promise<void> {
   await member.close()
 }
 
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`never: ${what}`)
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-}
-
 /** Fills about `files` files. */
 async function fill(member: DLedger, files: number): Promise<void> {
   await member.append(Array.from({ length: files * 128 }, (_, i) => Buffer.alloc(464, i)))
@@ -61,11 +54,11 @@ const files = (): number => readdirSync(join(root, 'n0', 'data')).length
 test('a log keeps no more bytes than it may', { timeout: 60_000 }, async () => {
   const log = await start({ retentionBytes: 3 * FILE_BYTES })
   await fill(log, 8)
-  await until('the head is gone', () => files() <= 3)
+  await untilSeen('the head is gone', () => files() <= 3)
   expect(log.firstIndex).toBeGreaterThan(0)
   expect((await log.read(log.commitIndex - 100))?.body.length).toBe(464)
   await fill(log, 4)
-  await until('the head is gone again', () => files() <= 3)
+  await untilSeen('the head is gone again', () => files() <= 3)
 })
 
 test('files go when they are too old, also those of before the start', { timeout: 60_000 }, async () => {
@@ -77,7 +70,7 @@ test('files go when they are too old, also those of before the start', { timeout
   for (const file of [first, second]) utimesSync(file as string, anHourAgo, anHourAgo)
   const count = files()
   const log = await start({ retentionMs: 1_800_000 })
-  await until('both are gone', () => files() === count - 2)
+  await untilSeen('both are gone', () => files() === count - 2)
   await log.append(Buffer.from('one more'))
   expect(files()).toBe(count - 2)
 })
@@ -92,7 +85,7 @@ async function startGroup(options: Partial<DLedgerOptions>, disks: Record<string
       return start({ self, members: IDS, transport, disk: disks[self] as MemoryDisk, directory: '/log', ...options })
     }),
   )
-  await until('a leader', () => members.some((member) => member.status().ready))
+  await untilSeen('a leader', () => members.some((member) => member.status().ready))
   return members.sort((a, b) => Number(b.status().ready) - Number(a.status().ready))
 }
 
@@ -100,12 +93,12 @@ test('the fullest disk of a group counts, file by file, until it has room', { ti
   const disks = Object.fromEntries(IDS.map((id) => [id, new MemoryDisk()]))
   const [leader, follower] = (await startGroup({ retentionDiskPercent: 80 }, disks)) as [DLedger, DLedger]
   await fill(leader, 8)
-  await until('all have all', () => follower.appliedIndex === leader.appliedIndex)
+  await untilSeen('all have all', () => follower.appliedIndex === leader.appliedIndex)
   expect(leader.firstIndex).toBe(0)
   const full = disks[follower.status().self] as MemoryDisk
   full.usedPercent = 80
-  await until('files are gone', () => leader.firstIndex > 0 && follower.firstIndex > 128)
+  await untilSeen('files are gone', () => leader.firstIndex > 0 && follower.firstIndex > 128)
   full.usedPercent = 79
-  await until('all are the same', () => [...open].every((member) => member.firstIndex === leader.firstIndex))
+  await untilSeen('all are the same', () => [...open].every((member) => member.firstIndex === leader.firstIndex))
   expect(leader.lastIndex - leader.firstIndex).toBeGreaterThan(128)
 })

@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePorts } from './free-ports.ts'
+import { freePorts } from '@dledger-ts/dledger/internals'
 import { run, type Finished } from './run.ts'
 import { until, untilTrue } from './until.ts'
 

@@ -1,6 +1,6 @@
 /** How servers end: cleanly at the first signal, at once at the second. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { freePorts } from '../group/free-ports.ts'
+import { freePorts } from '@dledger-ts/dledger/internals'
 import { healthy, loneBroker, Workplace } from './single-server.ts'
 
 const TIMEOUT_MS = 60_000

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePorts } from '../group/free-ports.ts'
+import { freePorts } from '@dledger-ts/dledger/internals'
 import { type Ended, ServerProcess, type ServerProgram, serverScript } from '../group/server-process.ts'
 import { untilTrue } from '../group/until.ts'
 

@@ -1,6 +1,6 @@
 /** A member whose configuration does not fit its group says so in one line and ends; the group goes on. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { freePorts } from '../group/free-ports.ts'
+import { freePorts } from '@dledger-ts/dledger/internals'
 import type { ServerProcess } from '../group/server-process.ts'
 import { until } from '../group/until.ts'
 import { errorLines, LOG_FILE_BYTES, type Settings, Workplace } from './single-server.ts'

@@ -180,14 +180,20 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
   #checkSilenceLater(): void {
     const { silenceMs } = this.limits
     this.#cancelSilenceCheck = this.#clock.after(Math.ceil(silenceMs / 3), () => {
-      const nowMs = this.#clock.monotonicMs()
-      for (const peer of this.#peers.values()) {
-        if (peer.renewIfSilent(nowMs, silenceMs)) {
-          this.#logger.warn({ peer: peer.id, silenceMs }, 'a peer answers nothing and gets new connections')
-        }
-      }
+      // After a pause of this process the answers of all peers are there and not yet read: they are heard first.
+      this.#clock.defer(() => this.#checkSilence(silenceMs))
       this.#checkSilenceLater()
     })
+  }
+
+  #checkSilence(silenceMs: number): void {
+    if (this.#closed) return
+    const nowMs = this.#clock.monotonicMs()
+    for (const peer of this.#peers.values()) {
+      if (peer.renewIfSilent(nowMs, silenceMs)) {
+        this.#logger.warn({ peer: peer.id, silenceMs }, 'a peer answers nothing and gets new connections')
+      }
+    }
   }
 
   #accept(socket: Socket): void {

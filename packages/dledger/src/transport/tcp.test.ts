@@ -397,6 +397,20 @@ describe('the TCP transport', () => {
     expect(events.log).toEqual(['connected n1', 'connected n1'])
   })
 
+  it('does not take its own pause for the silence of a peer that has answered', async () => {
+    const { peer, transport, events } = await connected({ silenceMs: 60, reconnectMinMs: 1 })
+    const before = [peer.accepted.get('control'), peer.accepted.get('data')]
+    transport.send(heartbeat('n1', 1), null)
+    await peer.until(() => peer.received.length > 0)
+    peer.say('control', heartbeat('n0', 1))
+    const pauseEndsMs = performance.now() + 200
+    while (performance.now() < pauseEndsMs);
+    await events.seen('message Heartbeat')
+    transport.send(heartbeat('n1', 2), null)
+    await peer.until(() => peer.received.length > 1)
+    expect([peer.accepted.get('control'), peer.accepted.get('data')]).toEqual(before)
+  })
+
   it('dials again when a peer accepts and never answers the hello', async () => {
     const peer = new FakePeer()
     peer.greets = false
