@@ -8,11 +8,12 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { freePorts } from '@dledger-ts/dledger/internals'
+import { answer } from '../log/processes.ts'
 import type { GroupsLoad, GroupsWish, Usage } from './node.ts'
 
 const { values } = parseArgs({
@@ -134,33 +135,4 @@ function ask<Value>(process: ChildProcess, wish: GroupsWish, name: string): Prom
   const answered = answer<Value>(process, name)
   process.send(wish)
   return answered
-}
-
-/** The next message of a process that has this field. */
-function answer<Value>(process: ChildProcess, name: string): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const ended = (): void => reject(new Error('a node ended'))
-    process.once('exit', ended)
-    const listener = (message: unknown): void => {
-      const fields = message as Readonly<Record<string, unknown>>
-      if (!(name in fields)) return
-      process.off('message', listener)
-      process.off('exit', ended)
-      resolve(fields[name] as Value)
-    }
-    process.on('message', listener)
-  })
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer()
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-      return server
-    }),
-  )
-  const ports = servers.map((server) => (server.address() as { port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }

@@ -13,7 +13,8 @@ import { parseArgs } from 'node:util'
 import { DLedger, type FlushDiskType } from '@dledger-ts/dledger'
 import { roundTripFloor, syncFloor } from './floor.ts'
 import { load, type LoadResult } from './load.ts'
-import { answer, freePorts } from './processes.ts'
+import { freePorts } from '@dledger-ts/dledger/internals'
+import { answer } from './processes.ts'
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '4' }, bytes: { type: 'string', default: '1024' } },

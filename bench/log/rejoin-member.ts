@@ -1,6 +1,5 @@
 /** One process of the group that `rejoin.ts` measures: appends, trims, and tells its memory, when it is told to. */
-import { silentLogger, systemClock } from '@dledger-ts/base'
-import { DLedger, TcpTransport } from '@dledger-ts/dledger'
+import { openMember, tellWhenLeading } from './open-member.ts'
 import { percentiles } from './percentiles.ts'
 
 export type RejoinWish =
@@ -32,25 +31,7 @@ const SAMPLE_MS = 10
 const FILE_BYTES = 64 * 1024 * 1024
 
 const [directory = '', self = '', portList = ''] = process.argv.slice(2)
-const peers = portList.split(',').map((port, i) => ({ id: `n${i}`, host: '127.0.0.1', port: Number(port) }))
-const own = peers.find((peer) => peer.id === self)
-if (own === undefined) throw new Error(`no member ${self}`)
-
-const log = await DLedger.open({
-  directory,
-  self,
-  members: peers.map((peer) => peer.id),
-  flushDiskType: 'SYNC_FLUSH',
-  fileBytes: FILE_BYTES,
-  transport: new TcpTransport({
-    self,
-    listenHost: '127.0.0.1',
-    listenPort: own.port,
-    peers,
-    clock: systemClock,
-    logger: silentLogger,
-  }),
-})
+const log = await openMember(self, portList, { directory, flushDiskType: 'SYNC_FLUSH', fileBytes: FILE_BYTES })
 
 let observing: (() => Observed) | null = null
 process.on('message', (message: RejoinWish) => {
@@ -73,11 +54,8 @@ process.on('message', (message: RejoinWish) => {
       break
   }
 })
-process.on('disconnect', () => void log.close().then(() => process.exit()))
-const tellReady = (): void => void (log.status().ready && process.send?.({ leads: self }))
-log.on('role', tellReady)
 process.send?.({ opened: self })
-tellReady()
+tellWhenLeading(log)
 
 /** @returns the last index then. */
 function append(count: number, bytes: number): Promise<number> {

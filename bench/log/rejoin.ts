@@ -11,7 +11,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { answer, freePorts } from './processes.ts'
+import { freePorts } from '@dledger-ts/dledger/internals'
+import { answer } from './processes.ts'
 import type { Memory, Observed, RejoinWish } from './rejoin-member.ts'
 
 const { values } = parseArgs({
