@@ -77,6 +77,7 @@ function isSettled(cluster: Cluster): boolean {
   if (configuration.learners.some((learner) => learner.promote)) return false
   const { lastIndex } = leader.cacheImage
   const chain = leader.cacheImage.entries.at(-1)?.chain
+  const trimmedUpTo = Math.max(...cluster.members.map((member) => member.cacheImage.firstIndex))
   for (const member of cluster.members) {
     if (!isNamed(configuration, member)) {
       if (member.role?.role === 'LEADER') return false
@@ -88,8 +89,8 @@ function isSettled(cluster: Cluster): boolean {
     if (node.commitIndex !== lastIndex || node.appliedIndex !== lastIndex || member.cacheImage.lastIndex !== lastIndex)
       return false
     if (node.lastIndex !== lastIndex || member.cacheImage.entries.at(-1)?.chain !== chain) return false
-    // Found to be damaged, and filled in by nobody yet.
-    if (cluster.isDamaged && node.status.lost.length > 0) return false
+    // Found to be damaged, and not filled in yet by those who can: what others have trimmed is not compared either.
+    if (cluster.isDamaged && node.status.lost.some((range) => range.lastIndex >= trimmedUpTo)) return false
   }
   if (cluster.readers.reads.some((read) => read.outcome === 'pending')) return false
   return cluster.workload.proposals.every((proposal) => proposal.outcome !== 'pending')
