@@ -29,7 +29,12 @@ export function noTotals(): Totals {
 
 /** Runs one seed's schedule and adds to `totals`. @returns what was violated, or null. */
 export function tryFromSeed(seed: number, totals: Totals, planted?: PlantedFaults, profile?: Profile): Failure | null {
-  const result = runSchedule(scheduleOf(seed, profile), planted === undefined ? {} : { planted })
+  return trySchedule(seed, scheduleOf(seed, profile), totals, planted)
+}
+
+/** As `tryFromSeed`, for a schedule that was made from that seed's. */
+export function trySchedule(seed: number, schedule: Schedule, totals: Totals, planted?: PlantedFaults): Failure | null {
+  const result = runSchedule(schedule, planted === undefined ? {} : { planted })
   totals.schedules++
   if (result.events < EVENTS_MIN) totals.small++
   totals.events += result.events

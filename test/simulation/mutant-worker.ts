@@ -1,6 +1,8 @@
 /** One core's share of `npm run sim:mutants`: looks for one planted fault at a time. */
 import { parentPort } from 'node:worker_threads'
-import { type Failure, noTotals, tryFromSeed } from './explore.ts'
+import { scheduleOf } from './arbitraries.ts'
+import { type Failure, noTotals, trySchedule } from './explore.ts'
+import { huntedIn } from './hunting.ts'
 import { type FaultName, plant } from './planted.ts'
 
 export interface Hunt {
@@ -23,9 +25,10 @@ parentPort?.on('message', ({ fault, from, schedulesMax }: Hunt) => {
   const totals = noTotals()
   let failure: Failure | null = null
   for (let seed = from; failure === null && totals.schedules < schedulesMax; seed++) {
-    failure = tryFromSeed(seed, totals, planted)
+    const schedule = huntedIn(fault, scheduleOf(seed), seed)
+    failure = trySchedule(seed, schedule, totals, planted)
     // What is violated without the fault, too, does not show it.
-    if (failure !== null && tryFromSeed(seed, noTotals()) !== null) failure = null
+    if (failure !== null && trySchedule(seed, schedule, noTotals()) !== null) failure = null
   }
   const hunted: Hunted = { fault, schedules: totals.schedules, failure }
   parentPort?.postMessage(hunted)
