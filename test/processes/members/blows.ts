@@ -77,11 +77,11 @@ export const BLOWS = {
   },
   'SIGSTOP of the leader, which is asked before it knows that another leads': async (struck) => {
     const { group, leader, untilAcknowledged, askForRegisters } = struck
+    // Nothing of its successor waits for it when it goes on: whatever it answers, it answers by what it knew.
+    for (const link of group.linksOf(leader, 'both')) link.hinder(BLACKHOLE)
     leader.pause()
     await group.untilLeader(leader)
     await untilAcknowledged(ACKNOWLEDGED_MEANWHILE)
-    // It goes on and hears of nobody: whatever it answers, it answers by what it knew.
-    for (const link of group.linksOf(leader, 'both')) link.hinder(BLACKHOLE)
     const asked = askForRegisters(leader, READS_AT_ONCE)
     leader.resume()
     await asked
