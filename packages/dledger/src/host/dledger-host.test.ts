@@ -228,6 +228,37 @@ describe('a host', () => {
     await expect(openOn('n0', 'b')).rejects.toMatchObject({ code: 'CLOSED' })
   })
 
+  it('tells its groups when a node is no longer dialed, and when it is again', async () => {
+    const [host] = (await startHosts()) as [DLedgerHost]
+    const peers = NODES.map((id) => ({ id, host: '127.0.0.1', port: (hosts.get(id) as DLedgerHost).port }))
+    const members = await Promise.all(NODES.map((node) => openOn(node, 'a')))
+    await leaderOf(members)
+    const [member] = members as [DLedger]
+    const isConnected = (id: string): boolean | undefined =>
+      member.status().peers.find((peer) => peer.id === id)?.connected
+    await until('all are connected', members, () => isConnected('n1') === true && isConnected('n2') === true)
+    host.setPeers(peers.filter(({ id }) => id !== 'n2'))
+    await until('it is told', members, () => isConnected('n2') === false)
+    expect(host.status().connectedNodes).toEqual(['n1'])
+    host.setPeers(peers)
+    await until('it is told again', members, () => isConnected('n2') === true)
+  })
+
+  it('tells its groups when a node has another address and cannot be reached there', async () => {
+    const [host] = (await startHosts()) as [DLedgerHost]
+    const peers = NODES.map((id) => ({ id, host: '127.0.0.1', port: (hosts.get(id) as DLedgerHost).port }))
+    const members = await Promise.all(NODES.map((node) => openOn(node, 'a')))
+    await leaderOf(members)
+    const [member] = members as [DLedger]
+    const isConnected = (): boolean | undefined => member.status().peers.find(({ id }) => id === 'n2')?.connected
+    await until('all are connected', members, () => isConnected() === true)
+    host.setPeers(peers.map((peer) => (peer.id === 'n2' ? { ...peer, port: 1 } : peer)))
+    await until('it is told', members, () => isConnected() === false)
+    expect(host.status().connectedNodes).toEqual(['n1'])
+    host.setPeers(peers)
+    await until('it is told again', members, () => isConnected() === true)
+  })
+
   it('opens a group anew whose first opening failed', async () => {
     await startHost('n0')
     await expect(openOn('n0', 'a', { members: ['n1'] })).rejects.toMatchObject({ code: 'INVALID' })

@@ -114,7 +114,13 @@ export class Multiplexer implements LinksHandler<HostFrame> {
     for (const [id, node] of this.#nodes) {
       if (ids.includes(id)) continue
       this.#nodes.delete(id)
-      for (const { group } of node.members.values()) group.removeMember(id)
+      this.#stats.messagesDropped += node.restartData()
+      // The links say nothing of whom they were told to leave.
+      for (const member of Array.from(node.members.values())) {
+        member.isUp = false
+        this.#tellLost(member)
+        member.group.removeMember(id)
+      }
     }
     for (const id of ids) {
       if (id === this.self || this.#nodes.has(id)) continue
