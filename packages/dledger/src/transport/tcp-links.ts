@@ -200,6 +200,7 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     this.#stats.accepted++
     if (this.#closed || this.#strangers.size >= this.limits.greetingConnectionsMax) {
       this.#stats.refused++
+      // Of somebody who is turned away it matters to nobody; without a listener it would end the process.
       socket.on('error', () => {})
       socket.destroy()
       return
@@ -287,6 +288,12 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
 
   refused(outgoing: Outgoing, refusal: Refusal): void {
     this.#tellRefused(outgoing.peer.id, refusal)
+  }
+
+  unreachable(outgoing: Outgoing, why: string): void {
+    const { id, host, port } = outgoing.peer
+    if (this.#closed || this.#peers.get(id)?.becameUnreachable(why) !== true) return
+    this.#logger.warn({ peer: id, host, port, why }, 'a peer cannot be reached')
   }
 
   badFrame(connection: Incoming<Item> | Outgoing, error: FrameError): void {

@@ -32,6 +32,8 @@ export interface OutgoingOwner {
   /** Reset or refused by the network or by the end of the peer's process; not by a time limit of ours. */
   lost(outgoing: Outgoing): void
   refused(outgoing: Outgoing, refusal: Refusal): void
+  /** A dial led to no greeting. */
+  unreachable(outgoing: Outgoing, why: string): void
   badFrame(outgoing: Outgoing, error: FrameError): void
 }
 
@@ -211,6 +213,8 @@ export class Outgoing {
       before === 'READY' && this.#options.clock.monotonicMs() - this.#readySinceMs > this.limits.reconnectMaxMs
     if (held) this.#attempts = 0
     this.#waitAndDial(dialed.refused)
+    const why = dialed.whyUnreachable
+    if (why !== null && before !== 'READY') this.#options.owner.unreachable(this, why)
     if (dialed.refused || dialed.tooLate) return
     // Closed in the middle of the greeting without a word: the process behind it ended.
     if (before !== 'CONNECTING' || LOSSES.includes(dialed.failure?.code)) this.#options.owner.lost(this)
@@ -246,6 +250,15 @@ class Dialed {
     this.socket = socket
     const sink = { controlRead: (control: Buffer) => owner.answered(this, control), frameRead: () => {} }
     this.reader = new FrameReader(owner.limits, sink, 'greetings')
+  }
+
+  /** What the network said, or that nothing was heard in time; null where it was reached. */
+  get whyUnreachable(): string | null {
+    if (this.tooLate) return 'nothing was heard in time'
+    if (this.failure === null) return null
+    const { code = '', message } = this.failure
+    // Of several addresses each has failed; then there is a code and no message.
+    return message === '' ? code : message
   }
 
   say(values: Scalar[]): void {

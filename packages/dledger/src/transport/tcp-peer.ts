@@ -15,6 +15,7 @@ export class Peer<Item> {
   #connected = false
   #lossTold = false
   #refusalTold: string | null = null
+  #unreachableTold: string | null = null
   /** When the first request that nothing has answered was sent; 0 for none. Monotonic. */
   #askedAtMs = 0
 
@@ -83,6 +84,7 @@ export class Peer<Item> {
     if (this.#incoming.control === null || this.#incoming.data === null) return false
     this.#connected = true
     this.#refusalTold = null
+    this.#unreachableTold = null
     return true
   }
 
@@ -99,6 +101,13 @@ export class Peer<Item> {
   becameRefused(why: string): boolean {
     if (this.#refusalTold === why) return false
     this.#refusalTold = why
+    return true
+  }
+
+  /** @returns true when this reason is to be told. */
+  becameUnreachable(why: string): boolean {
+    if (this.#unreachableTold === why) return false
+    this.#unreachableTold = why
     return true
   }
 

@@ -1,6 +1,6 @@
 /** What only the TCP transport has to keep: sockets, limits, strangers, and a peer whose process ends or says nonsense. */
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { silentLogger, systemClock } from '@dledger-ts/base'
+import { type Logger, silentLogger, systemClock } from '@dledger-ts/base'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { AppendEntries, Heartbeat, Message } from '../raft/messages.ts'
 import { decodeControl, encodeControl } from './control-part.ts'
@@ -64,6 +64,7 @@ class Events implements TransportHandler {
 async function startTransport(
   limits: Partial<TransportLimits> = {},
   peerPort: number | null = null,
+  logger: Logger = silentLogger,
 ): Promise<{ transport: TcpTransport; events: Events }> {
   const peers = peerPort === null ? [] : [{ id: 'n1', host: 'localhost', port: peerPort }]
   const transport = new TcpTransport({
@@ -72,7 +73,7 @@ async function startTransport(
     listenPort: 0,
     peers,
     clock: systemClock,
-    logger: silentLogger,
+    logger,
     limits,
   })
   const events = new Events()
@@ -236,6 +237,39 @@ describe('the TCP transport', () => {
     expect(error?.message).toBe(`cannot listen on 127.0.0.1:${transport.listeningPort}: the port is in use`)
     expect(error).toMatchObject({ code: 'INVALID' })
     await new Promise<void>((resolve) => second.close(resolve))
+  })
+
+  it('says once why a peer cannot be reached', async () => {
+    const told: { peer: string; why: string }[] = []
+    const logger = { ...silentLogger, warn: (facts: object) => void told.push(facts as { peer: string; why: string }) }
+    const peer = new FakePeer()
+    const port = await peer.listen()
+    await new Promise((resolve) => peer.server.close(resolve))
+    const { events } = await startTransport({ reconnectMinMs: 1, reconnectMaxMs: 5 }, port, logger)
+    await events.seen('lost n1')
+    await new Promise<void>((resolve) => void systemClock.after(100, resolve))
+    expect(told).toEqual([
+      { peer: 'n1', host: 'localhost', port, why: expect.stringMatching(/ECONNREFUSED/) as string },
+    ])
+  })
+
+  it('says that the name of a peer is not known', async () => {
+    const told: { why: string }[] = []
+    const logger = { ...silentLogger, warn: (facts: object) => void told.push(facts as { why: string }) }
+    const transport = new TcpTransport({
+      self: 'n0',
+      listenHost: '127.0.0.1',
+      listenPort: 0,
+      peers: [{ id: 'n1', host: 'no-such-host.invalid', port: 1 }],
+      clock: systemClock,
+      logger,
+      limits: { connectTimeoutMs: 60_000 },
+    })
+    cleanups.push(() => new Promise((resolve) => transport.close(resolve)))
+    await new Promise((resolve) => transport.start(HELLO, new Events(), resolve))
+    const deadline = Date.now() + 20_000
+    while (told.length === 0 && Date.now() < deadline) await new Promise((resolve) => setImmediate(resolve))
+    expect(told[0]?.why).toMatch(/no-such-host.invalid/)
   })
 
   it('counts a peer as lost when its port refuses', async () => {
