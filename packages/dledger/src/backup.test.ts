@@ -9,6 +9,7 @@ import { bodiesOf } from './testing/loopback-group.ts'
 import { untilSeen } from './testing/until.ts'
 import { stepsTo } from './driver/backup.ts'
 import { HangingDisk } from './driver/testing/hanging-disk.ts'
+import type { ControlEnvelope } from './state-machine.ts'
 import { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
 
 const small = {
@@ -183,6 +184,21 @@ test(
     await log.append(Buffer.from('x'))
   },
 )
+
+test('what the envelope throws at a backup ends that, and nothing else', async () => {
+  let isOver = false
+  const wrap: ControlEnvelope['wrap'] = (_, payload) => {
+    if (isOver) throw new Error('oops')
+    return payload.length === 0 ? Buffer.alloc(1) : payload
+  }
+  const log = await start('log', { controlEnvelope: { wrap, unwrap: (body) => body } })
+  await log.append(bodies(0, 100))
+  isOver = true
+  await expect(log.backup(join(root, 'copy'))).rejects.toThrow('oops')
+  isOver = false
+  expect(filesIn('copy')).toEqual([])
+  await log.append(Buffer.from('x'))
+})
 
 test('the voters of a backup come and go one at a time', () => {
   expect(stepsTo(['a'], null)).toEqual([['a']])

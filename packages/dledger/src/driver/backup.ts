@@ -97,13 +97,22 @@ export class Backup {
     this.#end(reason)
   }
 
+  /** What throws on the way ends this backup, not the member, nor the process that hears the disk. */
+  #guarded(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      this.#end(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
   #next(): void {
     const { readEntries, settings, clock, budget } = this.#options
     const copy = this.#copy
     if (this.#ended || copy === null) return
     if (copy.lastIndex >= this.#lastIndex) return this.#nameMembers(copy)
     if (!budget.isOpen) {
-      clock.after(settings.heartbeatMs, () => this.#next())
+      clock.after(settings.heartbeatMs, () => this.#guarded(() => this.#next()))
       return
     }
     const firstIndex = copy.lastIndex + 1
@@ -111,10 +120,12 @@ export class Backup {
       if (this.#ended) return
       if (batch === null) return this.#end(unreadable(firstIndex))
       budget.take(batch.bytes.length)
-      copy.append(batch, (error) => {
-        if (error === null) this.#next()
-        else this.#fail('write', error)
-      })
+      this.#guarded(() =>
+        copy.append(batch, (error) => {
+          if (error === null) this.#guarded(() => this.#next())
+          else this.#fail('write', error)
+        }),
+      )
     })
   }
 
