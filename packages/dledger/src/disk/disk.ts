@@ -5,8 +5,9 @@
  *   - `write`, `read` and `sync` of an open file, whose callbacks run later, never from within the call.
  *
  * Nothing is durable before `sync` (a file's bytes) or `syncDirectory` (creations, removals, renames) has completed.
- * After a failed write or sync a file is poisoned: all that follows on it fails with the first error. Only a write that found no
- * room (`isDiskFull`) poisons nothing: nothing of it counts, and it may be tried again.
+ * After a failed write or sync a file is poisoned: all that follows on it fails with the first error. Only a `write` that found no
+ * room (`isDiskFull`) poisons nothing: nothing of it counts, and it may be tried again. A synchronous one always does, for what it
+ * is part of cannot wait.
  */
 export type DiskCallback = (error: Error | null) => void
 

@@ -3,8 +3,8 @@
  *
  * Keeps:
  *   D1  callbacks never run from within the call.
- *   D2  after a failed write or sync all that follows on the file fails with that first error, unless only room was missing; a sync is never tried again,
- *       because the kernel may have dropped the pages that it could not write.
+ *   D2  after a failed write or sync all that follows on the file fails with that first error, unless only room was missing for a
+ *       `write`; a sync is never tried again, because the kernel may have dropped the pages that it could not write.
  *   D3  a file is closed only when nothing is under way on it: its descriptor's number could be another file's meanwhile.
  */
 import fs from 'node:fs'

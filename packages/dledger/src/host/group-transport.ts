@@ -1,4 +1,10 @@
-/** The transport of one group of many: a `Transport` as any other, whose connections belong to the node. */
+/**
+ * The transport of one group of many: a `Transport` as any other to its member, but it owns no connection. Those belong to the node,
+ * and all its groups share them (multiplexer.ts), so starting, renewing and closing one group joins and leaves them and disturbs no
+ * other. Whom a group may talk to is the group's to say; whom the node dials is the host's.
+ *
+ * Keeps: a closed group sends nothing and is told nothing; it takes its members with it, so that nothing is left of it at the node.
+ */
 import { assert } from '@dledger-ts/base'
 import type { MemberId, Message } from '../raft/messages.ts'
 import type { Hello, Transport, TransportHandler } from '../transport/transport.ts'
@@ -34,7 +40,7 @@ export class GroupTransport implements Transport {
     this.#multiplexer.join(this, callback)
   }
 
-  /** The nodes are dialed as the host says; here it only matters who is let in. */
+  /** The host says which nodes are dialed, and where. What has changed here is who is let in: those who have joined are judged anew. */
   setPeers(): void {
     if (!this.#closed) this.#multiplexer.judgeAgain(this)
   }

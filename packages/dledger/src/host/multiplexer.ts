@@ -382,7 +382,8 @@ export class Multiplexer implements LinksHandler<HostFrame> {
         for (const { joined, message } of frame.deliveries) {
           // One message may make its group close another.
           const member = node.members.get(joined.hello.group)
-          // Data may overtake the JOIN on control, by which a member is judged; then it is lost, as any message may be.
+          // Each channel has its own JOIN, so a frame is always explained; but a member is judged by the one on control, and what
+          // comes on data may arrive before that. Until it is judged nothing of it is heard: lost, as any message may be.
           if (member === undefined || member.joined[channel] !== joined || !member.fits || member.isTwofold) continue
           member.lossTold = false
           this.#stats.messagesReceived++
