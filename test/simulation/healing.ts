@@ -1,6 +1,7 @@
 /**
  * The second half of every simulation: everything is healed, and the group must find together within a bounded time.
  */
+import type { LogNode } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
 import { isNamed } from './membership.ts'
 import type { Member } from './member.ts'
@@ -91,9 +92,19 @@ function isSettled(cluster: Cluster): boolean {
     if (node.lastIndex !== lastIndex || member.cacheImage.entries.at(-1)?.chain !== chain) return false
     // Found to be damaged, and not filled in yet by those who can: what others have trimmed is not compared either.
     if (cluster.isDamaged && node.status.lost.some((range) => range.lastIndex >= trimmedUpTo)) return false
+    if (cluster.isDamaged && lacksState(node, member.checkpoint.appliedIndex, leader.node.firstIndex)) return false
   }
   if (cluster.readers.reads.some((read) => read.outcome === 'pending')) return false
   return cluster.workload.proposals.every((proposal) => proposal.outcome !== 'pending')
+}
+
+/**
+ * Has it lost what the leader has trimmed, and can be given the state instead? Where its own state machine has applied that and has no
+ * checkpoint of it, an older state is not taken in: such a member is helped at its next start.
+ */
+function lacksState(node: LogNode, checkpointIndex: number, firstIndexOfLeader: number): boolean {
+  if (checkpointIndex < firstIndexOfLeader - 1) return false
+  return node.status.lost.some(({ lastIndex }) => lastIndex < firstIndexOfLeader)
 }
 
 function describe(cluster: Cluster): string {
