@@ -251,7 +251,6 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
     intervalMs: settings.scrubIntervalMs,
     firstIndex: () => log.firstIndex,
     lastIndex: () => Math.min(applying.appliedIndex, hot.firstIndex - 1),
-    activeFrom: () => log.endPos - (log.endPos % log.fileBytes),
     nextGood: (index) => log.firstGoodFrom(index),
     read: readCold,
   })

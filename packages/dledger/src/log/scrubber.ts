@@ -1,7 +1,9 @@
 /**
- * Reads the closed files of a log over and over, slowly, so that rot is found while others still have what it took.
+ * Reads what a log has in its files over and over, slowly, so that rot is found while others still have what it took. The file that
+ * is written is no exception, as far as its entries are there for good: it may be written for months.
  *
- * Keeps: reads stay within `bytesPerSecond`, one at a time, a piece at a wake-up; between two passes it rests. It has no timer, and
+ * Keeps: reads stay within `bytesPerSecond`, one at a time, a piece at a wake-up; a pass ends where the log ended when it began, however
+ * fast that grows, and between two passes it rests. It has no timer, and
  * nothing to do costs nothing. What a read finds is marked by whoever reads (see `SegmentedLog.examine`).
  */
 import type { EntryBatch } from './entry-batch.ts'
@@ -17,8 +19,6 @@ export interface ScrubberOptions {
   readonly firstIndex: () => number
   /** Entries up to here are in the files for good. */
   readonly lastIndex: () => number
-  /** Entries from this position on are in the file that is written. */
-  readonly activeFrom: () => number
   /** The first entry from `index` on that is not marked already is read, and those after it; null: nothing could be read. */
   readonly nextGood: (index: number) => number
   readonly read: (
@@ -39,6 +39,8 @@ export interface ScrubProgress {
 export class Scrubber {
   readonly #options: ScrubberOptions
   #next = 0
+  /** The last entry of the pass under way; null between two passes. */
+  #until: number | null = null
   #passes = 0
   #bytes = 0
   #credit = 0
@@ -63,7 +65,9 @@ export class Scrubber {
     this.#credit = Math.min(this.#credit + (bytesPerSecond * passedMs) / 1000, bytesPerSecond, PIECE_BYTES)
     if (this.#credit <= 0) return
     const first = nextGood(Math.max(this.#next, firstIndex()))
-    const last = lastIndex()
+    this.#until ??= lastIndex()
+    // What is at the end may have been truncated since.
+    const last = Math.min(this.#until, lastIndex())
     if (first > last) return this.#rest(nowMs)
     this.#reading = true
     read(first, last, Math.floor(this.#credit), (batch) => {
@@ -77,13 +81,13 @@ export class Scrubber {
     this.#credit -= batch.bytes.length
     this.#bytes += batch.bytes.length
     this.#next = batch.firstIndex + batch.count
-    const last = batch.positions[batch.count - 1] as number
-    if (last >= this.#options.activeFrom()) this.#rest(nowMs)
+    if (this.#until !== null && this.#next > this.#until) this.#rest(nowMs)
   }
 
   #rest(nowMs: number): void {
     if (this.#next > this.#options.firstIndex()) this.#passes++
     this.#next = 0
+    this.#until = null
     this.#restUntilMs = nowMs + this.#options.intervalMs
     this.#lastMs = null
   }
