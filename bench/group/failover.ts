@@ -8,19 +8,20 @@
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { flushOption, measurement, wholeNumber } from '../options.ts'
 import { LaptopGroup } from './laptop-group.ts'
 
 const LEADER_WITHIN_MS = 30_000
 
-const { values } = parseArgs({
-  options: { kills: { type: 'string', default: '20' }, flush: { type: 'string', default: 'SYNC_FLUSH' } },
-})
-const kills = Number(values.kills)
+const { kills, flush } = measurement('bench:failover', 'How long a group has no leader after kill -9.')
+  .addOption(wholeNumber('--kills <count>', 'how many leaders are killed, one after the other', 20))
+  .addOption(flushOption())
+  .parse()
+  .opts<{ kills: number; flush: string }>()
 const group = new LaptopGroup(join(mkdtempSync(join(tmpdir(), 'bench-failover-')), 'group'))
 const times: number[] = []
 try {
-  group.run('start', '--fresh', '--flush', values.flush)
+  group.run('start', '--fresh', '--flush', flush)
   for (let round = 1; round <= kills; round++) {
     const { leader, brokers } = group.status()
     const victim = brokers.findIndex((broker) => broker.id === leader)

@@ -11,44 +11,40 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createHistogram } from 'node:perf_hooks'
-import { parseArgs } from 'node:util'
 import { type Message, Producer } from '@dledger-ts/client'
+import { Option } from 'commander'
+import { flushOption, measurement, wholeNumber, wholeNumbers } from '../options.ts'
 import { cpuMicros, LaptopGroup, rssMiB } from './laptop-group.ts'
 
 const BATCH_COUNT = 32
 const MODES = ['sync', 'async', 'batch'] as const
 type Mode = (typeof MODES)[number]
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '10' },
-    warmup: { type: 'string', default: '3' },
-    size: { type: 'string', default: '1024' },
-    mode: { type: 'string', default: 'sync' },
-    concurrency: { type: 'string', default: '64' },
-    namesrv: { type: 'string' },
-    pids: { type: 'string' },
-    flush: { type: 'string', default: 'SYNC_FLUSH' },
-    topic: { type: 'string', default: 'BenchGroup' },
-  },
-})
-
-function wholeNumber(name: 'seconds' | 'warmup' | 'size' | 'concurrency', min: number): number {
-  const value = Number(values[name])
-  if (Number.isInteger(value) && value >= min) return value
-  console.error(`bench:group: --${name} ${values[name]}: allowed is a whole number from ${min}`)
-  process.exit(1)
-}
-
-const seconds = wholeNumber('seconds', 1)
-const warmup = wholeNumber('warmup', 0)
-const size = wholeNumber('size', 1)
-const concurrency = wholeNumber('concurrency', 1)
-const mode = MODES.find((known) => known === values.mode)
-if (mode === undefined) {
-  console.error(`bench:group: --mode ${values.mode}: allowed are ${MODES.join(', ')}`)
-  process.exit(1)
-}
+const { seconds, warmup, size, mode, concurrency, flush, topic, namesrv, pids } = measurement(
+  'bench:group',
+  'A load on a three-node group that is started for it, or on one that runs.',
+)
+  .addOption(wholeNumber('--seconds <count>', 'how long it is measured', 10))
+  .addOption(wholeNumber('--warmup <count>', 'seconds before that', 3, 0))
+  .addOption(wholeNumber('--size <bytes>', 'size of a body', 1024))
+  .addOption(new Option('--mode <mode>', 'sync, async, or batches of 32').choices(MODES).default('sync'))
+  .addOption(wholeNumber('--concurrency <count>', 'senders, or sends in flight', 64))
+  .addOption(flushOption())
+  .option('--topic <name>', 'where messages go', 'BenchGroup')
+  .option('--namesrv <address>', 'of a group that runs; none is started then')
+  .addOption(wholeNumbers('--pids <pids>', 'processes of that group whose CPU and memory are told'))
+  .parse()
+  .opts<{
+    seconds: number
+    warmup: number
+    size: number
+    mode: Mode
+    concurrency: number
+    flush: string
+    topic: string
+    namesrv?: string
+    pids?: number[]
+  }>()
 
 interface Counts {
   sent: number
@@ -93,15 +89,14 @@ function load(
   })
 }
 
-const group =
-  values.namesrv === undefined ? new LaptopGroup(join(mkdtempSync(join(tmpdir(), 'bench-group-')), 'group')) : null
-const namesrvAddress = values.namesrv ?? group?.namesrvAddress ?? ''
+const group = namesrv === undefined ? new LaptopGroup(join(mkdtempSync(join(tmpdir(), 'bench-group-')), 'group')) : null
+const namesrvAddress = namesrv ?? group?.namesrvAddress ?? ''
 try {
-  group?.run('start', '--fresh', '--flush', values.flush)
-  const pids = values.pids === undefined ? (group?.pids() ?? []) : values.pids.split(',').map(Number)
+  group?.run('start', '--fresh', '--flush', flush)
+  const watched = pids ?? group?.pids() ?? []
   const producer = new Producer({ group: 'bench', namesrvAddress })
   producer.start()
-  const message = { topic: values.topic, body: Buffer.alloc(size, 'x') }
+  const message = { topic: topic, body: Buffer.alloc(size, 'x') }
   const until = (endMs: number) => () => performance.now() >= endMs
   const counts = { sent: 0, failed: 0 }
   await load(producer, mode, message, counts, () => {}, until(performance.now() + warmup * 1000))
@@ -109,7 +104,7 @@ try {
   const measured = { sent: 0, failed: 0 }
   // The histogram takes whole numbers: microseconds.
   const histogram = createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 })
-  const cpuBefore = pids.map(cpuMicros)
+  const cpuBefore = watched.map(cpuMicros)
   const begun = performance.now()
   await load(
     producer,
@@ -120,7 +115,7 @@ try {
     until(begun + seconds * 1000),
   )
   const tookSeconds = (performance.now() - begun) / 1000
-  const cpu = pids.map((pid, i) => cpuMicros(pid) - (cpuBefore[i] ?? 0)).reduce((sum, used) => sum + used, 0)
+  const cpu = watched.map((pid, i) => cpuMicros(pid) - (cpuBefore[i] ?? 0)).reduce((sum, used) => sum + used, 0)
   const ms = (micros: number): number => Number((micros / 1000).toFixed(3))
   const result = {
     msgsPerSec: Math.round(measured.sent / tookSeconds),
@@ -130,8 +125,8 @@ try {
     maxMs: ms(histogram.max),
     sent: measured.sent,
     failed: measured.failed,
-    serverCpuUsPerMsg: pids.length === 0 ? null : Number((cpu / Math.max(1, measured.sent)).toFixed(1)),
-    rssMiB: pids.map(rssMiB),
+    serverCpuUsPerMsg: watched.length === 0 ? null : Number((cpu / Math.max(1, measured.sent)).toFixed(1)),
+    rssMiB: watched.map(rssMiB),
   }
   await producer.close()
   console.log(JSON.stringify(result))

@@ -11,32 +11,29 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { freePorts } from '@dledger-ts/dledger/internals'
 import { answer } from '../log/processes.ts'
+import { measurement, wholeNumber, wholeNumbers } from '../options.ts'
 import type { GroupsLoad, GroupsWish, Usage } from './node.ts'
 
-const { values } = parseArgs({
-  options: {
-    groups: { type: 'string' },
-    seconds: { type: 'string', default: '10' },
-    bytes: { type: 'string', default: '1024' },
-    syncs: { type: 'string', default: '16' },
-    'in-flight': { type: 'string', default: '0' },
-  },
-})
-const seconds = Number(values.seconds)
-const inFlight = Number(values['in-flight'])
+const { groups, seconds, bytes, syncs, inFlight } = measurement('bench:groups', 'Many groups in three processes.')
+  .addOption(wholeNumbers('--groups <counts>', 'how many groups; 1,100 when idle, 1,8,64 under load'))
+  .addOption(wholeNumber('--seconds <count>', 'how long each is measured', 10))
+  .addOption(wholeNumber('--bytes <count>', 'size of a body', 1024))
+  .addOption(wholeNumbers('--syncs <counts>', 'syncs under way at once; 1000 is any number', [16]))
+  .addOption(wholeNumber('--in-flight <count>', 'appends of each group under way; 0: idle', 0, 0))
+  .parse()
+  .opts<{ groups?: number[]; seconds: number; bytes: number; syncs: number[]; inFlight: number }>()
 const SETTLED_WITHIN_MS = 120_000
 const rows: Record<string, Record<string, number>> = {}
 
-for (const count of numbers(values.groups ?? (inFlight === 0 ? '1,100' : '1,8,64'))) {
-  for (const syncs of numbers(values.syncs)) {
-    const nodes = await startNodes(count, syncs)
+for (const count of groups ?? (inFlight === 0 ? [1, 100] : [1, 8, 64])) {
+  for (const syncsAtOnce of syncs) {
+    const nodes = await startNodes(count, syncsAtOnce)
     try {
       if (inFlight === 0) rows[`${count} groups`] = await idle(nodes)
       else {
-        const at = syncs >= 1_000 ? 'any number of' : syncs
+        const at = syncsAtOnce >= 1_000 ? 'any number of' : syncsAtOnce
         rows[`${Object.keys(rows).length + 1}: ${count} groups, ${at} syncs at once`] = await load(nodes)
       }
     } finally {
@@ -45,10 +42,6 @@ for (const count of numbers(values.groups ?? (inFlight === 0 ? '1,100' : '1,8,64
   }
 }
 console.table(rows)
-
-function numbers(list: string): number[] {
-  return list.split(',').map(Number)
-}
 
 interface Nodes {
   readonly processes: readonly ChildProcess[]
@@ -75,7 +68,7 @@ async function idle(nodes: Nodes): Promise<Record<string, number>> {
 }
 
 async function load(nodes: Nodes): Promise<Record<string, number>> {
-  const wish: GroupsWish = { ask: 'load', inFlight, bytes: Number(values.bytes), seconds }
+  const wish: GroupsWish = { ask: 'load', inFlight, bytes, seconds }
   const before = await nodes.usage()
   const results = await Promise.all(nodes.processes.map((one) => ask<GroupsLoad>(one, wish, 'result')))
   const after = await nodes.usage()

@@ -9,18 +9,18 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { DLedger, type FlushDiskType } from '@dledger-ts/dledger'
+import { measurement, wholeNumber } from '../options.ts'
 import { roundTripFloor, syncFloor } from './floor.ts'
 import { load, type LoadResult } from './load.ts'
 import { freePorts } from '@dledger-ts/dledger/internals'
 import { answer } from './processes.ts'
 
-const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '4' }, bytes: { type: 'string', default: '1024' } },
-})
-const seconds = Number(values.seconds)
-const bytes = Number(values.bytes)
+const { seconds, bytes } = measurement('bench:log', 'An embedded log beside what the machine gives.')
+  .addOption(wholeNumber('--seconds <count>', 'how long each load runs', 4))
+  .addOption(wholeNumber('--bytes <count>', 'size of a body', 1024))
+  .parse()
+  .opts<{ seconds: number; bytes: number }>()
 const IN_FLIGHT = [1, 16, 256]
 const MODES: readonly FlushDiskType[] = ['SYNC_FLUSH', 'ASYNC_FLUSH']
 

@@ -10,17 +10,17 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { freePorts } from '@dledger-ts/dledger/internals'
+import { measurement, wholeNumber } from '../options.ts'
 import { answer } from './processes.ts'
 import type { Memory, Observed, RejoinWish } from './rejoin-member.ts'
 
-const { values } = parseArgs({
-  options: { megabytes: { type: 'string', default: '1024' }, bytes: { type: 'string', default: '1024' } },
-})
+const { megabytes, bytes } = measurement('bench:rejoin', 'A follower that was away comes back.')
+  .addOption(wholeNumber('--megabytes <count>', 'what is written while it is away', 1024))
+  .addOption(wholeNumber('--bytes <count>', 'size of a body', 1024))
+  .parse()
+  .opts<{ megabytes: number; bytes: number }>()
 const MEGABYTE = 1024 * 1024
-const megabytes = Number(values.megabytes)
-const bytes = Number(values.bytes)
 /** More than one file: what is trimmed below the part that is to be given. */
 const TRIMMED_MEGABYTES = 144
 
