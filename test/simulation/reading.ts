@@ -49,6 +49,9 @@ class Reader {
         const { code } = error as DLedgerError
         if (code !== 'CORRUPT' && code !== 'TRIMMED')
           this.#cluster.violated(`${this.member.name} cannot read entry ${wanted}: ${error.message}`)
+        // What others have trimmed is not filled in any more; where it is in no checkpoint here, the next start is waited for.
+        const isTrimmedElsewhere = this.#cluster.members.some((other) => (other.node?.firstIndex ?? 0) > wanted)
+        if (code === 'CORRUPT' && isTrimmedElsewhere) this.index++
         this.#later(AGAIN_MS)
         return
       }
