@@ -652,6 +652,27 @@ describe('identities', () => {
     expect(raft.status()).toMatchObject({ role: 'FOLLOWER', refusedIdentities: 1 })
   })
 
+  test('the leader that is followed may give files, under whatever store the log still knows it', () => {
+    const { at } = bound(NO_FAULTS)
+    const { raft } = at(1)
+    const { commitIndex, lastTerm } = raft.status()
+    const leader = { from: 'n2', to: 'n1', storeId: 'another store', term: 2 } as const
+    const piece = {
+      type: 'InstallAck',
+      ...leader,
+      id: 0,
+      nextIndex: 0,
+      stateAt: -1,
+      isOver: false,
+      index: -1,
+    } as Message
+    expect(raft.hearsAsLeader(piece)).toBe(false)
+    const nothing = { count: 0, entriesTerm: 0, bytes: 0, commitIndex } as const
+    raft.step({ type: 'AppendEntries', ...leader, prevIndex: commitIndex, prevTerm: lastTerm, ...nothing })
+    expect(raft.hearsAsLeader(piece)).toBe(true)
+    expect(raft.hearsAsLeader({ ...piece, storeId: 'a third store' })).toBe(false)
+  })
+
   test('a store that must be named grants where its log names it, or once did', () => {
     const grants = (overrides: Partial<RaftOptions>): boolean => {
       const { cluster, at } = group(NO_FAULTS, { bootstrapVoters: ['n1', 'n2'], mustBeNamed: true, ...overrides })

@@ -201,6 +201,8 @@ export class Raft {
       return false
     }
     if (membership.standingOf(message.from, message.storeId) !== 'OTHER_STORE') return true
+    // Whom this member follows in this term leads, by whatever store the log here still knows it: what it gives may be all that helps.
+    if (this.#leader === message.from && this.#following?.leaderStoreId === message.storeId) return true
     if (faults.has('identity-ignored')) return true
     this.#refusedIdentities++
     return false
