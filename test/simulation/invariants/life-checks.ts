@@ -66,7 +66,7 @@ export class LifeChecks {
     if (kept === this.#observed.committed.length) return
     const lost = this.#observed.committed[kept] as ImageEntry
     const losers = members.filter((one) => one.lostTails.some(({ entries }) => entries[kept]?.chain === lost.chain))
-    const { voters } = this.#observed.configurationOf(member)
+    const voters = voting ?? this.#observed.configurationOf(member).voters
     // The configuration may have changed since by one voter.
     if (losers.length * 2 < voters.length) {
       this.#observed.violated(
