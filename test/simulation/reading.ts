@@ -16,7 +16,8 @@ export function expectRepair(cluster: Cluster): void {
   if (cluster.violation !== null) return
   for (const { isDone, member, index } of readers) {
     if (!isDone) return cluster.violated(`${member.name} still cannot read entry ${index}`)
-    const lost = member.node?.status.lost ?? []
+    const trimmedUpTo = Math.max(...cluster.members.map((other) => other.node?.firstIndex ?? 0))
+    const lost = (member.node?.status.lost ?? []).filter((range) => range.lastIndex >= trimmedUpTo)
     if (lost.length > 0) return cluster.violated(`${member.name} has still lost ${JSON.stringify(lost)}`)
   }
   checkNoDamage(cluster)
@@ -81,7 +82,9 @@ function checkNoDamage(cluster: Cluster): void {
   for (const member of cluster.members) {
     if (member.isSpare) continue
     const { entries, firstIndex } = member.cacheImage
+    const lost = member.node?.status.lost ?? []
     for (const { index, pos, size } of entries.slice(firstIndex)) {
+      if (lost.some((range) => range.firstIndex <= index && index <= range.lastIndex)) continue
       const damaged =
         isDamaged(member, 'data', { pos, size, fileBytes }) ||
         isDamaged(member, 'index', { pos: index * 32, size: 32, fileBytes: indexFileBytes })
