@@ -56,10 +56,7 @@ export class Cluster {
   /** The first thing that was wrong, or null. */
   violation: string | null = null
   readonly #changes = new Set<{ readonly leader: Member; readonly incarnation: number }>()
-  /**
-   * Members come, go and lose their disks, or heads of logs are trimmed and stored bytes rot: both at once are more than is promised,
-   * and nobody who joins could be fed from a trimmed log.
-   */
+  /** Members come, go and lose their disks, or stored bytes rot: both at once are more than is promised. */
   readonly isAboutMembership: boolean
   /** No more faults from now on. */
   healed = false
@@ -78,7 +75,7 @@ export class Cluster {
     this.decisions = new Decisions(schedule.seed)
     const changes = schedule.faults.some(({ kind }) => kind === 'change' || kind === 'wipe' || kind === 'restore')
     this.isAboutMembership = changes && this.decisions.chance('is about membership', 0, 0, 400)
-    this.settings = settingsOf(schedule, this.decisions, { trims: !this.isAboutMembership })
+    this.settings = settingsOf(schedule, this.decisions)
     this.trace = new Trace(options)
     for (let id = 0; id < schedule.members + SPARES; id++) {
       const options = {

@@ -2,12 +2,11 @@
 import { unreachable } from '@dledger-ts/base'
 import { DLedgerError } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
-import type { Member } from './member.ts'
+import type { DriveImage, Member } from './member.ts'
 import { isIntact, mayGoBack, mayLose } from './membership.ts'
 import type { ClientRequest, Death, Fault } from './schedule.ts'
 import { lostFileOf, rotOf } from './rotting.ts'
 import { RegisterMap } from './registers.ts'
-import type { SimDriveImage } from './sim-drive.ts'
 import { hasRetention } from './settings.ts'
 import { US_PER_MS } from './sim-clock.ts'
 import { CALM } from './sim-network.ts'
@@ -234,20 +233,20 @@ class FaultInAction {
   #restore(member: Member, back: number, downMs: number): void {
     const image = member.images[member.images.length - 1 - back]
     if (image === undefined || !this.#cluster.isAboutMembership || !mayGoBack(this.#cluster, member, image)) return
-    this.#happens(() => this.#loseDisk(member, image.image, downMs))
+    this.#happens(() => this.#loseDisk(member, image, downMs))
   }
 
-  #loseDisk(member: Member, image: SimDriveImage | null, downMs: number): void {
+  #loseDisk(member: Member, image: DriveImage | null, downMs: number): void {
     const { invariants, network } = this.#cluster
     member.durableImage.refresh()
     member.lostLogs.set(member.durableVote.read().storeId, [...member.durableImage.entries])
     this.#cluster.die(member, 'power', null)
     if (image === null) member.drive.wipe()
-    else member.drive.restore(image)
+    else member.drive.restore(image.image)
     member.images.length = 0
-    member.checkpoint.appliedIndex = -1
-    member.checkpoint.hash = 0
-    member.registers = new RegisterMap()
+    member.checkpoint.appliedIndex = image?.checkpoint.appliedIndex ?? -1
+    member.checkpoint.hash = image?.checkpoint.hash ?? 0
+    if (image === null) member.registers = new RegisterMap()
     invariants.lives.lostDisk(member)
     network.greetAnew(member.id)
     this.#cluster.startIn(member, downMs)
@@ -344,7 +343,7 @@ class FaultInAction {
   #trim(leader: Member, keep: number): void {
     this.#cluster.events.schedule(0, 'trim', leader, () => {
       const { node } = leader
-      if (!leader.isUp || node === null || this.#cluster.isAboutMembership) return
+      if (!leader.isUp || node === null) return
       try {
         node.trimBefore(Math.max(0, node.commitIndex - keep))
       } catch (error) {

@@ -98,9 +98,13 @@ export class LogImage {
     if (arrives !== (this.#arriving !== null)) this.#namesVersion = -1
     this.#arriving = arrives ? this.#rangeOf(incoming.beforeFirst, incoming.hint) : null
     const base = arrives ? incoming.beforeFirst : beforeFirst
-    const moved = (base?.index ?? -1) + 1 !== this.firstIndex
-    this.firstIndex = (base?.index ?? -1) + 1
-    const changedFrom = this.#changedFrom()
+    const firstIndex = (base?.index ?? -1) + 1
+    const moved = firstIndex !== this.firstIndex
+    // Another disk, or an older image of it: what it had trimmed counts as held no longer.
+    const goesBack = firstIndex < this.firstIndex
+    this.firstIndex = firstIndex
+    const changed = this.#changedFrom()
+    const changedFrom = goesBack ? 0 : changed
     if (changedFrom === Number.POSITIVE_INFINITY && !moved) return { from: this.entries.length, before: NOTHING }
     let from = this.entries.length
     while (from > this.firstIndex && end(this.entries[from - 1] as ImageEntry) > changedFrom) from--

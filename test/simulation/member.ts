@@ -23,6 +23,8 @@ export interface DriveImage {
   readonly image: SimDriveImage
   readonly storeId: string
   readonly incarnation: number
+  /** What the state machine kept on it. */
+  readonly checkpoint: Checkpoint
 }
 
 export type Life = 'down' | 'starting' | 'up' | 'closing' | 'failed'
@@ -101,7 +103,7 @@ export class Member implements Process {
   remember(): void {
     const { storeId, incarnation } = this.durableVote.read()
     if (storeId === '') return
-    this.images.push({ image: this.drive.snapshot(), storeId, incarnation })
+    this.images.push({ image: this.drive.snapshot(), storeId, incarnation, checkpoint: { ...this.checkpoint } })
     if (this.images.length > IMAGES_MAX) this.images.shift()
   }
 

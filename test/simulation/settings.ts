@@ -20,11 +20,7 @@ const STORAGE_SLOW_MS = [500, 1_500] as const
 const STORAGE_HANG_MS = [2_500, 30_000] as const
 const SCRUB_BYTES_PER_SECOND = [0, 0, 20_000, 1_048_576] as const
 
-export function settingsOf(
-  schedule: Schedule,
-  decisions: Decisions,
-  { trims }: { readonly trims: boolean },
-): NodeSettings {
+export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettings {
   const one = (name: string, values: readonly number[]): number =>
     values[decisions.below(name, 0, 0, values.length)] as number
   return {
@@ -42,7 +38,7 @@ export function settingsOf(
     catchUpPieceBytes: one('catchUpPieceBytes', CATCH_UP_PIECE_BYTES),
     catchUpWindowBytes: one('catchUpWindowBytes', CATCH_UP_WINDOW_BYTES),
     catchUpBytesPerSecond: one('catchUpBytesPerSecond', CATCH_UP_BYTES_PER_SECOND),
-    ...(trims ? retentionOf(schedule, decisions, one('fileBytes', FILE_BYTES)) : {}),
+    ...retentionOf(schedule, decisions, one('fileBytes', FILE_BYTES)),
     uncommittedBytesMax: one('uncommittedBytesMax', UNCOMMITTED_BYTES_MAX),
     preferredLeader: decisions.chance('prefers', 0, 0, 400)
       ? `n${decisions.below('preferred', 0, 0, schedule.members)}`
