@@ -82,8 +82,9 @@ function maySpoil(cluster: Cluster, member: Member, entry: ImageEntry): boolean 
 
 function holdsIntact(cluster: Cluster, member: Member, entry: ImageEntry): boolean {
   member.durableImage.refresh()
-  // What was trimmed is in the state, which can be given.
-  if (entry.index < member.durableImage.firstIndex) return true
+  // What was trimmed is in the state. Only a leader gives that, and after a power cut under ASYNC_FLUSH there may be none without the
+  // vote of the very member that lacks it.
+  if (entry.index < member.durableImage.firstIndex) return cluster.schedule.flush === 'SYNC_FLUSH'
   if (member.durableImage.entries[entry.index]?.chain !== entry.chain) return false
   const place = fileAt(member, 'data', entry.pos, entry.size, cluster.settings.fileBytes)
   return place !== null && !place.inode.isDamaged(place.from, place.to)

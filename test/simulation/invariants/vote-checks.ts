@@ -45,7 +45,10 @@ export class VoteChecks {
     if (votes * 2 <= voters.length) {
       this.#observed.violated(`${member.name} leads term ${term} with ${votes} of ${voters.length} votes (1, 16)`)
     }
-    const intact = this.#intactVotesFor.get(`${term} ${member.name}`) ?? new Map<string, string>()
+    const intact = new Map(this.#intactVotesFor.get(`${term} ${member.name}`))
+    // Its log has not changed since it asked: what it turned out to hold meanwhile, it held then.
+    const own = member.durableVote.read()
+    if (own.recovering !== true && given.has(own.storeId)) intact.set(own.storeId, member.name)
     const intactVotes = votesAmong(voters, intact)
     if (intactVotes * 2 <= voters.length && votes < voters.length) {
       this.#observed.violated(

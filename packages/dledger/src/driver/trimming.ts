@@ -97,8 +97,9 @@ export class Trimming {
       if (error !== null) return onFailed(error)
       whileRunning(() => {
         this.#underWay = false
-        member.log.trimTo(point)
+        // First: the log tells what damage is left, by where the core's log starts.
         raft.trimmed(point.index + 1)
+        member.log.trimTo(point)
         logger.info({ firstIndex: point.index + 1 }, 'the head of the log was trimmed')
       })
     })

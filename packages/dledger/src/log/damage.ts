@@ -104,6 +104,14 @@ export class Damage {
     this.#onChanged()
   }
 
+  /** Entries before `index` are gone, and with them what was lost of them. */
+  trimmed(index: number): void {
+    const { lost } = this.#options
+    if (lost.isEmpty) return
+    lost.trim(index)
+    this.#onChanged()
+  }
+
   /** As `SegmentedLog.fill`. */
   fill(entries: readonly ForeignEntries[]): Filled {
     const { data, index, outline, lost, onFailed, isUnverified } = this.#options

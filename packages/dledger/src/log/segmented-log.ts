@@ -406,7 +406,7 @@ export class SegmentedLog {
       'a trimmed log keeps its last entry',
     )
     this.#outline.trimmed(point)
-    this.#lost.trim(point.index + 1)
+    this.#damage.trimmed(point.index + 1)
     this.#removeTrimmed()
   }
 

@@ -62,6 +62,17 @@ describe('a log that is trimmed', () => {
     expect(gone).toMatchObject({ code: 'TRIMMED', detail: { firstIndex: log.firstIndex } })
   })
 
+  test('tells that nothing is lost any more when what was damaged is gone', () => {
+    const file = disk.openSync(`${DIRECTORY}/data/${'0'.repeat(20)}`, { create: false })
+    file.writeSync(Buffer.from([0xff, 0xff]), log.locate(2) + 60)
+    file.closeSync()
+    expect(log.examine(2, 2)).toBe(true)
+    const told: number[] = []
+    log.whenLostChanges(() => told.push(log.lostRanges().length))
+    log.trimTo(pointBefore(23))
+    expect(told).toEqual([0])
+  })
+
   test('says TRIMMED to a read that was under way when its files went', async () => {
     const reading = read(log, 2, 6, 10_000)
     log.trimTo(pointBefore(23))
