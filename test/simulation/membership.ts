@@ -69,7 +69,9 @@ export function isIntact({ invariants, members }: Cluster): boolean {
   if (configuration === undefined) return false
   return configuration.voters.every(({ id, storeId }) => {
     const member = members.find((one) => one.name === id)
-    return storeId !== null && member?.durableVote.read().storeId === storeId
+    // An old image bears the name of the store that was lost until peers tell it so.
+    const isThere = storeId !== null && member?.durableVote.read().storeId === storeId
+    return isThere && !member.lostLogs.has(storeId)
   })
 }
 

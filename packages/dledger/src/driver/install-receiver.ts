@@ -89,11 +89,14 @@ export class InstallReceiver {
       this.#options.logger.warn({ from: offer.from }, 'files are offered without the state that belongs to them')
       return
     }
-    this.#offer = offer
     const staging = this.#staging
     const isSame = (staging?.incoming.stateOnly ?? false) === stateOnly
-    if (staging !== null && isSame && this.#fits(staging.incoming, staging, offer)) return this.#acknowledge()
-    this.#prepare(offer, base, stateOnly)
+    const goesOn = staging !== null && isSame && this.#fits(staging.incoming, staging, offer)
+    // What is there is being synced, and would have to be once more: the next offer finds that done.
+    if (!goesOn && this.#isSyncing) return
+    this.#offer = offer
+    if (goesOn) this.#acknowledge()
+    else this.#prepare(offer, base, stateOnly)
   }
 
   received(piece: InstallPiece, payload: Buffer | null): void {

@@ -65,7 +65,11 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
   }
   try {
     file = HardStateFile.openSync(disk, hardStatePath)
-    if (file !== null) compare(file.state, options)
+    if (file !== null) {
+      compare(file.state, options)
+      // A start that ended before its directory was synced has left a name that may be in the page cache only.
+      disk.syncDirectorySync(directory)
+    }
     if (file?.state.storeId === UNTAKEN) {
       file.writeSync({ ...file.state, member: options.self, storeId: options.newStoreId() })
     }
