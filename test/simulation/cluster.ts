@@ -279,11 +279,14 @@ export class Cluster {
   change(leader: Member, member: Member, wish: 'voter' | 'learner' | 'removed'): void {
     const id = member.name
     if (wish !== 'removed' && member.isSpare) this.startIn(member, 0)
+    // From now on: a leader that stands still takes it up when it goes on.
+    const asked = { leader, incarnation: leader.incarnation }
+    this.#changes.add(asked)
     this.events.schedule(0, 'change', leader, () => {
-      if (!leader.isUp || leader.node === null) return
-      const { incarnation } = leader
-      const asked = { leader, incarnation }
-      this.#changes.add(asked)
+      if (!leader.isUp || leader.node === null) {
+        this.#changes.delete(asked)
+        return
+      }
       const change =
         wish === 'removed'
           ? ({ kind: 'remove', id } as const)
