@@ -95,8 +95,10 @@ export class InstallReceiver {
     // What is there is being synced, and would have to be once more: the next offer finds that done.
     if (!goesOn && this.#isSyncing) return
     this.#offer = offer
-    if (goesOn) this.#acknowledge()
-    else this.#prepare(offer, base, stateOnly)
+    if (!goesOn) return this.#prepare(offer, base, stateOnly)
+    this.#acknowledge()
+    // All of it may be there already, with no piece to come that would say so.
+    this.#progress()
   }
 
   received(piece: InstallPiece, payload: Buffer | null): void {
