@@ -57,7 +57,8 @@ export class InstallReceiver {
   #staging: Staging | null = null
   /** What is on its way is made ready, or the switch has begun: nothing is taken in. */
   #isBusy = false
-  #isSyncing = false
+  /** What is being synced; whether a sync of what was given up is ever told does not matter. */
+  #syncing: Staging | null = null
   #writesUnderWay = 0
   #unsyncedPieces = 0
   /** The entry after the last one that has reached the page cache. */
@@ -93,7 +94,7 @@ export class InstallReceiver {
     const isSame = (staging?.incoming.stateOnly ?? false) === stateOnly
     const goesOn = staging !== null && isSame && this.#fits(staging.incoming, staging, offer)
     // What is there is being synced, and would have to be once more: the next offer finds that done.
-    if (!goesOn && this.#isSyncing) return
+    if (!goesOn && staging !== null && this.#syncing === staging) return
     this.#offer = offer
     if (!goesOn) return this.#prepare(offer, base, stateOnly)
     this.#acknowledge()
@@ -345,14 +346,14 @@ export class InstallReceiver {
   #progress(): void {
     const staging = this.#staging
     const offer = this.#offer
-    if (staging === null || offer === null || this.#isSyncing || this.#isBusy) return
+    if (staging === null || offer === null || this.#syncing === staging || this.#isBusy) return
     const isWhole = this.#writesUnderWay === 0 && staging.stateAt === -1 && this.#logIsThere(staging, offer)
     if (!isWhole && this.#unsyncedPieces < SYNC_PIECES) return
-    this.#isSyncing = true
+    this.#syncing = staging
     this.#unsyncedPieces = 0
     staging.sync((error, incoming) => {
-      this.#isSyncing = false
       if (staging !== this.#staging) return
+      this.#syncing = null
       if (error !== null) return this.#options.onFailed(error)
       this.#options.member.writeHardState({ incoming }, (failure) => {
         if (failure !== null) return this.#options.onFailed(failure)
