@@ -80,7 +80,9 @@ export class InstallReceiver {
       )
       return
     }
-    const stateOnly = !this.#isBetter(offer.firstIndex, offer.lastIndex, offer.lastTerm)
+    // A log that starts within what is committed here has nothing that this one could not be sent entry by entry.
+    const isBeyond = offer.firstIndex - 1 > this.#options.commitIndex()
+    const stateOnly = !isBeyond || !this.#isBetter(offer.lastIndex, offer.lastTerm)
     if (stateOnly && !this.#lacksHead(offer.firstIndex)) return this.#isNotNeeded(offer)
     if (
       offer.snapshotIndex === -1 &&
@@ -136,7 +138,7 @@ export class InstallReceiver {
   isStillBetter({ hint, beforeFirst, stateOnly, snapshot }: Incoming): boolean {
     if (stateOnly === true) return this.#mayStartAt(beforeFirst.index + 1, snapshot?.index ?? -1)
     const lastTerm = this.#staging?.log.lastTerm ?? -1
-    return hint !== null && lastTerm !== -1 && this.#isBetter(beforeFirst.index + 1, hint.index, lastTerm)
+    return hint !== null && lastTerm !== -1 && this.#isBetter(hint.index, lastTerm)
   }
 
   /** The transfer that led to the switch is over: for the leader to hear. */
@@ -144,10 +146,9 @@ export class InstallReceiver {
     return this.#offer === null ? null : { to: this.#offer.from, id: this.#offer.id, index }
   }
 
-  /** A log that starts within what is committed here has nothing that this one could not be sent entry by entry. */
-  #isBetter(firstIndex: number, lastIndex: number, lastTerm: number): boolean {
+  #isBetter(lastIndex: number, lastTerm: number): boolean {
     const { raft, commitIndex } = this.#options
-    return firstIndex - 1 > commitIndex() && lastIndex > commitIndex() && raft.termAt(lastIndex) !== lastTerm
+    return lastIndex > commitIndex() && raft.termAt(lastIndex) !== lastTerm
   }
 
   /** Has this log lost entries below `firstIndex`, where a log starts that does not have them either? */
