@@ -1,5 +1,6 @@
 /** Reads every entry on every member, until all are as they were written: what was damaged has to be found and repaired. */
 import { crc32 } from '@dledger-ts/base'
+import type { NodeStatus } from '@dledger-ts/dledger'
 import type { DLedgerError } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
 import type { Member } from './member.ts'
@@ -17,7 +18,8 @@ export function expectRepair(cluster: Cluster): void {
   for (const { isDone, member, index } of readers) {
     if (!isDone) return cluster.violated(`${member.name} still cannot read entry ${index}`)
     const trimmedUpTo = Math.max(...cluster.members.map((other) => other.node?.firstIndex ?? 0))
-    const lost = (member.node?.status.lost ?? []).filter((range) => range.lastIndex >= trimmedUpTo)
+    // One that was removed from the group may be down.
+    const lost = lostBy(member).filter((range) => range.lastIndex >= trimmedUpTo)
     if (lost.length > 0) return cluster.violated(`${member.name} has still lost ${JSON.stringify(lost)}`)
   }
   checkNoDamage(cluster)
@@ -76,13 +78,17 @@ class Reader {
   }
 }
 
+function lostBy(member: Member): NodeStatus['lost'] {
+  return member.isUp && member.node !== null ? member.node.status.lost : []
+}
+
 /** What is read anywhere in the log is what was written there. */
 function checkNoDamage(cluster: Cluster): void {
   const { fileBytes, indexFileBytes } = cluster.settings
   for (const member of cluster.members) {
-    if (member.isSpare) continue
+    if (member.isSpare || !member.isUp) continue
     const { entries, firstIndex } = member.cacheImage
-    const lost = member.node?.status.lost ?? []
+    const lost = lostBy(member)
     for (const { index, pos, size } of entries.slice(firstIndex)) {
       if (lost.some((range) => range.firstIndex <= index && index <= range.lastIndex)) continue
       const damaged =
