@@ -49,6 +49,10 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
   { weight: 2, arbitrary: one('split', { side: fc.integer({ min: 1, max: 30 }), forMs }) },
   { weight: 2, arbitrary: one('cutLink', { from: member, to: member, forMs }) },
   {
+    weight: 2,
+    arbitrary: one('narrowLink', { from: member, to: member, bytesPerMs: fc.integer({ min: 1, max: 200 }), forMs }),
+  },
+  {
     weight: 4,
     arbitrary: one('weather', {
       lossPerMille: fc.nat(300),

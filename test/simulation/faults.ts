@@ -138,6 +138,11 @@ class FaultInAction {
         const [a, b] = [this.#member(fault.from).id, this.#member(fault.to).id]
         return this.#cut((from, to) => from === a && to === b, fault.forMs)
       }
+      case 'narrowLink': {
+        const [a, b] = [this.#member(fault.from).id, this.#member(fault.to).id]
+        if (a !== b) this.#narrow(a, b, fault.bytesPerMs, fault.forMs)
+        return
+      }
       case 'weather':
         return this.#weather(fault)
       case 'reset': {
@@ -298,6 +303,12 @@ class FaultInAction {
     }
     this.#happens(() => each((from, to) => network.cut(from, to)))
     this.#later(forMs, () => each((from, to) => network.heal(from, to)))
+  }
+
+  #narrow(from: number, to: number, bytesPerMs: number, forMs: number): void {
+    const { network } = this.#cluster
+    this.#happens(() => network.setBandwidth(from, to, bytesPerMs))
+    this.#later(forMs, () => network.setBandwidth(from, to, null))
   }
 
   #weather(fault: Extract<Fault, { kind: 'weather' }>): void {

@@ -102,6 +102,15 @@ export type Fault =
       readonly to: number
       readonly forMs: number
     }
+  /** One direction takes its time for every byte. */
+  | {
+      readonly kind: 'narrowLink'
+      readonly atMs: number
+      readonly from: number
+      readonly to: number
+      readonly bytesPerMs: number
+      readonly forMs: number
+    }
   | {
       readonly kind: 'weather'
       readonly atMs: number

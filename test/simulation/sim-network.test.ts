@@ -152,3 +152,18 @@ test('datagrams are lost, doubled and overtaken', () => {
   expect(arrived.length).toBeGreaterThan(different.size)
   expect(arrived).not.toEqual([...arrived].sort((a, b) => a - b))
 })
+
+test.each([true, false])('a narrow link sends one after the other and nothing is lost, streams: %s', (streams) => {
+  const world = new World({ streams })
+  const bytes = [Buffer.alloc(900, 'x')]
+  world.network.setBandwidth(0, 1, 10)
+  for (let term = 1; term <= 5; term++) world.send(0, 1, term, bytes)
+  world.run(250)
+  expect(world.told[1]).toHaveLength(2)
+  world.run(300)
+  expect(world.told[1]?.map((line) => Number.parseInt(line, 10))).toEqual([1, 2, 3, 4, 5])
+  world.network.setBandwidth(0, 1, null)
+  world.send(0, 1, 6, bytes)
+  world.run(1)
+  expect(world.told[1]).toHaveLength(6)
+})

@@ -20,7 +20,7 @@ import type {
 } from '@dledger-ts/dledger/internals'
 import type { Decisions } from './decisions.ts'
 import { forge } from './forging.ts'
-import type { EventQueue, Process } from './sim-clock.ts'
+import { type EventQueue, type Process, US_PER_MS } from './sim-clock.ts'
 
 export interface NetworkConditions {
   /** Of 1,000 messages; in streams, of 10,000: each loss costs a connection. */
@@ -45,6 +45,8 @@ export const CALM: NetworkConditions = {
 /** Of 1,000 answers with lost entries so many are of another history: see forging.ts. */
 const FORGED_PER_MILLE = 150
 const LATE_US_MAX = 2_500_000
+/** About what a message takes on the wire beside its payload. */
+const HEADER_BYTES = 100
 const RECONNECT_US_MIN = 20_000
 const RECONNECT_US_MAX = 120_000
 
@@ -55,6 +57,10 @@ class Link {
   /** Cuts in force; it works when there is none. */
   cuts = 0
   conditions: NetworkConditions | null = null
+  /** Null: as wide as is wanted. */
+  bytesPerMs: number | null = null
+  /** Until when each lane, control and data, is taken by what was sent: a narrow link sends one after the other. */
+  readonly takenUntilUs: [number, number] = [0, 0]
   /** When the last message of each lane arrives: control, data. */
   readonly lastArrivalUs: [number, number] = [0, 0]
 
@@ -151,11 +157,17 @@ export class SimNetwork {
     this.#link(from, to).conditions = conditions
   }
 
+  /** One direction sends no more than so many bytes in a millisecond from now on; null: any number. */
+  setBandwidth(from: number, to: number, bytesPerMs: number | null): void {
+    this.#link(from, to).bytesPerMs = bytesPerMs
+  }
+
   healAll(): void {
     this.conditions = CALM
     for (const link of this.#links) {
       link.cuts = 0
       link.conditions = null
+      link.bytesPerMs = null
     }
   }
 
@@ -283,10 +295,9 @@ export class SimNetwork {
     mail: Mail,
   ): void {
     const { events } = this.#options
-    const { type } = mail.message
-    const isData = type === 'AppendEntries' || type === 'AppendEntriesResponse' || type.startsWith('Install')
-    const lane = isData ? 1 : 0
-    const arrivalUs = Math.max(link.lastArrivalUs[lane], events.nowUs + this.#delayUs(link, counter, conditions))
+    const lane = laneOf(mail.message)
+    const sentUs = events.nowUs + transmissionUs(link, lane, mail, events.nowUs)
+    const arrivalUs = Math.max(link.lastArrivalUs[lane], sentUs + this.#delayUs(link, counter, conditions))
     link.lastArrivalUs[lane] = arrivalUs
     const { generation } = connection
     const receiver = (this.#hosts[mail.to] as Host).process
@@ -299,7 +310,8 @@ export class SimNetwork {
     const { events } = this.#options
     const connection = this.#connection(mail.from, mail.to)
     const { disks } = connection
-    events.schedule(this.#delayUs(link, counter, conditions), 'arrival', null, () => {
+    const sendingUs = transmissionUs(link, laneOf(mail.message), mail, events.nowUs)
+    events.schedule(sendingUs + this.#delayUs(link, counter, conditions), 'arrival', null, () => {
       if (connection.disks === disks)
         events.schedule(0, 'message', (this.#hosts[mail.to] as Host).process, () => this.#hand(link, mail))
     })
@@ -357,6 +369,9 @@ export class SimNetwork {
 
   #tellBothLost(connection: Connection, a: number, b: number): void {
     connection.isBelieved = false
+    // What waited to be sent is lost with it.
+    this.#link(a, b).takenUntilUs.fill(0)
+    this.#link(b, a).takenUntilUs.fill(0)
     this.#tellLost(a, b)
     this.#tellLost(b, a)
   }
@@ -459,6 +474,20 @@ function dials(listener: Host['listener'], peer: MemberId): boolean {
 /** As it is said now. */
 function helloOf({ hello, handler }: NonNullable<Host['listener']>): Hello {
   return { ...hello, standing: handler.standing?.() ?? null }
+}
+
+function laneOf({ type }: Message): 0 | 1 {
+  return type === 'AppendEntries' || type === 'AppendEntriesResponse' || type.startsWith('Install') ? 1 : 0
+}
+
+/** How long it takes until the last byte of `mail` is on its way; the lanes do not wait for each other. */
+function transmissionUs(link: Link, lane: 0 | 1, { payload }: Mail, nowUs: number): number {
+  if (link.bytesPerMs === null) return 0
+  let bytes = HEADER_BYTES
+  if (payload !== null) for (const part of payload) bytes += part.length
+  const from = Math.max(nowUs, link.takenUntilUs[lane])
+  link.takenUntilUs[lane] = from + Math.ceil((bytes * US_PER_MS) / link.bytesPerMs)
+  return link.takenUntilUs[lane] - nowUs
 }
 
 interface Mail {
