@@ -4,7 +4,7 @@
  *   handOver ──► closeFiles: disk quiet ──► log synced ──► clean stop durable ──► files closed, directory free ──► transport closed
  *
  * Keeps: every wait has a limit, and at that everything is released all the same; a stop counts as clean only when all of it
- * succeeded.
+ * succeeded. Time in which the process itself stood still does not count for the disk.
  */
 import type { Clock } from '@dledger-ts/base'
 import type { Raft } from '../raft/raft.ts'
@@ -33,6 +33,28 @@ export function abandonStart(member: OpenedMember, clock: Clock, tell: () => voi
   }
   const cancel = clock.after(CLOSE_AFTER_FAILURE_MS_MAX, once)
   member.abandon(once)
+}
+
+/**
+ * Calls back after `ms` in which the process ran: however long it stood still, a step counts once, and what came meanwhile is heard
+ * before the next one ends.
+ *
+ * @returns a function that ends the wait.
+ */
+function afterRunningFor(
+  ms: number,
+  { clock, stepMs }: { readonly clock: Clock; readonly stepMs: number },
+  callback: () => void,
+): () => void {
+  let leftMs = ms
+  let cancel = (): void => {}
+  const step = (): void => {
+    const nextMs = Math.min(leftMs, stepMs)
+    leftMs -= nextMs
+    cancel = clock.after(nextMs, leftMs > 0 ? step : callback)
+  }
+  step()
+  return () => cancel()
 }
 
 export interface ClosingOptions {
@@ -100,7 +122,7 @@ export class Closing {
       cancel()
       transport.close(() => callback(error))
     }
-    const cancel = clock.after(waitMs, () => {
+    const cancel = afterRunningFor(waitMs, { clock, stepMs: settings.heartbeatMs }, () => {
       const error = watch.unfinished(waitMs)
       logger.error({ err: error }, 'closing does not wait for the disk any longer')
       life.guarded(() => pending.abandon('was waiting when the log was closed; it may still be committed'))

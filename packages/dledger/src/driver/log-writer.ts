@@ -9,6 +9,7 @@
  *   W4  The durable hint on disk never points beyond what is synced, nor beyond a truncation that has begun.
  *   W5  The first failure is final: nothing is retried, nothing more is told durable.
  *   W6  A stop waits for what is under way, never for room on the disk or for a repair: what waits for that was promised to nobody.
+ *       Nor does another log that takes this one's place wait for a repair, which may never come.
  */
 import { assert, type Clock } from '@dledger-ts/base'
 import { DLedgerError } from '../errors.ts'
@@ -136,11 +137,16 @@ export class LogWriter {
     return this.#waiting.length === 0 && this.#writesUnderWay === 0
   }
 
-  /** What is first in the line waits for room on the disk, or for a repair. */
-  get #isBlocked(): boolean {
-    if (this.#writesUnderWay > 0) return this.#options.log.waitsForRoom
+  /** Nothing is under way, and what is first in the line is a truncation that waits for the repair of the entry before it. */
+  get waitsForRepair(): boolean {
+    if (this.#truncating || this.#syncing || this.#writesUnderWay > 0) return false
     const from = this.#waiting[0]?.truncateFrom ?? null
     return from !== null && !this.#canEndBefore(from)
+  }
+
+  /** What is first in the line waits for room on the disk, or for a repair. */
+  get #isBlocked(): boolean {
+    return this.#writesUnderWay > 0 ? this.#options.log.waitsForRoom : this.waitsForRepair
   }
 
   #next(): void {

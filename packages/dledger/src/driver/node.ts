@@ -360,7 +360,7 @@ export class LogNode {
       disk: this.#watch.disk,
       term: () => this.#rooms.raft.status().term,
       mayBegin: () => this.#inputs.takesEntries,
-      isStill: () => this.#isQuiet && !this.#rooms.trimming.isUnderWay,
+      isStill: () => this.#isStill && !this.#rooms.trimming.isUnderWay,
       onLeaving: () => this.#leaveLog(),
       onReplaced: (point) => this.#onLogReplaced(point),
       onFailed: (error) => this.#fail(error),
@@ -549,8 +549,17 @@ export class LogNode {
 
   /** No write and no read of the log is under way, and no change of the hard state that others wait for. */
   get #isQuiet(): boolean {
-    const { writer, durability } = this.#rooms
-    return writer.quiet && !durability.writesTermOrVote && this.#logReading.isIdle
+    return this.#rooms.writer.quiet && this.#isUnused
+  }
+
+  /** The same, but for what waits for entries that the others may have trimmed: only another log ends that wait. */
+  get #isStill(): boolean {
+    const { writer } = this.#rooms
+    return (writer.quiet || writer.waitsForRepair) && this.#isUnused
+  }
+
+  get #isUnused(): boolean {
+    return !this.#rooms.durability.writesTermOrVote && this.#logReading.isIdle
   }
 
   #fail(error: Error): void {

@@ -32,7 +32,10 @@ export interface SwitchingOptions {
   readonly term: () => number
   /** False once the member closes: the next start goes on with what was received. */
   readonly mayBegin: () => boolean
-  /** No write, no read, no trim and no change of the hard state that others wait for is under way. */
+  /**
+   * No write, no read, no trim and no change of the hard state that others wait for is under way. A truncation that waits for a
+   * repair is not: what was lost may be nowhere but in what comes.
+   */
   readonly isStill: () => boolean
   /** The old log is about to be closed: nothing uses it from here on. */
   readonly onLeaving: () => void
