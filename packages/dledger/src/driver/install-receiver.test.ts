@@ -4,9 +4,10 @@ import { DEFAULT_SETTINGS } from '../config.ts'
 import { MemoryDisk } from '../disk/memory-disk.ts'
 import { noRoom } from '../disk/testing/handle-disk.ts'
 import { WatchedDisk } from '../disk/watched-disk.ts'
-import type { HardState } from '../hard-state/hard-state-codec.ts'
+import type { HardState, Incoming } from '../hard-state/hard-state-codec.ts'
 import type { InstallAck, InstallOffer, Message } from '../raft/messages.ts'
 import type { Raft } from '../raft/raft.ts'
+import { untilSeen } from '../testing/until.ts'
 import type { Transport } from '../transport/transport.ts'
 import { InstallReceiver } from './install-receiver.ts'
 import type { OpenedMember } from './open-member.ts'
@@ -40,16 +41,44 @@ class FailingDisk extends MemoryDisk {
   }
 }
 
-function receiver(): { disk: FailingDisk; failures: Error[]; sent: Message[]; offered: () => void } {
+interface Received {
+  disk: FailingDisk
+  failures: Error[]
+  sent: Message[]
+  /** What was handed over to take the place of the own log. */
+  whole: Incoming[]
+  /** What was written into the hard state, in order. */
+  writes: Partial<HardState>[]
+  /** Ends writes of the hard state; null: they end at once. */
+  held: (() => void)[] | null
+  durableTerm: number
+  offered: (change?: Partial<InstallOffer>) => void
+}
+
+function receiver(): Received {
   const disk = new FailingDisk()
   disk.makeDirectorySync('/m')
   const failures: Error[] = []
   const sent: Message[] = []
+  const whole: Incoming[] = []
+  const writes: Partial<HardState>[] = []
+  const received: Received = {
+    disk,
+    failures,
+    sent,
+    whole,
+    writes,
+    held: null,
+    durableTerm: 1,
+    offered: (change) => receives.offered({ ...offer, ...change }, null),
+  }
   const member = {
     hardState: { storeId: 'store of n0' } as HardState,
     writeHardState(change: Partial<HardState>, callback: (error: Error | null) => void) {
       this.hardState = { ...this.hardState, ...change }
-      callback(null)
+      writes.push(change)
+      if (received.held === null) callback(null)
+      else received.held.push(() => callback(null))
     },
   }
   const receives = new InstallReceiver({
@@ -66,14 +95,15 @@ function receiver(): { disk: FailingDisk; failures: Error[]; sent: Message[]; of
     hasStateMachine: false,
     checkpointIndex: () => -1,
     role: () => ({ role: 'FOLLOWER', term: 1, leader: 'n1', ready: false }),
+    durableTerm: () => received.durableTerm,
     commitIndex: () => -1,
     appliedIndex: () => -1,
     faults: new Set(),
     whileRunning: (work) => work(),
-    onWhole: () => {},
+    onWhole: (incoming) => void whole.push(incoming),
     onFailed: (error) => void failures.push(error),
   })
-  return { disk, failures, sent, offered: () => receives.offered(offer, null) }
+  return received
 }
 
 const acks = (sent: readonly Message[]): InstallAck[] => sent.filter((message) => message.type === 'InstallAck')
@@ -96,4 +126,33 @@ test('a disk without room for the first file is tried again at the next offer', 
   offered()
   expect(failures).toEqual([])
   expect(acks(sent)).toMatchObject([{ nextIndex: 10, isOver: false }])
+})
+
+test('an offer that is repeated while the end of the transfer is written into the hard state begins no second sync', async () => {
+  const received = receiver()
+  const { whole, writes, offered } = received
+  // The log ends where it starts: nothing is missing.
+  const empty = { lastIndex: 9 }
+  const held: (() => void)[] = []
+  received.held = held
+  offered(empty)
+  held.shift()?.()
+  await untilSeen('what was received is remembered', () => held.length > 0)
+  offered(empty)
+  held.shift()?.()
+  expect(whole).toHaveLength(1)
+  // Longer than a sync would take.
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+  expect(writes.map(({ incoming }) => incoming?.phase)).toEqual(['STAGING', 'STAGING'])
+  expect(whole).toHaveLength(1)
+})
+
+test('an offer is not answered before its term is on the disk', () => {
+  const received = receiver()
+  received.durableTerm = 0
+  received.offered()
+  expect(acks(received.sent)).toEqual([])
+  received.durableTerm = 1
+  received.offered()
+  expect(acks(received.sent)).toMatchObject([{ nextIndex: 10, isOver: false }])
 })

@@ -11,6 +11,7 @@
  *     so whatever that has from there on, or in conflict before, never will be.
  *   - a member whose log is not behind, but has lost entries from before the leader's start, takes the state alone. Its log stays, and
  *     starts where the leader's does: what is forgotten was committed, and so is the state, which the own commit index has reached.
+ *   - no answer tells of a term that is not durable, and what is remembered of a transfer never takes a switch back that has begun.
  *   - there is an edge that ends every transfer: it is whole, or the own log has caught up meanwhile, which is said.
  */
 import { assert, crc32, type Logger } from '@dledger-ts/base'
@@ -39,6 +40,8 @@ export interface InstallReceiverOptions extends StagingOptions {
   readonly self: MemberId
   readonly hasStateMachine: boolean
   readonly role: () => RoleState
+  /** The highest term that is on the disk. */
+  readonly durableTerm: () => number
   readonly commitIndex: () => number
   readonly appliedIndex: () => number
   /** What the state machine has for good; -1 when that is nothing. */
@@ -57,7 +60,7 @@ export class InstallReceiver {
   #staging: Staging | null = null
   /** What is on its way is made ready, or the switch has begun: nothing is taken in. */
   #isBusy = false
-  /** What is being synced; whether a sync of what was given up is ever told does not matter. */
+  /** What is being synced and remembered; whether a sync of what was given up is ever told does not matter. */
   #syncing: Staging | null = null
   #writesUnderWay = 0
   #unsyncedPieces = 0
@@ -167,9 +170,11 @@ export class InstallReceiver {
     return !hasStateMachine || appliedIndex() < stateIndex || checkpointIndex() >= firstIndex - 1
   }
 
+  /** Of a term that the disk does not know yet nothing is taken in: the answer would tell of it. The leader offers again. */
   #comesFromLeader({ from, term }: InstallOffer | InstallPiece): boolean {
-    const role = this.#options.role()
-    return role.role === 'FOLLOWER' && role.leader === from && role.term === term
+    const { role: roleNow, durableTerm } = this.#options
+    const role = roleNow()
+    return role.role === 'FOLLOWER' && role.leader === from && role.term === term && term <= durableTerm()
   }
 
   /** The own log holds what is offered: the leader is told up to where it ought to find it equal. */
@@ -354,9 +359,10 @@ export class InstallReceiver {
     this.#unsyncedPieces = 0
     staging.sync((error, incoming) => {
       if (staging !== this.#staging) return
-      this.#syncing = null
       if (error !== null) return this.#options.onFailed(error)
       this.#options.member.writeHardState({ incoming }, (failure) => {
+        // Not before: what a second sync says of it could be written after SWITCHING, and take that back.
+        if (staging === this.#staging) this.#syncing = null
         if (failure !== null) return this.#options.onFailed(failure)
         this.#options.whileRunning(() => {
           if (staging !== this.#staging || this.#isBusy) return
