@@ -265,9 +265,21 @@ export class InstallSender {
       return
     }
     if (transfer.quietHeartbeats < QUIET_HEARTBEATS) return this.#pump(transfer)
+    if (this.#waitsInVain(transfer, transfer.offer)) return this.#end(transfer)
     transfer.quietHeartbeats = 0
     transfer.isAnswered = false
     this.#sendOffer(transfer)
+  }
+
+  /**
+   * A follower that takes the state alone has all of it, and waits for its own log to get there; what that needs was trimmed here
+   * meanwhile. What is offered from where the log starts now can take the place of its log.
+   */
+  #waitsInVain(transfer: Transfer, { firstIndex, lastIndex }: InstallOffer): boolean {
+    const { member, raft } = this.#options
+    if (!transfer.isAnswered || member.log.firstIndex <= firstIndex) return false
+    const hasAll = transfer.neededIndex > lastIndex && transfer.stateAt === -1 && transfer.inflight.length === 0
+    return hasAll && raft.peersToInstall().includes(transfer.peer)
   }
 
   #pump(transfer: Transfer): void {
