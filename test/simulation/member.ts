@@ -14,8 +14,8 @@ export interface LostTail {
   readonly entries: readonly ImageEntry[]
   /** The life it was lost with. */
   readonly incarnation: number
-  /** Leaders that know of it, each with its term. */
-  readonly knownBy: Set<string>
+  /** Leaders that know of it, each with its term, and what they had committed when they learned it. */
+  readonly knownBy: Map<string, number>
 }
 
 /** `failed`: it stopped itself after a disk error and waits for its machine to be started anew. */

@@ -79,7 +79,7 @@ export class CommitChecks {
 
   /**
    * The log for which `leader` may count `member`. Under ASYNC_FLUSH a recovering member does not count (24), but what it had before
-   * its power cut does until the leader hears that it is back.
+   * its power cut does until the leader hears that it is back; a commit of before may be told after that, in the same pass.
    */
   #countedFor(leader: Member, member: Member, index: number): readonly ImageEntry[] {
     if (this.#observed.options.schedule.flush === 'SYNC_FLUSH') return this.promised(member)
@@ -87,7 +87,9 @@ export class CommitChecks {
     const entries = isCounted ? this.promised(member) : NO_ENTRIES
     if (entries[index] !== undefined) return entries
     const knows = `${leader.name} ${leader.role?.term ?? leader.node?.role.term}`
-    const tail = member.lostTails.find((one) => !one.knownBy.has(knows) && one.entries[index] !== undefined)
+    const tail = member.lostTails.find(
+      (one) => index <= (one.knownBy.get(knows) ?? index) && one.entries[index] !== undefined,
+    )
     return tail?.entries ?? NO_ENTRIES
   }
 

@@ -51,7 +51,7 @@ export class LifeChecks {
    */
   #lostPower(member: Member, before: LogBeforeDeath): void {
     const { incarnation, recovering } = member.durableVote.read()
-    if (!recovering) member.lostTails.push({ entries: before.cache, incarnation, knownBy: new Set() })
+    if (!recovering) member.lostTails.push({ entries: before.cache, incarnation, knownBy: new Map() })
     const { members, workload } = this.#observed.options
     // What only a learner still holds is lost: nobody can elect it.
     const voting = this.#observed.committedConfiguration()?.configuration.voters

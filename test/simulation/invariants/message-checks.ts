@@ -56,7 +56,9 @@ export class MessageChecks {
     if (message.type === 'Recover') {
       const sender = this.#observed.options.members.find((one) => one.name === message.from)
       for (const tail of sender?.lostTails ?? []) {
-        if (tail.incarnation < message.incarnation) tail.knownBy.add(`${member.name} ${message.term}`)
+        const knows = `${member.name} ${message.term}`
+        if (tail.incarnation >= message.incarnation || tail.knownBy.has(knows)) continue
+        tail.knownBy.set(knows, node?.raft.status().commitIndex ?? -1)
       }
     }
     if (node === null || !member.isUp || node.isSwitching || message.term <= node.role.term) return

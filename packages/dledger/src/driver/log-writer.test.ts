@@ -1,10 +1,11 @@
-/** What a stop waits for, and what not. */
+/** What counts as durable when, and what a stop waits for. */
 import { silentLogger, systemClock } from '@dledger-ts/base'
 import { expect, test } from 'vitest'
+import { EntryChannel } from '../log/entry-batch.ts'
 import { append, batchAfter, hintOf, sync } from '../log/log-fixture.ts'
 import { SegmentedLog } from '../log/segmented-log.ts'
 import { HangingDisk } from './testing/hanging-disk.ts'
-import { LogWriter } from './log-writer.ts'
+import { LogWriter, type LogWriterOptions } from './log-writer.ts'
 
 function openLog(disk: HangingDisk): SegmentedLog {
   return SegmentedLog.open({
@@ -21,7 +22,11 @@ function openLog(disk: HangingDisk): SegmentedLog {
   })
 }
 
-function writerOf(log: SegmentedLog, told: { durable: number[]; failed: Error[] }): LogWriter {
+function writerOf(
+  log: SegmentedLog,
+  told: { durable: number[]; failed: Error[] },
+  options: Partial<LogWriterOptions> = {},
+): LogWriter {
   return new LogWriter({
     log,
     syncBeforeDurable: true,
@@ -33,6 +38,7 @@ function writerOf(log: SegmentedLog, told: { durable: number[]; failed: Error[] 
     beforeTruncate: (_index, callback) => setImmediate(callback),
     onIdle: () => {},
     onFailed: (error) => void told.failed.push(error),
+    ...options,
   })
 }
 
@@ -98,4 +104,32 @@ test('what is under way is waited for, and then nothing was given up', async () 
   await until(() => writer.quiet)
   expect(await flush(writer)).toEqual({ error: null, index: 0, isAll: true })
   expect(told).toEqual({ durable: [1], failed: [] })
+})
+
+test('under asynchronous flush a configuration counts when it is synced, and what comes after it not before', async () => {
+  const disk = new HangingDisk()
+  const log = openLog(disk)
+  const told = { durable: [] as number[], failed: [] as Error[] }
+  const writer = writerOf(log, told, { syncBeforeDurable: false, asyncFlushIntervalMs: 60_000 })
+  const submit = (seq: number, channel: number): void =>
+    writer.submit(seq, null, [batchAfter(log, 1, [{ bodyBytes: 20, channel }])])
+  submit(1, EntryChannel.DATA)
+  await until(() => told.durable.length === 1)
+  disk.holdsSyncs = true
+  submit(2, EntryChannel.CONFIGURATION)
+  await until(() => disk.heldCount > 0)
+  submit(3, EntryChannel.DATA)
+  submit(4, EntryChannel.CONFIGURATION)
+  for (let pass = 0; pass < 20; pass++) await new Promise((resolve) => setImmediate(resolve))
+  expect(told.durable).toEqual([1])
+  disk.release()
+  for (let pass = 0; pass < 20; pass++) await new Promise((resolve) => setImmediate(resolve))
+  expect(told.durable).toEqual([1])
+  disk.holdsSyncs = false
+  disk.release()
+  await until(() => told.durable.length > 1)
+  submit(5, EntryChannel.DATA)
+  await until(() => told.durable.length > 2)
+  expect(told).toEqual({ durable: [1, 4, 5], failed: [] })
+  writer.stop()
 })

@@ -5,7 +5,9 @@
  *   W1  Operations reach the log in the order in which they are submitted; a truncation waits until no write and no sync is
  *       under way, and everything submitted later waits behind it.
  *   W2  One fdatasync is under way at most; all that was written while it ran shares the next one (group commit).
- *   W3  `durable` is told in order. SYNC_FLUSH: after the sync that covers it. ASYNC_FLUSH: when it is in the page cache.
+ *   W3  `durable` is told in order. SYNC_FLUSH: after the sync that covers it. ASYNC_FLUSH: when it is in the page cache, but a
+ *       configuration after the sync that covers it: members that lost it together would elect a leader without a voter that it
+ *       made, and that one may be the only one that has synced what was acknowledged.
  *   W4  The durable hint on disk never points beyond what is synced, nor beyond a truncation that has begun.
  *   W5  The first failure is final: nothing is retried, nothing more is told durable.
  *   W6  A stop waits for what is under way, never for room on the disk or for a repair: what waits for that was promised to nobody.
@@ -33,6 +35,7 @@ interface Operation {
 
 interface WrittenMark extends LogMark {
   readonly seq: number
+  readonly bringsConfiguration: boolean
 }
 
 export interface LogWriterOptions {
@@ -59,6 +62,8 @@ export class LogWriter {
   #syncing = false
   #written: WrittenMark | null = null
   #syncedSeq = 0
+  /** The newest operation written that brings a configuration. */
+  #configurationSeq = 0
   #syncWaiters: { readonly seq: number; readonly callback: () => void }[] = []
   #cancelAsyncFlush: (() => void) | null = null
   #failed = false
@@ -198,6 +203,7 @@ export class LogWriter {
         endPos: log.endPos,
         chain: log.lastChain,
         term: log.lastTerm,
+        bringsConfiguration: false,
       }
       this.#syncedSeq = operation.seq
       this.#tellSynced()
@@ -205,6 +211,7 @@ export class LogWriter {
       return
     }
     const last = operation.batches.length - 1
+    const newestConfiguration = log.configurationIndexes().at(-1)
     operation.batches.forEach((batch, i) => {
       if (this.#failed) return
       if (!log.isContinuedBy(batch)) {
@@ -228,6 +235,7 @@ export class LogWriter {
           endPos: log.endPos,
           chain: log.lastChain,
           term: log.lastTerm,
+          bringsConfiguration: log.configurationIndexes().at(-1) !== newestConfiguration,
         }
     })
   }
@@ -235,13 +243,20 @@ export class LogWriter {
   #onWritten(mark: WrittenMark): void {
     if (this.#failed) return
     this.#written = mark
+    if (mark.bringsConfiguration) this.#configurationSeq = mark.seq
     if (this.#options.syncBeforeDurable) {
       if (this.#options.faults.has('durable-before-sync')) this.#options.onDurable(mark.seq)
       this.#sync()
       return
     }
+    if (this.#owesSync) return this.#sync()
     this.#options.onDurable(mark.seq)
     this.#armAsyncFlush()
+  }
+
+  /** What was written counts only with the next sync. */
+  get #owesSync(): boolean {
+    return this.#options.syncBeforeDurable || this.#configurationSeq > this.#syncedSeq
   }
 
   #armAsyncFlush(): void {
@@ -264,12 +279,14 @@ export class LogWriter {
       this.#syncing = false
       if (error !== null && !this.#options.faults.has('sync-error-ignored')) return this.#fail(error)
       if (this.#failed) return
+      const owed = this.#owesSync
       this.#syncedSeq = mark.seq
       this.#tellSynced()
       this.#options.onSynced(mark, this.#options.clock.monotonicMs() - begunMs)
       if (this.#options.syncBeforeDurable) this.#options.onDurable(mark.seq)
+      else if (owed && !this.#owesSync) this.#options.onDurable((this.#written ?? mark).seq)
       this.#next()
-      if (this.#options.syncBeforeDurable) this.#sync()
+      if (this.#owesSync) this.#sync()
       // A flush that was due meanwhile was skipped.
       else if (this.#written !== null && this.#written.seq > this.#syncedSeq) this.#armAsyncFlush()
       this.#afterProgress()

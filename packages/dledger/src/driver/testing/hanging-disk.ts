@@ -5,6 +5,8 @@ import { MemoryDisk } from '../../disk/memory-disk.ts'
 export class HangingDisk extends MemoryDisk implements Disk {
   /** What is asked for from now on waits. */
   hangs = false
+  /** As `hangs`, for syncs alone. */
+  holdsSyncs = false
   /** Only what was written before may be written over. */
   full = false
   /** Files with writes that failed, once that was told. */
@@ -66,7 +68,11 @@ export class HangingDisk extends MemoryDisk implements Disk {
             })
         }),
       read: (target, at, callback) => file.read(target, at, callback),
-      sync: (callback: DiskCallback) => later(() => file.sync(callback)),
+      sync: (callback: DiskCallback) => {
+        const sync = (): void => file.sync(callback)
+        if (this.holdsSyncs) this.#held.push(sync)
+        else later(sync)
+      },
       writeSync: (bytes, at) => file.writeSync(bytes, at),
       readSync: (target, at) => file.readSync(target, at),
       syncSync: () => file.syncSync(),
