@@ -11,7 +11,7 @@
  *   W4  The durable hint on disk never points beyond what is synced, nor beyond a truncation that has begun.
  *   W5  The first failure is final: nothing is retried, nothing more is told durable.
  *   W6  A stop waits for what is under way, never for room on the disk or for a repair: what waits for that was promised to nobody.
- *       Nor does another log that takes this one's place wait for a repair, which may never come.
+ *       Nor does another log that takes the place of this one as a whole wait for a repair, which may never come.
  */
 import { assert, type Clock } from '@dledger-ts/base'
 import { DLedgerError } from '../errors.ts'

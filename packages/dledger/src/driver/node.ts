@@ -361,6 +361,7 @@ export class LogNode {
       term: () => this.#rooms.raft.status().term,
       mayBegin: () => this.#inputs.takesEntries,
       isStill: () => this.#isStill && !this.#rooms.trimming.isUnderWay,
+      waitsForRepair: () => this.#rooms.writer.waitsForRepair,
       onLeaving: () => this.#leaveLog(),
       onReplaced: (point) => this.#onLogReplaced(point),
       onFailed: (error) => this.#fail(error),

@@ -10,6 +10,8 @@
  *     arrives meanwhile is as if it had been lost.
  *   - no write, no read and no trim of the old files is under way when they go.
  *   - the way back is open until SWITCHING is durable: should the own log have caught up by then, it stays.
+ *   - an own log that stays ends as this member knows it: with entries that are still to be truncated it would take these for
+ *     committed.
  */
 import type { Disk } from '../disk/disk.ts'
 import type { HardState, Incoming } from '../hard-state/hard-state-codec.ts'
@@ -37,6 +39,8 @@ export interface SwitchingOptions {
    * repair is not: what was lost may be nowhere but in what comes.
    */
   readonly isStill: () => boolean
+  /** The own log ends with entries that are to go, once what is lost before them is repaired. */
+  readonly waitsForRepair: () => boolean
   /** The old log is about to be closed: nothing uses it from here on. */
   readonly onLeaving: () => void
   /** The new log is open: all that rests on a log is built anew. */
@@ -60,7 +64,7 @@ export class Switching {
 
   /** A received log is whole: it takes the place of the own one as soon as nothing is under way on that. */
   begin(incoming: Incoming): void {
-    const { member, rooms, mayBegin, onFailed } = this.#options
+    const { member, rooms, mayBegin, waitsForRepair, onFailed } = this.#options
     this.#isUnderWay = true
     this.#whenStill(() => {
       if (!mayBegin()) {
@@ -68,7 +72,9 @@ export class Switching {
         return
       }
       const { installReceiver } = rooms()
-      if (!installReceiver.isStillBetter(incoming)) {
+      // Nobody is heard while it waits, so no repair either.
+      const mustWait = incoming.stateOnly === true && waitsForRepair()
+      if (mustWait || !installReceiver.isStillBetter(incoming)) {
         this.#isUnderWay = false
         installReceiver.abandoned()
         return
