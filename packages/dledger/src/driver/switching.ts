@@ -16,6 +16,7 @@
 import type { Disk } from '../disk/disk.ts'
 import type { HardState, Incoming } from '../hard-state/hard-state-codec.ts'
 import type { Applying } from './applying.ts'
+import type { Durability } from './durability.ts'
 import type { InstallReceiver } from './install-receiver.ts'
 import type { Life } from './life.ts'
 import type { LogNodeOptions } from './node-options.ts'
@@ -30,7 +31,11 @@ export interface SwitchingOptions {
   readonly member: OpenedMember
   readonly life: Life
   /** Of the log in force. */
-  readonly rooms: () => { readonly applying: Applying; readonly installReceiver: InstallReceiver }
+  readonly rooms: () => {
+    readonly applying: Applying
+    readonly installReceiver: InstallReceiver
+    readonly durability: Durability
+  }
   readonly term: () => number
   /** False once the member closes: the next start goes on with what was received. */
   readonly mayBegin: () => boolean
@@ -158,20 +163,22 @@ export class Switching {
 
   /** @param over up to where the leader finds its log here. @param commitIndex up to where what is there then is committed. */
   #openAnew(leave: () => Partial<HardState>, at: { readonly over: number; readonly commitIndex: number }): void {
-    const { member, life, rooms, term, onFailed, schedulePass } = this.#options
+    const { member, life, rooms, onFailed, schedulePass } = this.#options
     const { applying, installReceiver } = rooms()
     const { appliedIndex } = applying
     const over = installReceiver.overAck(at.over)
-    const inTerm = term()
-    member.writeHardState(leave(), (error) => {
+    const goOn = (error: Error | null): void => {
       if (error !== null) return onFailed(error)
       if (!life.isRunning) return
+      // The core put it out meanwhile; the next core takes what the hard state says for durable.
+      if (rooms().durability.writesTermOrVote) return member.writeHardState({}, goOn)
       life.guarded(() => {
         this.#goOn(appliedIndex, at.commitIndex)
-        if (over !== null) this.#tellOver(over, inTerm)
+        if (over !== null) this.#tellOver(over)
       })
       schedulePass()
-    })
+    }
+    member.writeHardState(leave(), goOn)
   }
 
   #goOn(appliedIndex: number, commitIndex: number): void {
@@ -190,10 +197,10 @@ export class Switching {
     this.restore()
   }
 
-  #tellOver({ to, id, index }: NonNullable<ReturnType<InstallReceiver['overAck']>>, term: number): void {
+  #tellOver({ to, id, index }: NonNullable<ReturnType<InstallReceiver['overAck']>>): void {
     const { node, member } = this.#options
     const { transport, self } = node
-    const { storeId } = member.hardState
+    const { storeId, term } = member.hardState
     transport.send(
       { type: 'InstallAck', from: self, to, storeId, term, id, nextIndex: 0, stateAt: -1, isOver: true, index },
       null,
