@@ -414,8 +414,20 @@ export class SegmentedLog {
   #removeTrimmed(): void {
     const { index } = this.#outline.before
     if (index < 0 || this.lastIndex === index || this.#lost.of(index + 1) !== null) return
-    this.#writes.forget(this.#data.removeBefore(this.locate(index + 1)))
+    const pos = this.#placeOf(index + 1)
+    if (pos === null) return
+    this.#writes.forget(this.#data.removeBefore(pos))
     this.#index.removeBefore((index + 1) * INDEX_UNIT_BYTES)
+  }
+
+  /** Null where the index is damaged, which a reader will find: then those files go with the next ones, or at the next start. */
+  #placeOf(index: number): number | null {
+    try {
+      return this.locate(index)
+    } catch (error) {
+      if (error instanceof DLedgerError && error.detail.code === 'CORRUPT') return null
+      throw error
+    }
   }
 
   /** What a durable hint says of a log that ends before `index`; for lowering the hint ahead of a truncation. */

@@ -73,6 +73,20 @@ describe('a log that is trimmed', () => {
     expect(told).toEqual([0])
   })
 
+  test('keeps its files where the index of its first entry has just become unreadable, and goes on', () => {
+    const point = pointBefore(23)
+    const filesBefore = disk.listSync(`${DIRECTORY}/data`).length
+    const unit = (point.index + 1) * 32
+    const files = disk.listSync(`${DIRECTORY}/index`).map(Number)
+    const start = Math.max(...files.filter((from) => from <= unit))
+    const file = disk.openSync(`${DIRECTORY}/index/${String(start).padStart(20, '0')}`, { create: false })
+    file.writeSync(Buffer.alloc(32), unit - start)
+    file.closeSync()
+    log.trimTo(point)
+    expect(log.firstIndex).toBe(point.index + 1)
+    expect(disk.listSync(`${DIRECTORY}/data`)).toHaveLength(filesBefore)
+  })
+
   test('says TRIMMED to a read that was under way when its files went', async () => {
     const reading = read(log, 2, 6, 10_000)
     log.trimTo(pointBefore(23))
