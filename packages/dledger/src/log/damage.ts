@@ -90,9 +90,9 @@ export class Damage {
 
   /** As `SegmentedLog.canEndBefore`. */
   canEndBefore(index: number): boolean {
-    const { places, lost } = this.#options
-    if (places.goodPlace(index - 1) !== null) return true
-    if (lost.of(index - 1) === null) this.examine(index - 1, index - 1)
+    const { places, lost, outline } = this.#options
+    // By the chain, which alone vouches for the header: the log would go on from the term and the chain value that stand there.
+    if (index > outline.firstIndex && lost.of(index - 1) === null) this.examine(index - 1, index - 1)
     return places.goodPlace(index - 1) !== null
   }
 

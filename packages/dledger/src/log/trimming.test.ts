@@ -112,6 +112,25 @@ describe('a log that is trimmed', () => {
     }
   })
 
+  test.each([
+    { field: 'index', at: 15 },
+    { field: 'term', at: 23 },
+    { field: 'chain value', at: 39 },
+  ])('does not end after an entry whose $field in the header is another one', ({ at }) => {
+    log.trimTo(pointBefore(23))
+    const index = log.firstIndex + 2
+    expect(log.canEndBefore(index + 1)).toBe(true)
+    const pos = log.locate(index)
+    const start = pos - (pos % log.fileBytes)
+    const file = disk.openSync(`${DIRECTORY}/data/${String(start).padStart(20, '0')}`, { create: false })
+    const byte = Buffer.alloc(1)
+    file.readSync(byte, pos - start + at)
+    file.writeSync(Buffer.from([byte.readUInt8(0) ^ 1]), pos - start + at)
+    file.closeSync()
+    expect(log.canEndBefore(index + 1)).toBe(false)
+    expect(log.lostRanges()).toMatchObject([{ firstIndex: index, lastIndex: index }])
+  })
+
   test('can be truncated down to its first entry', async () => {
     const point = pointBefore(23)
     log.trimTo(point)
