@@ -3,7 +3,7 @@
  *
  *   tick, step, propose, persisted, applied, … ──►  Raft  ──►  takeOutput(): hard state, ranges, messages, commit index, role
  *
- * It holds what a member is (`member-state.ts`) and decides between the roles; what a role does stands in `role/`.
+ * It takes every input to its place: what a member is (`member-state.ts`), who leads (`elections.ts`), what a role does (`role/`).
  * Outputs are handled as `output.ts` says, each completely before the next AppendEntries is stepped.
  *
  * Keeps:
@@ -35,6 +35,7 @@
  */
 import { assert } from '@dledger-ts/base'
 import type { Configuration } from './configuration.ts'
+import { Elections } from './elections.ts'
 import type { LostEntries } from './lost-entries.ts'
 import { MemberState } from './member-state.ts'
 import { makesSense } from './message-check.ts'
@@ -45,24 +46,18 @@ import type {
   HeartbeatResponse,
   MemberId,
   Message,
-  PreVote,
-  PreVoteResponse,
   ReadIndex,
   ReadIndexResponse,
   Recover,
   RecoverResponse,
-  RequestVote,
-  RequestVoteResponse,
-  TimeoutNow,
 } from './messages.ts'
-import type { LogShape, Output, ProposalKind, RaftOptions, ReadRefusal, Refusal, Role, RoleState } from './output.ts'
+import type { LogShape, Output, ProposalKind, RaftOptions, ReadRefusal, Refusal } from './output.ts'
 import { NO_FAULTS, type PlantedFault } from './planted-faults.ts'
 import type { MembershipChange, NextStep } from './membership-change.ts'
-import { Campaign } from './role/candidate.ts'
 import { Following } from './role/follower.ts'
 import { isSlow } from './role/handover.ts'
 import { ForwardedReads } from './role/forwarded-reads.ts'
-import { Leadership, type NeededBy } from './role/leader.ts'
+import type { NeededBy } from './role/leader.ts'
 import { StorageHealth } from './storage-health.ts'
 import { Recovery } from './role/recovery.ts'
 import type { RaftStatus } from './status.ts'
@@ -73,28 +68,11 @@ const NOBODY: readonly MemberId[] = []
 
 export class Raft {
   readonly #state: MemberState
-  #role: Role = 'FOLLOWER'
-  /** Whom this member takes for the leader of its term; itself when it leads. */
-  #leader: MemberId | null = null
-  /** Set in the role LEADER only. */
-  #leadership: Leadership | null = null
-  /** Set in the roles PRE_CANDIDATE and CANDIDATE only. */
-  #campaign: Campaign | null = null
-  /** The leader of this term, once it was heard; kept through a pre-vote, for a term has one leader. */
-  #following: Following | null = null
+  readonly #elections: Elections
   readonly #forwardedReads: ForwardedReads
   readonly #recovery: Recovery
-  #electionElapsed = 0
-  #electionTimeout = 0
-  /** Ticks since the leader was heard: stickiness. */
-  #leaderElapsed = 0
-  /** This pre-vote began because the connection was lost, so others may begin theirs in the same moment. */
-  #campaignIsHasty = false
-  #reported: RoleState
   #ignoredMessages = 0
   #refusedIdentities = 0
-  /** Peers say that it was removed: it does not stand until it hears a leader. */
-  #isDismissed = false
 
   /** @param faults simulation only. */
   constructor(options: RaftOptions, faults: ReadonlySet<PlantedFault> = NO_FAULTS) {
@@ -103,24 +81,12 @@ export class Raft {
     this.#state = new MemberState(options, faults)
     this.#forwardedReads = new ForwardedReads(this.#state)
     this.#recovery = new Recovery(this.#state)
-    this.#reported = { role: this.#role, term: options.hardState.term, leader: null, ready: false }
-    this.#restartElectionTimer()
-    // Nobody else could lead: nothing to wait for.
-    if (this.#state.membership.voterCount === 1 && this.#state.membership.selfIsVoter) this.#electionTimeout = 1
+    this.#elections = new Elections(this.#state, this.#recovery)
   }
 
   /** One `raftTick` has passed. */
   tick(): void {
-    if (this.#leadership !== null) {
-      if (!this.#leadership.tick()) this.#stepDown()
-      return
-    }
-    this.#leaderElapsed++
-    this.#electionElapsed++
-    if (this.#electionElapsed < this.#electionTimeout) return
-    this.#restartElectionTimer()
-    if (this.#mayCampaign) this.#askForPreVotes({ leaderAgrees: false, isHasty: false })
-    else this.#leader = null
+    this.#elections.tick()
   }
 
   /**
@@ -156,19 +122,19 @@ export class Raft {
         this.#heartbeatResponse(message)
         break
       case 'PreVote':
-        this.#preVote(message)
+        this.#elections.preVote(message)
         break
       case 'PreVoteResponse':
-        this.#preVoteResponse(message)
+        this.#elections.preVoteResponse(message)
         break
       case 'RequestVote':
-        this.#requestVote(message)
+        this.#elections.requestVote(message)
         break
       case 'RequestVoteResponse':
-        this.#requestVoteResponse(message)
+        this.#elections.requestVoteResponse(message)
         break
       case 'TimeoutNow':
-        this.#timeoutNow(message)
+        this.#elections.timeoutNow(message)
         break
       case 'Recover':
         this.#recover(message)
@@ -202,7 +168,8 @@ export class Raft {
     }
     if (membership.standingOf(message.from, message.storeId) !== 'OTHER_STORE') return true
     // Whom this member follows in this term leads, by whatever store the log here still knows it: what it gives may be all that helps.
-    if (this.#leader === message.from && this.#following?.leaderStoreId === message.storeId) return true
+    if (this.#elections.leader === message.from && this.#elections.following?.leaderStoreId === message.storeId)
+      return true
     if (faults.has('identity-ignored')) return true
     this.#refusedIdentities++
     return false
@@ -220,7 +187,9 @@ export class Raft {
     sizes: readonly number[],
     configuration?: Configuration,
   ): { firstIndex: number; term: number } | Refusal {
-    return this.#leadership === null ? 'NOT_LEADER' : this.#leadership.propose(kind, sizes, configuration)
+    return this.#elections.leadership === null
+      ? 'NOT_LEADER'
+      : this.#elections.leadership.propose(kind, sizes, configuration)
   }
 
   /**
@@ -231,9 +200,9 @@ export class Raft {
    * @returns null when it was taken, else why not.
    */
   readIndex(token: number): ReadRefusal | null {
-    if (this.#leadership !== null) return this.#leadership.readIndex(null, token)
-    if (this.#role !== 'FOLLOWER' || this.#leader === null) return 'NOT_LEADER'
-    return this.#forwardedReads.ask(this.#leader, token) ? null : 'BUSY'
+    if (this.#elections.leadership !== null) return this.#elections.leadership.readIndex(null, token)
+    if (this.#elections.role !== 'FOLLOWER' || this.#elections.leader === null) return 'NOT_LEADER'
+    return this.#forwardedReads.ask(this.#elections.leader, token) ? null : 'BUSY'
   }
 
   /** Nobody waits for the answer any more. Only for reads that a follower has forwarded. */
@@ -245,14 +214,14 @@ export class Raft {
   configurationAppended(index: number, configuration: Configuration): void {
     assert(index <= this.#state.log.lastIndex, 'an appended configuration is in the log')
     this.#state.membership.append(index, configuration)
-    this.#leadership?.configurationChanged()
+    this.#elections.leadership?.configurationChanged()
   }
 
   /** Everything handed out up to this `persistSeq` is durable. */
   persisted(seq: number): void {
     this.#state.persisted(seq)
-    this.#leadership?.maybeCommit()
-    this.#following?.acknowledgeDurable()
+    this.#elections.leadership?.maybeCommit()
+    this.#elections.following?.acknowledgeDurable()
     this.#noticeHeld()
   }
 
@@ -263,9 +232,9 @@ export class Raft {
   /** Entries were found lost, or were filled in: `lost` is what is lost now. */
   entriesLost(lost: LostEntries): void {
     this.#state.lost = lost
-    if (this.#campaign !== null && !this.#mayCampaign) this.#becomeFollower(null)
-    this.#leadership?.maybeCommit()
-    this.#following?.acknowledgeDurable()
+    this.#elections.reconsider()
+    this.#elections.leadership?.maybeCommit()
+    this.#elections.following?.acknowledgeDurable()
     this.#noticeHeld()
   }
 
@@ -277,7 +246,7 @@ export class Raft {
   /** A configuration entry that was lost when the log was opened was filled in. */
   configurationRestored(index: number, configuration: Configuration): void {
     this.#state.membership.restore(index, configuration)
-    this.#leadership?.configurationChanged()
+    this.#elections.leadership?.configurationChanged()
   }
 
   /** Is a message that the core has no part in from a member of this group? What is not is counted. */
@@ -296,20 +265,20 @@ export class Raft {
   /** The newest hard state handed out is durable: newer ones too, if one was handed out while an older was being written. */
   hardStatePersisted(): void {
     this.#state.hardStatePersisted()
-    this.#countVotes()
+    this.#elections.countVotes()
   }
 
   /** What `becomesIntact` asked for is done: what is here is synced, and the hard state says that this member is intact. */
   intact(): void {
     this.#recovery.ended()
-    this.#following?.acknowledgeIntact()
-    this.#countVotes()
+    this.#elections.following?.acknowledgeIntact()
+    this.#elections.countVotes()
   }
 
   /** Entries up to `index` are applied. */
   applied(index: number): void {
     this.#state.applied(index)
-    this.#leadership?.applied()
+    this.#elections.leadership?.applied()
   }
 
   /** The log's files start with this entry now: everything below was applied and is gone. */
@@ -319,9 +288,9 @@ export class Raft {
 
   /** What every member of a leader's configuration is known to have durably, none of it lost again; -1 for others than leaders. */
   matchedByAll(): number {
-    if (this.#leadership === null) return -1
+    if (this.#elections.leadership === null) return -1
     let index = this.#state.log.durableIndex
-    for (const peer of this.#leadership.peers) {
+    for (const peer of this.#elections.leadership.peers) {
       // What it has lost it asks for.
       if (peer.health > 0 && (peer.health & StorageHealth.TAINTED) !== 0) return -1
       index = Math.min(index, peer.matchIndex)
@@ -331,18 +300,18 @@ export class Raft {
 
   /** A member of a leader's configuration says that entries of its log are damaged. */
   someoneHasLost(): boolean {
-    const peers = this.#leadership?.peers ?? []
+    const peers = this.#elections.leadership?.peers ?? []
     return peers.some((peer) => peer.health > 0 && (peer.health & StorageHealth.TAINTED) !== 0)
   }
 
   /** Followers that need entries from before the start of this leader's log. */
   peersToInstall(): readonly MemberId[] {
-    return this.#leadership?.peersToInstall() ?? NOBODY
+    return this.#elections.leadership?.peersToInstall() ?? NOBODY
   }
 
   /** The follower's log is known to equal this leader's up to `index`, unless that is beyond its end: asks whether it does. */
   installed(peer: MemberId, index: number): void {
-    this.#leadership?.installed(peer, index)
+    this.#elections.leadership?.installed(peer, index)
   }
 
   /**
@@ -351,30 +320,21 @@ export class Raft {
    * @param count 0 when they could not be read.
    */
   coldRead(peer: MemberId, firstIndex: number, count: number, bytes: number): void {
-    this.#leadership?.coldRead(peer, firstIndex, count, bytes)
+    this.#elections.leadership?.coldRead(peer, firstIndex, count, bytes)
   }
 
   /** A connection to `peer` works: what was sent on an older one may be lost. */
   peerConnected(peer: MemberId, storeId: string): void {
     this.#state.membership.connected(peer, storeId)
-    this.#leadership?.connected(peer)
-    if (this.#following?.leader === peer) this.#recovery.heard(peer, { repeats: true })
+    if (this.#elections.following?.leader === peer) this.#recovery.heard(peer, { repeats: true })
     this.#recovery.askAnybody(peer)
-    if (this.#campaign !== null && this.#state.membership.isVoter(peer) && !this.#campaign.hasGranted(peer)) {
-      this.#campaign.ask(peer)
-    }
+    this.#elections.connected(peer)
   }
 
   /** This member's own connection to `peer` was reset or refused. If that is the leader, it may be dead: asks at once. */
   peerLost(peer: MemberId): void {
     this.#state.membership.lost(peer)
-    if (this.#role !== 'FOLLOWER' || this.#leader !== peer) return
-    // What it was promised, it may be reading by.
-    if (this.#state.options.leaseReads === true) return
-    this.#leaderElapsed = this.#state.options.electionTicks
-    if (!this.#mayCampaign) return
-    this.#restartElectionTimer()
-    this.#askForPreVotes({ leaderAgrees: false, isHasty: true })
+    this.#elections.lostConnection(peer)
   }
 
   /**
@@ -385,12 +345,12 @@ export class Raft {
    * @returns false if this is no leader, already handing over, or there is nobody to hand over to.
    */
   transferLeadership(target: MemberId | null): boolean {
-    return this.#leadership !== null && this.#leadership.transfer(target)
+    return this.#elections.leadership !== null && this.#elections.leadership.transfer(target)
   }
 
   /** This leader is handing over: nothing is proposed until that is over. */
   get isTransferring(): boolean {
-    return this.#leadership !== null && this.#leadership.transferTarget !== null
+    return this.#elections.leadership !== null && this.#elections.leadership.transferTarget !== null
   }
 
   /** What the driver sees of the storage here, whenever it changes: bits of `StorageHealth`, 0 for nothing wrong. */
@@ -405,37 +365,35 @@ export class Raft {
 
   /** As a leader sees it: how full the fullest disk of those who answer is, 0 to 100. */
   fullestDisk(): number {
-    return this.#leadership?.fullestDisk() ?? this.#state.diskUsage
+    return this.#elections.leadership?.fullestDisk() ?? this.#state.diskUsage
   }
 
   /** As a leader sees it: from where on followers who answer still need the log. */
   neededByFollowers(): readonly NeededBy[] {
-    return this.#leadership?.neededByFollowers() ?? []
+    return this.#elections.leadership?.neededByFollowers() ?? []
   }
 
   /** Starts a pre-vote now. For tests and scenarios. */
   campaign(): void {
-    if (this.#leadership !== null || !this.#mayCampaign) return
-    this.#restartElectionTimer()
-    this.#askForPreVotes({ leaderAgrees: false, isHasty: false })
+    this.#elections.campaign()
   }
 
   /** @returns what is to be done, once; null when there is nothing. */
   takeOutput(): Output | null {
-    this.#leadership?.collect()
-    this.#forwardedReads.follow(this.#role === 'FOLLOWER' ? this.#leader : null)
-    return this.#state.takeOutput(this.#roleIfChanged())
+    this.#elections.leadership?.collect()
+    this.#forwardedReads.follow(this.#elections.role === 'FOLLOWER' ? this.#elections.leader : null)
+    return this.#state.takeOutput(this.#elections.takeRoleIfChanged())
   }
 
   status(): RaftStatus {
     const { log, membership } = this.#state
     return {
       self: this.#state.self,
-      role: this.#role,
+      role: this.#elections.role,
       term: this.#state.term,
       votedFor: this.#state.votedFor,
-      leader: this.#leader,
-      ready: this.#leadership?.ready ?? false,
+      leader: this.#elections.leader,
+      ready: this.#elections.leadership?.ready ?? false,
       recovering: this.#state.recovering,
       firstIndex: log.firstIndex,
       lastIndex: log.lastIndex,
@@ -446,11 +404,11 @@ export class Raft {
       hotFirstIndex: log.hot.firstIndex,
       hotBytes: log.hot.bytes,
       configurationIndex: membership.index,
-      transferTarget: this.#leadership?.transferTarget ?? null,
+      transferTarget: this.#elections.leadership?.transferTarget ?? null,
       storageHealth: this.#state.storageHealth,
       ignoredMessages: this.#ignoredMessages,
       refusedIdentities: this.#refusedIdentities,
-      peers: (this.#leadership?.peers ?? []).map((peer) => ({
+      peers: (this.#elections.leadership?.peers ?? []).map((peer) => ({
         id: peer.id,
         isVoter: peer.isVoter,
         isLeaving: peer.leavesAt !== -1,
@@ -476,7 +434,7 @@ export class Raft {
 
   /** Leader: the newest heartbeat round that a majority has answered; 0 for none. */
   get confirmedRound(): number {
-    return this.#leadership?.confirmedRound ?? 0
+    return this.#elections.leadership?.confirmedRound ?? 0
   }
 
   /**
@@ -484,11 +442,13 @@ export class Raft {
    * or its answer to it, as a follower. 0 while nothing is known. Both are of the present term.
    */
   get freshRound(): number {
-    return this.#leadership?.freshRound ?? this.#following?.freshRound ?? 0
+    return this.#elections.leadership?.freshRound ?? this.#elections.following?.freshRound ?? 0
   }
 
   get freshCommit(): number {
-    return this.#leadership === null ? (this.#following?.freshCommit ?? -1) : this.#state.commitIndex
+    return this.#elections.leadership === null
+      ? (this.#elections.following?.freshCommit ?? -1)
+      : this.#state.commitIndex
   }
 
   /** The newest configuration in the log, or the bootstrap one. */
@@ -498,12 +458,12 @@ export class Raft {
 
   /** @returns for a ready leader: its configuration with the identities it has heard bound; null if there is nothing to bind now. */
   configurationToPropose(): Configuration | null {
-    return this.#leadership?.configurationToPropose() ?? null
+    return this.#elections.leadership?.configurationToPropose() ?? null
   }
 
   /** @returns the next step towards a change of the membership; null when this member does not lead. */
   nextStep(change: MembershipChange): NextStep | null {
-    return this.#leadership?.nextStep(change) ?? null
+    return this.#elections.leadership?.nextStep(change) ?? null
   }
 
   /**
@@ -511,7 +471,7 @@ export class Raft {
    * change.
    */
   get peers(): readonly MemberId[] {
-    return this.#leadership?.memberIds ?? this.#state.membership.peers
+    return this.#elections.leadership?.memberIds ?? this.#state.membership.peers
   }
 
   /**
@@ -520,7 +480,8 @@ export class Raft {
    */
   standsAt(): { readonly lastTerm: number; readonly lastIndex: number } | null {
     const { membership, commitIndex, log } = this.#state
-    const stands = this.#leadership !== null || membership.selfIsNamed || membership.selfMayCampaign(commitIndex)
+    const stands =
+      this.#elections.leadership !== null || membership.selfIsNamed || membership.selfMayCampaign(commitIndex)
     return stands && log.lastIndex >= 0 ? { lastTerm: log.lastTerm, lastIndex: log.lastIndex } : null
   }
 
@@ -567,14 +528,12 @@ export class Raft {
 
   /** A leader: whether the store that counts as `id` was heard within an election timeout. Null for others, who cannot say. */
   hearsStoreOf(id: MemberId): boolean | null {
-    return this.#leadership?.hears(id) ?? null
+    return this.#elections.leadership?.hears(id) ?? null
   }
 
   /** A peer says that the configuration at `index` does not name this member: no election is asked for until a leader is heard. */
   dismissed(index: number): void {
-    if (index <= this.#state.membership.index || this.#leadership !== null || this.#hearsLeader()) return
-    this.#isDismissed = true
-    if (this.#campaign !== null) this.#becomeFollower(null)
+    if (index > this.#state.membership.index) this.#elections.dismissed()
   }
 
   /**
@@ -584,8 +543,7 @@ export class Raft {
   renamed(storeId: string): void {
     this.#state.storeId = storeId
     this.#state.membership.renamed(storeId)
-    this.#following = null
-    this.#becomeFollower(null)
+    this.#elections.renamed()
   }
 
   /** The newest configuration entry up to `index`; null while the bootstrap configuration counts there. */
@@ -616,22 +574,7 @@ export class Raft {
       log.hot.bytes <= options.hotBytesMax || log.hot.firstIndex > Math.min(log.durableIndex, commitIndex),
       'what is durable and committed is kept hot only within the limit',
     )
-    assert((this.#role === 'LEADER') === (this.#leadership !== null), 'a leader has a leadership')
-    assert(
-      (this.#role === 'PRE_CANDIDATE' || this.#role === 'CANDIDATE') === (this.#campaign !== null),
-      'a candidate has a campaign',
-    )
-    assert(this.#following === null || this.#following.term === term, 'a leader is followed in its term')
-    assert(
-      this.#following === null || this.#following.verifiedIndex <= log.lastIndex,
-      'what was compared is in the log',
-    )
-    if (this.#role === 'LEADER') assert(this.#leader === this.#state.self, 'a leader knows itself')
-    if (this.#role === 'CANDIDATE') assert(this.#state.votedFor === this.#state.self, 'a candidate votes for itself')
-    if (this.#leadership !== null) {
-      assert(this.#leadership.term === term, 'a leadership is of one term')
-      this.#leadership.checkInvariants()
-    }
+    this.#elections.checkInvariants()
   }
 
   // Entries and heartbeats of a leader.
@@ -639,7 +582,11 @@ export class Raft {
   #appendEntries(message: AppendEntries, sizes: readonly number[]): StepResult {
     const state = this.#state
     if (message.term < state.term) {
-      if (state.faults.has('old-term-append-accepted') && this.#leadership === null && !state.outbox.changesLog) {
+      if (
+        state.faults.has('old-term-append-accepted') &&
+        this.#elections.leadership === null &&
+        !state.outbox.changesLog
+      ) {
         return new Following(state, message.from, message.storeId).append(message, sizes)
       }
       // So that a leader that was deposed while it was cut off learns of it.
@@ -660,7 +607,7 @@ export class Raft {
       })
       return NOTHING_ACCEPTED
     }
-    const following = this.#follow(message)
+    const following = this.#elections.follow(message)
     if (following === null) return NOTHING_ACCEPTED
     assert(!state.outbox.changesLog, 'the output is taken before the next AppendEntries')
     // Which of the entries here are the leader's cannot be told: they are filled in first.
@@ -686,55 +633,31 @@ export class Raft {
       })
       return
     }
-    const following = this.#follow(message)
+    const following = this.#elections.follow(message)
     if (following === null) return
     following.heartbeat(message)
     this.#recovery.heard(message.from, { repeats: true })
   }
 
-  /** Whoever sends appends or heartbeats in our term, or in a higher one, leads it. */
-  #follow(message: AppendEntries | Heartbeat): Following | null {
-    if (message.term > this.#state.term && !this.#adoptTerm(message.term)) return null
-    assert(this.#leadership === null, 'one leader in a term')
-    this.#becomeFollower(message.from)
-    this.#leaderElapsed = 0
-    this.#electionElapsed = 0
-    this.#isDismissed = false
-    if (this.#following === null) this.#following = new Following(this.#state, message.from, message.storeId)
-    assert(
-      this.#following.leader === message.from && this.#following.leaderStoreId === message.storeId,
-      'one leader in a term is followed',
-    )
-    return this.#following
-  }
-
   // Answers to a leader.
 
   #appendEntriesResponse(message: AppendEntriesResponse): void {
-    if (this.#isOfThisTerm(message)) this.#leadership?.appendEntriesResponse(message)
+    if (this.#elections.isOfThisTerm(message)) this.#elections.leadership?.appendEntriesResponse(message)
   }
 
   #heartbeatResponse(message: HeartbeatResponse): void {
-    if (this.#isOfThisTerm(message)) this.#leadership?.heartbeatResponse(message)
-  }
-
-  /** The term comes before anything else: a higher one ends what we are, a lower one is an answer to what we were. */
-  #isOfThisTerm(message: Message): boolean {
-    if (message.term > this.#state.term) this.#adoptTerm(message.term)
-    else if (message.term === this.#state.term) return true
-    else return this.#state.faults.has('stale-response-counted')
-    return false
+    if (this.#elections.isOfThisTerm(message)) this.#elections.leadership?.heartbeatResponse(message)
   }
 
   // Recovering members.
 
   #recover(message: Recover): void {
-    if (!this.#isOfThisTerm(message) && !this.#state.faults.has('recovering-by-old-leader')) return
-    this.#leadership?.recover(message)
+    if (!this.#elections.isOfThisTerm(message) && !this.#state.faults.has('recovering-by-old-leader')) return
+    this.#elections.leadership?.recover(message)
   }
 
   #recoverResponse(message: RecoverResponse): void {
-    if (message.term > this.#state.term) this.#adoptTerm(message.term)
+    if (message.term > this.#state.term) this.#elections.adoptTerm(message.term)
     this.#recovery.answered(message)
     this.#noticeHeld()
   }
@@ -742,7 +665,8 @@ export class Raft {
   /** More of the leader's log may be held here than before. */
   #noticeHeld(): void {
     if (!this.#state.recovering) return
-    if (this.#following !== null) this.#recovery.holds(this.#following.leader, this.#following.heldIndex)
+    if (this.#elections.following !== null)
+      this.#recovery.holds(this.#elections.following.leader, this.#elections.following.heldIndex)
     else if (this.#state.faults.has('recovering-by-old-leader')) this.#recovery.holds('', this.#state.log.durableIndex)
   }
 
@@ -750,7 +674,11 @@ export class Raft {
 
   #readIndex(message: ReadIndex): void {
     const state = this.#state
-    if (this.#leadership !== null && this.#leadership.readIndex(message.from, message.token) === null) return
+    if (
+      this.#elections.leadership !== null &&
+      this.#elections.leadership.readIndex(message.from, message.token) === null
+    )
+      return
     state.send({
       type: 'ReadIndexResponse',
       from: state.self,
@@ -764,106 +692,7 @@ export class Raft {
 
   #readIndexResponse(message: ReadIndexResponse): void {
     this.#forwardedReads.answered(message)
-    if (message.term > this.#state.term) this.#adoptTerm(message.term)
-  }
-
-  // Elections.
-
-  #preVote(message: PreVote): void {
-    const state = this.#state
-    const granted =
-      message.term > state.term &&
-      (message.leaderAgrees || !this.#hearsLeader()) &&
-      state.membership.selfMayGrant &&
-      state.isUpToDate(message.lastIndex, message.lastTerm) &&
-      !this.#takesPrecedence(message)
-    state.send({
-      type: 'PreVoteResponse',
-      from: state.self,
-      to: message.from,
-      storeId: state.storeId,
-      term: granted ? message.term : state.term,
-      granted,
-      recovering: state.recovering,
-    })
-    // Whoever asks hears no leader now, even if it did when we asked it: it may grant ours now.
-    // Only a voter: two that do not count each other would ask for ever.
-    const campaign = state.membership.isVoter(message.from) ? this.#campaign : null
-    if (!granted && campaign !== null && campaign.isPreVote && !campaign.hasGranted(message.from)) {
-      campaign.ask(message.from)
-    }
-  }
-
-  /**
-   * When the leader's process dies, all lose their connection in the same moment, and would all become candidates of one
-   * term and split the vote. Of equal logs the smaller id goes first, once; the next try is at a random time again.
-   */
-  #takesPrecedence(message: PreVote): boolean {
-    const { log, self } = this.#state
-    return (
-      this.#campaignIsHasty &&
-      this.#role === 'PRE_CANDIDATE' &&
-      self < message.from &&
-      message.lastTerm === log.lastTerm &&
-      message.lastIndex === log.lastIndex
-    )
-  }
-
-  #preVoteResponse(message: PreVoteResponse): void {
-    if (!message.granted) {
-      if (message.term > this.#state.term) this.#adoptTerm(message.term)
-      return
-    }
-    if (this.#campaign === null || !this.#campaign.isPreVote || message.term !== this.#campaign.term) return
-    this.#campaign.granted(message)
-    this.#countVotes()
-  }
-
-  #requestVote(message: RequestVote): void {
-    const state = this.#state
-    if (message.term > state.term || state.options.leaseReads === true) {
-      // Not even the term: a member that was cut off must not unseat a leader that is heard.
-      if (this.#hearsLeader() && !message.leaderAgrees) return
-      if (message.term > state.term && !this.#adoptTerm(message.term)) return
-    }
-    const hasVote =
-      (state.votedFor === message.from && state.votedForStore === message.storeId) ||
-      (state.votedFor === null && this.#following === null) ||
-      state.faults.has('votes-twice')
-    const granted =
-      message.term === state.term &&
-      hasVote &&
-      state.membership.selfMayGrant &&
-      state.isUpToDate(message.lastIndex, message.lastTerm)
-    if (granted) {
-      state.vote(message.from, message.storeId)
-      // A late copy from the one that has won by this vote changes nothing.
-      if (this.#following === null) this.#becomeFollower(null)
-      this.#restartElectionTimer()
-    }
-    state.send({
-      type: 'RequestVoteResponse',
-      from: state.self,
-      to: message.from,
-      storeId: state.storeId,
-      term: state.term,
-      granted,
-      recovering: state.recovering,
-    })
-  }
-
-  #requestVoteResponse(message: RequestVoteResponse): void {
-    if (!this.#isOfThisTerm(message) || !message.granted) return
-    if (this.#campaign === null || this.#campaign.isPreVote) return
-    this.#campaign.granted(message)
-    this.#countVotes()
-  }
-
-  #timeoutNow(message: TimeoutNow): void {
-    if (message.term !== this.#state.term || this.#role !== 'FOLLOWER' || this.#leader !== message.from) return
-    if (!this.#mayCampaign) return
-    this.#restartElectionTimer()
-    this.#askForPreVotes({ leaderAgrees: true, isHasty: false })
+    if (message.term > this.#state.term) this.#elections.adoptTerm(message.term)
   }
 
   /**
@@ -879,7 +708,7 @@ export class Raft {
   /** A leader, a candidate or a member on its way out may be known only by a configuration that is not known here. */
   #mayBeNewer({ type, from }: Message): boolean {
     // A leader that removed itself hands over.
-    if (from === this.#leader) return true
+    if (from === this.#elections.leader) return true
     switch (type) {
       case 'AppendEntries':
       case 'Heartbeat':
@@ -888,114 +717,14 @@ export class Raft {
         return true
       case 'AppendEntriesResponse':
       case 'HeartbeatResponse':
-        return this.#leadership !== null
+        return this.#elections.leadership !== null
       default:
         return false
     }
   }
 
-  /** A voter that was not told of its removal, whose storage gets anything done; a lone one has no one to leave it to. */
-  get #mayCampaign(): boolean {
-    const { membership, storageHealth, commitIndex, isTainted, lost } = this.#state
-    if (this.#isDismissed || !membership.selfMayCampaign(commitIndex)) return false
-    if (isTainted && (membership.voterCount > 1 || lost.configurationIsLost)) return false
-    return !isSlow(storageHealth) || membership.voterCount === 1
-  }
-
-  #hearsLeader(): boolean {
-    if (this.#leadership !== null) return true
-    // Under leases the promise outlives the term in which it was given, and a restart: nobody knows whom it was given before.
-    if (this.#state.options.leaseReads === true) return this.#leaderElapsed < this.#state.options.electionTicks
-    return this.#leader !== null && this.#leaderElapsed < this.#state.options.electionTicks
-  }
-
-  #askForPreVotes(kind: { readonly leaderAgrees: boolean; readonly isHasty: boolean }): void {
-    this.#role = 'PRE_CANDIDATE'
-    this.#leader = null
-    this.#campaignIsHasty = kind.isHasty
-    this.#campaign = new Campaign(this.#state, { isPreVote: true, leaderAgrees: kind.leaderAgrees })
-    this.#campaign.askAll()
-    this.#countVotes()
-  }
-
-  #askForVotes(leaderAgrees: boolean): void {
-    this.#state.enterTerm(this.#state.term + 1)
-    this.#state.vote(this.#state.self, this.#state.storeId)
-    this.#following = null
-    this.#role = 'CANDIDATE'
-    this.#campaignIsHasty = false
-    this.#campaign = new Campaign(this.#state, { isPreVote: false, leaderAgrees })
-    this.#restartElectionTimer()
-    this.#campaign.askAll()
-  }
-
-  #countVotes(): void {
-    const campaign = this.#campaign
-    if (campaign === null || !campaign.isWon) return
-    if (campaign.isPreVote) this.#askForVotes(campaign.leaderAgrees)
-    else this.#becomeLeader()
-  }
-
-  // Changes of role.
-
-  #becomeLeader(): void {
-    assert(this.#state.votedFor === this.#state.self, 'a leader has its own vote')
-    const cameByTransfer = this.#campaign?.leaderAgrees ?? false
-    this.#role = 'LEADER'
-    this.#leader = this.#state.self
-    this.#campaign = null
-    this.#leadership = new Leadership(this.#state, { cameByTransfer })
-    this.#recovery.elected()
-    // It has promised nothing to anybody but itself, and that ends with its leadership.
-    this.#leaderElapsed = this.#state.options.electionTicks
-  }
-
-  /** In the present term. */
-  #becomeFollower(leader: MemberId | null): void {
-    if (this.#role !== 'FOLLOWER') {
-      this.#role = 'FOLLOWER'
-      this.#leadership?.end()
-      this.#leadership = null
-      this.#campaign = null
-      this.#campaignIsHasty = false
-      this.#restartElectionTimer()
-    }
-    this.#leader = leader
-  }
-
-  /** Enters a higher term, as a follower of nobody yet. @returns false if it does not: a planted fault. */
-  #adoptTerm(term: number): boolean {
-    if (this.#leadership !== null && this.#state.faults.has('no-step-down-on-higher-term')) return false
-    this.#state.enterTerm(term)
-    this.#following = null
-    this.#becomeFollower(null)
-    return true
-  }
-
-  /** The majority was not heard for an election timeout. */
-  #stepDown(): void {
-    this.#becomeFollower(null)
-  }
-
-  #restartElectionTimer(): void {
-    const { electionTicks, random } = this.#state.options
-    this.#electionElapsed = 0
-    this.#electionTimeout = electionTicks + random.below(electionTicks + 1)
-  }
-
   #ignore(): StepResult {
     this.#ignoredMessages++
     return NOTHING_ACCEPTED
-  }
-
-  #roleIfChanged(): RoleState | null {
-    const { term } = this.#state
-    const ready = this.#leadership?.ready ?? false
-    const last = this.#reported
-    if (last.role === this.#role && last.term === term && last.leader === this.#leader && last.ready === ready) {
-      return null
-    }
-    this.#reported = { role: this.#role, term, leader: this.#leader, ready }
-    return this.#reported
   }
 }
