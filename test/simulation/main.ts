@@ -1,66 +1,78 @@
 /**
  * `npm run sim -- --seeds FROM..TO [--minutes N] [--jobs N]`: runs the schedules of these seeds, in as many threads as there are
- * cores, or in N. Each seed's run is the same however many there are.
- *
- * `--at-least S`: so many are run even if that takes longer. One seed alone is replayed with its trace: `--trace` prints it even
- * without a violation. `--schedule FILE` replays a schedule that was made small. `--profile beyond`: damage keeps to no budget, and
- * only its detection is asked for. The last line is `S schedules, E events, F faults, V violations`; exit 1 on any violation.
+ * cores, or in N. Each seed's run is the same however many there are. `--help` has the rest.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { InvalidArgumentError, Option } from 'commander'
+import { commandLine, jobs, minutes, wholeNumber } from '../command-line.ts'
 import { scheduleOf } from './arbitraries.ts'
 import { type Failure, noTotals, replayCommand, shrink, type Totals } from './explore.ts'
-import { parseJobs, runSeeds } from './pool.ts'
+import { runSeeds } from './pool.ts'
 import { runSchedule } from './run.ts'
 import type { Profile, Schedule } from './schedule.ts'
 
 const SHRINK_MS_MAX = 60_000
 const SHRUNK_MAX = 3
 const TRACE_LINES_MAX = 400
+const SEED_MAX = 0x7fff_ffff
 
-interface Wish {
+interface Seeds {
   readonly from: number
   readonly to: number
+}
+
+interface Options {
+  readonly seeds: Seeds
   readonly minutes: number
   readonly atLeast: number
+  readonly jobs: number
+  readonly trace: boolean
+  readonly schedule?: string
+  readonly profile: Profile
 }
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '1..1000' },
-    minutes: { type: 'string' },
-    'at-least': { type: 'string', default: '0' },
-    jobs: { type: 'string' },
-    trace: { type: 'boolean', default: false },
-    schedule: { type: 'string' },
-    profile: { type: 'string', default: 'within' },
-  },
-})
+const options = commandLine('sim', 'Simulates groups of members under faults, one schedule from each seed.')
+  .addOption(
+    new Option('--seeds <from..to>', 'which schedules; a single one is replayed')
+      .argParser(parseSeeds)
+      .default({ from: 1, to: 1000 }, '1..1000'),
+  )
+  .addOption(minutes('ends after so long').default(Number.POSITIVE_INFINITY, 'no end'))
+  .addOption(wholeNumber('--at-least <count>', 'so many schedules are run even if that takes longer', 0).default(0))
+  .addOption(jobs())
+  .option('--trace', 'prints what happened in a single one, also without a violation', false)
+  .option('--schedule <file>', 'replays a schedule that was made small')
+  .addOption(
+    new Option('--profile <name>', 'beyond: damage keeps to no budget, and only its detection is asked for')
+      .choices(['within', 'beyond'])
+      .default('within'),
+  )
+  .addHelpText(
+    'after',
+    '\nThe last line is `S schedules, E events, F faults, V violations`; exit status 1 on any violation.',
+  )
+  .parse()
+  .opts<Options>()
 
-const jobs = parseJobs(values.jobs) ?? refuse(`--jobs is ${values.jobs}; a number from 1 to 999 is wanted`)
-const profile: Profile = values.profile === 'beyond' ? 'beyond' : 'within'
-if (values.profile !== profile) refuse(`--profile is ${values.profile}; within or beyond is wanted`)
+if (options.schedule !== undefined) replay(readSchedule(options.schedule))
+else if (options.seeds.from === options.seeds.to) replay(scheduleOf(options.seeds.from, options.profile))
+else await explore(options)
 
-if (values.schedule !== undefined) {
-  replay(JSON.parse(readFileSync(values.schedule, 'utf8')) as Schedule)
-} else {
-  const wish = parseWish(values.seeds, values.minutes, values['at-least'])
-  if (wish.from === wish.to) replay(scheduleOf(wish.from, profile))
-  else await explore(wish)
-}
-
-function parseWish(seeds: string, minutes: string | undefined, least: string): Wish {
-  const match = /^(\d+)\.\.(\d+)$/.exec(seeds)
+function parseSeeds(text: string): Seeds {
+  const match = /^(\d+)\.\.(\d+)$/.exec(text)
   const [from, to] = [Number(match?.[1]), Number(match?.[2])]
-  const limit = minutes === undefined ? Number.POSITIVE_INFINITY : Number(minutes)
-  if (match === null || !(to >= from) || to > 0x7fff_ffff)
-    refuse(`--seeds is ${seeds}; FROM..TO is wanted, for example 1..20000`)
-  if (!(limit > 0)) refuse(`--minutes is ${minutes}; a number above 0 is wanted`)
-  const atLeast = Number(least)
-  if (!Number.isSafeInteger(atLeast) || atLeast < 0) refuse(`--at-least is ${least}; a whole number is wanted`)
-  return { from, to, minutes: limit, atLeast }
+  if (match !== null && to >= from && to <= SEED_MAX) return { from, to }
+  throw new InvalidArgumentError(`Allowed is FROM..TO, for example 1..20000, up to ${SEED_MAX}.`)
+}
+
+function readSchedule(path: string): Schedule {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Schedule
+  } catch (error) {
+    return refuse(`--schedule ${path}: ${error instanceof Error ? error.message : String(error)}`)
+  }
 }
 
 function refuse(why: string): never {
@@ -70,8 +82,8 @@ function refuse(why: string): never {
 
 function replay(schedule: Schedule): void {
   const result = runSchedule(schedule, { keepText: true })
-  const lines = values.trace ? result.lines : result.lines.slice(-TRACE_LINES_MAX)
-  if (values.trace || result.violation !== null) {
+  const lines = options.trace ? result.lines : result.lines.slice(-TRACE_LINES_MAX)
+  if (options.trace || result.violation !== null) {
     console.log(JSON.stringify(schedule, null, 1))
     if (lines.length < result.lines.length)
       console.log(`… ${result.lines.length - lines.length} lines before; --trace prints all`)
@@ -84,10 +96,16 @@ function replay(schedule: Schedule): void {
   finish({ ...noTotals(), ...result, schedules: 1 }, result.violation === null ? 0 : 1)
 }
 
-async function explore({ from, to, minutes, atLeast }: Wish): Promise<void> {
+async function explore({
+  seeds: { from, to },
+  minutes: atMost,
+  atLeast,
+  jobs: threads,
+  profile,
+}: Options): Promise<void> {
   const failures: Failure[] = []
-  const deadline = performance.now() + minutes * 60_000
-  const workers = { url: new URL('./worker.js', import.meta.url), jobs }
+  const deadline = performance.now() + atMost * 60_000
+  const workers = { url: new URL('./worker.js', import.meta.url), jobs: threads }
   const totals = await runSeeds({ from, to, deadline, atLeast, profile, workers }, (failure) => {
     failures.push(failure)
     console.log(`seed ${failure.seed}: ${failure.violation}`)

@@ -1,5 +1,4 @@
 /** Spreads work over worker threads: as many as there are cores unless told otherwise, one task at a time for each. */
-import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { type Failure, noTotals, type Totals } from './explore.ts'
 import type { Chunk, ChunkDone } from './worker.ts'
@@ -13,12 +12,6 @@ export interface Workers {
   /** The built file that they run. */
   readonly url: URL
   readonly jobs: number
-}
-
-/** Reads `--jobs`. @returns so many; without it, one for each core; null when it is no number of jobs. */
-export function parseJobs(text: string | undefined): number | null {
-  if (text === undefined) return availableParallelism()
-  return /^[1-9]\d{0,2}$/.test(text) ? Number(text) : null
 }
 
 /** Gives each worker `nextTask()` until that is null. Rejects when a worker throws. */

@@ -1,55 +1,69 @@
 /**
- * `npm run test:processes -- [--minutes 10] [--seed N] [--flush SYNC_FLUSH|ASYNC_FLUSH] [--blow NAME]… [--network namespaces]`: groups
- * of real processes, a new one for every twenty blows drawn at random (or `--rounds`). Exit status 1 on any violation; the seed is
- * printed. With namespaces the network itself is cut; where there are none, that is said, and nothing is run.
+ * `npm run test:processes -- [--minutes 10] [--seed N] [--flush TYPE] [--blow NAME]… [--network namespaces]`: groups of real
+ * processes, a new one for every twenty blows drawn at random (or `--rounds`). The seed is printed. With namespaces the network
+ * itself is cut; where there are none, that is said, and nothing is run.
  */
 import { randomInt } from 'node:crypto'
-import { parseArgs } from 'node:util'
+import { Option } from 'commander'
 import { seededRandom } from '@dledger-ts/base'
+import { commandLine, minutes, wholeNumber } from '../../command-line.ts'
 import { BLOWS, type BlowName, POWER_CUTS, WIRE_CUTS } from './blows.ts'
 import { runInside, whyNoNamespaces } from './namespaces.ts'
 import { type Round, runRounds, summary } from './rounds.ts'
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '10' },
-    seed: { type: 'string' },
-    flush: { type: 'string', default: 'SYNC_FLUSH' },
-    blow: { type: 'string', multiple: true },
-    rounds: { type: 'string', default: '20' },
-    network: { type: 'string', default: 'proxies' },
-    inside: { type: 'boolean', default: false },
-  },
-})
-const minutes = Number(values.minutes)
-if (!(minutes > 0)) throw new Error(`--minutes ${values.minutes}: allowed is a number above 0`)
-const { flush } = values
-if (flush !== 'SYNC_FLUSH' && flush !== 'ASYNC_FLUSH') {
-  throw new Error(`--flush ${flush}: allowed are SYNC_FLUSH and ASYNC_FLUSH`)
+interface Options {
+  readonly minutes: number
+  readonly seed?: number
+  readonly flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
+  readonly blow: readonly BlowName[]
+  readonly rounds: number
+  readonly network: 'proxies' | 'namespaces'
+  readonly inside: boolean
 }
-const { network } = values
-if (network !== 'proxies' && network !== 'namespaces') {
-  throw new Error(`--network ${network}: allowed are proxies and namespaces`)
-}
-const rounds = Number(values.rounds)
-if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: allowed is a number from 1 on`)
+
+const ALL_BLOWS = [...new Set([...Object.keys(BLOWS), ...Object.keys(WIRE_CUTS), ...Object.keys(POWER_CUTS)])]
+
+const options = commandLine(
+  'test:processes',
+  'Strikes groups of three real processes at random, and checks what they promised.',
+)
+  .addOption(minutes('how long').default(10))
+  .addOption(wholeNumber('--seed <number>', 'the first group (default: at random, printed)', 0))
+  .addOption(
+    new Option('--flush <type>', 'when a write counts').choices(['SYNC_FLUSH', 'ASYNC_FLUSH']).default('SYNC_FLUSH'),
+  )
+  .addOption(new Option('--blow <name...>', 'only these').choices(ALL_BLOWS).default([], 'all'))
+  .addOption(wholeNumber('--rounds <count>', 'blows to one group', 1).default(20))
+  .addOption(
+    new Option('--network <kind>', 'namespaces: the network itself is cut, where the rights are there')
+      .choices(['proxies', 'namespaces'])
+      .default('proxies'),
+  )
+  .addOption(new Option('--inside').hideHelp().default(false))
+  .addHelpText('after', '\nExit status 1 on any violation.')
+  .parse()
+  .opts<Options>()
+const { flush, network, rounds } = options
 const all = [
   ...(network === 'namespaces' ? Object.keys(WIRE_CUTS) : Object.keys(BLOWS)),
   // Across a power cut of all only SYNC_FLUSH promises anything.
   ...Object.keys(POWER_CUTS).filter((name) => flush === 'SYNC_FLUSH' || name !== 'power cut of all at once'),
 ] as BlowName[]
-const wanted = values.blow === undefined ? all : all.filter((name) => values.blow?.includes(name))
-if (wanted.length === 0) throw new Error(`--blow: allowed are ${all.join(', ')}`)
-let seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed)
+const wanted = options.blow.length === 0 ? all : all.filter((name) => options.blow.includes(name))
+if (wanted.length === 0) {
+  console.error(`--blow: with --flush ${flush} and --network ${network} allowed are ${all.join(', ')}`)
+  process.exit(1)
+}
+let seed = options.seed ?? randomInt(2 ** 31)
 
 // The members are killed by a handler of 'exit', which a signal alone does not run.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
-if (network === 'namespaces' && !values.inside) {
+if (network === 'namespaces' && !options.inside) {
   const why = whyNoNamespaces()
   if (why !== null) console.log(`skipped: ${why}`)
   process.exit(why === null ? runInside(import.meta.url, [...process.argv.slice(2), '--inside']) : 0)
 }
-const deadline = performance.now() + minutes * 60_000
+const deadline = performance.now() + options.minutes * 60_000
 const struck: Round[] = []
 const totals = {
   acknowledged: 0,
