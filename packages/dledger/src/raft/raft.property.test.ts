@@ -70,7 +70,7 @@ describe('under changes of the membership besides', () => {
 })
 
 describe('the schedules can fail', () => {
-  /** A wiped disk or a rare order of messages shows these: raft.test.ts has a test for each. */
+  /** A wiped disk or a rare order of messages shows these: identities.test.ts and replication.test.ts have a test for each. */
   const foundElsewhere: ReadonlySet<PlantedFault> = new Set([
     'identity-ignored',
     'old-term-append-accepted',
