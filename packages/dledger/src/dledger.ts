@@ -30,7 +30,7 @@ import { checkMember } from './driver/open-member.ts'
 import type { Ticker } from './driver/ticker.ts'
 import type { MembershipChange } from './raft/membership-change.ts'
 import { processOwner } from './process-owner.ts'
-import type { ControlEnvelope, EntryPlace, Proposal, StateMachine } from './state-machine.ts'
+import type { CommittedEntry, ControlEnvelope, EntryPlace, Proposal, StateMachine } from './state-machine.ts'
 import { LoneTransport } from './transport/lone.ts'
 import type { Transport } from './transport/transport.ts'
 import { Waiters } from './waiters.ts'
@@ -320,6 +320,21 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       this.#node.readIndex({ consistency, maxStalenessMs, done: resolve, failed: reject })
     })
     return withAbort(index, options.signal)
+  }
+
+  /**
+   * Reads entries [firstIndex, lastIndex] as the state machine was given them, checked: entries of one term, at least one, and no
+   * more than `bytesMax` where that is more than one. Never calls back from within the call.
+   *
+   * @param lastIndex at most `appliedIndex`. The callback's error: CORRUPT for lost entries, TRIMMED, CLOSED.
+   */
+  readApplied(
+    firstIndex: number,
+    lastIndex: number,
+    bytesMax: number,
+    callback: (error: Error | null, entries: readonly CommittedEntry[] | null) => void,
+  ): void {
+    this.#node.readApplied(firstIndex, lastIndex, bytesMax, callback)
   }
 
   /** Reads raw bytes of the log at a position, e.g. a body at `pos + 48`. */

@@ -13,28 +13,20 @@
 import { assert, type Clock } from '@dledger-ts/base'
 import type { CommittedEntry, RoleState, StateMachine } from '@dledger-ts/dledger'
 import {
-  checkRecord,
-  delayOfLevel,
   isQueued,
-  javaHash,
-  PropertyName,
-  ProtocolError,
   recordBody,
-  recordPhysicalOffset,
-  recordProperty,
   recordQueueId,
   recordQueueOffset,
   recordStoreTimestamp,
   recordSysFlag,
-  recordTags,
   recordTopic,
   SystemTopic,
 } from '@dledger-ts/protocol'
 import type { MessageArrivalListener } from './api.ts'
 import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
+import { checkWholeRecord, tagsCodeOfRecord } from './consume-queue/entry-of-record.ts'
 import { QueueTable } from './consume-queue/queue-table.ts'
 import { deliveredOf } from './delivered-property.ts'
-import { StoreError } from './errors.ts'
 import { HotRecords } from './hot-records.ts'
 import { physicalOffsetOf } from './log-place.ts'
 import { CHANGE_TOPIC, decodeChange } from './metadata/change.ts'
@@ -238,7 +230,7 @@ export class StoreMachine implements StateMachine {
   #applyEntry(entry: CommittedEntry): boolean {
     const record = entry.body
     const physicalOffset = physicalOffsetOf(entry.pos)
-    checkWhole(record, physicalOffset)
+    checkWholeRecord(record, physicalOffset)
     this.hot.add(physicalOffset, record)
     const storeTimestamp = recordStoreTimestamp(record)
     if (storeTimestamp > this.#lastStoreTimestamp) this.#lastStoreTimestamp = storeTimestamp
@@ -251,26 +243,20 @@ export class StoreMachine implements StateMachine {
     const delivered = deliveredOf(record)
     if (delivered !== undefined) this.metadata.applyDelivered(delivered.level, delivered.queueOffset, entry.index)
     if (!isQueued(recordSysFlag(record))) return delivered !== undefined
-    this.#applyMessage(record, physicalOffset, topic, storeTimestamp)
+    this.#applyMessage(record, physicalOffset, topic)
     return delivered !== undefined || topic === SystemTopic.SCHEDULE
   }
 
-  #applyMessage(record: Buffer, physicalOffset: number, topic: string, storeTimestamp: number): void {
+  #applyMessage(record: Buffer, physicalOffset: number, topic: string): void {
     const queue = this.queues.findOrMake(topic, recordQueueId(record))
     const queueOffset = queue.nextOffset
     assert(recordQueueOffset(record) === queueOffset, 'the queue offset of a record is the next one of its queue')
-    const tagsCode =
-      topic === SystemTopic.SCHEDULE ? this.#dueTime(record, storeTimestamp) : tagsCodeOf(recordTags(record))
+    const tagsCode = tagsCodeOfRecord(record, topic, this.#delayLevelsMs)
     queue.append(physicalOffset, record.length, tagsCode)
     this.markDirty(queue)
     this.#arrivedQueues.push(queue)
     this.#arrivedOffsets.push(queueOffset)
     this.#arrivedTags.push(tagsCode)
-  }
-
-  #dueTime(record: Buffer, storeTimestamp: number): number {
-    const level = Number(recordProperty(record, PropertyName.DELAY) ?? 0)
-    return level >= 1 ? storeTimestamp + delayOfLevel(this.#delayLevelsMs, Math.floor(level)) : storeTimestamp
   }
 
   #tellArrivals(): void {
@@ -291,23 +277,4 @@ export class StoreMachine implements StateMachine {
     this.#arrivedOffsets.length = 0
     this.#arrivedTags.length = 0
   }
-}
-
-function tagsCodeOf(tags: string | undefined): number {
-  return tags === undefined ? 0 : javaHash(tags)
-}
-
-/** @throws StoreError CORRUPT: the log's checksums hold, so this entry was written as it is. */
-function checkWhole(record: Buffer, physicalOffset: number): void {
-  let why = ''
-  try {
-    if (checkRecord(record) !== record.length) why = 'it is shorter than its entry'
-    else if (recordPhysicalOffset(record) !== physicalOffset) why = 'it names another place'
-  } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error
-    why = error.message
-  }
-  if (why === '') return
-  const what = `the entry at ${physicalOffset} holds no message record: ${why}`
-  throw new StoreError(what, { code: 'CORRUPT', what, physicalOffset })
 }

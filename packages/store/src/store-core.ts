@@ -10,7 +10,7 @@
  * Keeps: before `attach` nothing is proposed and nothing is read from the log.
  */
 import { assert, type Clock, type Logger } from '@dledger-ts/base'
-import type { Disk, Proposal } from '@dledger-ts/dledger'
+import type { CommittedEntry, Disk, Proposal } from '@dledger-ts/dledger'
 import type { HostAddress } from '@dledger-ts/protocol'
 import { StoreMachine } from './apply.ts'
 import { Checkpointer } from './checkpoint.ts'
@@ -23,6 +23,8 @@ import type { MetadataStore } from './metadata/metadata-store.ts'
 import { QueueLocks } from './metadata/queue-locks.ts'
 import { type ProposalTarget, Putter } from './put.ts'
 import { type LogReader, MessageReader } from './read.ts'
+import type { AppliedEntries } from './rebuild/log-scan.ts'
+import { Rebuilder } from './rebuild/rebuilder.ts'
 import { DelayDelivery } from './timer/delay-delivery.ts'
 
 export interface StoreCoreOptions {
@@ -43,7 +45,7 @@ export interface StoreCoreOptions {
 }
 
 /** What the store needs of a log: `DLedger` and `LogNode` have it. */
-export type AttachedLog = ProposalTarget & LogReader
+export type AttachedLog = ProposalTarget & LogReader & AppliedEntries
 
 /** What is told to the outside; each after the state is complete. */
 export interface StoreCoreEvents {
@@ -59,6 +61,8 @@ export class StoreCore {
   readonly changes: ChangeProposer
   readonly offsets: ConsumerOffsets
   readonly locks: QueueLocks
+  /** Builds what is derived from a range of the log again. */
+  readonly rebuilder: Rebuilder
   readonly #checkpointer: Checkpointer
   readonly #files: QueueFiles
   readonly #delays: DelayDelivery
@@ -85,6 +89,7 @@ export class StoreCore {
     this.offsets = new ConsumerOffsets({ machine, changes: this.changes, clock, logger })
     this.locks = new QueueLocks({ machine, changes: this.changes, clock, logger })
     this.#delays = new DelayDelivery({ machine, reader: this.reader, putter: this.putter, clock, logger })
+    this.rebuilder = new Rebuilder({ machine, files, log, delayLevelsMs })
     this.#checkpointer = new Checkpointer({
       machine,
       files,
@@ -134,6 +139,7 @@ export class StoreCore {
   /** The log is closed: whatever a leader does ends here, and no checkpoint begins by itself any more. */
   stop(): void {
     this.retire()
+    this.rebuilder.stop()
     this.#checkpointer.stop()
     this.machine.roleChanged({ role: 'FOLLOWER', term: this.machine.role.term, leader: null, ready: false })
   }
@@ -147,8 +153,10 @@ export class StoreCore {
   close(callback: () => void): void {
     this.stop()
     this.#checkpointer.whenIdle(() => {
-      this.#files.closeSync()
-      callback()
+      this.rebuilder.whenIdle(() => {
+        this.#files.closeSync()
+        callback()
+      })
     })
   }
 
@@ -168,7 +176,7 @@ export class StoreCore {
 }
 
 /** The log, once there is one. */
-class LogPort implements ProposalTarget, LogReader {
+class LogPort implements ProposalTarget, LogReader, AppliedEntries {
   #log: AttachedLog | null = null
 
   get isAttached(): boolean {
@@ -183,6 +191,21 @@ class LogPort implements ProposalTarget, LogReader {
   propose(proposal: Proposal): void {
     assert(this.#log !== null, 'nothing is proposed before the log is attached')
     this.#log.propose(proposal)
+  }
+
+  get firstIndex(): number {
+    assert(this.#log !== null, 'nothing is read before the log is attached')
+    return this.#log.firstIndex
+  }
+
+  readApplied(
+    firstIndex: number,
+    lastIndex: number,
+    bytesMax: number,
+    callback: (error: Error | null, entries: readonly CommittedEntry[] | null) => void,
+  ): void {
+    assert(this.#log !== null, 'nothing is read before the log is attached')
+    this.#log.readApplied(firstIndex, lastIndex, bytesMax, callback)
   }
 
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {

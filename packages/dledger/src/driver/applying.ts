@@ -6,7 +6,8 @@
 import { assert } from '@dledger-ts/base'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from '../log/entry-batch.ts'
 import { channelAt } from '../log/entry-codec.ts'
-import type { CommittedEntry, StateMachine } from '../state-machine.ts'
+import type { StateMachine } from '../state-machine.ts'
+import { committedEntries } from './committed-entries.ts'
 import { type HotTail, offsetIn } from './hot-tail.ts'
 import type { ReadCold } from './log-reading.ts'
 
@@ -117,22 +118,7 @@ export class Applying {
     const from = this.#appliedIndex + 1
     const to = Math.min(this.#commitIndex, batch.firstIndex + batch.count - 1)
     const machine = this.#options.stateMachine
-    if (machine !== null) {
-      const entries: CommittedEntry[] = []
-      let at = offsetIn(batch, from)
-      for (let index = from; index <= to; index++) {
-        const size = batch.sizes[index - batch.firstIndex] as number
-        entries.push({
-          index,
-          term: batch.term,
-          pos: batch.positions[index - batch.firstIndex] as number,
-          kind: kindOf(channelAt(batch.bytes, at)),
-          body: batch.bytes.subarray(at + ENTRY_HEADER_BYTES, at + size),
-        })
-        at += size
-      }
-      machine.apply(entries)
-    }
+    if (machine !== null) machine.apply(committedEntries(batch, from, to))
     this.#noticeTrims(batch, from, to)
     const last = to - batch.firstIndex
     this.#appliedEndPos = (batch.positions[last] as number) + (batch.sizes[last] as number)
@@ -186,10 +172,4 @@ export class Applying {
       this.#applyBatch(batch)
     })
   }
-}
-
-function kindOf(channel: number): CommittedEntry['kind'] {
-  if (channel === EntryChannel.NOOP) return 'noop'
-  if (channel === EntryChannel.TRIM) return 'trim'
-  return channel === EntryChannel.CONFIGURATION ? 'configuration' : 'data'
 }

@@ -21,12 +21,13 @@ import type { MemberId } from '../raft/messages.ts'
 import type { RoleState } from '../raft/output.ts'
 import type { Raft } from '../raft/raft.ts'
 import { StorageHealth } from '../raft/storage-health.ts'
-import type { Proposal } from '../state-machine.ts'
+import type { CommittedEntry, Proposal } from '../state-machine.ts'
 import type { BackedUp } from './backup.ts'
 import { type BackupRequest, Backups } from './backups.ts'
 import { CatchUpBudget } from './catch-up-budget.ts'
 import { ChangeWatch } from './change-watch.ts'
 import { abandonStart, Closing } from './closing.ts'
+import { committedEntries } from './committed-entries.ts'
 import type { TransferCallback } from './handing-over.ts'
 import { HotTail } from './hot-tail.ts'
 import { Inputs } from './inputs.ts'
@@ -245,6 +246,21 @@ export class LogNode {
   /** Reads committed entries [firstIndex, lastIndex] of one term, at least one, until `bytesMax`. */
   read(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback): void {
     this.#logReading.read(firstIndex, lastIndex, bytesMax, callback)
+  }
+
+  /** As `read`, as the state machine was given them. Entries of one term, at least one; what is asked for is applied. */
+  readApplied(
+    firstIndex: number,
+    lastIndex: number,
+    bytesMax: number,
+    callback: (error: Error | null, entries: readonly CommittedEntry[] | null) => void,
+  ): void {
+    assert(firstIndex <= lastIndex && lastIndex <= this.appliedIndex, 'entries that are read were applied')
+    this.#logReading.read(firstIndex, lastIndex, bytesMax, (error, batch) => {
+      if (error !== null || batch === null) return callback(error, null)
+      const last = Math.min(lastIndex, batch.firstIndex + batch.count - 1)
+      callback(null, committedEntries(batch, firstIndex, last))
+    })
   }
 
   /** Reads raw log bytes at a position. */

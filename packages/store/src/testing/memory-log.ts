@@ -71,11 +71,47 @@ export class MemoryLog implements AttachedLog {
     this.#pos = abandoned[survivors.length]?.entry.pos ?? this.#pos
   }
 
+  get firstIndex(): number {
+    return this.entries[0]?.index ?? 0
+  }
+
+  /** Entries that cannot be read. */
+  readonly lost = new Set<number>()
+
+  readApplied(
+    firstIndex: number,
+    lastIndex: number,
+    bytesMax: number,
+    callback: (error: Error | null, entries: readonly CommittedEntry[] | null) => void,
+  ): void {
+    const found: CommittedEntry[] = []
+    let bytes = 0
+    for (const entry of this.entries.slice(firstIndex - this.firstIndex, lastIndex - this.firstIndex + 1)) {
+      bytes += 48 + entry.body.length
+      if (this.lost.has(entry.index) || (found.length > 0 && (bytes > bytesMax || entry.term !== found[0]?.term))) break
+      found.push(entry)
+    }
+    setImmediate(() => {
+      if (found.length > 0) return callback(null, found)
+      const what = `entries ${firstIndex} to ${firstIndex} are damaged and wait for repair`
+      callback(new DLedgerError(what, { code: 'CORRUPT', file: 'data', at: 0 }), null)
+    })
+  }
+
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
-    const entry = this.entries.find(({ pos: at, body }) => at + 48 <= pos && pos + size <= at + 48 + body.length)
+    const entry = this.entries.find(({ pos: at, body }) => at <= pos && pos + size <= at + 48 + body.length)
     setImmediate(() => {
       if (entry === undefined) return callback(new Error(`nothing at ${pos}`), null)
+      if (pos < entry.pos + 48) return callback(null, headerOf(entry).subarray(pos - entry.pos, pos - entry.pos + size))
       callback(null, entry.body.subarray(pos - entry.pos - 48, pos - entry.pos - 48 + size))
     })
   }
+}
+
+/** As far as it is read here: index and place. */
+function headerOf(entry: CommittedEntry): Buffer {
+  const header = Buffer.alloc(48)
+  header.writeBigInt64BE(BigInt(entry.index), 8)
+  header.writeBigInt64BE(BigInt(entry.pos), 24)
+  return header
 }
