@@ -126,6 +126,7 @@ export class StoreMachine implements StateMachine {
     assert(this.#applied.index === -1, 'a state is restored before anything is applied')
     this.#applied = mark
     this.#lastStoreTimestamp = mark.storeTimestamp
+    this.metadata.restored()
   }
 
   /** Leader: the time of the next record, not before any earlier one. Hot. */
@@ -213,6 +214,7 @@ export class StoreMachine implements StateMachine {
 
   checkInvariants(): void {
     for (const queue of this.queues.all()) queue.checkInvariants()
+    this.metadata.checkInvariants()
   }
 
   /** Back to a member that has applied nothing. */

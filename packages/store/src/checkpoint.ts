@@ -26,6 +26,9 @@ const CHECKPOINT_KEY = 'checkpoint'
 const QUEUE_KEY_PREFIX = 'queue\0'
 /** Applied and unwritten queue entries or metadata writes beyond this start a checkpoint at once. */
 const UNWRITTEN_BATCHES_MAX = 65_536
+const UNWRITTEN_ROWS_MAX = 262_144
+/** So that what cannot be written yet, for it is not synced, does not start one checkpoint after the other. */
+const UNWRITTEN_BATCHES_MIN = 64
 
 const packr = new Packr({ useRecords: false, variableMapSize: true })
 
@@ -75,7 +78,7 @@ export class Checkpointer {
 
   applied(): void {
     this.#batchesSince++
-    if (this.#batchesSince >= UNWRITTEN_BATCHES_MAX && !this.#running) return this.#run(false)
+    if (!this.#running && this.#isMuch()) return this.#run(false)
     if (this.#cancelTimer !== null || this.#running || this.#closed) return
     this.#cancelTimer = this.#options.clock.after(this.#options.intervalMs, () => {
       this.#cancelTimer = null
@@ -169,7 +172,10 @@ export class Checkpointer {
   #writeMetadata(mark: AppliedMark, writes: MetadataWrite[], sync: boolean): void {
     for (const [key, value] of this.#options.machine.metadata.takeWrites(mark.index)) writes.push({ key, value })
     writes.push({ key: CHECKPOINT_KEY, value: packr.pack({ v: FORMAT_VERSION, ...mark }) })
-    this.#options.metadata.write(writes, { sync }, (error) => this.#done(error))
+    this.#options.metadata.write(writes, { sync }, (error) => {
+      if (error === null) this.#options.machine.metadata.written()
+      this.#done(error)
+    })
   }
 
   #done(error: Error | null): void {
@@ -183,6 +189,13 @@ export class Checkpointer {
     const waiters = this.#waiters
     this.#waiters = []
     for (const waiter of waiters) waiter(error)
+  }
+
+  #isMuch(): boolean {
+    if (this.#batchesSince >= UNWRITTEN_BATCHES_MAX) return true
+    return (
+      this.#batchesSince >= UNWRITTEN_BATCHES_MIN && this.#options.machine.metadata.pendingWrites >= UNWRITTEN_ROWS_MAX
+    )
   }
 
   /** What was applied meanwhile, or was not synced yet, waits for the next one. */

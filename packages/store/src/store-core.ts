@@ -80,6 +80,7 @@ export class StoreCore {
       directory: options.consumeQueueDirectory,
       fileBytes: options.consumeQueueFileBytes,
     })
+    machine.metadata.attach(options.metadata)
     this.machine = machine
     this.#files = files
     this.envelope = new RecordEnvelope(storeHost, () => machine.nextStoreTimestamp())

@@ -1,7 +1,13 @@
 /** Metadata in a `level` database. A batch of LevelDB is atomic, and its log keeps batches in order. */
 import { Level } from 'level'
 import { StoreError } from '../errors.ts'
-import type { MetadataStore, MetadataWrite } from './metadata-store.ts'
+import {
+  type MetadataRange,
+  type MetadataRow,
+  type MetadataStore,
+  type MetadataWrite,
+  TABLES_FROM,
+} from './metadata-store.ts'
 
 export class LevelMetadata implements MetadataStore {
   readonly #db: Level<string, Buffer>
@@ -27,15 +33,15 @@ export class LevelMetadata implements MetadataStore {
     return new LevelMetadata(db)
   }
 
-  load(
-    tell: (error: Error | null, entries: readonly { readonly key: string; readonly value: Buffer }[]) => void,
+  load(tell: (error: Error | null, entries: readonly MetadataRow[]) => void): void {
+    this.#read({ lt: TABLES_FROM }, tell)
+  }
+
+  range(
+    { from, before, limit }: MetadataRange,
+    tell: (error: Error | null, rows: readonly MetadataRow[]) => void,
   ): void {
-    let entries: { key: string; value: Buffer }[] = []
-    const read = async (): Promise<void> => {
-      const all = await this.#db.iterator().all()
-      entries = all.map(([key, value]) => ({ key, value }))
-    }
-    settle(read(), (error) => tell(error, entries))
+    this.#read({ gte: from, lt: before, limit }, tell)
   }
 
   write(
@@ -58,6 +64,19 @@ export class LevelMetadata implements MetadataStore {
 
   close(callback: (error: Error | null) => void): void {
     settle(this.#db.close(), callback)
+  }
+
+  /** An iterator sees the database as it is when the iterator is made. */
+  #read(
+    range: { readonly gte?: string; readonly lt: string; readonly limit?: number },
+    tell: (error: Error | null, rows: readonly MetadataRow[]) => void,
+  ): void {
+    let rows: MetadataRow[] = []
+    const read = async (): Promise<void> => {
+      const all = await this.#db.iterator(range).all()
+      rows = all.map(([key, value]) => ({ key, value }))
+    }
+    settle(read(), (error) => tell(error, rows))
   }
 }
 

@@ -2,7 +2,13 @@
  * Metadata in memory, for simulations and tests: a crash loses the newest batches that were not synced, as a disk may.
  */
 import type { Clock } from '@dledger-ts/base'
-import type { MetadataStore, MetadataWrite } from './metadata-store.ts'
+import {
+  type MetadataRange,
+  type MetadataRow,
+  type MetadataStore,
+  type MetadataWrite,
+  TABLES_FROM,
+} from './metadata-store.ts'
 
 export class MemoryMetadata implements MetadataStore {
   readonly #clock: Clock
@@ -26,17 +32,19 @@ export class MemoryMetadata implements MetadataStore {
     return survivor
   }
 
-  load(
-    callback: (error: Error | null, entries: readonly { readonly key: string; readonly value: Buffer }[]) => void,
+  load(callback: (error: Error | null, entries: readonly MetadataRow[]) => void): void {
+    this.range({ from: '', before: TABLES_FROM, limit: Number.POSITIVE_INFINITY }, callback)
+  }
+
+  range(
+    { from, before, limit }: MetadataRange,
+    callback: (error: Error | null, rows: readonly MetadataRow[]) => void,
   ): void {
-    this.#clock.defer(() => {
-      const view = new Map(this.#synced)
-      for (const batch of this.#unsynced) applyTo(view, batch)
-      callback(
-        null,
-        [...view].map(([key, value]) => ({ key, value })),
-      )
-    })
+    const view = new Map(this.#synced)
+    for (const batch of this.#unsynced) applyTo(view, batch)
+    const keys = [...view.keys()].filter((key) => key >= from && key < before).sort()
+    const rows = keys.slice(0, limit).map((key) => ({ key, value: view.get(key) as Buffer }))
+    this.#clock.defer(() => callback(null, rows))
   }
 
   write(

@@ -1,5 +1,5 @@
 /**
- * Where applied metadata is kept between runs: names to small values, written in atomic batches.
+ * Where applied metadata is kept between runs: names to small values, written in atomic batches, read in the order of names.
  *
  * Callbacks run later, never from within the call. A batch is wholly there after a crash or not at all, and never without the
  * batches before it; whether the newest ones are there is only certain after `sync`.
@@ -10,11 +10,29 @@ export interface MetadataWrite {
   readonly value: Buffer | null
 }
 
+export interface MetadataRow {
+  readonly key: string
+  readonly value: Buffer
+}
+
+/**
+ * Keys from this on are rows of the ordered tables (ordered-table.ts), of which there may be millions: they are read in ranges
+ * and are not among what `load` reads.
+ */
+export const TABLES_FROM = '~'
+
+export interface MetadataRange {
+  readonly from: string
+  /** The first key that is not wanted. */
+  readonly before: string
+  readonly limit: number
+}
+
 export interface MetadataStore {
-  /** Reads everything, in no particular order. */
-  load(
-    callback: (error: Error | null, entries: readonly { readonly key: string; readonly value: Buffer }[]) => void,
-  ): void
+  /** Reads everything before `TABLES_FROM`, in no particular order. */
+  load(callback: (error: Error | null, entries: readonly MetadataRow[]) => void): void
+  /** Reads the first rows of a range in the order of keys, as they were at the time of the call. */
+  range(range: MetadataRange, callback: (error: Error | null, rows: readonly MetadataRow[]) => void): void
   write(
     writes: readonly MetadataWrite[],
     options: { readonly sync: boolean },

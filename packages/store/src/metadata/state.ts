@@ -1,6 +1,6 @@
 /**
- * The applied metadata: topics, groups, consumer offsets, queue locks, progress of the delay levels; in memory, with the
- * writes that bring the kept copy up to any applied index.
+ * The applied metadata: topics, groups, consumer offsets, queue locks, progress of the delay levels, in memory; and the ordered
+ * tables, whose rows live in the database; with the writes that bring the kept copy up to any applied index.
  *
  * Keeps:
  *   M1  The state depends on the applied entries alone, in their order.
@@ -12,8 +12,9 @@ import { Packr } from 'msgpackr'
 import { StoreError } from '../errors.ts'
 import { type Change, isGroupConfig, isTopicConfig } from './change.ts'
 import { LockTable } from './lock-table.ts'
-import type { MetadataWrite } from './metadata-store.ts'
+import type { MetadataStore, MetadataWrite } from './metadata-store.ts'
 import { OffsetTable } from './offset-table.ts'
+import { OrderedTable, type TableWrite } from './ordered-table.ts'
 import type { SubscriptionGroupConfig } from './subscription-group-config.ts'
 import type { TopicConfig } from './topic-config.ts'
 
@@ -46,7 +47,16 @@ export class MetadataState {
   readonly delivered = new Map<number, number>()
   topicsVersion: TableVersion = NEVER
   groupsVersion: TableVersion = NEVER
-  #writes: IndexedWrite[] = []
+  #writes: (IndexedWrite | TableWrite)[] = []
+  /** Rows in a batch that is being written; null when there is none, or when it is for a state that was given up. */
+  #taken: TableWrite[] | null = null
+  readonly #tables: OrderedTable[] = []
+  readonly timers = this.#table('timer')
+
+  /** Where the rows of the ordered tables are read. */
+  attach(store: MetadataStore): void {
+    for (const table of this.#tables) table.attach(store)
+  }
 
   /** Hot only for consumer offsets, and those are coalesced. */
   apply(change: Change, place: ChangePlace): void {
@@ -88,17 +98,34 @@ export class MetadataState {
     this.#write(index, queueOffset + 1, 'delivered', level)
   }
 
-  /** @returns and forgets the writes of entries up to `index`, the newest for each key. */
+  /** @returns and forgets the writes of entries up to `index`, the newest for each key; `written` says when they are kept. */
   takeWrites(index: number): Map<string, Buffer | null> {
+    assert(this.#taken === null, 'one batch is written at a time')
     const newest = new Map<string, Buffer | null>()
+    const taken: TableWrite[] = []
     let count = 0
     for (const write of this.#writes) {
       if (write.index > index) break
       newest.set(write.key, write.value)
+      if ('table' in write) taken.push(write)
       count++
     }
+    this.#taken = taken
     this.#writes = count === this.#writes.length ? [] : this.#writes.slice(count)
     return newest
+  }
+
+  /** The batch with the writes that were taken last is in the database. */
+  written(): void {
+    if (this.#taken === null) return
+    for (const write of this.#taken) write.table.written(write)
+    for (const table of this.#tables) table.batchWritten()
+    this.#taken = null
+  }
+
+  /** Everything kept was taken up: rows that are only in the database are part of this state. */
+  restored(): void {
+    for (const table of this.#tables) table.restored()
   }
 
   get pendingWrites(): number {
@@ -151,6 +178,18 @@ export class MetadataState {
     this.topicsVersion = NEVER
     this.groupsVersion = NEVER
     this.#writes = []
+    this.#taken = null
+    for (const table of this.#tables) table.clear()
+  }
+
+  checkInvariants(): void {
+    for (const table of this.#tables) table.checkInvariants()
+  }
+
+  #table(name: string): OrderedTable {
+    const table = new OrderedTable(name, (write) => this.#writes.push(write))
+    this.#tables.push(table)
+    return table
   }
 
   #putTopic(topic: TopicConfig, place: ChangePlace): void {
