@@ -21,12 +21,13 @@ import {
   recordSysFlag,
   recordTopic,
   SystemTopic,
+  topicNameError,
 } from '@dledger-ts/protocol'
 import type { MessageArrivalListener } from './api.ts'
 import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
-import { checkWholeRecord, tagsCodeOfRecord } from './consume-queue/entry-of-record.ts'
+import { checkRecordsBody, checkWholeRecord, corrupt, tagsCodeOfRecord } from './consume-queue/entry-of-record.ts'
 import { QueueTable } from './consume-queue/queue-table.ts'
-import { deliveredOf } from './delivered-property.ts'
+import { type Delivered, deliveredOf } from './delivered-property.ts'
 import { HotRecords } from './hot-records.ts'
 import { physicalOffsetOf } from './log-place.ts'
 import { CHANGE_TOPIC, decodeChange } from './metadata/change.ts'
@@ -47,6 +48,8 @@ export interface StoreMachineOptions {
   readonly clock: Clock
   readonly delayLevelsMs: readonly number[]
   readonly hotBytesMax: number
+  /** A log that begins with a message was begun by Apache's broker. Ours begin with an entry of the log itself. */
+  readonly takesOverApache: boolean
 }
 
 /** What hangs on the machine; each is called after the state is complete. */
@@ -70,6 +73,7 @@ export class StoreMachine implements StateMachine {
   readonly hot: HotRecords
   readonly #clock: Clock
   readonly #delayLevelsMs: readonly number[]
+  readonly #takesOverApache: boolean
   readonly #arrivalListeners: MessageArrivalListener[] = []
   #hooks: StoreMachineHooks | null = null
   #applied: AppliedMark = NOTHING_APPLIED
@@ -78,6 +82,7 @@ export class StoreMachine implements StateMachine {
   /** Queues with entries that are not in the files yet. */
   #dirtyQueues: ConsumeQueue[] = []
   #lastStoreTimestamp = 0
+  #repeatedOffsets = 0
   #failure: Error | null = null
   #role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
   #epoch = 0
@@ -89,6 +94,7 @@ export class StoreMachine implements StateMachine {
   constructor(options: StoreMachineOptions) {
     this.#clock = options.clock
     this.#delayLevelsMs = options.delayLevelsMs
+    this.#takesOverApache = options.takesOverApache
     this.hot = new HotRecords(options.hotBytesMax)
   }
 
@@ -98,6 +104,11 @@ export class StoreMachine implements StateMachine {
 
   get applied(): AppliedMark {
     return this.#applied
+  }
+
+  /** Messages of Apache's under a queue offset that was taken, seen since this member started. */
+  get repeatedOffsets(): number {
+    return this.#repeatedOffsets
   }
 
   get role(): RoleState {
@@ -236,23 +247,69 @@ export class StoreMachine implements StateMachine {
     this.hot.add(physicalOffset, record)
     const storeTimestamp = recordStoreTimestamp(record)
     if (storeTimestamp > this.#lastStoreTimestamp) this.#lastStoreTimestamp = storeTimestamp
-    if (entry.kind !== 'data') return false
+    if (!(storeTimestamp >= 0)) throw corrupt(`its store time cannot be`, physicalOffset)
+    if (entry.kind !== 'data') {
+      if (this.metadata.origin === 'apache') this.metadata.setOrigin('takenOver', entry.index)
+      return false
+    }
+    if (entry.index === 0 && this.#takesOverApache) this.metadata.setOrigin('apache', 0)
+    if (this.metadata.origin === 'apache') return this.#applyApaches(record, physicalOffset)
     const topic = recordTopic(record)
     if (topic === CHANGE_TOPIC) {
       this.metadata.apply(decodeChange(recordBody(record), physicalOffset), { index: entry.index, storeTimestamp })
       return false
     }
     const delivered = deliveredOf(record)
-    if (delivered !== undefined) this.metadata.applyDelivered(delivered.level, delivered.queueOffset, entry.index)
+    if (delivered !== undefined) this.#applyDelivered(delivered, physicalOffset, entry.index)
     if (!isQueued(recordSysFlag(record))) return delivered !== undefined
     this.#applyMessage(record, physicalOffset, topic)
     return delivered !== undefined || topic === SystemTopic.SCHEDULE
   }
 
+  #applyDelivered({ level, queueOffset }: Delivered, physicalOffset: number, index: number): void {
+    const next = this.metadata.delivered.get(level) ?? 0
+    if (queueOffset !== next) {
+      throw corrupt(
+        `it delivers entry ${queueOffset} of delay level ${level}, where ${next} is the next`,
+        physicalOffset,
+      )
+    }
+    this.metadata.applyDelivered(level, queueOffset, index)
+  }
+
+  /**
+   * A record of Apache's broker. Its entry has no checksum, and Apache may have given a queue offset twice after a failover: then
+   * the first one counts, as it does in the ConsumeQueues of Apache's members that did not fail.
+   */
+  #applyApaches(record: Buffer, physicalOffset: number): boolean {
+    checkRecordsBody(record, physicalOffset)
+    const topic = recordTopic(record)
+    if (!isQueued(recordSysFlag(record)) || topic === CHANGE_TOPIC) return false
+    const queue = this.#queueOf(topic, recordQueueId(record), physicalOffset)
+    if (recordQueueOffset(record) < queue.nextOffset) {
+      this.#repeatedOffsets++
+      return false
+    }
+    this.#applyMessage(record, physicalOffset, topic)
+    return topic === SystemTopic.SCHEDULE
+  }
+
+  #queueOf(topic: string, queueId: number, physicalOffset: number): ConsumeQueue {
+    const found = this.queues.find(topic, queueId)
+    if (found !== undefined) return found
+    // Names become directories.
+    const wrong = topicNameError(topic) ?? (queueId >= 0 ? undefined : `its queue id is ${queueId}`)
+    if (wrong !== undefined) throw corrupt(wrong, physicalOffset)
+    return this.queues.findOrMake(topic, queueId)
+  }
+
   #applyMessage(record: Buffer, physicalOffset: number, topic: string): void {
-    const queue = this.queues.findOrMake(topic, recordQueueId(record))
+    const queue = this.#queueOf(topic, recordQueueId(record), physicalOffset)
     const queueOffset = queue.nextOffset
-    assert(recordQueueOffset(record) === queueOffset, 'the queue offset of a record is the next one of its queue')
+    if (recordQueueOffset(record) !== queueOffset) {
+      const what = `its queue offset is ${recordQueueOffset(record)}, the next one of queue ${topic}/${queue.queueId} is ${queueOffset}`
+      throw corrupt(what, physicalOffset)
+    }
     const tagsCode = tagsCodeOfRecord(record, topic, this.#delayLevelsMs)
     queue.append(physicalOffset, record.length, tagsCode)
     this.markDirty(queue)

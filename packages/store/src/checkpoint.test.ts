@@ -331,7 +331,7 @@ describe('applying', () => {
     {
       name: 'a queue offset that is not the next one',
       entry: (maker) => maker.add(message('T', 'x'), { queueOffset: 5 }),
-      expected: 'the queue offset of a record is the next one of its queue',
+      expected: 'its queue offset is 5, the next one of queue T/0 is 0',
     },
     {
       name: 'a change of an unknown version',
@@ -356,7 +356,7 @@ describe('applying', () => {
     {
       name: 'a delivery out of order',
       entry: (maker) => maker.add(message('T', 'x', { properties: withDelivered('', 1, 3) })),
-      expected: 'a delay level delivers its entries in order, each once',
+      expected: 'it delivers entry 3 of delay level 1, where 0 is the next',
     },
   ]
   test.each(rows)('stops at $name', async ({ entry, expected }: (typeof rows)[number]) => {

@@ -8,7 +8,7 @@
  *
  * Keeps: what is opened here is closed here; nothing listens on a network unless other members are named.
  */
-import { dirname } from 'node:path'
+import { join } from 'node:path'
 import type { Clock } from '@dledger-ts/base'
 import { DLedger, DLedgerError } from '@dledger-ts/dledger'
 import { groupNameError, topicNameError } from '@dledger-ts/protocol'
@@ -27,6 +27,7 @@ import type {
   RoleChangeListener,
   StoreStatus,
 } from './api.ts'
+import { readApacheConfig } from './apache/config-files.ts'
 import { StoreError } from './errors.ts'
 import { storeErrorOf } from './log-errors.ts'
 import { isGroupConfig, isTopicConfig } from './metadata/change.ts'
@@ -34,7 +35,14 @@ import type { MetadataStore } from './metadata/metadata-store.ts'
 import type { TableVersion } from './metadata/state.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
-import { type CheckedOptions, checkOptions, logOptions, type MessageStoreOptions, openMetadata } from './options.ts'
+import {
+  type CheckedOptions,
+  checkOptions,
+  commitLogDirectory,
+  logOptions,
+  type MessageStoreOptions,
+  openMetadata,
+} from './options.ts'
 import { refusePlainCommitLog } from './plain-commit-log.ts'
 import { StoreCore } from './store-core.ts'
 
@@ -76,7 +84,7 @@ export class MessageStore implements MessageStoreApi {
     const options = checkOptions(given)
     // Opening the metadata database writes to it: what would be refused is refused before.
     const forLog = logOptions(options)
-    refusePlainCommitLog(options.disk, dirname(forLog.directory))
+    refusePlainCommitLog(options.disk, commitLogDirectory(given))
     refuse(() => DLedger.check(forLog))
     const metadata = given.metadata ?? (await openMetadata(options))
     let core: StoreCore | null = null
@@ -91,9 +99,13 @@ export class MessageStore implements MessageStoreApi {
     }
     failed.catch(() => {})
     try {
-      core = new StoreCore({ ...options, metadata, onFailed: onFatal })
+      core = new StoreCore({ ...options, metadata, onFailed: onFatal, takesOverApache: true })
       const { machine, envelope } = core
       await settled((callback) => core?.load(callback))
+      const isOwn = machine.appliedIndex >= 0 && machine.metadata.origin === 'own'
+      if (!isOwn && machine.metadata.origin !== 'imported') {
+        core.useApacheConfig(readApacheConfig(options.disk, join(given.dir, 'config')))
+      }
       const wanted = { ...forLog, stateMachine: machine, controlEnvelope: envelope, onFatal }
       const log = await Promise.race([DLedger.open(wanted), failed])
       return new MessageStore(options, core, log, metadata)

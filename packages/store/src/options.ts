@@ -13,6 +13,7 @@ import {
 } from '@dledger-ts/dledger'
 import { DEFAULT_MESSAGE_DELAY_LEVEL, type HostAddress, parseDelayLevels } from '@dledger-ts/protocol'
 import { CONSUME_QUEUE_ENTRY_BYTES, CONSUME_QUEUE_FILE_BYTES } from './consume-queue/entry-codec.ts'
+import { findLogDirectory } from './apache/log-directory.ts'
 import { StoreError } from './errors.ts'
 import { LevelMetadata } from './metadata/level-metadata.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
@@ -42,7 +43,7 @@ const LOG_SETTINGS = [
 export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof LOG_SETTINGS)[number]>> {
   /** Everything lies below it: `commitlog/`, `consumequeue/`, `metadata/`. */
   readonly dir: string
-  /** `<dir>/commitlog` when absent; the log itself is in `dledger-<self>` below it. */
+  /** `<dir>/commitlog` when absent; the log itself is in `dledger-<self>` below it, or below `dir` where Apache's broker put it. */
   readonly commitLogDir?: string
   /** This member's id. Default `n0`. */
   readonly self?: string
@@ -127,14 +128,19 @@ export function checkOptions(given: MessageStoreOptions): CheckedOptions {
   }
 }
 
-/** The settings of the log below the store. */
+/** Where logs are looked for. */
+export function commitLogDirectory(given: MessageStoreOptions): string {
+  return given.commitLogDir ?? join(given.dir, 'commitlog')
+}
+
+/** The settings of the log below the store. @throws StoreError INVALID. */
 export function logOptions(options: CheckedOptions): DLedgerOptions {
   const { given, clock, logger, disk, fileBytes, onFatal } = options
   const self = given.self ?? 'n0'
   const peers = given.peers ?? []
   const transport = given.transport ?? tcpTransport(options, self)
   return {
-    directory: join(given.commitLogDir ?? join(given.dir, 'commitlog'), `dledger-${self}`),
+    directory: findLogDirectory({ disk, dir: given.dir, commitLogDir: commitLogDirectory(given), self }),
     group: given.group ?? 'default',
     self,
     members: peers.length === 0 ? [self] : peers.map((peer) => peer.id),

@@ -12,6 +12,8 @@
 import { assert, type Clock, type Logger } from '@dledger-ts/base'
 import type { CommittedEntry, Disk, Proposal } from '@dledger-ts/dledger'
 import type { HostAddress } from '@dledger-ts/protocol'
+import type { ApacheConfig } from './apache/config-files.ts'
+import { TakeOver } from './apache/take-over.ts'
 import { StoreMachine } from './apply.ts'
 import { Checkpointer } from './checkpoint.ts'
 import { QueueFiles } from './consume-queue/queue-files.ts'
@@ -40,6 +42,8 @@ export interface StoreCoreOptions {
   readonly hotBytesMax: number
   readonly checkpointIntervalMs: number
   readonly storeHost: HostAddress | null
+  /** @see StoreMachineOptions. Default false. */
+  readonly takesOverApache?: boolean
   /** Writing what is derived failed: the member takes part until its next entry, then its log stops it. */
   readonly onFailed: (error: Error) => void
 }
@@ -66,6 +70,7 @@ export class StoreCore {
   readonly #checkpointer: Checkpointer
   readonly #files: QueueFiles
   readonly #delays: DelayDelivery
+  readonly #takeOver: TakeOver
   readonly #port = new LogPort()
   #events: StoreCoreEvents | null = null
   #isRetired = false
@@ -74,7 +79,8 @@ export class StoreCore {
     const { clock, logger, storeHost, fileBytes, delayLevelsMs } = options
     const recordBytesMax = fileBytes - ENTRY_HEADER_BYTES - BLANK_BYTES_MIN
     const log = this.#port
-    const machine = new StoreMachine({ clock, delayLevelsMs, hotBytesMax: options.hotBytesMax })
+    const takesOverApache = options.takesOverApache ?? false
+    const machine = new StoreMachine({ clock, delayLevelsMs, hotBytesMax: options.hotBytesMax, takesOverApache })
     const files = new QueueFiles({
       disk: options.disk,
       directory: options.consumeQueueDirectory,
@@ -91,6 +97,7 @@ export class StoreCore {
     this.locks = new QueueLocks({ machine, changes: this.changes, clock, logger })
     this.#delays = new DelayDelivery({ machine, reader: this.reader, putter: this.putter, clock, logger })
     this.rebuilder = new Rebuilder({ machine, files, log, delayLevelsMs })
+    this.#takeOver = new TakeOver({ machine, changes: this.changes, clock, logger })
     this.#checkpointer = new Checkpointer({
       machine,
       files,
@@ -118,6 +125,11 @@ export class StoreCore {
     this.#checkpointer.load(callback)
   }
 
+  /** What Apache's broker left beside a log that is taken over. Before `attach`. */
+  useApacheConfig(config: ApacheConfig | null): void {
+    this.#takeOver.use(config)
+  }
+
   attach(log: AttachedLog, events: StoreCoreEvents | null): void {
     this.#port.attach(log)
     this.#events = events
@@ -133,6 +145,7 @@ export class StoreCore {
   /** The member is about to stop: what a leader does by itself ends, what it is asked still goes on. */
   retire(): void {
     this.#isRetired = true
+    this.#takeOver.stop()
     this.#delays.stop()
     this.locks.stop()
   }
@@ -170,7 +183,9 @@ export class StoreCore {
     this.offsets.roleChanged()
     if (!this.#isRetired) {
       this.locks.roleChanged()
-      this.#delays.roleChanged()
+      // Its entries come before everything that a client may ask for now.
+      if (this.#takeOver.isDue) this.#takeOver.roleChanged(() => this.#delays.roleChanged())
+      else this.#delays.roleChanged()
     }
     this.#events?.roleChanged()
   }

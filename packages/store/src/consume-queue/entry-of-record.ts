@@ -6,6 +6,7 @@
 import type { CommittedEntry } from '@dledger-ts/dledger'
 import {
   checkRecord,
+  checkRecordBody,
   delayOfLevel,
   isQueued,
   javaHash,
@@ -22,7 +23,7 @@ import {
 import { StoreError } from '../errors.ts'
 import { CHANGE_TOPIC } from '../metadata/change.ts'
 
-/** @throws StoreError CORRUPT: the log's checksums hold, so this entry was written as it is. */
+/** @throws StoreError CORRUPT: where the log's checksums hold, the entry was written as it is. */
 export function checkWholeRecord(record: Buffer, physicalOffset: number): void {
   let why = ''
   try {
@@ -32,9 +33,22 @@ export function checkWholeRecord(record: Buffer, physicalOffset: number): void {
     if (!(error instanceof ProtocolError)) throw error
     why = error.message
   }
-  if (why === '') return
-  const what = `the entry at ${physicalOffset} holds no message record: ${why}`
-  throw new StoreError(what, { code: 'CORRUPT', what, physicalOffset })
+  if (why !== '') throw corrupt(`it holds no message record: ${why}`, physicalOffset)
+}
+
+/** @throws StoreError CORRUPT for a body that is not the one that its record states. */
+export function checkRecordsBody(record: Buffer, physicalOffset: number): void {
+  try {
+    checkRecordBody(record)
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    throw corrupt(error.message, physicalOffset)
+  }
+}
+
+export function corrupt(why: string, physicalOffset: number): StoreError {
+  const what = `the entry whose record is at ${physicalOffset} cannot be applied: ${why}`
+  return new StoreError(what, { code: 'CORRUPT', what, physicalOffset })
 }
 
 /** @returns the topic in one of whose ConsumeQueues a checked entry stands; undefined when it stands in none. */

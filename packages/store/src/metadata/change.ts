@@ -26,9 +26,23 @@ export type Change =
   | { readonly kind: 'consumerOffsets'; readonly offsets: readonly ConsumerOffsetRow[] }
   /** The leader decided who holds these queues; `clientId` null frees them (released or expired). */
   | { readonly kind: 'queueLocks'; readonly locks: readonly QueueLockRow[] }
+  | ApacheImport
+
+/** A part of what Apache's broker knew beside the log that was taken over; without effect once the last part is applied. */
+export interface ApacheImport {
+  readonly kind: 'apacheImport'
+  readonly topics: readonly TopicConfig[]
+  readonly groups: readonly SubscriptionGroupConfig[]
+  readonly offsets: readonly ConsumerOffsetRow[]
+  readonly delivered: readonly DeliveredRow[]
+  readonly isLast: boolean
+}
 
 export type ConsumerOffsetRow = readonly [group: string, topic: string, queueId: number, offset: number]
 export type QueueLockRow = readonly [group: string, topic: string, queueId: number, clientId: string | null]
+
+/** Entries of a delay level before `queueOffset` are delivered. */
+export type DeliveredRow = readonly [level: number, queueOffset: number]
 
 /** What a control entry of the log carries. */
 export interface ControlBody {
@@ -97,6 +111,10 @@ export function decodeChange(body: Buffer, physicalOffset: number): Change {
       if (!Array.isArray(locks) || !locks.every(isLockRow)) throw bad()
       return { kind: 'queueLocks', locks }
     }
+    case 'apacheImport': {
+      if (!isApacheImport(map)) throw bad()
+      return map
+    }
     default:
       throw unsupported(`a change of kind ${JSON.stringify(map['kind'])} at ${physicalOffset} is not known here`)
   }
@@ -159,6 +177,27 @@ function decodeMap(body: Buffer, physicalOffset: number): Record<string, unknown
     )
   }
   return value
+}
+
+function isApacheImport(map: Record<string, unknown>): map is Record<string, unknown> & ApacheImport {
+  const { topics, groups, offsets, delivered, isLast } = map
+  return (
+    Array.isArray(topics) &&
+    topics.every(isTopicConfig) &&
+    Array.isArray(groups) &&
+    groups.every(isGroupConfig) &&
+    Array.isArray(offsets) &&
+    offsets.every(isOffsetRow) &&
+    Array.isArray(delivered) &&
+    delivered.every(isDeliveredRow) &&
+    typeof isLast === 'boolean'
+  )
+}
+
+function isDeliveredRow(row: unknown): row is DeliveredRow {
+  if (!Array.isArray(row)) return false
+  const [level, queueOffset] = row as unknown[]
+  return isCount(level) && isCount(queueOffset)
 }
 
 function isOffsetRow(row: unknown): row is ConsumerOffsetRow {

@@ -10,7 +10,7 @@
 import { assert } from '@dledger-ts/base'
 import { Packr } from 'msgpackr'
 import { StoreError } from '../errors.ts'
-import { type Change, isGroupConfig, isTopicConfig } from './change.ts'
+import { type ApacheImport, type Change, isGroupConfig, isTopicConfig } from './change.ts'
 import { LockTable } from './lock-table.ts'
 import type { MetadataStore, MetadataWrite } from './metadata-store.ts'
 import { OffsetTable } from './offset-table.ts'
@@ -28,6 +28,12 @@ export interface TableVersion {
   readonly counter: number
   readonly timestamp: number
 }
+
+/**
+ * Whose entries the log began with: ours; Apache's, and there are no others yet; Apache's, and what Apache's broker knew beside
+ * its log is not applied yet; Apache's, and that is applied.
+ */
+export type LogOrigin = 'own' | 'apache' | 'takenOver' | 'imported'
 
 interface IndexedWrite extends MetadataWrite {
   readonly index: number
@@ -47,6 +53,7 @@ export class MetadataState {
   readonly delivered = new Map<number, number>()
   topicsVersion: TableVersion = NEVER
   groupsVersion: TableVersion = NEVER
+  origin: LogOrigin = 'own'
   #writes: (IndexedWrite | TableWrite)[] = []
   /** Rows in a batch that is being written; null when there is none, or when it is for a state that was given up. */
   #taken: TableWrite[] | null = null
@@ -88,7 +95,16 @@ export class MetadataState {
           this.locks.set(group, topic, queueId, clientId)
           this.#write(place.index, clientId, 'lock', group, topic, queueId)
         }
+        return
+      case 'apacheImport':
+        if (this.origin === 'takenOver') this.#import(change, place)
     }
+  }
+
+  /** The log began, or went on, with an entry that tells whose it is. */
+  setOrigin(origin: LogOrigin, index: number): void {
+    this.origin = origin
+    this.#write(index, origin, 'origin')
   }
 
   /** The delivered record that names entry `queueOffset` of `level` was applied. */
@@ -164,6 +180,10 @@ export class MetadataState {
         else this.groupsVersion = version
         return true
       }
+      case 'origin':
+        if (content !== 'apache' && content !== 'takenOver' && content !== 'imported') throw unreadable(key)
+        this.origin = content
+        return true
       default:
         return false
     }
@@ -177,6 +197,7 @@ export class MetadataState {
     this.delivered.clear()
     this.topicsVersion = NEVER
     this.groupsVersion = NEVER
+    this.origin = 'own'
     this.#writes = []
     this.#taken = null
     for (const table of this.#tables) table.clear()
@@ -190,6 +211,23 @@ export class MetadataState {
     const table = new OrderedTable(name, (write) => this.#writes.push(write))
     this.#tables.push(table)
     return table
+  }
+
+  /** What is there already came later, and stays. */
+  #import({ topics, groups, offsets, delivered, isLast }: ApacheImport, place: ChangePlace): void {
+    for (const topic of topics) if (!this.topics.has(topic.topicName)) this.#putTopic(topic, place)
+    for (const group of groups) if (!this.groups.has(group.groupName)) this.#putGroup(group, place)
+    for (const [group, topic, queueId, offset] of offsets) {
+      if (this.offsets.get(group, topic, queueId) !== undefined) continue
+      this.offsets.set(group, topic, queueId, offset)
+      this.#write(place.index, offset, 'offset', group, topic, queueId)
+    }
+    for (const [level, queueOffset] of delivered) {
+      if (this.delivered.has(level)) continue
+      this.delivered.set(level, queueOffset)
+      this.#write(place.index, queueOffset, 'delivered', level)
+    }
+    if (isLast) this.setOrigin('imported', place.index)
   }
 
   #putTopic(topic: TopicConfig, place: ChangePlace): void {
