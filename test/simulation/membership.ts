@@ -79,10 +79,14 @@ export function isNamed({ voters, learners }: Configuration, { name }: Member): 
   return voters.some(({ id }) => id === name) || learners.some(({ id }) => id === name)
 }
 
-/** Whether `member`, or a disk that it has lost, holds what the store of this voter promised. */
+/**
+ * What the store of this voter holds and promised: on the disk of `member`, or on one that it has lost. An old image bears the name of
+ * the lost store until peers tell it so, and an acknowledgement of that may still be on its way.
+ */
 export function promisedBy(voter: Named, member: Member, present: () => readonly ImageEntry[]): readonly ImageEntry[] {
-  if (voter.storeId === null || member.durableVote.read().storeId === voter.storeId) return present()
-  return member.lostLogs.get(voter.storeId) ?? []
+  const lost = voter.storeId === null ? undefined : member.lostLogs.get(voter.storeId)
+  if (lost !== undefined) return lost
+  return voter.storeId === null || member.durableVote.read().storeId === voter.storeId ? present() : []
 }
 
 function hasConfigurationBeyond(entries: readonly ImageEntry[], index: number): boolean {

@@ -123,7 +123,7 @@ export class SimStateMachine implements StateMachine {
   restore(index: number): StateRestore {
     const { later, violated, checkpoint } = this.#options
     const pieces: Buffer[] = []
-    if (index <= this.#appliedIndex)
+    if (index < this.#appliedIndex)
       violated(`a state at ${index} is restored where ${this.#appliedIndex} is applied (10)`)
     return {
       write: (bytes, callback) => {

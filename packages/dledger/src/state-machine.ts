@@ -83,7 +83,7 @@ export interface StateMachine {
   readonly checkpointIndex?: number
   /** Opens the state for a member that is to be given it; with `restore`. Without both, no log is trimmed that a member may need. */
   openSnapshot?(callback: (error: Error | null, snapshot: StateSnapshot | null) => void): void
-  /** A snapshot of another member's state at `index`, beyond what is applied here, is about to come. */
+  /** A snapshot of another member's state at `index`, nothing beyond which is applied here, is about to come. */
   restore?(index: number): StateRestore
   /** Entries up to `index` are applied and synced on this member: what is derived from them may be written. Ascends. */
   durable(index: number): void

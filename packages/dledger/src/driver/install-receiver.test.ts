@@ -1,11 +1,12 @@
 import { silentLogger, systemClock } from '@dledger-ts/base'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { DEFAULT_SETTINGS } from '../config.ts'
 import { MemoryDisk } from '../disk/memory-disk.ts'
 import { noRoom } from '../disk/testing/handle-disk.ts'
 import { WatchedDisk } from '../disk/watched-disk.ts'
 import type { HardState, Incoming } from '../hard-state/hard-state-codec.ts'
 import type { InstallAck, InstallOffer, Message } from '../raft/messages.ts'
+import type { SegmentedLog } from '../log/segmented-log.ts'
 import type { Raft } from '../raft/raft.ts'
 import { untilSeen } from '../testing/until.ts'
 import type { Transport } from '../transport/transport.ts'
@@ -52,10 +53,12 @@ interface Received {
   /** Ends writes of the hard state; null: they end at once. */
   held: (() => void)[] | null
   durableTerm: number
+  /** What the member stands at. */
+  at: { blockedFrom: number; commitIndex: number; appliedIndex: number; checkpointIndex: number }
   offered: (change?: Partial<InstallOffer>) => void
 }
 
-function receiver(): Received {
+function receiver(options: { hasStateMachine?: boolean; log?: Partial<SegmentedLog> } = {}): Received {
   const disk = new FailingDisk()
   disk.makeDirectorySync('/m')
   const failures: Error[] = []
@@ -70,10 +73,12 @@ function receiver(): Received {
     writes,
     held: null,
     durableTerm: 1,
+    at: { blockedFrom: Number.POSITIVE_INFINITY, commitIndex: -1, appliedIndex: -1, checkpointIndex: -1 },
     offered: (change) => receives.offered({ ...offer, ...change }, null),
   }
   const member = {
     hardState: { storeId: 'store of n0' } as HardState,
+    log: options.log,
     writeHardState(change: Partial<HardState>, callback: (error: Error | null) => void) {
       this.hardState = { ...this.hardState, ...change }
       writes.push(change)
@@ -92,12 +97,13 @@ function receiver(): Received {
     checksummedFrom: 0,
     defer: (callback) => systemClock.defer(callback),
     logger: silentLogger,
-    hasStateMachine: false,
-    checkpointIndex: () => -1,
+    hasStateMachine: options.hasStateMachine ?? false,
+    blockedFrom: () => received.at.blockedFrom,
+    checkpointIndex: () => received.at.checkpointIndex,
     role: () => ({ role: 'FOLLOWER', term: 1, leader: 'n1', ready: false }),
     durableTerm: () => received.durableTerm,
-    commitIndex: () => -1,
-    appliedIndex: () => -1,
+    commitIndex: () => received.at.commitIndex,
+    appliedIndex: () => received.at.appliedIndex,
     faults: new Set(),
     whileRunning: (work) => work(),
     onWhole: (incoming) => void whole.push(incoming),
@@ -155,4 +161,47 @@ test('an offer is not answered before its term is on the disk', () => {
   received.durableTerm = 1
   received.offered()
   expect(acks(received.sent)).toMatchObject([{ nextIndex: 10, isOver: false }])
+})
+
+describe('a log that is to be cut from entry 10 on, after one that is lost and that the leader has trimmed', () => {
+  /** Entries 10 to 15 are committed, and were applied from memory. */
+  const blocked = (): Received => {
+    const log = { firstIndex: 3, lastIndex: 12, firstLostFrom: () => 9 }
+    const received = receiver({ hasStateMachine: true, log })
+    received.at = { blockedFrom: 10, commitIndex: 15, appliedIndex: 15, checkpointIndex: 8 }
+    return received
+  }
+  const state = { snapshotIndex: 18, snapshotId: 'a state' }
+  const isTaken = ({ writes }: Received): boolean => writes.some(({ incoming }) => incoming?.phase === 'STAGING')
+
+  test('gives way to all that is offered, and not to the state alone', () => {
+    const received = blocked()
+    received.offered(state)
+    expect(received.writes.map(({ incoming }) => incoming?.stateOnly ?? false)).toEqual([false])
+    expect(acks(received.sent)).toMatchObject([{ nextIndex: 10, stateAt: 0, isOver: false }])
+  })
+
+  test('waits for an offer that reaches what is committed, and for a state that takes nothing back', () => {
+    for (const [change, takes] of [
+      [{ ...state, lastIndex: 14, snapshotIndex: 12 }, false],
+      [{ ...state, snapshotIndex: 14 }, false],
+      [{ ...state, lastIndex: 15, snapshotIndex: 15 }, true],
+    ] as const) {
+      const received = blocked()
+      received.offered(change)
+      expect(isTaken(received)).toBe(takes)
+      expect(acks(received.sent)).toMatchObject([{ isOver: !takes }])
+    }
+    const received = blocked()
+    received.at.checkpointIndex = 9
+    received.offered({ ...state, snapshotIndex: 14 })
+    expect(isTaken(received)).toBe(true)
+  })
+
+  test('takes the state alone where the leader still has what is to be cut off', () => {
+    const received = blocked()
+    received.at.blockedFrom = 12
+    received.offered({ ...state, lastIndex: 20 })
+    expect(received.writes.map(({ incoming }) => incoming?.stateOnly ?? false)).toEqual([true])
+  })
 })

@@ -11,6 +11,9 @@
  *     so whatever that has from there on, or in conflict before, never will be.
  *   - a member whose log is not behind, but has lost entries from before the leader's start, takes the state alone. Its log stays, and
  *     starts where the leader's does: what is forgotten was committed, and so is the state, which the own commit index has reached.
+ *   - a log that cannot be cut, because the entry before the cut is lost and the leader has trimmed that, ends there: what the core
+ *     has from there on is in memory only, also where it was applied. All that is offered takes its place.
+ *   - no state machine is left with less for good than where the log starts, also where it has applied more from memory.
  *   - no answer tells of a term that is not durable, and what is remembered of a transfer never takes a switch back that has begun.
  *   - there is an edge that ends every transfer: it is whole, or the own log has caught up meanwhile, which is said.
  */
@@ -46,6 +49,8 @@ export interface InstallReceiverOptions extends StagingOptions {
   readonly appliedIndex: () => number
   /** What the state machine has for good; -1 when that is nothing. */
   readonly checkpointIndex: () => number
+  /** The entry from which on the own log is to be cut, which waits for the repair of the one before; infinite when none does. */
+  readonly blockedFrom: () => number
   readonly faults: ReadonlySet<PlantedDriverFault>
   readonly whileRunning: (work: () => void) => void
   /** All of it is received and synced. */
@@ -83,10 +88,9 @@ export class InstallReceiver {
       )
       return
     }
-    // A log that starts within what is committed here has nothing that this one could not be sent entry by entry.
-    const isBeyond = offer.firstIndex - 1 > this.#options.commitIndex()
-    const stateOnly = !isBeyond || !this.#isBetter(offer.lastIndex, offer.lastTerm)
-    if (stateOnly && !this.#lacksHead(offer.firstIndex)) return this.#isNotNeeded(offer)
+    const wanted = this.#wanted(offer)
+    if (wanted === 'NOTHING') return this.#isNotNeeded(offer)
+    const stateOnly = wanted === 'STATE'
     if (
       offer.snapshotIndex === -1 &&
       this.#options.hasStateMachine &&
@@ -139,9 +143,11 @@ export class InstallReceiver {
 
   /** Whether a log that ends so in a committed entry may take the place of the own one. */
   isStillBetter({ hint, beforeFirst, stateOnly, snapshot }: Incoming): boolean {
-    if (stateOnly === true) return this.#mayStartAt(beforeFirst.index + 1, snapshot?.index ?? -1)
+    const [firstIndex, stateIndex] = [beforeFirst.index + 1, snapshot?.index ?? -1]
+    if (stateOnly === true) return this.#mayStartAt(firstIndex, stateIndex)
     const lastTerm = this.#staging?.log.lastTerm ?? -1
-    return hint !== null && lastTerm !== -1 && this.#isBetter(hint.index, lastTerm)
+    if (hint === null || lastTerm === -1) return false
+    return this.#isBetter(hint.index, lastTerm) && this.#stateReaches(firstIndex, stateIndex)
   }
 
   /** The transfer that led to the switch is over: for the leader to hear. */
@@ -149,9 +155,26 @@ export class InstallReceiver {
     return this.#offer === null ? null : { to: this.#offer.from, id: this.#offer.id, index }
   }
 
+  #wanted({ firstIndex, lastIndex, lastTerm, snapshotIndex }: InstallOffer): 'ALL' | 'STATE' | 'NOTHING' {
+    const { commitIndex, blockedFrom } = this.#options
+    // With the state alone this log would wait for ever. An offer that does not reach what is committed here is followed by another.
+    if (blockedFrom() <= firstIndex)
+      return this.#isBetter(lastIndex, lastTerm) && this.#stateReaches(firstIndex, snapshotIndex) ? 'ALL' : 'NOTHING'
+    // A log that starts within what is committed here has nothing that this one could not be sent entry by entry.
+    if (firstIndex - 1 > commitIndex() && this.#isBetter(lastIndex, lastTerm)) return 'ALL'
+    return this.#lacksHead(firstIndex) ? 'STATE' : 'NOTHING'
+  }
+
   #isBetter(lastIndex: number, lastTerm: number): boolean {
-    const { raft, commitIndex } = this.#options
+    const { raft, commitIndex, blockedFrom } = this.#options
+    if (lastIndex >= blockedFrom()) return lastIndex >= commitIndex()
     return lastIndex > commitIndex() && raft.termAt(lastIndex) !== lastTerm
+  }
+
+  /** A state at `stateIndex` takes nothing back that is applied; or what the state machine has for good reaches such a log. */
+  #stateReaches(firstIndex: number, stateIndex: number): boolean {
+    const { hasStateMachine, appliedIndex, checkpointIndex } = this.#options
+    return !hasStateMachine || appliedIndex() <= stateIndex || checkpointIndex() >= firstIndex - 1
   }
 
   /** Has this log lost entries below `firstIndex`, where a log starts that does not have them either? */

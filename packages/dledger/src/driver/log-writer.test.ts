@@ -72,6 +72,29 @@ test('a truncation that waits for a repair does not hold up a stop, nor does wha
   expect(log.lastIndex).toBe(3)
 })
 
+test('a truncation that waits for a repair gives way to one that begins before what is damaged', async () => {
+  const disk = new HangingDisk()
+  const log = openLog(disk)
+  const places: number[] = []
+  for (let i = 0; i < 4; i++) {
+    places.push(log.place(68))
+    await append(log, batchAfter(log, 1, [{ bodyBytes: 20 }]))
+  }
+  await sync(log)
+  const file = disk.openSync('/m/data/00000000000000000000', { create: false })
+  file.writeSync(Buffer.from('rot'), (places[2] as number) + 50)
+  const told = { durable: [] as number[], failed: [] as Error[] }
+  const writer = writerOf(log, told)
+  writer.submit(1, 3, [])
+  writer.submit(2, null, [])
+  expect(writer).toMatchObject({ waitsForRepair: true, truncatesFrom: 3 })
+  writer.submit(3, 2, [])
+  await until(() => told.durable.length > 0)
+  expect(told).toEqual({ durable: [3], failed: [] })
+  expect(log.lastIndex).toBe(1)
+  expect(writer).toMatchObject({ quiet: true, waitsForRepair: false })
+})
+
 test('a write that waits for room does not hold up a stop; what was written before it is synced', async () => {
   const disk = new HangingDisk()
   const log = openLog(disk)

@@ -90,8 +90,15 @@ export class LogWriter {
 
   submit(seq: number, truncateFrom: number | null, batches: readonly EntryBatch[]): void {
     if (this.#failed) return
+    if (truncateFrom !== null) this.#dropOvertaken(truncateFrom)
     this.#waiting.push({ seq, truncateFrom, batches })
     this.#next()
+  }
+
+  /** What waits for a repair that nobody can give any more is void with all behind it, once the log is to be cut there or before. */
+  #dropOvertaken(from: number): void {
+    const waitsFrom = this.#waiting[0]?.truncateFrom ?? null
+    if (waitsFrom !== null && from <= waitsFrom && this.waitsForRepair) this.#waiting.length = 0
   }
 
   /** Calls back when all that is written now is synced, whatever the mode; never within this call, and not after a failure. */

@@ -256,7 +256,7 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
   })
   const members = wiring.membersOf(raft)
   const trimProposals = new TrimProposals({ raft, proposing, stateMachine, role, schedulePass })
-  const catchUp: CatchUp = buildCatchUp(wiring, { raft, durability, applying, sending, trimProposals })
+  const catchUp: CatchUp = buildCatchUp(wiring, { raft, writer, durability, applying, sending, trimProposals })
   return {
     raft,
     outputs,
@@ -278,10 +278,10 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
 }
 
 type CatchUp = Pick<Rooms, 'retention' | 'installSender' | 'installReceiver'>
-type CatchUpNeeds = Pick<Rooms, 'raft' | 'durability' | 'applying' | 'sending' | 'trimProposals'>
+type CatchUpNeeds = Pick<Rooms, 'raft' | 'writer' | 'durability' | 'applying' | 'sending' | 'trimProposals'>
 
 function buildCatchUp(wiring: Wiring, needs: CatchUpNeeds): CatchUp {
-  const { raft, durability, applying, sending, trimProposals } = needs
+  const { raft, writer, durability, applying, sending, trimProposals } = needs
   const { node, faults, member, life, budget, watch, role, onWhole, onFailed } = wiring
   const { clock, transport, stateMachine, settings, self, logger, directory } = node
   const { disk } = watch
@@ -324,6 +324,7 @@ function buildCatchUp(wiring: Wiring, needs: CatchUpNeeds): CatchUp {
     durableTerm: () => durability.durableTerm,
     appliedIndex: () => applying.appliedIndex,
     checkpointIndex: () => stateMachine?.checkpointIndex ?? -1,
+    blockedFrom: () => (writer.waitsForRepair ? writer.truncatesFrom : raft.blockedFrom),
     faults,
     onWhole,
     onFailed,

@@ -21,6 +21,7 @@ import type { InstallReceiver } from './install-receiver.ts'
 import type { Life } from './life.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import type { OpenedMember } from './open-member.ts'
+import type { StateMachine } from '../state-machine.ts'
 import { Restoring } from './restoring.ts'
 import { moveIn } from './staging.ts'
 import type { StartingPoint } from './starting.ts'
@@ -99,8 +100,8 @@ export class Switching {
     const { applying } = rooms()
     const { incoming } = member.hardState
     if (incoming?.phase !== 'RESTORING' || incoming.snapshot === null) return
-    if (stateMachine === null || applying.appliedIndex >= incoming.snapshot.index) {
-      // Taken in already: a crash came before that was remembered.
+    if (stateMachine === null || hasState(stateMachine, applying.appliedIndex, incoming)) {
+      // Taken in already: a crash came before that was remembered. Or the own one goes as far.
       if (applying.isRestoring) applying.restored(applying.appliedIndex)
       member.writeHardState({ incoming: null }, (error) => {
         if (error !== null) onFailed(error)
@@ -206,4 +207,15 @@ export class Switching {
       null,
     )
   }
+}
+
+/** What is applied only from memory, by entries that the log in force does not have, is not there: the state brings it. */
+function hasState(
+  { checkpointIndex }: StateMachine,
+  appliedIndex: number,
+  { snapshot, beforeFirst }: Incoming,
+): boolean {
+  const index = snapshot?.index ?? -1
+  if (appliedIndex !== index) return appliedIndex > index
+  return (checkpointIndex ?? appliedIndex) >= beforeFirst.index
 }

@@ -128,6 +128,27 @@ describe('a member with lost entries', () => {
     expect(raft.takeOutput()).toMatchObject({ truncateFrom: 8, append: { firstIndex: 8, lastIndex: 8 } })
   })
 
+  test('says where its log is to be cut, once that waits for the entry before', () => {
+    const raft = member({ lost: lost(3, 4) })
+    const conflicting: Message = {
+      ...from,
+      type: 'AppendEntries',
+      term: 6,
+      prevIndex: 4,
+      prevTerm: 4,
+      ...one(6),
+      commitIndex: 4,
+    }
+    expect(raft.blockedFrom).toBe(Number.POSITIVE_INFINITY)
+    raft.step(conflicting, [68])
+    expect(raft.blockedFrom).toBe(5)
+    raft.entriesLost(NOTHING)
+    expect(raft.blockedFrom).toBe(Number.POSITIVE_INFINITY)
+    raft.step(conflicting, [68])
+    expect(raft.takeOutput()?.truncateFrom).toBe(5)
+    expect(raft.blockedFrom).toBe(Number.POSITIVE_INFINITY)
+  })
+
   test('forgets them when the leader has other entries there', () => {
     const raft = member({ lost: lost(6, 7) })
     const other = { count: 1, entriesTerm: 6, bytes: 100, commitIndex: 4 }
@@ -180,3 +201,7 @@ test('a message of repair is heard only from members of the group', () => {
   expect(raft.hears({ ...request, from: 'n7', storeId: 'store-n7' })).toBe(false)
   expect(raft.hears({ ...request, from: 'n2', storeId: 'store-n2', firstIndex: -1 })).toBe(false)
 })
+
+function one(entriesTerm: number): { count: number; entriesTerm: number; bytes: number } {
+  return { count: 1, entriesTerm, bytes: 68 }
+}

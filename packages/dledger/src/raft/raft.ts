@@ -432,6 +432,11 @@ export class Raft {
     return isSlow(this.#state.storageHealth)
   }
 
+  /** Follower: the entry at which the leader's log differs, where the one before is lost and so nothing is cut; infinite for none. */
+  get blockedFrom(): number {
+    return this.#elections.following?.blockedFrom ?? Number.POSITIVE_INFINITY
+  }
+
   /** Leader: the newest heartbeat round that a majority has answered; 0 for none. */
   get confirmedRound(): number {
     return this.#elections.leadership?.confirmedRound ?? 0

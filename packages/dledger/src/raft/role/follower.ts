@@ -26,6 +26,7 @@ export class Following {
   #answeredRound = -1
   #freshRound = 0
   #freshCommit = -1
+  #conflict = -1
 
   constructor(state: MemberState, leader: MemberId, leaderStoreId: string) {
     this.#state = state
@@ -46,6 +47,12 @@ export class Following {
   /** Whoever has applied this sees all that was committed when the answer to `freshRound` left. */
   get freshCommit(): number {
     return this.#freshCommit
+  }
+
+  /** The entry at which the leader's log differs, where the one before is lost and so nothing is cut; infinite for none. */
+  get blockedFrom(): number {
+    const isBlocked = this.#conflict !== -1 && isLost(this.#state.lost, this.#conflict - 1)
+    return isBlocked ? this.#conflict : Number.POSITIVE_INFINITY
   }
 
   /** Takes what is new, answers what is durable already; the rest is acknowledged by `acknowledgeDurable`. */
@@ -118,7 +125,8 @@ export class Following {
     const log = state.log
     const conflict = this.#firstConflict(message, end)
     // It could not be told where the log ends then; the repair of what is before comes first.
-    if (conflict !== -1 && isLost(state.lost, conflict - 1)) return null
+    this.#conflict = conflict
+    if (this.blockedFrom === conflict) return null
     if (conflict !== -1) {
       assert(conflict > this.#verifiedIndex, 'a leader never changes its own log')
       state.truncate(conflict)
