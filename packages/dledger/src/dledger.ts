@@ -342,6 +342,11 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     this.#node.readBytes(pos, size, callback)
   }
 
+  /** The entry that the data file of byte `pos` begins with; null when that cannot be told. Reads a header, synchronously. */
+  firstIndexInFileOf(pos: number): number | null {
+    return this.#node.firstIndexInFileOf(pos)
+  }
+
   get firstIndex(): number {
     return this.#node.firstIndex
   }

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DLedger, type DLedgerOptions } from './dledger.ts'
 import { untilSeen } from './testing/until.ts'
 import { MemoryDisk } from './disk/memory-disk.ts'
+import type { StateMachine } from './state-machine.ts'
 import { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
 
 const FILE_BYTES = 64 * 1024
@@ -102,3 +103,43 @@ test('the fullest disk of a group counts, file by file, until it has room', { ti
   await untilSeen('all are the same', () => [...open].every((member) => member.firstIndex === leader.firstIndex))
   expect(leader.lastIndex - leader.firstIndex).toBeGreaterThan(128)
 })
+
+test(
+  'a state machine is told where its log starts, and where the file of a byte begins',
+  { timeout: 60_000 },
+  async () => {
+    const told: number[][] = []
+    let applied = -1
+    const machine: StateMachine = {
+      get appliedIndex() {
+        return applied
+      },
+      get checkpointIndex() {
+        return applied
+      },
+      discard: () => {},
+      apply: (entries) => {
+        applied = entries.at(-1)?.index ?? applied
+      },
+      roleChanged: () => {},
+      durable: () => {},
+      logStarts: (...start) => told.push(start),
+    }
+    const log = await start({ stateMachine: machine })
+    expect(told).toEqual([[0, 0]])
+    await fill(log, 4)
+    const first = log.firstIndexInFileOf(2 * FILE_BYTES + 1_000) ?? 0
+    expect((await log.read(first))?.pos).toBe(2 * FILE_BYTES)
+    await log.trimBefore(first)
+    await untilSeen('the head is gone', () => log.firstIndex === first)
+    expect(told).toEqual([
+      [0, 0],
+      [first, 2 * FILE_BYTES],
+    ])
+    expect(log.firstIndexInFileOf(FILE_BYTES)).toBeNull()
+    await stop(log)
+    expect(log.firstIndexInFileOf(2 * FILE_BYTES)).toBeNull()
+    await start({ stateMachine: machine })
+    expect(told.slice(2)).toEqual([[first, 2 * FILE_BYTES]])
+  },
+)

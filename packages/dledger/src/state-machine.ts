@@ -87,6 +87,11 @@ export interface StateMachine {
   restore?(index: number): StateRestore
   /** Entries up to `index` are applied and synced on this member: what is derived from them may be written. Ascends. */
   durable(index: number): void
+  /**
+   * This member's log starts here now: at its start, after its head was trimmed, after another member's log took its place. What
+   * lies before byte `startPos` cannot be read any more.
+   */
+  logStarts?(firstIndex: number, startPos: number): void
 }
 
 /**

@@ -65,6 +65,8 @@ export interface StoreMachineHooks {
   roleChanged(role: RoleState): void
   /** The kept state is beyond the log: everything derived must go. */
   discarded(): void
+  /** Entries below some index are to be forgotten: the next checkpoint is waited for. */
+  trimApplied(): void
 }
 
 export class StoreMachine implements StateMachine {
@@ -86,6 +88,8 @@ export class StoreMachine implements StateMachine {
   #failure: Error | null = null
   #role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
   #epoch = 0
+  #checkpointIndex = -1
+  #logStartPos = 0
   // What became visible in the batch under way; three columns instead of an object for each message.
   #arrivedQueues: ConsumeQueue[] = []
   #arrivedOffsets: number[] = []
@@ -113,6 +117,16 @@ export class StoreMachine implements StateMachine {
 
   get role(): RoleState {
     return this.#role
+  }
+
+  /** The log may forget the entries up to here: a synced checkpoint has their effects, and nothing pending reads them. */
+  get checkpointIndex(): number {
+    return this.#checkpointIndex
+  }
+
+  /** Records before this byte of the log cannot be read any more. */
+  get logStartPos(): number {
+    return this.#logStartPos
   }
 
   /** Grows with every change of leadership: what was given out in an earlier one is void. */
@@ -163,10 +177,12 @@ export class StoreMachine implements StateMachine {
     if (this.#failure !== null) throw this.#failure
     const topicsBefore = this.metadata.topicsVersion.counter
     let delaysChanged = false
+    let isTrimmed = false
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i] as CommittedEntry
       assert(entry.index === this.#applied.index + 1 + i, 'entries are applied in log order, each once')
       if (this.#applyEntry(entry)) delaysChanged = true
+      if (entry.kind === 'trim') isTrimmed = true
     }
     const last = entries[entries.length - 1]
     if (last === undefined) return
@@ -179,6 +195,7 @@ export class StoreMachine implements StateMachine {
     this.#marks.push(this.#applied)
     this.hot.shrink()
     this.#tellArrivals()
+    if (isTrimmed) this.#hooks?.trimApplied()
     this.#hooks?.applied()
     if (delaysChanged) this.#hooks?.delaysChanged()
     if (this.metadata.topicsVersion.counter !== topicsBefore) this.#hooks?.topicsChanged()
@@ -192,6 +209,17 @@ export class StoreMachine implements StateMachine {
 
   durable(index: number): void {
     this.#hooks?.durable(index)
+  }
+
+  logStarts(_firstIndex: number, startPos: number): void {
+    this.#logStartPos = startPos
+  }
+
+  /** The log may forget the entries up to `index`, as of now. */
+  mayForget(index: number): void {
+    assert(index <= this.appliedIndex, 'only what is applied is forgotten')
+    // What came to be pending since is newer than the checkpoint before.
+    if (index > this.#checkpointIndex) this.#checkpointIndex = index
   }
 
   /** @returns the newest boundary at or before `index` that is not in a checkpoint yet, and forgets those before it. */
@@ -237,6 +265,7 @@ export class StoreMachine implements StateMachine {
     this.#marks = []
     this.#dirtyQueues = []
     this.#lastStoreTimestamp = 0
+    this.#checkpointIndex = -1
   }
 
   /** @returns whether delayed messages are concerned. */

@@ -29,6 +29,8 @@ const UNWRITTEN_BATCHES_MAX = 65_536
 const UNWRITTEN_ROWS_MAX = 262_144
 /** So that what cannot be written yet, for it is not synced, does not start one checkpoint after the other. */
 const UNWRITTEN_BATCHES_MIN = 64
+/** A checkpoint is synced at least so often: the log may forget only what a synced one has. */
+const SYNC_INTERVAL_MS = 30_000
 
 const packr = new Packr({ useRecords: false, variableMapSize: true })
 
@@ -39,6 +41,8 @@ export interface CheckpointerOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly intervalMs: number
+  /** Gives the first entry that must stay in the log for what is pending; called before a checkpoint is synced. */
+  readonly firstNeeded: (callback: (index: number) => void) => void
   readonly onFailed: (error: Error) => void
 }
 
@@ -54,9 +58,12 @@ export class Checkpointer {
   #clearFirst = false
   #failure: Error | null = null
   #closed = false
+  #syncedAtMs: number
+  #syncsNext = false
 
   constructor(options: CheckpointerOptions) {
     this.#options = options
+    this.#syncedAtMs = options.clock.monotonicMs()
   }
 
   get failure(): Error | null {
@@ -88,6 +95,11 @@ export class Checkpointer {
 
   durable(index: number): void {
     if (index > this.#durableIndex) this.#durableIndex = index
+  }
+
+  /** The next checkpoint is synced: the log waits for it. */
+  syncNext(): void {
+    this.#syncsNext = true
   }
 
   /** The kept state is void: removes the files now and the rest before anything else is written. */
@@ -172,9 +184,22 @@ export class Checkpointer {
   #writeMetadata(mark: AppliedMark, writes: MetadataWrite[], sync: boolean): void {
     for (const [key, value] of this.#options.machine.metadata.takeWrites(mark.index)) writes.push({ key, value })
     writes.push({ key: CHECKPOINT_KEY, value: packr.pack({ v: FORMAT_VERSION, ...mark }) })
-    this.#options.metadata.write(writes, { sync }, (error) => {
-      if (error === null) this.#options.machine.metadata.written()
-      this.#done(error)
+    const nowMs = this.#options.clock.monotonicMs()
+    const isSynced = sync || this.#syncsNext || nowMs - this.#syncedAtMs >= SYNC_INTERVAL_MS
+    const write = (written: () => void): void => {
+      this.#options.metadata.write(writes, { sync: isSynced }, (error) => {
+        if (error === null) {
+          this.#options.machine.metadata.written()
+          written()
+        }
+        this.#done(error)
+      })
+    }
+    if (!isSynced) return write(() => {})
+    this.#syncsNext = false
+    this.#syncedAtMs = nowMs
+    this.#options.firstNeeded((firstNeeded) => {
+      write(() => this.#options.machine.mayForget(Math.min(mark.index, firstNeeded - 1)))
     })
   }
 

@@ -11,3 +11,8 @@ export function physicalOffsetOf(pos: number): number {
 
 /** A log file ends with a blank of at least this. */
 export const BLANK_BYTES_MIN = 8
+
+/** Where the entry starts whose record starts at `physicalOffset`. */
+export function posOf(physicalOffset: number): number {
+  return Math.max(0, physicalOffset - ENTRY_HEADER_BYTES)
+}

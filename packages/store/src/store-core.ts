@@ -27,6 +27,7 @@ import { type ProposalTarget, Putter } from './put.ts'
 import { type LogReader, MessageReader } from './read.ts'
 import type { AppliedEntries } from './rebuild/log-scan.ts'
 import { Rebuilder } from './rebuild/rebuilder.ts'
+import { type EntryFinder, NeededEntries, UndeliveredMessages } from './retention/needed-entries.ts'
 import { DelayDelivery } from './timer/delay-delivery.ts'
 
 export interface StoreCoreOptions {
@@ -49,7 +50,7 @@ export interface StoreCoreOptions {
 }
 
 /** What the store needs of a log: `DLedger` and `LogNode` have it. */
-export type AttachedLog = ProposalTarget & LogReader & AppliedEntries
+export type AttachedLog = ProposalTarget & LogReader & AppliedEntries & EntryFinder
 
 /** What is told to the outside; each after the state is complete. */
 export interface StoreCoreEvents {
@@ -98,6 +99,9 @@ export class StoreCore {
     this.#delays = new DelayDelivery({ machine, reader: this.reader, putter: this.putter, clock, logger })
     this.rebuilder = new Rebuilder({ machine, files, log, delayLevelsMs })
     this.#takeOver = new TakeOver({ machine, changes: this.changes, clock, logger })
+    // Whoever else reads records of what is pending stands here, too.
+    const needs = [new UndeliveredMessages(machine, this.reader)]
+    const needed = new NeededEntries({ log, needs, logger })
     this.#checkpointer = new Checkpointer({
       machine,
       files,
@@ -105,6 +109,7 @@ export class StoreCore {
       clock,
       logger,
       intervalMs: options.checkpointIntervalMs,
+      firstNeeded: (callback) => needed.firstNeeded(callback),
       onFailed: (error) => {
         machine.fail(error)
         options.onFailed(error)
@@ -117,6 +122,7 @@ export class StoreCore {
       delaysChanged: () => this.#delays.wake(),
       roleChanged: () => this.#roleChanged(),
       discarded: () => this.#checkpointer.discard(),
+      trimApplied: () => this.#checkpointer.syncNext(),
     })
   }
 
@@ -192,7 +198,7 @@ export class StoreCore {
 }
 
 /** The log, once there is one. */
-class LogPort implements ProposalTarget, LogReader, AppliedEntries {
+class LogPort implements ProposalTarget, LogReader, AppliedEntries, EntryFinder {
   #log: AttachedLog | null = null
 
   get isAttached(): boolean {
@@ -227,5 +233,10 @@ class LogPort implements ProposalTarget, LogReader, AppliedEntries {
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
     assert(this.#log !== null, 'nothing is read before the log is attached')
     this.#log.readBytes(pos, size, callback)
+  }
+
+  /** Before the log is attached nothing can be told. */
+  firstIndexInFileOf(pos: number): number | null {
+    return this.#log?.firstIndexInFileOf(pos) ?? null
   }
 }

@@ -184,6 +184,13 @@ export class LogNode {
     return this.#member.log.lastIndex
   }
 
+  /** The entry that the data file of this byte begins with; null while that cannot be told. Reads a header, synchronously. */
+  firstIndexInFileOf(pos: number): number | null {
+    const { log } = this.#member
+    if (!this.#life.isRunning || this.#switching.isUnderWay || pos < log.startPos) return null
+    return log.firstIndexIn(pos - (pos % log.fileBytes))
+  }
+
   /** A state that was given to this member is being taken over. */
   get isRestoring(): boolean {
     return this.#rooms.applying.isRestoring
@@ -426,6 +433,8 @@ export class LogNode {
     }
     this.#rooms = buildRooms(wiring, point)
     this.#role = { role: 'FOLLOWER', term: this.#rooms.raft.status().term, leader: null, ready: false }
+    const { firstIndex, startPos } = this.#member.log
+    this.#options.stateMachine?.logStarts?.(firstIndex, startPos)
   }
 
   #join(callback: (error: Error | null) => void): void {

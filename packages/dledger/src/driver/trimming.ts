@@ -90,7 +90,7 @@ export class Trimming {
   }
 
   #trimTo(point: BeforeFirst): void {
-    const { member, raft, logger, whileRunning, onFailed } = this.#options
+    const { member, raft, stateMachine, logger, whileRunning, onFailed } = this.#options
     this.#underWay = true
     const baseConfiguration = baseOf(raft, point.index)
     member.writeHardState({ beforeFirst: point, baseConfiguration }, (error) => {
@@ -101,6 +101,7 @@ export class Trimming {
         raft.trimmed(point.index + 1)
         member.log.trimTo(point)
         logger.info({ firstIndex: point.index + 1 }, 'the head of the log was trimmed')
+        stateMachine?.logStarts?.(point.index + 1, member.log.startPos)
       })
     })
   }

@@ -98,6 +98,11 @@ export class MemoryLog implements AttachedLog {
     })
   }
 
+  /** Each entry is in a file of its own. */
+  firstIndexInFileOf(pos: number): number | null {
+    return this.entries.find((entry) => entry.pos <= pos && pos < entry.pos + 48 + entry.body.length)?.index ?? null
+  }
+
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
     const entry = this.entries.find(({ pos: at, body }) => at <= pos && pos + size <= at + 48 + body.length)
     setImmediate(() => {
