@@ -173,6 +173,8 @@ export class Broker {
       fileBytes: config.mappedFileSizeCommitLog,
       consumeQueueFileBytes: config.mappedFileSizeConsumeQueue,
       messageDelayLevel: config.messageDelayLevel,
+      duplicateSendWindowMs: config.duplicateSendWindowMs,
+      duplicateSendIdsMax: config.duplicateSendIdsMax,
       preferredLeader: config.preferredLeaderId === '' ? null : config.preferredLeaderId,
       tickMs: config.raftTickMs,
       heartbeatMs: config.raftHeartbeatMs,

@@ -16,6 +16,8 @@ export interface PutResult {
   /** Topic and queue of the record: for a delayed message those of its delay level. */
   readonly topic: string
   readonly queueId: number
+  /** The queue of the message itself: of a delayed one that to which it will be delivered. */
+  readonly wantedQueueId: number
   /** Where the bare record starts in the log; the offset in message ids. */
   readonly physicalOffset: number
   /** The place in the queue; 0 for prepared and rolled back messages, which have none. */

@@ -32,6 +32,7 @@ import { HotRecords } from './hot-records.ts'
 import { physicalOffsetOf } from './log-place.ts'
 import { CHANGE_TOPIC, decodeChange } from './metadata/change.ts'
 import { MetadataState } from './metadata/state.ts'
+import type { StoredSends } from './send-once/stored-sends.ts'
 
 /** The state after some entry: what a checkpoint names. */
 export interface AppliedMark {
@@ -50,6 +51,8 @@ export interface StoreMachineOptions {
   readonly hotBytesMax: number
   /** A log that begins with a message was begun by Apache's broker. Ours begin with an entry of the log itself. */
   readonly takesOverApache: boolean
+  /** Follows the sends that are applied; null where repeated sends are not recognised. */
+  readonly sends?: StoredSends | null
 }
 
 /** What hangs on the machine; each is called after the state is complete. */
@@ -76,6 +79,7 @@ export class StoreMachine implements StateMachine {
   readonly #clock: Clock
   readonly #delayLevelsMs: readonly number[]
   readonly #takesOverApache: boolean
+  readonly #sends: StoredSends | null
   readonly #arrivalListeners: MessageArrivalListener[] = []
   #hooks: StoreMachineHooks | null = null
   #applied: AppliedMark = NOTHING_APPLIED
@@ -99,6 +103,7 @@ export class StoreMachine implements StateMachine {
     this.#clock = options.clock
     this.#delayLevelsMs = options.delayLevelsMs
     this.#takesOverApache = options.takesOverApache
+    this.#sends = options.sends ?? null
     this.hot = new HotRecords(options.hotBytesMax)
   }
 
@@ -159,6 +164,11 @@ export class StoreMachine implements StateMachine {
     const nowMs = this.#clock.nowMs()
     if (nowMs > this.#lastStoreTimestamp) this.#lastStoreTimestamp = nowMs
     return this.#lastStoreTimestamp
+  }
+
+  /** The time that `nextStoreTimestamp` would give. */
+  timeOfNext(): number {
+    return Math.max(this.#clock.nowMs(), this.#lastStoreTimestamp)
   }
 
   discard(): void {
@@ -261,6 +271,7 @@ export class StoreMachine implements StateMachine {
     this.queues.clear()
     this.metadata.clear()
     this.hot.clear()
+    this.#sends?.clear()
     this.#applied = NOTHING_APPLIED
     this.#marks = []
     this.#dirtyQueues = []
@@ -341,6 +352,7 @@ export class StoreMachine implements StateMachine {
     }
     const tagsCode = tagsCodeOfRecord(record, topic, this.#delayLevelsMs)
     queue.append(physicalOffset, record.length, tagsCode)
+    if (this.#sends !== null) this.#sends.applied(record, topic, physicalOffset)
     this.markDirty(queue)
     this.#arrivedQueues.push(queue)
     this.#arrivedOffsets.push(queueOffset)

@@ -108,7 +108,9 @@ export class MessageStore implements MessageStoreApi {
       }
       const wanted = { ...forLog, stateMachine: machine, controlEnvelope: envelope, onFatal }
       const log = await Promise.race([DLedger.open(wanted), failed])
-      return new MessageStore(options, core, log, metadata)
+      const store = new MessageStore(options, core, log, metadata)
+      await core.takeUpSends()
+      return store
     } catch (error) {
       await closed(core)
       await settled((callback) => metadata.close(callback))

@@ -22,6 +22,10 @@ const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000
 const DEFAULT_HOT_BYTES_MAX = 64 * 1024 * 1024
 /** Apache's accessMessageInMemoryMaxRatio: this share of the machine's memory counts as in memory. */
 const IN_MEMORY_RATIO = 0.4
+const DEFAULT_DUPLICATE_SEND_IDS_MAX = 1_048_576
+/** 512 MiB of memory. */
+const DUPLICATE_SEND_IDS_LIMIT = 16_777_216
+const WEEK_MS = 7 * 24 * 3_600_000
 const ALL_INTERFACES = '0.0.0.0'
 
 /** Settings of the log that are handed down as they are; units, defaults and consequences in the README of `dledger`. */
@@ -71,6 +75,14 @@ export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof 
   readonly hotBytesMax?: number
   /** Records no further than this behind the newest count as in memory. Default 40 % of the machine's memory. */
   readonly inMemoryBytes?: number
+  /**
+   * A message whose topic and unique id (property UNIQ_KEY) were stored within this span is not stored again; the put is answered with
+   * the first one's place. So a program that puts one message object twice within the span stores it once. In milliseconds of store
+   * time, at most a week; 0, the default, switches it off. The same on all members.
+   */
+  readonly duplicateSendWindowMs?: number
+  /** Sends recognised at most, 32 bytes of memory each; beyond, the oldest go before their span ends. Default 1,048,576. */
+  readonly duplicateSendIdsMax?: number
   /** The host in records that the store makes itself. */
   readonly storeHost?: HostAddress
   readonly clock?: Clock
@@ -96,6 +108,7 @@ export interface CheckedOptions {
   readonly checkpointIntervalMs: number
   readonly inMemoryBytes: number
   readonly storeHost: HostAddress | null
+  readonly sendOnce: { readonly windowMs: number; readonly idsMax: number; readonly timeoutMs: number } | null
   readonly onFatal: (error: Error) => void
 }
 
@@ -124,6 +137,7 @@ export function checkOptions(given: MessageStoreOptions): CheckedOptions {
     checkpointIntervalMs,
     inMemoryBytes: given.inMemoryBytes ?? Math.floor(totalmem() * IN_MEMORY_RATIO),
     storeHost: given.storeHost ?? null,
+    sendOnce: sendOnce(given),
     onFatal: given.onFatal ?? ((error) => logger.error({ err: error }, 'the store has stopped')),
   }
 }
@@ -131,6 +145,19 @@ export function checkOptions(given: MessageStoreOptions): CheckedOptions {
 /** Where logs are looked for. */
 export function commitLogDirectory(given: MessageStoreOptions): string {
   return given.commitLogDir ?? join(given.dir, 'commitlog')
+}
+
+function sendOnce(given: MessageStoreOptions): CheckedOptions['sendOnce'] {
+  const windowMs = wholeNumber('duplicateSendWindowMs', given.duplicateSendWindowMs ?? 0, 0, WEEK_MS)
+  const idsMax = given.duplicateSendIdsMax ?? DEFAULT_DUPLICATE_SEND_IDS_MAX
+  wholeNumber('duplicateSendIdsMax', idsMax, 1, DUPLICATE_SEND_IDS_LIMIT)
+  if (windowMs === 0) return null
+  return { windowMs, idsMax, timeoutMs: given.proposalTimeoutMs ?? DEFAULT_SETTINGS.proposalTimeoutMs }
+}
+
+function wholeNumber(name: string, value: number, min: number, max: number): number {
+  if (Number.isInteger(value) && value >= min && value <= max) return value
+  throw invalid(`${name} is ${value}; a whole number from ${min} to ${max} is allowed`)
 }
 
 /** The settings of the log below the store. @throws StoreError INVALID. */

@@ -1,32 +1,25 @@
 /**
- * Putting messages: one object for each, which the log asks to encode the record straight into its buffer.
- *
- * The leader gives the record its place at that moment: physicalOffset from the log, the next queue offset counting what is
- * under way, and a time that never goes back. What was given out is void when the leadership ends (apply.ts, `epoch`).
+ * Putting messages: checks and drafts, then one object for each that the log encodes into its buffer (put-proposal.ts).
  *
  * Keeps:
  *   P1  A listener is told its outcome exactly once, never from within `put`.
  *   P2  Records that must keep their order (a batch, deliveries of a delay level) do: where one before them was refused, the
  *       later ones are encoded as rolled back records, which no queue and no reader sees, and count as refused.
+ *   P3  What is refused here was not proposed: of a batch with one message that cannot be stored, none is.
  */
-import { assert, type Clock } from '@dledger-ts/base'
-import type { DLedgerError, EntryPlace, Proposal } from '@dledger-ts/dledger'
-import {
-  isQueued,
-  MessageSysFlag,
-  RecordDraft,
-  type RecordPlace,
-  topicNameError,
-  withTransactionType,
-} from '@dledger-ts/protocol'
-import type { NewMessage, PutBatchListener, PutListener, PutResult } from './api.ts'
+import type { Clock } from '@dledger-ts/base'
+import type { Proposal } from '@dledger-ts/dledger'
+import { RecordDraft, topicNameError } from '@dledger-ts/protocol'
+import type { NewMessage, PutBatchListener, PutListener } from './api.ts'
 import type { StoreMachine } from './apply.ts'
 import { delayed } from './delayed-message.ts'
-import { withoutCount, withoutForeignDelivered } from './delivered-property.ts'
+import { withoutForeignDelivered } from './delivered-property.ts'
 import { StoreError } from './errors.ts'
-import { storeErrorOf, storeErrorOfDraft } from './log-errors.ts'
-import { physicalOffsetOf } from './log-place.ts'
+import { storeErrorOfDraft } from './log-errors.ts'
 import { CHANGE_TOPIC } from './metadata/change.ts'
+import { PutBatch } from './put-batch.ts'
+import { type PutOrder, PutProposal } from './put-proposal.ts'
+import type { Claim, PutOnce } from './send-once/put-once.ts'
 
 /** The part of the log that takes proposals. */
 export interface ProposalTarget {
@@ -40,6 +33,8 @@ export interface PutterOptions {
   readonly delayLevelsMs: readonly number[]
   /** The largest record that the log takes. */
   readonly recordBytesMax: number
+  /** Recognises repeated sends; null when that is off. */
+  readonly once: PutOnce | null
 }
 
 export class Putter {
@@ -51,19 +46,27 @@ export class Putter {
 
   // Hot.
   put(message: NewMessage, listener: PutListener): void {
-    let proposal: PutProposal
+    const { machine, log, once } = this.#options
+    let draft: RecordDraft
     try {
-      proposal = new PutProposal(this.#options.machine, this.#draft(message), listener, null)
+      draft = this.#draft(message)
     } catch (error) {
       this.#refuse(error, listener)
       return
     }
-    this.#options.log.propose(proposal)
+    const claim = once === null ? null : once.claim(message, listener)
+    if (once === null || claim === null) {
+      log.propose(new PutProposal(machine, draft, message.queueId, listener, null))
+      return
+    }
+    if (claim.isWaiting) return
+    once.lookUp(claim, message, (isNew) => {
+      if (isNew) once.put(claim, draft, message.queueId)
+    })
   }
 
   putBatch(messages: readonly NewMessage[], listener: PutBatchListener): void {
-    const { machine, log } = this.#options
-    const batch = new PutBatch(listener)
+    const drafts: RecordDraft[] = []
     try {
       const first = messages[0]
       if (first === undefined) throw invalid('a batch has messages')
@@ -74,20 +77,59 @@ export class Putter {
         // A copy: a record that has to be void is changed.
         const draft = this.#draft({ ...message })
         if (draft.fields.topic !== message.topic) throw invalid('a batch holds no delayed messages')
-        batch.add(new PutProposal(machine, draft, batch, batch))
+        drafts.push(draft)
       }
     } catch (error) {
       this.#refuse(error, listener)
       return
     }
-    for (const proposal of batch.proposals) log.propose(proposal)
+    const batch = new PutBatch(messages.length, listener)
+    if (this.#options.once === null) this.#putAll(drafts, batch)
+    else this.#putOnce(this.#options.once, messages, drafts, batch)
   }
 
   /** Proposes a record whose order counts: it is stored only if `order` says so when it gets its place. */
   putOrdered(draft: RecordDraft, order: PutOrder, listener: PutListener): PutProposal {
-    const proposal = new PutProposal(this.#options.machine, draft, listener, order)
-    this.#options.log.propose(proposal)
+    const { machine, log } = this.#options
+    const proposal = new PutProposal(machine, draft, draft.fields.queueId, listener, order)
+    log.propose(proposal)
     return proposal
+  }
+
+  #putAll(drafts: readonly RecordDraft[], batch: PutBatch): void {
+    const { machine, log } = this.#options
+    const proposals = drafts.map(
+      (draft, i) => new PutProposal(machine, draft, draft.fields.queueId, batch.slot(i), batch),
+    )
+    for (const proposal of proposals) batch.add(proposal)
+    for (const proposal of proposals) log.propose(proposal)
+  }
+
+  /** Puts those messages of a batch that are neither stored nor under way, together, once that is known of all. */
+  #putOnce(once: PutOnce, messages: readonly NewMessage[], drafts: readonly RecordDraft[], batch: PutBatch): void {
+    const { machine, log } = this.#options
+    const claims = messages.map((message, i) => once.claim(message, batch.slot(i)))
+    const isPut = claims.map((claim) => claim === null)
+    const putThem = (): void => {
+      const proposals = drafts.flatMap((draft, i) => {
+        if (isPut[i] !== true) return []
+        const claim = claims[i] ?? null
+        if (claim !== null) return once.proposalOf(claim, draft, draft.fields.queueId, batch) ?? []
+        return new PutProposal(machine, draft, draft.fields.queueId, batch.slot(i), batch)
+      })
+      for (const proposal of proposals) batch.add(proposal)
+      for (const proposal of proposals) log.propose(proposal)
+    }
+    const own = claims.map((claim, i) => ({ claim, i })).filter(isLookedUp)
+    let left = own.length
+    if (left === 0) return putThem()
+    for (const { claim, i } of own) {
+      once.lookUp(claim, messages[i] as NewMessage, (isNew) => {
+        isPut[i] = isNew
+        left--
+        if (left === 0) putThem()
+      })
+    }
   }
 
   /** What is proposed for a client's message. @throws ProtocolError, StoreError. */
@@ -117,120 +159,8 @@ export class Putter {
   }
 }
 
-/** Whether everything before a record, in an order that counts, was stored. */
-export interface PutOrder {
-  /** Asked when `proposal` gets its place; answers false when one before it was refused. Told in the order of the log. */
-  maySucceed(proposal: PutProposal): boolean
-}
-
-export class PutProposal implements Proposal, PutResult, RecordPlace {
-  readonly bodyBytes: number
-  physicalOffset = -1
-  queueOffset = 0
-  storeTimestamp = 0
-  /** Encoded as a rolled back record: it counts as refused. */
-  isVoid = false
-  readonly #machine: StoreMachine
-  readonly #draft: RecordDraft
-  readonly #listener: PutListener
-  readonly #order: PutOrder | null
-
-  constructor(machine: StoreMachine, draft: RecordDraft, listener: PutListener, order: PutOrder | null) {
-    this.#machine = machine
-    this.#draft = draft
-    this.#listener = listener
-    this.#order = order
-    this.bodyBytes = draft.bytes
-  }
-
-  get topic(): string {
-    return this.#draft.fields.topic
-  }
-
-  get queueId(): number {
-    return this.#draft.fields.queueId
-  }
-
-  get recordBytes(): number {
-    return this.bodyBytes
-  }
-
-  // Hot.
-  encodeBody(target: Buffer, at: number, place: EntryPlace): void {
-    assert(this.#machine.role.ready, 'only a leader that has applied its no-op gives places')
-    const { fields } = this.#draft
-    if (this.#order !== null && !this.#order.maySucceed(this)) {
-      this.isVoid = true
-      fields.sysFlag = withTransactionType(fields.sysFlag, MessageSysFlag.TRANSACTION_ROLLBACK)
-      fields.properties = withoutCount(fields.properties)
-    }
-    this.physicalOffset = physicalOffsetOf(place.pos)
-    this.storeTimestamp = this.#machine.nextStoreTimestamp()
-    this.queueOffset = isQueued(fields.sysFlag)
-      ? this.#machine.queues.findOrMake(fields.topic, fields.queueId).assign(this.#machine.epoch)
-      : 0
-    this.#draft.encode(target, at, this)
-  }
-
-  committed(): void {
-    if (!this.isVoid) return this.#listener.stored(this)
-    this.#listener.putFailed(new StoreError('a record that had to come before it was refused', { code: 'BUSY' }))
-  }
-
-  failed(error: DLedgerError): void {
-    this.#listener.putFailed(storeErrorOf(error))
-  }
-}
-
-/** A batch under way: consecutive in the log or, beyond the first refusal, void. */
-class PutBatch implements PutOrder, PutListener {
-  readonly proposals: PutProposal[] = []
-  readonly #listener: PutBatchListener
-  #encoded = 0
-  #told = 0
-  #stored = 0
-  #failure: StoreError | null = null
-  #unknown = false
-
-  constructor(listener: PutBatchListener) {
-    this.#listener = listener
-  }
-
-  add(proposal: PutProposal): void {
-    this.proposals.push(proposal)
-  }
-
-  maySucceed(proposal: PutProposal): boolean {
-    if (this.proposals[this.#encoded] !== proposal) return false
-    this.#encoded++
-    return true
-  }
-
-  stored(): void {
-    this.#stored++
-    this.#tell()
-  }
-
-  putFailed(error: StoreError): void {
-    this.#failure ??= error
-    if (error.code === 'TIMEOUT') this.#unknown = true
-    this.#tell()
-  }
-
-  #tell(): void {
-    this.#told++
-    if (this.#told < this.proposals.length) return
-    if (this.#failure === null) return this.#listener.stored(this.proposals)
-    const isPartial = this.#stored > 0 || this.#unknown
-    if (!isPartial || this.#failure.code === 'TIMEOUT') return this.#listener.putFailed(this.#failure)
-    this.#listener.putFailed(
-      new StoreError(
-        `${this.#stored} of ${this.proposals.length} messages of the batch are stored`,
-        { code: 'TIMEOUT' },
-        { cause: this.#failure },
-      ),
-    )
-  }
+function isLookedUp(one: { claim: Claim | null; i: number }): one is { claim: Claim; i: number } {
+  return one.claim !== null && !one.claim.isWaiting
 }
 
 /** Topics become directories: a queue that is new has a proper name. */

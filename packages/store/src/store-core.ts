@@ -28,6 +28,8 @@ import { type LogReader, MessageReader } from './read.ts'
 import type { AppliedEntries } from './rebuild/log-scan.ts'
 import { Rebuilder } from './rebuild/rebuilder.ts'
 import { type EntryFinder, NeededEntries, UndeliveredMessages } from './retention/needed-entries.ts'
+import { PutOnce } from './send-once/put-once.ts'
+import { StoredSends } from './send-once/stored-sends.ts'
 import { DelayDelivery } from './timer/delay-delivery.ts'
 
 export interface StoreCoreOptions {
@@ -45,6 +47,8 @@ export interface StoreCoreOptions {
   readonly storeHost: HostAddress | null
   /** @see StoreMachineOptions. Default false. */
   readonly takesOverApache?: boolean
+  /** Recognises repeated sends; null when that is off. */
+  readonly sendOnce?: { readonly windowMs: number; readonly idsMax: number; readonly timeoutMs: number } | null
   /** Writing what is derived failed: the member takes part until its next entry, then its log stops it. */
   readonly onFailed: (error: Error) => void
 }
@@ -72,6 +76,8 @@ export class StoreCore {
   readonly #files: QueueFiles
   readonly #delays: DelayDelivery
   readonly #takeOver: TakeOver
+  readonly #sends: StoredSends | null
+  readonly #once: PutOnce | null
   readonly #port = new LogPort()
   #events: StoreCoreEvents | null = null
   #isRetired = false
@@ -81,7 +87,10 @@ export class StoreCore {
     const recordBytesMax = fileBytes - ENTRY_HEADER_BYTES - BLANK_BYTES_MIN
     const log = this.#port
     const takesOverApache = options.takesOverApache ?? false
-    const machine = new StoreMachine({ clock, delayLevelsMs, hotBytesMax: options.hotBytesMax, takesOverApache })
+    const sendOnce = options.sendOnce ?? null
+    const sends = sendOnce === null ? null : new StoredSends({ ...sendOnce, logger })
+    const { hotBytesMax } = options
+    const machine = new StoreMachine({ clock, delayLevelsMs, hotBytesMax, takesOverApache, sends })
     const files = new QueueFiles({
       disk: options.disk,
       directory: options.consumeQueueDirectory,
@@ -91,8 +100,22 @@ export class StoreCore {
     this.machine = machine
     this.#files = files
     this.envelope = new RecordEnvelope(storeHost, () => machine.nextStoreTimestamp())
-    this.putter = new Putter({ machine, log, clock, delayLevelsMs, recordBytesMax })
+    this.#sends = sends
     this.reader = new MessageReader({ machine, files, log, fileBytes })
+    const once =
+      sendOnce === null || sends === null
+        ? null
+        : new PutOnce({
+            machine,
+            sends,
+            clock,
+            logger,
+            timeoutMs: sendOnce.timeoutMs,
+            propose: (proposal) => log.propose(proposal),
+            messageAt: (physicalOffset) => this.reader.messageAt(physicalOffset),
+          })
+    this.#once = once
+    this.putter = new Putter({ machine, log, clock, delayLevelsMs, recordBytesMax, once })
     this.changes = new ChangeProposer({ machine, log, storeHost, recordBytesMax })
     this.offsets = new ConsumerOffsets({ machine, changes: this.changes, clock, logger })
     this.locks = new QueueLocks({ machine, changes: this.changes, clock, logger })
@@ -116,7 +139,10 @@ export class StoreCore {
       },
     })
     machine.hook({
-      applied: () => this.#checkpointer.applied(),
+      applied: () => {
+        this.#checkpointer.applied()
+        this.#once?.applied()
+      },
       durable: (index) => this.#checkpointer.durable(index),
       topicsChanged: () => this.#events?.topicsChanged(),
       delaysChanged: () => this.#delays.wake(),
@@ -140,6 +166,11 @@ export class StoreCore {
     this.#port.attach(log)
     this.#events = events
     this.#roleChanged()
+  }
+
+  /** Reads the sends of the last span from the log, so that their repetitions are recognised; nothing when that is off. */
+  async takeUpSends(): Promise<void> {
+    await this.#sends?.rebuild(this.#port, () => this.machine.appliedIndex)
   }
 
   /** Writes what is derived from entries up to `durableIndex`, which are synced, and syncs it. */
@@ -186,6 +217,7 @@ export class StoreCore {
 
   #roleChanged(): void {
     if (!this.#port.isAttached) return
+    this.#once?.roleChanged()
     this.offsets.roleChanged()
     if (!this.#isRetired) {
       this.locks.roleChanged()

@@ -130,6 +130,17 @@ export const CONFIG_KEYS = {
     '1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h',
     'The delay of each level, from level 1 on.',
   ),
+  duplicateSendWindowMs: ms(
+    0,
+    0,
+    604_800_000,
+    'A send whose topic and unique id were stored within this span gets the answer of the first one; 0: off (ours).',
+  ),
+  duplicateSendIdsMax: int(
+    1_048_576,
+    { min: 1, max: 16_777_216, unit: 'messages' },
+    'Sends that the window recognises at most, 32 to 36 bytes of memory each; beyond, the oldest go early (ours).',
+  ),
   timerWheelEnable: boolean(true, 'Messages may be delayed by any time.'),
 
   enableDLegerCommitLog: boolean(false, 'This broker is a member of a replicated group (Apache spells it so).'),

@@ -232,10 +232,7 @@ class SendProcessor {
       body: request.bodyBytes,
       properties: this.#completeProperties(properties, uniqKey),
     }
-    this.#context.store.put(
-      message,
-      new PendingSend(this.#context, this.#regionFields, connection, request, queueId, uniqKey),
-    )
+    this.#context.store.put(message, new PendingSend(this.#context, this.#regionFields, connection, request, uniqKey))
     return undefined
   }
 
@@ -280,7 +277,7 @@ class SendProcessor {
     const batchKey = getProperty(header.properties ?? '', PropertyName.UNIQ_KEY)
     this.#context.store.putBatch(
       messages,
-      new PendingBatch(this.#context, this.#regionFields, connection, request, queueId, batchKey),
+      new PendingBatch(this.#context, this.#regionFields, connection, request, batchKey),
     )
     return undefined
   }
@@ -307,7 +304,6 @@ class PendingSend implements PutListener {
   readonly #regionFields: Readonly<ExtFields>
   readonly #request: RemotingCommand
   readonly #connection: Connection
-  readonly #queueId: number
   readonly #uniqKey: string
 
   constructor(
@@ -315,14 +311,12 @@ class PendingSend implements PutListener {
     regionFields: Readonly<ExtFields>,
     connection: Connection,
     request: RemotingCommand,
-    queueId: number,
     uniqKey: string,
   ) {
     this.#context = context
     this.#regionFields = regionFields
     this.#request = request
     this.#connection = connection
-    this.#queueId = queueId
     this.#uniqKey = uniqKey
   }
 
@@ -331,7 +325,8 @@ class PendingSend implements PutListener {
     if (this.#request.isOneway) return
     const extFields: ExtFields = {
       msgId: offsetMsgId(this.#context.storeHost, result.physicalOffset),
-      queueId: String(this.#queueId),
+      // Of a repeated send the queue of the first one.
+      queueId: String(result.wantedQueueId),
       queueOffset: String(result.queueOffset),
       transactionId: this.#uniqKey,
       MSG_REGION: this.#regionFields['MSG_REGION'] as string,
@@ -351,7 +346,6 @@ class PendingBatch implements PutBatchListener {
   readonly #regionFields: Readonly<ExtFields>
   readonly #request: RemotingCommand
   readonly #connection: Connection
-  readonly #queueId: number
   readonly #batchKey: string | undefined
 
   constructor(
@@ -359,14 +353,12 @@ class PendingBatch implements PutBatchListener {
     regionFields: Readonly<ExtFields>,
     connection: Connection,
     request: RemotingCommand,
-    queueId: number,
     batchKey: string | undefined,
   ) {
     this.#context = context
     this.#regionFields = regionFields
     this.#request = request
     this.#connection = connection
-    this.#queueId = queueId
     this.#batchKey = batchKey
   }
 
@@ -379,7 +371,7 @@ class PendingBatch implements PutBatchListener {
     }
     const extFields: ExtFields = {
       msgId: msgIds,
-      queueId: String(this.#queueId),
+      queueId: String(results[0]?.wantedQueueId ?? 0),
       queueOffset: String(results[0]?.queueOffset ?? 0),
       ...this.#regionFields,
     }

@@ -10,7 +10,7 @@ import type { StoreMachine } from '../apply.ts'
 import { decodeConsumeQueueEntry } from '../consume-queue/entry-codec.ts'
 import { QueueFiles } from '../consume-queue/queue-files.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
-import { StoreCore } from '../store-core.ts'
+import { StoreCore, type StoreCoreOptions } from '../store-core.ts'
 import type { ManualClock } from './manual-clock.ts'
 
 export const HOST = hostAddress('127.0.0.1', 10911)
@@ -76,6 +76,7 @@ export interface CoreOptions {
   readonly consumeQueueFileBytes?: number
   readonly fileBytes?: number
   readonly delayLevelsMs?: readonly number[]
+  readonly sendOnce?: StoreCoreOptions['sendOnce']
   readonly onFailed?: (error: Error) => void
 }
 
@@ -92,6 +93,7 @@ export function makeCore(options: CoreOptions): StoreCore {
     hotBytesMax: 1024 * 1024,
     checkpointIntervalMs: 1_000,
     storeHost: null,
+    sendOnce: options.sendOnce ?? null,
     onFailed:
       options.onFailed ??
       ((error) => {

@@ -12,7 +12,7 @@ export class MemoryLog implements AttachedLog {
   #term = 0
   #proposed = 0
   #pos = 0
-  #waiting: { entry: CommittedEntry; proposal: Proposal }[] = []
+  #waiting: { entry: CommittedEntry; proposal: Proposal | null }[] = []
 
   readonly #attached = new WeakSet<StoreCore>()
 
@@ -26,6 +26,12 @@ export class MemoryLog implements AttachedLog {
     if (!this.#attached.has(core)) core.attach(this, null)
     this.#attached.add(core)
     core.machine.roleChanged({ role: 'LEADER', term: this.#term, leader: 'n0', ready: true })
+  }
+
+  /** The next proposal is refused. */
+  refuseNext(): void {
+    const next = this.#proposed
+    this.refuses = (n) => n === next
   }
 
   get waiting(): number {
@@ -55,7 +61,16 @@ export class MemoryLog implements AttachedLog {
     if (done.length === 0) return
     this.entries.push(...done.map(({ entry }) => entry))
     this.#core?.machine.apply(done.map(({ entry }) => entry))
-    for (const { entry, proposal } of done) proposal.committed(entry)
+    for (const { entry, proposal } of done) proposal?.committed(entry)
+  }
+
+  /** What waits was not committed in time: it is told so and stays in the log. */
+  expire(): void {
+    for (const waiting of this.#waiting) {
+      const { proposal } = waiting
+      waiting.proposal = null
+      proposal?.failed(new DLedgerError('not in time', { code: 'TIMEOUT' }))
+    }
   }
 
   /** The leadership is lost: `kept` of the entries under way survive, nobody learns which. */
@@ -64,7 +79,7 @@ export class MemoryLog implements AttachedLog {
     const abandoned = this.#waiting
     this.#waiting = []
     this.#core = null
-    for (const { proposal } of abandoned) proposal.failed(new DLedgerError('lost', { code: 'TIMEOUT' }))
+    for (const { proposal } of abandoned) proposal?.failed(new DLedgerError('lost', { code: 'TIMEOUT' }))
     core?.machine.roleChanged({ role: 'FOLLOWER', term: this.#term, leader: null, ready: false })
     const survivors = abandoned.slice(0, kept).map(({ entry }) => entry)
     this.entries.push(...survivors)

@@ -5,7 +5,7 @@
  * entry it ends; applying that record moves the level on. So a message is delivered into the log exactly once, whoever leads.
  *
  * Keeps:
- *   D1  Records of one level enter the log in the order of their entries, none left out (put.ts, `PutOrder`).
+ *   D1  Records of one level enter the log in the order of their entries, none left out (put-proposal.ts, `PutOrder`).
  *   D2  An entry is proposed again only if it is certain that its record is not in the log: it was refused. One of unknown
  *       outcome is left to the apply, or to the next leader.
  *   D3  One timer, for the nearest due time; none while all levels are empty.
@@ -17,7 +17,8 @@ import type { StoreMachine } from '../apply.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
 import { delivery } from '../delayed-message.ts'
 import type { StoreError } from '../errors.ts'
-import type { PutOrder, PutProposal, Putter } from '../put.ts'
+import type { Putter } from '../put.ts'
+import type { PutOrder, PutProposal } from '../put-proposal.ts'
 import type { MessageReader, QueueEntries } from '../read.ts'
 
 /** Messages of one level under way at most, and their bytes. */
