@@ -119,8 +119,10 @@ describe('never taken for a repetition', () => {
       delayLevel: '1',
     }
     for (let i = 0; i < 2; i++) expect((await client.call(RequestCode.CONSUMER_SEND_MSG_BACK, back)).code).toBe(0)
-    const held = { topic: '%RETRY%bg', queueOffset: '1', sysFlag: '6', suspendTimeoutMillis: '10000' }
-    expect((await client.pull(held)).code).toBe(0)
+    for (const queueOffset of ['0', '1']) {
+      const held = { topic: '%RETRY%bg', queueOffset, sysFlag: '6', suspendTimeoutMillis: '10000' }
+      expect((await client.pull(held)).code).toBe(0)
+    }
     expect(count('%RETRY%bg')).toBe(2)
   })
 })
