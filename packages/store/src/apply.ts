@@ -70,6 +70,8 @@ export interface StoreMachineHooks {
   discarded(): void
   /** Entries below some index are to be forgotten: the next checkpoint is waited for. */
   trimApplied(): void
+  /** The log starts later than before, or elsewhere. */
+  logStarts(): void
 }
 
 export class StoreMachine implements StateMachine {
@@ -223,6 +225,7 @@ export class StoreMachine implements StateMachine {
 
   logStarts(_firstIndex: number, startPos: number): void {
     this.#logStartPos = startPos
+    this.#hooks?.logStarts()
   }
 
   /** The log may forget the entries up to `index`, as of now. */

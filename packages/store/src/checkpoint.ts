@@ -43,6 +43,8 @@ export interface CheckpointerOptions {
   readonly intervalMs: number
   /** Gives the first entry that must stay in the log for what is pending; called before a checkpoint is synced. */
   readonly firstNeeded: (callback: (index: number) => void) => void
+  /** A synced checkpoint has the minima of these queues. */
+  readonly minimaKept: (queues: readonly ConsumeQueue[]) => void
   readonly onFailed: (error: Error) => void
 }
 
@@ -154,6 +156,7 @@ export class Checkpointer {
     const mark = this.#options.machine.takeMark(this.#durableIndex)
     if (mark === undefined) return this.#done(null)
     const writes: MetadataWrite[] = []
+    const newMinima: ConsumeQueue[] = []
     let underWay = 1
     let failure: Error | null = null
     const written = (error: Error | null): void => {
@@ -163,15 +166,17 @@ export class Checkpointer {
       if (failure !== null) return this.#done(failure)
       this.#options.files.sync((syncError) => {
         if (syncError !== null) return this.#done(syncError)
-        this.#writeMetadata(mark, writes, sync)
+        this.#writeMetadata(mark, writes, newMinima, sync)
       })
     }
     for (const queue of this.#options.machine.takeDirtyQueues()) {
       const from = queue.writtenOffset
       const to = queue.writableBefore(mark.physicalEnd)
       if (to < queue.nextOffset) this.#options.machine.markDirty(queue)
+      if (to === from && !queue.minIsNew) continue
+      if (queue.minIsNew) newMinima.push(queue)
+      writes.push({ key: queueKey(queue), value: keptOf(queue, to) })
       if (to === from) continue
-      writes.push({ key: queueKey(queue), value: packr.pack([to, queue.firstPhysicalOffset]) })
       underWay++
       this.#options.files.write(queue, from, queue.copyEntries(from, to), (error) => {
         if (error === null) queue.written(to)
@@ -181,11 +186,11 @@ export class Checkpointer {
     written(null)
   }
 
-  #writeMetadata(mark: AppliedMark, writes: MetadataWrite[], sync: boolean): void {
+  #writeMetadata(mark: AppliedMark, writes: MetadataWrite[], newMinima: readonly ConsumeQueue[], sync: boolean): void {
     for (const [key, value] of this.#options.machine.metadata.takeWrites(mark.index)) writes.push({ key, value })
     writes.push({ key: CHECKPOINT_KEY, value: packr.pack({ v: FORMAT_VERSION, ...mark }) })
     const nowMs = this.#options.clock.monotonicMs()
-    const isSynced = sync || this.#syncsNext || nowMs - this.#syncedAtMs >= SYNC_INTERVAL_MS
+    const isSynced = sync || this.#syncsNext || newMinima.length > 0 || nowMs - this.#syncedAtMs >= SYNC_INTERVAL_MS
     const write = (written: () => void): void => {
       this.#options.metadata.write(writes, { sync: isSynced }, (error) => {
         if (error === null) {
@@ -199,7 +204,10 @@ export class Checkpointer {
     this.#syncsNext = false
     this.#syncedAtMs = nowMs
     this.#options.firstNeeded((firstNeeded) => {
-      write(() => this.#options.machine.mayForget(Math.min(mark.index, firstNeeded - 1)))
+      write(() => {
+        this.#options.machine.mayForget(Math.min(mark.index, firstNeeded - 1))
+        this.#options.minimaKept(newMinima)
+      })
     })
   }
 
@@ -261,7 +269,8 @@ export class Checkpointer {
       }
       const queue = queueOf(key, value)
       const last = files.isWhole(queue) ? files.entryAtSync(queue, queue.nextOffset - 1) : undefined
-      if (last === undefined || last.physicalOffset + last.size > mark.physicalEnd) {
+      const isEmpty = queue.minOffset === queue.nextOffset
+      if (!isEmpty && (last === undefined || last.physicalOffset + last.size > mark.physicalEnd)) {
         throw damaged(`the files of queue ${queue.topic}/${queue.queueId} do not hold its ${queue.nextOffset} entries`)
       }
       machine.queues.add(queue)
@@ -278,9 +287,19 @@ function queueOf(key: string, value: Buffer): ConsumeQueue {
   const queueId = Number(queueIdText)
   const content = unpack(value, key)
   if (topic === undefined || !Number.isSafeInteger(queueId) || !Array.isArray(content)) throw damaged(key)
-  const [nextOffset, firstPhysicalOffset] = content as unknown[]
-  if (!isCount(nextOffset) || nextOffset === 0 || !isCount(firstPhysicalOffset)) throw damaged(key)
-  return ConsumeQueue.restored(topic, queueId, nextOffset, firstPhysicalOffset)
+  const [nextOffset, firstPhysicalOffset, minOffset = 0] = content as unknown[]
+  if (!isCount(nextOffset) || nextOffset === 0 || !isCount(minOffset) || minOffset > nextOffset) throw damaged(key)
+  if (minOffset === nextOffset)
+    return ConsumeQueue.restored(topic, queueId, { nextOffset, minOffset, firstPhysicalOffset: -1 })
+  if (!isCount(firstPhysicalOffset)) throw damaged(key)
+  return ConsumeQueue.restored(topic, queueId, { nextOffset, minOffset, firstPhysicalOffset })
+}
+
+/** @param nextOffset one after the newest entry that the checkpoint has. */
+function keptOf(queue: ConsumeQueue, nextOffset: number): Buffer {
+  queue.minIsNew = false
+  queue.keptMinOffset = queue.minOffset
+  return packr.pack([nextOffset, queue.firstPhysicalOffset, queue.minOffset])
 }
 
 /** @throws StoreError UNSUPPORTED for a newer format. */

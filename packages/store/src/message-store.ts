@@ -208,7 +208,7 @@ export class MessageStore implements MessageStoreApi {
   }
 
   earliestStoreTime(topic: string, queueId: number): Promise<number> {
-    return this.storeTimeAt(topic, queueId, this.minOffset(topic, queueId))
+    return this.#core.reader.earliestStoreTime(topic, queueId)
   }
 
   storeTimeAt(topic: string, queueId: number, queueOffset: number): Promise<number> {

@@ -42,6 +42,11 @@ const LOG_SETTINGS = [
   'diskFreeBytesMin',
   'scrubBytesPerSecond',
   'catchUpBytesPerSecond',
+  'retentionMs',
+  'retentionBytes',
+  'retentionDiskPercent',
+  'retainForLaggingBytes',
+  'retentionIntervalMs',
 ] as const satisfies readonly (keyof NodeSettings)[]
 
 export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof LOG_SETTINGS)[number]>> {

@@ -7,7 +7,8 @@
  *   R1  Nothing is read that is not applied.
  *   R2  `nextBeginOffset` passes over entries that were examined and did not match, so a filtered reader gets on.
  *   R3  The first message goes even if it alone is larger than `maxBytes`.
- *   R4  Every record given out is the one its ConsumeQueue entry means: place, size, queue offset.
+ *   R4  What the log has forgotten is told as such, never as a failure, whenever it went.
+ *   R5  Every record given out is the one its ConsumeQueue entry means: place, size, queue offset.
  *
  * Source: org.apache.rocketmq.store.DefaultMessageStore.getMessage.
  */
@@ -31,6 +32,7 @@ import {
 } from './consume-queue/entry-codec.ts'
 import type { QueueFiles } from './consume-queue/queue-files.ts'
 import { StoreError } from './errors.ts'
+import type { MinOffsets } from './retention/min-offsets.ts'
 
 /** ConsumeQueue entries examined for one request: Apache's 16,000 bytes. */
 const SCAN_COUNT_MIN = 800
@@ -53,6 +55,7 @@ export interface MessageReaderOptions {
   readonly machine: StoreMachine
   readonly files: QueueFiles
   readonly log: LogReader
+  readonly minOffsets: MinOffsets
   /** Size of a log file: no read crosses its end. */
   readonly fileBytes: number
 }
@@ -70,12 +73,14 @@ export class MessageReader {
   readonly #machine: StoreMachine
   readonly #files: QueueFiles
   readonly #log: LogReader
+  readonly #minOffsets: MinOffsets
   readonly #fileBytes: number
 
   constructor(options: MessageReaderOptions) {
     this.#machine = options.machine
     this.#files = options.files
     this.#log = options.log
+    this.#minOffsets = options.minOffsets
     this.#fileBytes = options.fileBytes
   }
 
@@ -98,10 +103,12 @@ export class MessageReader {
     const scanCount = Math.max(SCAN_COUNT_MIN, Math.min(request.maxCount, GET_COUNT_MAX))
     const scan = new Scan(request, queue, Math.min(queueOffset + scanCount, maxOffset))
     this.#scan(scan, (error) => {
-      if (error !== null) return callback(error, null)
       const { wanted, next } = scan
+      if (this.#isGone(queue, queueOffset, wanted)) return this.#tellGone(queue, callback)
+      if (error !== null) return callback(error, null)
       if (wanted.count === 0) return callback(null, without('NO_MATCHED_MESSAGE', next, minOffset, maxOffset))
       this.#fetch(wanted, (fetchError) => {
+        if (this.#isGone(queue, queueOffset, wanted)) return this.#tellGone(queue, callback)
         if (fetchError !== null) return callback(fetchError, null)
         const { records, bytes: recordBytes } = wanted
         callback(null, { status: 'FOUND', nextBeginOffset: next, minOffset, maxOffset, records, recordBytes })
@@ -141,12 +148,19 @@ export class MessageReader {
   ): Promise<number> {
     const queue = this.#machine.queues.find(topic, queueId)
     if (queue === undefined || queue.nextOffset === 0) return 0
+    await this.#settled(queue)
     // The first offset whose message is not older (LOWER), or is newer (UPPER).
     let low = queue.minOffset
     let high = queue.nextOffset
     while (low < high) {
       const middle = Math.floor((low + high) / 2)
       const time = await this.#storeTimeOf(queue, middle)
+      if (time === -1) {
+        // It went meanwhile, and everything before it.
+        low = Math.max(low, queue.minOffset)
+        high = Math.max(high, low)
+        continue
+      }
       if (boundary === 'LOWER' ? time < timestamp : time <= timestamp) low = middle + 1
       else high = middle
     }
@@ -155,13 +169,43 @@ export class MessageReader {
 
   async storeTimeAt(topic: string, queueId: number, queueOffset: number): Promise<number> {
     const queue = this.#machine.queues.find(topic, queueId)
-    if (queue === undefined || queueOffset < queue.minOffset || queueOffset >= queue.nextOffset) return -1
+    if (queue === undefined) return -1
+    await this.#settled(queue)
+    if (queueOffset < queue.minOffset || queueOffset >= queue.nextOffset) return -1
     return this.#storeTimeOf(queue, queueOffset)
+  }
+
+  async earliestStoreTime(topic: string, queueId: number): Promise<number> {
+    const queue = this.#machine.queues.find(topic, queueId)
+    if (queue === undefined) return -1
+    for (;;) {
+      await this.#settled(queue)
+      if (queue.minOffset === queue.nextOffset) return -1
+      const time = await this.#storeTimeOf(queue, queue.minOffset)
+      if (time !== -1) return time
+    }
+  }
+
+  /** Resolves when the minimum of a queue is the one for the log as it starts now. */
+  #settled(queue: ConsumeQueue): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#minOffsets.settle(queue, (error) => (error === null ? resolve() : reject(error)))
+    })
   }
 
   async messageAt(physicalOffset: number): Promise<Buffer | undefined> {
     const end = this.#machine.applied.physicalEnd
     if (!Number.isSafeInteger(physicalOffset) || physicalOffset < 0 || physicalOffset + 8 > end) return undefined
+    try {
+      return await this.#messageAt(physicalOffset, end)
+    } catch (error) {
+      if (physicalOffset < this.#machine.logStartPos) return undefined
+      throw error
+    }
+  }
+
+  async #messageAt(physicalOffset: number, end: number): Promise<Buffer | undefined> {
+    if (physicalOffset < this.#machine.logStartPos) return undefined
     const fileEnd = physicalOffset - (physicalOffset % this.#fileBytes) + this.#fileBytes
     if (physicalOffset + 8 > fileEnd) return undefined
     const size = recordTotalSize(await this.#bytes(physicalOffset, 8))
@@ -177,6 +221,20 @@ export class MessageReader {
   }
 
   // ------------------------------------------------------------------------------------------------ one request
+
+  /** Whether the log has forgotten what is asked for, before or while it was read. */
+  #isGone(queue: ConsumeQueue, queueOffset: number, wanted: Wanted): boolean {
+    if (queueOffset < queue.minOffset) return true
+    return wanted.count > 0 && (wanted.physicalOffsets[0] as number) < this.#machine.logStartPos
+  }
+
+  #tellGone(queue: ConsumeQueue, callback: GetCallback): void {
+    this.#minOffsets.settle(queue, (error) => {
+      if (error !== null) return callback(error, null)
+      const { minOffset, nextOffset } = queue
+      callback(null, without('OFFSET_TOO_SMALL', minOffset, minOffset, nextOffset))
+    })
+  }
 
   /** Examines entries, which may lie in several files and in memory, until the scan is done. */
   #scan(scan: Scan, callback: (error: StoreError | null) => void): void {
@@ -238,7 +296,18 @@ export class MessageReader {
 
   // ------------------------------------------------------------------------------------------------ single records
 
+  /** @returns -1 when the log has forgotten it; the minimum of its queue is beyond it then. */
   async #storeTimeOf(queue: ConsumeQueue, queueOffset: number): Promise<number> {
+    try {
+      return await this.#storeTimeIn(queue, queueOffset)
+    } catch (error) {
+      await this.#settled(queue)
+      if (queueOffset < queue.minOffset) return -1
+      throw error
+    }
+  }
+
+  async #storeTimeIn(queue: ConsumeQueue, queueOffset: number): Promise<number> {
     const entries = await new Promise<QueueEntries>((resolve, reject) => {
       this.entries(queue, queueOffset, 1, (error, found) =>
         error === null ? resolve(found as QueueEntries) : reject(error),

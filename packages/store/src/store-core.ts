@@ -27,6 +27,7 @@ import { type ProposalTarget, Putter } from './put.ts'
 import { type LogReader, MessageReader } from './read.ts'
 import type { AppliedEntries } from './rebuild/log-scan.ts'
 import { Rebuilder } from './rebuild/rebuilder.ts'
+import { MinOffsets } from './retention/min-offsets.ts'
 import { type EntryFinder, NeededEntries, UndeliveredMessages } from './retention/needed-entries.ts'
 import { PutOnce } from './send-once/put-once.ts'
 import { StoredSends } from './send-once/stored-sends.ts'
@@ -74,6 +75,7 @@ export class StoreCore {
   readonly rebuilder: Rebuilder
   readonly #checkpointer: Checkpointer
   readonly #files: QueueFiles
+  readonly #minOffsets: MinOffsets
   readonly #delays: DelayDelivery
   readonly #takeOver: TakeOver
   readonly #sends: StoredSends | null
@@ -101,7 +103,9 @@ export class StoreCore {
     this.#files = files
     this.envelope = new RecordEnvelope(storeHost, () => machine.nextStoreTimestamp())
     this.#sends = sends
-    this.reader = new MessageReader({ machine, files, log, fileBytes })
+    const minOffsets = new MinOffsets({ machine, files, clock, logger })
+    this.#minOffsets = minOffsets
+    this.reader = new MessageReader({ machine, files, log, fileBytes, minOffsets })
     const once =
       sendOnce === null || sends === null
         ? null
@@ -133,6 +137,7 @@ export class StoreCore {
       logger,
       intervalMs: options.checkpointIntervalMs,
       firstNeeded: (callback) => needed.firstNeeded(callback),
+      minimaKept: (queues) => minOffsets.kept(queues),
       onFailed: (error) => {
         machine.fail(error)
         options.onFailed(error)
@@ -149,6 +154,7 @@ export class StoreCore {
       roleChanged: () => this.#roleChanged(),
       discarded: () => this.#checkpointer.discard(),
       trimApplied: () => this.#checkpointer.syncNext(),
+      logStarts: () => minOffsets.sweep(),
     })
   }
 
@@ -203,6 +209,7 @@ export class StoreCore {
   /** Ends what a leader does, waits for a checkpoint under way, closes the files. The metadata store is its opener's to close. */
   close(callback: () => void): void {
     this.stop()
+    this.#minOffsets.stop()
     this.#checkpointer.whenIdle(() => {
       this.rebuilder.whenIdle(() => {
         this.#files.closeSync()

@@ -5,7 +5,7 @@
  *      | … in files … | … in both … | … in memory only … |  … pending …  |
  *
  * Keeps:
- *   Q1  minOffset, tailFrom <= writtenOffset <= nextOffset; entries from tailFrom on are in memory.
+ *   Q1  tailFrom <= writtenOffset <= nextOffset, minOffset <= nextOffset; entries from tailFrom on are in memory.
  *   Q2  Entries are appended in order, at exactly `nextOffset`.
  *   Q3  The memory of a queue is what is not written yet and a short tail.
  */
@@ -22,12 +22,22 @@ import {
 const TAIL_COUNT = 512
 const FIRST_CAPACITY = 16
 
+/** What a checkpoint knows of a queue. */
+export interface KeptQueue {
+  readonly nextOffset: number
+  readonly minOffset: number
+  readonly firstPhysicalOffset: number
+}
+
 export class ConsumeQueue {
   readonly topic: string
   readonly queueId: number
-  readonly minOffset = 0
-  /** Record start of the entry at `minOffset`; -1 while the queue is empty. */
-  firstPhysicalOffset = -1
+  #minOffset = 0
+  #firstPhysicalOffset = -1
+  /** The minimum is not in a checkpoint yet. */
+  minIsNew = false
+  /** The minimum in the newest checkpoint. */
+  keptMinOffset = 0
   /** One after the newest applied entry. */
   nextOffset = 0
   /** Entries before this are in the files. */
@@ -45,14 +55,35 @@ export class ConsumeQueue {
     this.queueId = queueId
   }
 
-  /** Takes up a queue whose entries before `nextOffset` are in files. */
-  static restored(topic: string, queueId: number, nextOffset: number, firstPhysicalOffset: number): ConsumeQueue {
+  /** Takes up a queue whose entries [minOffset, nextOffset) are in files. */
+  static restored(topic: string, queueId: number, kept: KeptQueue): ConsumeQueue {
     const queue = new ConsumeQueue(topic, queueId)
-    queue.nextOffset = nextOffset
-    queue.writtenOffset = nextOffset
-    queue.firstPhysicalOffset = firstPhysicalOffset
-    queue.#tailFrom = nextOffset
+    queue.nextOffset = kept.nextOffset
+    queue.writtenOffset = kept.nextOffset
+    queue.#minOffset = kept.minOffset
+    queue.keptMinOffset = kept.minOffset
+    queue.#firstPhysicalOffset = kept.firstPhysicalOffset
+    queue.#tailFrom = kept.nextOffset
     return queue
+  }
+
+  /** The oldest entry whose record the log still has, as far as is known; `nextOffset` when there is none. */
+  get minOffset(): number {
+    return this.#minOffset
+  }
+
+  /** Record start of the entry at `minOffset`; -1 while there is none. */
+  get firstPhysicalOffset(): number {
+    return this.#firstPhysicalOffset
+  }
+
+  /** Entries before `queueOffset` have no record any more. @param firstPhysicalOffset of the entry there; -1 for none. */
+  forgetBefore(queueOffset: number, firstPhysicalOffset: number): void {
+    assert(queueOffset >= this.#minOffset && queueOffset <= this.nextOffset, 'the minimum of a queue never goes back')
+    assert(firstPhysicalOffset >= 0 || queueOffset === this.nextOffset, 'an entry has a place')
+    this.#minOffset = queueOffset
+    this.#firstPhysicalOffset = firstPhysicalOffset
+    this.minIsNew = true
   }
 
   /** Entries from here on are in memory. */
@@ -81,7 +112,7 @@ export class ConsumeQueue {
       size,
       tagsCode,
     )
-    if (this.nextOffset === this.minOffset) this.firstPhysicalOffset = physicalOffset
+    if (this.nextOffset === this.#minOffset) this.#firstPhysicalOffset = physicalOffset
     this.nextOffset++
   }
 
@@ -128,10 +159,7 @@ export class ConsumeQueue {
 
   checkInvariants(): void {
     assert(this.#tailFrom <= this.writtenOffset, 'entries that are not written are in memory')
-    assert(
-      this.minOffset <= this.writtenOffset && this.writtenOffset <= this.nextOffset,
-      'written entries were applied',
-    )
+    assert(this.#minOffset <= this.nextOffset && this.writtenOffset <= this.nextOffset, 'written entries were applied')
     const count = this.nextOffset - this.#tailFrom
     assert(count * CONSUME_QUEUE_ENTRY_BYTES <= this.#tail.length, 'the tail holds its entries')
   }

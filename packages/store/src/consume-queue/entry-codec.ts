@@ -63,3 +63,13 @@ export function entrySize(source: Buffer, at: number): number {
 export function entryTagsCode(source: Buffer, at: number): number {
   return readInt64(source, at + TAGS_CODE_AT)
 }
+
+/** What stands before the first entry of a file that starts within a queue: no record, so that Java's readers pass over it. */
+const BLANK_SIZE = 0x7fffffff
+
+/** @returns `count` blank entries. Source: org.apache.rocketmq.store.ConsumeQueue, fillPreBlank. */
+export function blankEntries(count: number): Buffer {
+  const blank = Buffer.alloc(CONSUME_QUEUE_ENTRY_BYTES)
+  blank.writeInt32BE(BLANK_SIZE, SIZE_AT)
+  return Buffer.alloc(count * CONSUME_QUEUE_ENTRY_BYTES, blank)
+}

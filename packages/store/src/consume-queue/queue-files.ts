@@ -2,7 +2,9 @@
  * The files of all ConsumeQueues: `<directory>/<topic>/<queueId>/<20-digit start byte>`, each of the full size from its
  * creation (sparse), because Java maps them.
  *
- * Keeps: at most OPEN_FILES_MAX files open, the least recently used closed first and none while it is being used.
+ * Keeps:
+ *   - at most OPEN_FILES_MAX files open, the least recently used closed first and none while it is being used.
+ *   - a file whose first entry is not the first of its place has blank entries before it, which Java's readers pass over.
  *
  * Source: org.apache.rocketmq.store.ConsumeQueue, MappedFileQueue.
  */
@@ -12,7 +14,12 @@ import type { Disk, DiskFile } from '@dledger-ts/dledger'
 import { topicNameError } from '@dledger-ts/protocol'
 import { StoreError } from '../errors.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
-import { CONSUME_QUEUE_ENTRY_BYTES, decodeConsumeQueueEntry, type ConsumeQueueEntry } from './entry-codec.ts'
+import {
+  blankEntries,
+  CONSUME_QUEUE_ENTRY_BYTES,
+  decodeConsumeQueueEntry,
+  type ConsumeQueueEntry,
+} from './entry-codec.ts'
 
 const OPEN_FILES_MAX = 512
 const NAME_DIGITS = 20
@@ -20,6 +27,8 @@ const NAME_DIGITS = 20
 class OpenFile {
   readonly file: DiskFile
   users = 0
+  /** Its name is gone: closed when nobody uses it any more. */
+  isRemoved = false
 
   constructor(file: DiskFile) {
     this.file = file
@@ -58,10 +67,11 @@ export class QueueFiles {
       while (from < entries.length) {
         const to = Math.min(entries.length, from + this.#fileBytes - (at % this.#fileBytes))
         const path = this.#pathOf(queue, at)
-        const used = this.#use(path, true)
+        const inFile = at % this.#fileBytes
+        const used = this.#use(path, { blankBytes: inFile })
         this.#unsynced.add(path)
         underWay++
-        used.file.write([entries.subarray(from, to)], at % this.#fileBytes, (error) => {
+        used.file.write([entries.subarray(from, to)], inFile, (error) => {
           this.#release(used)
           done(error)
         })
@@ -86,7 +96,7 @@ export class QueueFiles {
     const target = Buffer.allocUnsafe(Math.min((to - from) * CONSUME_QUEUE_ENTRY_BYTES, this.#fileBytes - inFile))
     let used: OpenFile
     try {
-      used = this.#use(this.#pathOf(queue, at), false)
+      used = this.#use(this.#pathOf(queue, at))
     } catch (error) {
       callback(asError(error), null)
       return
@@ -110,7 +120,7 @@ export class QueueFiles {
       if (path === undefined) return callback(null)
       let used: OpenFile
       try {
-        used = this.#use(path, false)
+        used = this.#use(path)
       } catch (error) {
         return callback(asError(error))
       }
@@ -128,7 +138,7 @@ export class QueueFiles {
     const at = queueOffset * CONSUME_QUEUE_ENTRY_BYTES
     const path = this.#pathOf(queue, at)
     if (!this.#disk.existsSync(path)) return undefined
-    const used = this.#use(path, false)
+    const used = this.#use(path)
     try {
       if (used.file.sizeSync() !== this.#fileBytes) return undefined
       const target = Buffer.alloc(CONSUME_QUEUE_ENTRY_BYTES)
@@ -147,6 +157,27 @@ export class QueueFiles {
       if (entry === undefined || entry.size <= 0 || Number.isNaN(entry.physicalOffset)) return false
     }
     return true
+  }
+
+  /** Removes the files of a queue that lie wholly below `queueOffset`; the newest one stays. */
+  removeBelow(queue: ConsumeQueue, queueOffset: number): void {
+    const newest = Math.max(0, queue.nextOffset - 1) * CONSUME_QUEUE_ENTRY_BYTES
+    const kept = Math.min(queueOffset * CONSUME_QUEUE_ENTRY_BYTES, newest)
+    const end = kept - (kept % this.#fileBytes)
+    let from = end
+    while (from > 0 && this.#disk.existsSync(this.#pathOf(queue, from - this.#fileBytes))) from -= this.#fileBytes
+    // Oldest first: what a crash leaves lies right below what counts, where it is found the next time.
+    for (; from < end; from += this.#fileBytes) {
+      const path = this.#pathOf(queue, from)
+      const open = this.#open.get(path)
+      if (open !== undefined) {
+        open.isRemoved = true
+        this.#open.delete(path)
+        if (open.users === 0) open.file.closeSync()
+      }
+      this.#unsynced.delete(path)
+      this.#disk.removeSync(path)
+    }
   }
 
   /** Removes all files; the directories stay. */
@@ -176,10 +207,11 @@ export class QueueFiles {
     return join(this.#directory, queue.topic, String(queue.queueId), name)
   }
 
-  #use(path: string, create: boolean): OpenFile {
+  /** @param create given for a file that may not be there yet: what a new one has before its first entry. */
+  #use(path: string, create?: { readonly blankBytes: number }): OpenFile {
     let open = this.#open.get(path)
     if (open === undefined) {
-      open = new OpenFile(this.#openFile(path, create))
+      open = this.#openFile(path, create)
       this.#closeUnused()
     } else {
       this.#open.delete(path)
@@ -189,16 +221,22 @@ export class QueueFiles {
     return open
   }
 
-  #openFile(path: string, create: boolean): DiskFile {
-    if (!create) return this.#disk.openSync(path, { create: false })
+  #openFile(path: string, create: { readonly blankBytes: number } | undefined): OpenFile {
+    if (create === undefined) return new OpenFile(this.#disk.openSync(path, { create: false }))
     this.#disk.makeDirectorySync(dirname(path))
     const file = this.#disk.openSync(path, { create: true })
-    if (file.sizeSync() !== this.#fileBytes) file.truncateSync(this.#fileBytes)
-    return file
+    const sizeBytes = file.sizeSync()
+    if (sizeBytes !== this.#fileBytes) file.truncateSync(this.#fileBytes)
+    // At once: entries before these may come from elsewhere at the same time.
+    if (sizeBytes === 0 && create.blankBytes > 0) {
+      file.writeSync(blankEntries(create.blankBytes / CONSUME_QUEUE_ENTRY_BYTES), 0)
+    }
+    return new OpenFile(file)
   }
 
   #release(open: OpenFile): void {
     open.users--
+    if (open.isRemoved && open.users === 0) open.file.closeSync()
   }
 
   #closeUnused(): void {

@@ -77,6 +77,7 @@ export interface CoreOptions {
   readonly fileBytes?: number
   readonly delayLevelsMs?: readonly number[]
   readonly sendOnce?: StoreCoreOptions['sendOnce']
+  readonly hotBytesMax?: number
   readonly onFailed?: (error: Error) => void
 }
 
@@ -90,7 +91,7 @@ export function makeCore(options: CoreOptions): StoreCore {
     consumeQueueFileBytes: options.consumeQueueFileBytes ?? 60,
     fileBytes: options.fileBytes ?? 1024 * 1024,
     delayLevelsMs: options.delayLevelsMs ?? DELAYS_MS,
-    hotBytesMax: 1024 * 1024,
+    hotBytesMax: options.hotBytesMax ?? 1024 * 1024,
     checkpointIntervalMs: 1_000,
     storeHost: null,
     sendOnce: options.sendOnce ?? null,
