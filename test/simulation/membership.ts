@@ -45,6 +45,8 @@ export function mayLose(cluster: Cluster, member: Member): boolean {
     const images = [other.durableImage.entries, other.cacheImage.entries]
     // Nothing is under way that would leave fewer voters.
     if (images.some((entries) => hasConfigurationBeyond(entries, newest.index))) return false
+    // Nor in memory, while the disk takes nothing.
+    if ((other.node?.raft.configurationIndex ?? -1) > newest.index) return false
     if (other === member || !isNamed(newest.configuration, other)) return true
     return other.durableImage.entries[newest.index]?.chain === invariants.committed[newest.index]?.chain
   })

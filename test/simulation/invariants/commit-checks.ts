@@ -117,6 +117,8 @@ export class CommitChecks {
         this.#observed.violated(`the first entry of term ${entry.term}, ${i}, is no no-op (15)`)
       }
       this.#observed.committed.push(entry)
+      // A leader commits by entries of its own term (13).
+      this.#observed.committedIn.push((entries[index] as ImageEntry).term)
     }
   }
 }

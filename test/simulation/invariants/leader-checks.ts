@@ -13,12 +13,16 @@ export class LeaderChecks {
     this.#observed = observed
   }
 
-  /** Whoever could still read under a lease is alone in leading, also while it is paused (22). */
+  /**
+   * Whoever could still read under a lease is alone in leading, also while it is paused (22). But for one who hears of its election late:
+   * a majority has entered the later term, and answers it nothing.
+   */
   isUnderNoLease(leader: Member): void {
     for (const member of this.#observed.options.members) {
       if (member === leader || !member.isUp || member.node === null) continue
       const remainingMs = member.node.leaseRemainingMs
-      if (remainingMs > 0) {
+      const isLate = (leader.node?.role.term ?? 0) < member.node.role.term
+      if (remainingMs > 0 && !isLate) {
         this.#observed.violated(
           `${leader.name} leads term ${leader.node?.role.term} while the lease of ${member.name} in term ` +
             `${member.node.role.term} has ${remainingMs} ms left (22)`,

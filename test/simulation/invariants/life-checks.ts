@@ -74,6 +74,7 @@ export class LifeChecks {
       )
     }
     this.#observed.committed.length = kept
+    this.#observed.committedIn.length = kept
     this.#observed.hasLost = true
     this.#observed.counted = Math.min(this.#observed.counted, kept)
     workload.lost(kept)

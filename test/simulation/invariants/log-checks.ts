@@ -88,7 +88,7 @@ export class LogChecks {
     }
     // What was written before may show again when a write over it was lost: only what is new was written now.
     const committed = known === undefined ? this.#observed.committed[entry.index] : undefined
-    if (committed !== undefined && entry.term > committed.term) {
+    if (committed !== undefined && entry.term > (this.#observed.committedIn[entry.index] as number)) {
       this.#observed.violated(
         `the leader of term ${entry.term} wrote entry ${entry.index}, where term ${committed.term}'s is committed (4)`,
       )

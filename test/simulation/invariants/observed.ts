@@ -42,6 +42,8 @@ export class Observed {
   readonly options: InvariantsOptions
   /** Every entry that anybody committed, by index: it grows and never changes (7). */
   readonly committed: ImageEntry[] = []
+  /** For each of these the term in which it was committed: at least its own. Only leaders of later terms must have it. */
+  readonly committedIn: number[] = []
   /** A majority lost power and with it what was committed, within what ASYNC_FLUSH promises. */
   hasLost = false
   readonly configurations = new Configurations()
