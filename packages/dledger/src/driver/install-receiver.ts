@@ -155,6 +155,18 @@ export class InstallReceiver {
     return this.#offer === null ? null : { to: this.#offer.from, id: this.#offer.id, index }
   }
 
+  /**
+   * Up to where the own log is known to be committed: also by an offer that ends in an entry which is here, because then all before is
+   * the same (Ongaro §3.5). A member that cannot compare its log with the leader's learns it only thus.
+   */
+  committedIndex(): number {
+    const { member, raft, commitIndex } = this.#options
+    if (this.#offer === null) return commitIndex()
+    const { lastIndex, lastTerm } = this.#offer
+    const holds = raft.termAt(lastIndex) === lastTerm && member.log.firstLostFrom(lastIndex) > lastIndex
+    return holds ? Math.max(commitIndex(), lastIndex) : commitIndex()
+  }
+
   #wanted({ firstIndex, lastIndex, lastTerm, snapshotIndex }: InstallOffer): 'ALL' | 'STATE' | 'NOTHING' {
     const { commitIndex, blockedFrom } = this.#options
     // With the state alone this log would wait for ever. An offer that does not reach what is committed here is followed by another.
@@ -188,8 +200,8 @@ export class InstallReceiver {
    * good.
    */
   #mayStartAt(firstIndex: number, stateIndex: number): boolean {
-    const { hasStateMachine, commitIndex, appliedIndex, checkpointIndex } = this.#options
-    if (!this.#lacksHead(firstIndex) || commitIndex() < Math.max(firstIndex, stateIndex)) return false
+    const { hasStateMachine, appliedIndex, checkpointIndex } = this.#options
+    if (!this.#lacksHead(firstIndex) || this.committedIndex() < Math.max(firstIndex, stateIndex)) return false
     return !hasStateMachine || appliedIndex() < stateIndex || checkpointIndex() >= firstIndex - 1
   }
 

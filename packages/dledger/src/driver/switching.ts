@@ -152,7 +152,7 @@ export class Switching {
   /** What is lost below the new start was committed and is in the state that comes; a crash before this is durable forgets nothing. */
   #startLater({ beforeFirst, baseConfiguration, ...incoming }: Incoming): void {
     const { member, rooms, onLeaving } = this.#options
-    const { commitIndex } = rooms().applying
+    const commitIndex = rooms().installReceiver.committedIndex()
     const leave = (): Partial<HardState> => {
       onLeaving()
       member.closeLog()
