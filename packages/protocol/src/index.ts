@@ -51,6 +51,7 @@ export {
   type RecordPlace,
   recordPreparedTransactionOffset,
   recordProperties,
+  recordPropertiesAt,
   recordPropertiesSlice,
   recordProperty,
   recordPropertyMap,
@@ -61,6 +62,8 @@ export {
   recordSysFlag,
   recordTags,
   recordTopic,
+  recordTopicAt,
+  recordTopicLength,
   recordTotalSize,
   writeRecordPlace,
 } from './record.ts'

@@ -382,19 +382,19 @@ function storeHostEnd(bytes: Buffer, at: number): number {
   return bornHostEnd(bytes, at) + STORE_HOST_AFTER_BORN + (isStoreIpv6 ? IPV6_HOST_BYTES : IPV4_HOST_BYTES)
 }
 
-function recordTopicAt(bytes: Buffer, at: number): number {
+export function recordTopicAt(bytes: Buffer, at: number): number {
   const lengthBytes = bytes.readUInt32BE(at + MAGIC_AT) === RECORD_MAGIC_V1 ? 1 : 2
   return storeHostEnd(bytes, at) + BODY_AFTER_STORE + recordBodyLength(bytes, at) + lengthBytes
 }
 
-function recordTopicLength(bytes: Buffer, at: number): number {
+export function recordTopicLength(bytes: Buffer, at: number): number {
   const topicAt = recordTopicAt(bytes, at)
   return bytes.readUInt32BE(at + MAGIC_AT) === RECORD_MAGIC_V1
     ? bytes.readInt8(topicAt - 1)
     : bytes.readInt16BE(topicAt - 2)
 }
 
-function recordPropertiesAt(bytes: Buffer, at: number): number {
+export function recordPropertiesAt(bytes: Buffer, at: number): number {
   return recordTopicAt(bytes, at) + recordTopicLength(bytes, at) + PROPERTIES_LENGTH_BYTES
 }
 

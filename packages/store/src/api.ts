@@ -79,6 +79,31 @@ export interface GetResult {
 
 export type GetCallback = (error: StoreError | null, result: GetResult | null) => void
 
+export interface QueryRequest {
+  readonly topic: string
+  /** One of the keys of the messages wanted, or their unique id. */
+  readonly key: string
+  /** At least 1; no query gives more than 1,000 messages, or more than 8 MiB of several. */
+  readonly maxCount: number
+  /** Store timestamps wanted, both included, ms. Default: all. */
+  readonly beginTime?: number
+  readonly endTime?: number
+  /** The key is a unique id; messages that have it among their keys are not meant. Default false. */
+  readonly uniqueKeyOnly?: boolean
+}
+
+export interface QueryResult {
+  /** Whole records, newest first. */
+  readonly records: readonly Buffer[]
+  /** Sum of the record sizes. */
+  readonly recordBytes: number
+  /** Whether there are no others, but for those beyond `maxCount`: false while a part of the index is built, or where a bound ended the search. */
+  readonly isComplete: boolean
+  /** Of the newest message with a key; 0 when there is none. */
+  readonly lastStoreTimestamp: number
+  readonly lastPhysicalOffset: number
+}
+
 /** Messages that became visible; called once for each, after the whole batch they came in is visible. */
 export interface MessageArrivalListener {
   /** Hot. `tagsCode` as in the ConsumeQueue entry: a tag's hash, 0 without one. */
@@ -161,6 +186,10 @@ export interface MessageStoreApi extends AsyncDisposable {
   storeTimeAt(topic: string, queueId: number, queueOffset: number): Promise<number>
   /** The whole record that starts at `physicalOffset`, or undefined when none does. */
   messageAt(physicalOffset: number): Promise<Buffer | undefined>
+  /** Messages by key, newest first. @throws StoreError INVALID, BUSY, STORAGE_FAILED. Finds nothing when keys are not indexed. */
+  query(request: QueryRequest): Promise<QueryResult>
+  /** The newest message of a topic with this unique id. */
+  messageByUniqueId(topic: string, uniqueId: string): Promise<Buffer | undefined>
   /** Whether the record at this queue offset is in memory: Apache's "not swapped out". False when there is none. */
   isInMemory(topic: string, queueId: number, queueOffset: number): boolean
   onMessages(listener: MessageArrivalListener): () => void

@@ -18,6 +18,7 @@ import { type AppliedMark, type StoreMachine } from './apply.ts'
 import { ConsumeQueue } from './consume-queue/consume-queue.ts'
 import type { QueueFiles } from './consume-queue/queue-files.ts'
 import { StoreError } from './errors.ts'
+import { KEY_INDEX_KEY } from './key-index/index-record.ts'
 import type { MetadataStore, MetadataWrite } from './metadata/metadata-store.ts'
 
 /** Version of everything kept beside the log. */
@@ -38,6 +39,8 @@ export interface CheckpointerOptions {
   readonly machine: StoreMachine
   readonly files: QueueFiles
   readonly metadata: MetadataStore
+  /** Keeps what it needs in the metadata, by itself; it is given that, or told that all is void. */
+  readonly keyIndex: { restore(value: Buffer): void; discard(): void } | null
   readonly clock: Clock
   readonly logger: Logger
   readonly intervalMs: number
@@ -108,6 +111,7 @@ export class Checkpointer {
   discard(): void {
     this.#clearFirst = true
     this.#options.files.removeAllSync()
+    this.#options.keyIndex?.discard()
   }
 
   /** Writes everything that may be written and syncs it; for a clean stop. */
@@ -263,6 +267,10 @@ export class Checkpointer {
     const { machine, files, logger } = this.#options
     for (const { key, value } of entries) {
       if (key === CHECKPOINT_KEY) continue
+      if (key === KEY_INDEX_KEY) {
+        this.#options.keyIndex?.restore(value)
+        continue
+      }
       if (!key.startsWith(QUEUE_KEY_PREFIX)) {
         if (!machine.metadata.restore(key, value)) logger.warn({ key }, 'metadata of an unknown kind is left alone')
         continue

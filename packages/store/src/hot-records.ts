@@ -79,8 +79,37 @@ export class HotRecords {
     }
   }
 
+  /** Where the oldest record in memory starts; infinite when there is none. */
+  get firstOffset(): number {
+    return this.#runs.length > this.#head ? (this.#runs[this.#head] as Run).start : Number.POSITIVE_INFINITY
+  }
+
+  /** Whether the byte at `physicalOffset` of the log is in memory. */
+  has(physicalOffset: number): boolean {
+    return this.#runOf(physicalOffset) !== undefined
+  }
+
+  /** @returns the record at `physicalOffset` and those that stand behind it in the same buffer, with the headers between. */
+  runAt(physicalOffset: number): Buffer | undefined {
+    const run = this.#runOf(physicalOffset)
+    if (run === undefined) return undefined
+    return Buffer.from(run.buffer, run.at + physicalOffset - run.start, run.end - physicalOffset)
+  }
+
   /** @returns the bytes [physicalOffset, + size) of the log as a slice, undefined when they are not all in memory. Hot. */
   find(physicalOffset: number, size: number): Buffer | undefined {
+    const run = this.#runOf(physicalOffset)
+    if (run === undefined || physicalOffset + size > run.end) return undefined
+    return Buffer.from(run.buffer, run.at + physicalOffset - run.start, size)
+  }
+
+  clear(): void {
+    this.#runs = []
+    this.#head = 0
+    this.#bytes = 0
+  }
+
+  #runOf(physicalOffset: number): Run | undefined {
     let low = this.#head
     let high = this.#runs.length - 1
     while (low <= high) {
@@ -88,15 +117,8 @@ export class HotRecords {
       const run = this.#runs[middle] as Run
       if (physicalOffset < run.start) high = middle - 1
       else if (physicalOffset >= run.end) low = middle + 1
-      else if (physicalOffset + size > run.end) return undefined
-      else return Buffer.from(run.buffer, run.at + physicalOffset - run.start, size)
+      else return run
     }
     return undefined
-  }
-
-  clear(): void {
-    this.#runs = []
-    this.#head = 0
-    this.#bytes = 0
   }
 }

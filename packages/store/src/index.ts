@@ -11,6 +11,8 @@ export type {
   PutBatchListener,
   PutListener,
   PutResult,
+  QueryRequest,
+  QueryResult,
   QueueKey,
   RoleChangeListener,
   StoreStatus,

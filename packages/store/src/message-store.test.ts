@@ -455,6 +455,8 @@ describe('metadata', () => {
     const store = await open({ clock, metadata })
     clock.advance(10_000)
     await passes()
+    clock.advance(10_000)
+    await passes()
     const idle = clock.timerCount
     await store.lockQueues('g', 'one', [{ topic: 'T', queueId: 0 }])
     const { lastIndex } = store.status()

@@ -23,6 +23,8 @@ import type {
   PutBatchListener,
   PutListener,
   PutResult,
+  QueryRequest,
+  QueryResult,
   QueueKey,
   RoleChangeListener,
   StoreStatus,
@@ -48,6 +50,15 @@ import { StoreCore } from './store-core.ts'
 
 /** How long a stop or a transfer waits for coalesced offsets to be applied. */
 const FLUSH_OFFSETS_TIMEOUT_MS = 1_000
+
+/** The answer of a store that indexes no keys. */
+const NOTHING_INDEXED: QueryResult = {
+  records: [],
+  recordBytes: 0,
+  isComplete: false,
+  lastStoreTimestamp: 0,
+  lastPhysicalOffset: 0,
+}
 
 export class MessageStore implements MessageStoreApi {
   readonly #core: StoreCore
@@ -217,6 +228,21 @@ export class MessageStore implements MessageStoreApi {
 
   messageAt(physicalOffset: number): Promise<Buffer | undefined> {
     return this.#core.reader.messageAt(physicalOffset)
+  }
+
+  async query(request: QueryRequest): Promise<QueryResult> {
+    this.#requireOpen()
+    const { maxCount } = request
+    if (!(maxCount >= 1)) {
+      const what = `maxCount is ${maxCount}; at least 1 is allowed`
+      throw new StoreError(what, { code: 'INVALID', what })
+    }
+    return this.#core.queries?.query(request) ?? NOTHING_INDEXED
+  }
+
+  async messageByUniqueId(topic: string, uniqueId: string): Promise<Buffer | undefined> {
+    const { records } = await this.query({ topic, key: uniqueId, maxCount: 1, uniqueKeyOnly: true })
+    return records[0]
   }
 
   isInMemory(topic: string, queueId: number, queueOffset: number): boolean {

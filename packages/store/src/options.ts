@@ -15,6 +15,7 @@ import { DEFAULT_MESSAGE_DELAY_LEVEL, type HostAddress, parseDelayLevels } from 
 import { CONSUME_QUEUE_ENTRY_BYTES, CONSUME_QUEUE_FILE_BYTES } from './consume-queue/entry-codec.ts'
 import { findLogDirectory } from './apache/log-directory.ts'
 import { StoreError } from './errors.ts'
+import { DEFAULT_INDEX_SHAPE, INDEX_FILE_BYTES_MAX, indexFileBytes, type KeyIndexSettings } from './key-index/layout.ts'
 import { LevelMetadata } from './metadata/level-metadata.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
 
@@ -50,7 +51,7 @@ const LOG_SETTINGS = [
 ] as const satisfies readonly (keyof NodeSettings)[]
 
 export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof LOG_SETTINGS)[number]>> {
-  /** Everything lies below it: `commitlog/`, `consumequeue/`, `metadata/`. */
+  /** Everything lies below it: `commitlog/`, `consumequeue/`, `index/`, `metadata/`. */
   readonly dir: string
   /** `<dir>/commitlog` when absent; the log itself is in `dledger-<self>` below it, or below `dir` where Apache's broker put it. */
   readonly commitLogDir?: string
@@ -70,6 +71,12 @@ export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof 
   readonly fileBytes?: number
   /** Size of a ConsumeQueue file, a multiple of 20. Apache: mappedFileSizeConsumeQueue. */
   readonly consumeQueueFileBytes?: number
+  /** Whether messages can be found by key and unique id. Apache: messageIndexEnable. Default true. */
+  readonly messageIndexEnable?: boolean
+  /** Hash slots of an index file; 4 bytes of memory each. Apache: maxHashSlotNum. Default 5,000,000. */
+  readonly maxHashSlotNum?: number
+  /** Entries of an index file. Apache: maxIndexNum. Default 20,000,000. */
+  readonly maxIndexNum?: number
   /** Delays by level, the same on all members. Default: Apache's 18. */
   readonly messageDelayLevel?: string
   /** Counts at once after a power cut under ASYNC_FLUSH, though it may lack what it acknowledged. Default false. */
@@ -107,6 +114,7 @@ export interface CheckedOptions {
   readonly disk: Disk
   readonly consumeQueueDirectory: string
   readonly consumeQueueFileBytes: number
+  readonly keyIndex: KeyIndexSettings | null
   readonly fileBytes: number
   readonly delayLevelsMs: readonly number[]
   readonly hotBytesMax: number
@@ -136,6 +144,7 @@ export function checkOptions(given: MessageStoreOptions): CheckedOptions {
     disk: given.disk ?? nodeDisk,
     consumeQueueDirectory: join(given.dir, 'consumequeue'),
     consumeQueueFileBytes,
+    keyIndex: keyIndexSettings(given),
     fileBytes: given.fileBytes ?? DEFAULT_SETTINGS.fileBytes,
     delayLevelsMs: delayLevels(given.messageDelayLevel ?? DEFAULT_MESSAGE_DELAY_LEVEL),
     hotBytesMax: given.hotBytesMax ?? DEFAULT_HOT_BYTES_MAX,
@@ -214,6 +223,25 @@ function tcpTransport({ given, clock, logger }: CheckedOptions, self: string): T
     clock,
     logger,
   })
+}
+
+function keyIndexSettings(given: MessageStoreOptions): KeyIndexSettings | null {
+  if (given.messageIndexEnable === false) return null
+  const slotCount = given.maxHashSlotNum ?? DEFAULT_INDEX_SHAPE.slotCount
+  const entryCountMax = given.maxIndexNum ?? DEFAULT_INDEX_SHAPE.entryCountMax
+  const shape = { slotCount, entryCountMax }
+  if (!(Number.isSafeInteger(slotCount) && slotCount >= 1)) {
+    throw invalid(`maxHashSlotNum is ${slotCount}; at least 1 is allowed`)
+  }
+  if (!(Number.isSafeInteger(entryCountMax) && entryCountMax >= 2)) {
+    throw invalid(`maxIndexNum is ${entryCountMax}; at least 2 is allowed`)
+  }
+  if (indexFileBytes(shape) > INDEX_FILE_BYTES_MAX) {
+    throw invalid(
+      `maxHashSlotNum and maxIndexNum make files of ${indexFileBytes(shape)} bytes; at most ${INDEX_FILE_BYTES_MAX} are allowed`,
+    )
+  }
+  return { directory: join(given.dir, 'index'), shape }
 }
 
 function delayLevels(text: string): readonly number[] {

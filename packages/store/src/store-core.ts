@@ -18,6 +18,9 @@ import { StoreMachine } from './apply.ts'
 import { Checkpointer } from './checkpoint.ts'
 import { QueueFiles } from './consume-queue/queue-files.ts'
 import { RecordEnvelope } from './control-envelope.ts'
+import { KeyIndex } from './key-index/key-index.ts'
+import type { KeyIndexSettings } from './key-index/layout.ts'
+import { KeyQueries } from './key-index/query.ts'
 import { BLANK_BYTES_MIN, ENTRY_HEADER_BYTES } from './log-place.ts'
 import { ChangeProposer } from './metadata/change-proposals.ts'
 import { ConsumerOffsets } from './metadata/consumer-offsets.ts'
@@ -40,6 +43,8 @@ export interface StoreCoreOptions {
   readonly metadata: MetadataStore
   readonly consumeQueueDirectory: string
   readonly consumeQueueFileBytes: number
+  /** Null: keys are not indexed, and what was indexed before is left alone. */
+  readonly keyIndex: KeyIndexSettings | null
   /** Size of a log file. */
   readonly fileBytes: number
   readonly delayLevelsMs: readonly number[]
@@ -73,6 +78,8 @@ export class StoreCore {
   readonly locks: QueueLocks
   /** Builds what is derived from a range of the log again. */
   readonly rebuilder: Rebuilder
+  readonly keyIndex: KeyIndex | null
+  readonly queries: KeyQueries | null
   readonly #checkpointer: Checkpointer
   readonly #files: QueueFiles
   readonly #minOffsets: MinOffsets
@@ -129,26 +136,50 @@ export class StoreCore {
     // Whoever else reads records of what is pending stands here, too.
     const needs = [new UndeliveredMessages(machine, this.reader)]
     const needed = new NeededEntries({ log, needs, logger })
+    const onFailed = (error: Error): void => {
+      machine.fail(error)
+      options.onFailed(error)
+    }
+    const { disk, metadata, checkpointIntervalMs } = options
+    this.keyIndex =
+      options.keyIndex === null
+        ? null
+        : new KeyIndex({
+            ...options.keyIndex,
+            machine,
+            log,
+            logFileBytes: fileBytes,
+            disk,
+            metadata,
+            clock,
+            logger,
+            writeIntervalMs: checkpointIntervalMs,
+            onFailed,
+          })
+    this.queries =
+      this.keyIndex === null ? null : new KeyQueries({ index: this.keyIndex, machine, reader: this.reader })
     this.#checkpointer = new Checkpointer({
       machine,
       files,
-      metadata: options.metadata,
+      metadata,
+      keyIndex: this.keyIndex,
       clock,
       logger,
-      intervalMs: options.checkpointIntervalMs,
+      intervalMs: checkpointIntervalMs,
       firstNeeded: (callback) => needed.firstNeeded(callback),
       minimaKept: (queues) => minOffsets.kept(queues),
-      onFailed: (error) => {
-        machine.fail(error)
-        options.onFailed(error)
-      },
+      onFailed,
     })
     machine.hook({
       applied: () => {
         this.#checkpointer.applied()
         this.#once?.applied()
+        this.keyIndex?.applied()
       },
-      durable: (index) => this.#checkpointer.durable(index),
+      durable: (index) => {
+        this.#checkpointer.durable(index)
+        this.keyIndex?.durable(index)
+      },
       topicsChanged: () => this.#events?.topicsChanged(),
       delaysChanged: () => this.#delays.wake(),
       roleChanged: () => this.#roleChanged(),
@@ -160,7 +191,10 @@ export class StoreCore {
 
   /** Takes up what is kept beside the log, or nothing. @see Checkpointer.load */
   load(callback: (error: Error | null) => void): void {
-    this.#checkpointer.load(callback)
+    this.#checkpointer.load((error) => {
+      if (error === null) this.keyIndex?.loaded()
+      callback(error)
+    })
   }
 
   /** What Apache's broker left beside a log that is taken over. Before `attach`. */
@@ -171,6 +205,7 @@ export class StoreCore {
   attach(log: AttachedLog, events: StoreCoreEvents | null): void {
     this.#port.attach(log)
     this.#events = events
+    this.keyIndex?.attach()
     this.#roleChanged()
   }
 
@@ -182,7 +217,11 @@ export class StoreCore {
   /** Writes what is derived from entries up to `durableIndex`, which are synced, and syncs it. */
   flush(durableIndex: number, callback: (error: Error | null) => void): void {
     this.#checkpointer.durable(durableIndex)
-    this.#checkpointer.flush(callback)
+    this.keyIndex?.durable(durableIndex)
+    this.#checkpointer.flush((error) => {
+      if (error !== null || this.keyIndex === null) callback(error)
+      else this.keyIndex.flush(callback)
+    })
   }
 
   /** The member is about to stop: what a leader does by itself ends, what it is asked still goes on. */
@@ -198,19 +237,23 @@ export class StoreCore {
     this.retire()
     this.rebuilder.stop()
     this.#checkpointer.stop()
+    this.keyIndex?.stop()
     this.machine.roleChanged({ role: 'FOLLOWER', term: this.machine.role.term, leader: null, ready: false })
   }
 
-  /** Calls back when no checkpoint is under way. */
+  /** Calls back when no checkpoint and nothing of the key index is under way. */
   whenIdle(callback: () => void): void {
-    this.#checkpointer.whenIdle(callback)
+    this.#checkpointer.whenIdle(() => {
+      if (this.keyIndex === null) callback()
+      else this.keyIndex.whenIdle(callback)
+    })
   }
 
   /** Ends what a leader does, waits for a checkpoint under way, closes the files. The metadata store is its opener's to close. */
   close(callback: () => void): void {
     this.stop()
     this.#minOffsets.stop()
-    this.#checkpointer.whenIdle(() => {
+    this.whenIdle(() => {
       this.rebuilder.whenIdle(() => {
         this.#files.closeSync()
         callback()
@@ -220,6 +263,7 @@ export class StoreCore {
 
   checkInvariants(): void {
     this.machine.checkInvariants()
+    this.keyIndex?.checkInvariants()
   }
 
   #roleChanged(): void {

@@ -9,6 +9,7 @@ import type { GetRequest, GetResult, MessageStoreApi, NewMessage } from '../api.
 import type { StoreMachine } from '../apply.ts'
 import { decodeConsumeQueueEntry } from '../consume-queue/entry-codec.ts'
 import { QueueFiles } from '../consume-queue/queue-files.ts'
+import type { IndexShape } from '../key-index/layout.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
 import { StoreCore, type StoreCoreOptions } from '../store-core.ts'
 import type { ManualClock } from './manual-clock.ts'
@@ -75,6 +76,8 @@ export interface CoreOptions {
   readonly metadata: MetadataStore
   readonly consumeQueueFileBytes?: number
   readonly fileBytes?: number
+  /** Absent: keys are not indexed. */
+  readonly indexShape?: IndexShape
   readonly delayLevelsMs?: readonly number[]
   readonly sendOnce?: StoreCoreOptions['sendOnce']
   readonly hotBytesMax?: number
@@ -89,6 +92,10 @@ export function makeCore(options: CoreOptions): StoreCore {
     metadata: options.metadata,
     consumeQueueDirectory: path.join(options.directory, 'consumequeue'),
     consumeQueueFileBytes: options.consumeQueueFileBytes ?? 60,
+    keyIndex:
+      options.indexShape === undefined
+        ? null
+        : { directory: path.join(options.directory, 'index'), shape: options.indexShape },
     fileBytes: options.fileBytes ?? 1024 * 1024,
     delayLevelsMs: options.delayLevelsMs ?? DELAYS_MS,
     hotBytesMax: options.hotBytesMax ?? 1024 * 1024,
