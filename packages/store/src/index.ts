@@ -25,3 +25,4 @@ export { defaultSubscriptionGroupConfig, type SubscriptionGroupConfig } from './
 export type { MessageStoreOptions } from './options.ts'
 export { type AttachedLog, StoreCore, type StoreCoreEvents, type StoreCoreOptions } from './store-core.ts'
 export { defaultTopicConfig, type TopicConfig } from './metadata/topic-config.ts'
+export { BATCH_COUNT_MAX, QUEUE_COUNT_MAX } from './put-checks.ts'

@@ -9,15 +9,15 @@
  */
 import type { Clock } from '@dledger-ts/base'
 import type { Proposal } from '@dledger-ts/dledger'
-import { RecordDraft, topicNameError } from '@dledger-ts/protocol'
+import { RecordDraft } from '@dledger-ts/protocol'
 import type { NewMessage, PutBatchListener, PutListener } from './api.ts'
 import type { StoreMachine } from './apply.ts'
 import { delayed } from './delayed-message.ts'
 import { withoutForeignDelivered } from './delivered-property.ts'
 import { StoreError } from './errors.ts'
 import { storeErrorOfDraft } from './log-errors.ts'
-import { CHANGE_TOPIC } from './metadata/change.ts'
 import { PutBatch } from './put-batch.ts'
+import { checkBatch, checkMessage, checkNewQueue, invalid } from './put-checks.ts'
 import { type PutOrder, PutProposal } from './put-proposal.ts'
 import type { Claim, PutOnce } from './send-once/put-once.ts'
 
@@ -68,12 +68,8 @@ export class Putter {
   putBatch(messages: readonly NewMessage[], listener: PutBatchListener): void {
     const drafts: RecordDraft[] = []
     try {
-      const first = messages[0]
-      if (first === undefined) throw invalid('a batch has messages')
+      checkBatch(messages)
       for (const message of messages) {
-        if (message.topic !== first.topic || message.queueId !== first.queueId) {
-          throw invalid('the messages of a batch are for one queue')
-        }
         // A copy: a record that has to be void is changed.
         const draft = this.#draft({ ...message })
         if (draft.fields.topic !== message.topic) throw invalid('a batch holds no delayed messages')
@@ -134,7 +130,9 @@ export class Putter {
 
   /** What is proposed for a client's message. @throws ProtocolError, StoreError. */
   #draft(message: NewMessage): RecordDraft {
-    if (this.#options.machine.queues.find(message.topic, message.queueId) === undefined) checkQueue(message)
+    const { topic, queueId } = message
+    checkMessage(message)
+    if (this.#options.machine.queues.find(topic, queueId) === undefined) checkNewQueue(topic, queueId)
     let fields = message
     const properties = withoutForeignDelivered(message.properties)
     if (properties !== message.properties) fields = { ...message, properties }
@@ -161,16 +159,4 @@ export class Putter {
 
 function isLookedUp(one: { claim: Claim | null; i: number }): one is { claim: Claim; i: number } {
   return one.claim !== null && !one.claim.isWaiting
-}
-
-/** Topics become directories: a queue that is new has a proper name. */
-function checkQueue({ topic, queueId }: NewMessage): void {
-  const wrong = topicNameError(topic)
-  if (wrong !== undefined) throw invalid(wrong)
-  if (topic === CHANGE_TOPIC) throw invalid(`${CHANGE_TOPIC} is not for messages`)
-  if (!(Number.isInteger(queueId) && queueId >= 0)) throw invalid(`queue id ${queueId} is not a whole number from 0`)
-}
-
-function invalid(what: string): StoreError {
-  return new StoreError(what, { code: 'INVALID', what })
 }

@@ -27,7 +27,6 @@ async function createTopic(topic: string, perm: number, queues = 4): Promise<voi
 beforeAll(async () => {
   fixture = await startBroker({ maxMessageSize: '4096' })
   client = new TestClient(fixture.broker.address)
-  await createTopic('ReadOnly', 4)
   await createTopic('Two', 6, 2)
 })
 afterAll(async () => {
@@ -44,95 +43,6 @@ async function lastRecord(topic: string, queueId = '0') {
   if (record === undefined) throw new Error(`nothing in ${topic}: ${pulled.remark}`)
   return record
 }
-
-describe('refusals', () => {
-  const rows: { name: string; ext: ExtFields; body?: string; code: number; remark: RegExp; request?: number }[] = [
-    { name: 'a bad topic name', ext: { b: 'a b' }, code: 29, remark: /illegal characters/ },
-    { name: 'no topic name', ext: { b: '' }, code: 29, remark: /blank/ },
-    {
-      name: 'a topic of 128 characters',
-      ext: { b: 'x'.repeat(128) },
-      code: 29,
-      remark: /longer than topic max length: 127/,
-    },
-    { name: 'the schedule topic', ext: { b: 'SCHEDULE_TOPIC_XXXX' }, code: 16, remark: /is forbidden/ },
-    { name: 'the half topic', ext: { b: 'RMQ_SYS_TRANS_HALF_TOPIC' }, code: 16, remark: /is forbidden/ },
-    { name: "the store's own topic", ext: { b: 'rmq_sys_dledger' }, code: 16, remark: /is forbidden/ },
-    {
-      name: 'an unknown topic without a model',
-      ext: { b: 'New', c: 'Two' },
-      code: 17,
-      remark: /topic\[New\] not exist/,
-    },
-    {
-      name: 'a topic without write permission',
-      ext: { b: 'ReadOnly' },
-      code: 16,
-      remark: /sending message is forbidden/,
-    },
-    {
-      name: 'a queue that does not exist',
-      ext: { b: 'Two', e: '2' },
-      code: 29,
-      remark:
-        /request queueId\[2\] is illegal, TopicConfig \[topicName=Two, readQueueNums=2, writeQueueNums=2, perm=RW-/,
-    },
-    {
-      name: 'a body over the limit',
-      ext: { b: 'Two' },
-      body: 'x'.repeat(4097),
-      code: 13,
-      remark: /body length limit 4096B/,
-    },
-    { name: 'no body', ext: { b: 'Two' }, body: '', code: 13, remark: /no body/ },
-    {
-      name: 'properties over the limit',
-      ext: { b: 'Two', i: `a\u0001${'x'.repeat(32_768)}\u0002` },
-      code: 13,
-      remark: /properties are too long/,
-    },
-    {
-      name: 'properties over the limit with what is added',
-      ext: { b: 'Two', i: `a\u0001${'x'.repeat(32_760)}\u0002` },
-      code: 13,
-      remark: /properties/,
-    },
-    { name: 'an inner batch', ext: { b: 'Two', f: '128' }, code: 13, remark: /inner batches/ },
-    {
-      name: 'a half message',
-      ext: { b: 'Two', f: '4', i: 'TRAN_MSG\u0001true\u0002PGROUP\u0001pg\u0002' },
-      code: 16,
-      remark: /transaction message is forbidden/,
-    },
-    {
-      name: 'a retry topic of an impossible group',
-      ext: { b: '%RETRY%' },
-      code: 26,
-      remark: /subscription group not exist/,
-    },
-    {
-      name: 'a batch to a retry topic',
-      ext: { b: '%RETRY%g', m: 'true' },
-      request: 320,
-      code: 13,
-      remark: /retry group/,
-    },
-    {
-      name: 'a batch that is none',
-      ext: { b: 'Two', m: 'true' },
-      body: 'nonsense',
-      request: 320,
-      code: 13,
-      remark: /the batch is illegal/,
-    },
-  ]
-  test.each(rows)('$name: $code', async ({ ext, body, code, remark, request }) => {
-    const answer = await client.send(body ?? 'x', ext, request)
-    expect(answer.remark).toMatch(remark)
-    expect(answer.code).toBe(code)
-    expect(answer.extFields).toMatchObject({ MSG_REGION: 'DefaultRegion', TRACE_ON: 'true' })
-  })
-})
 
 describe('topics made by the first message', () => {
   test('they get the wished number of queues, at most those of the model, and no inheritance', async () => {
@@ -189,6 +99,23 @@ describe('what is stored', () => {
     expect(getProperty(properties, 'TAGS')).toBe('null')
     expect(getProperty(properties, 'POP_CK')).toBeUndefined()
     expect(properties.endsWith('\u0002')).toBe(true)
+  })
+
+  const broken: { name: string; given: string; kept: Record<string, string | undefined> }[] = [
+    { name: 'without the last separator', given: 'TAGS\u0001a', kept: { TAGS: 'a' } },
+    { name: 'without a name', given: '\u0001x\u0002TAGS\u0001a\u0002', kept: { TAGS: 'a' } },
+    { name: 'without a value', given: 'KEYS\u0001\u0002TAGS\u0001a\u0002', kept: { TAGS: 'a', KEYS: undefined } },
+    { name: 'with a piece that is none', given: 'nonsense\u0002TAGS\u0001a\u0002', kept: { TAGS: 'a' } },
+    { name: 'with nothing but separators', given: '\u0002\u0001\u0002\u0002\u0001', kept: { TAGS: undefined } },
+    { name: 'with an id in a broken piece', given: 'UNIQ_KEY\u0002UNIQ_KEY', kept: { TAGS: undefined } },
+    { name: 'with one name twice', given: 'TAGS\u0001a\u0002TAGS\u0001b\u0002', kept: { TAGS: 'b' } },
+  ]
+  test.each(broken)('properties $name keep what can be read, and get what the broker adds', async ({ given, kept }) => {
+    expect((await client.send('x', { b: 'Broken', i: given })).code).toBe(0)
+    const { properties } = await lastRecord('Broken')
+    for (const [name, value] of Object.entries(kept)) expect(getProperty(properties, name)).toBe(value)
+    expect(getProperty(properties, 'CLUSTER')).toBe('C')
+    expect(getProperty(properties, 'UNIQ_KEY')).toMatch(/^[0-9A-F]{32}$/)
   })
 
   test('a negative queue id means any queue, and the answer says which', async () => {

@@ -15,7 +15,6 @@ import {
   encodeProperties,
   getProperty,
   hasProperty,
-  isDlqTopic,
   isNotAllowedSendTopic,
   isRetryTopic,
   isWritable,
@@ -41,14 +40,21 @@ import {
   sendMessageHeader,
   type SendMessageRequest,
 } from '@dledger-ts/remoting'
-import type { NewMessage, PutBatchListener, PutListener, PutResult, StoreError, TopicConfig } from '@dledger-ts/store'
+import {
+  BATCH_COUNT_MAX,
+  type NewMessage,
+  type PutBatchListener,
+  type PutListener,
+  type PutResult,
+  type StoreError,
+  type TopicConfig,
+} from '@dledger-ts/store'
 import type { BrokerContext } from '../context.ts'
 import { refusalOf } from '../refusal.ts'
 import { CONTROL_TOPIC, RETRY_QUEUES } from '../topics/topic-table.ts'
 import type { Processor } from './registry.ts'
 import { VERSION_WITH_OWN_RETRY_LIMIT } from './retry-limit.ts'
 
-const TOPIC_BYTES_MAX = 127
 const MULTI_TAG = 'MULTI_TAG'
 
 export function sendProcessors(context: BrokerContext): [number, Processor][] {
@@ -85,8 +91,11 @@ class SendProcessor {
     const fault = this.#nameFault(header.topic)
     if (fault !== null) return this.#refuse(fault.code, fault.remark)
     const topic = this.#context.topics.find(header.topic)
-    if (topic === undefined) return this.#createTopicAndSend(connection, request, header)
-    return this.#send(connection, request, header, topic)
+    if (topic !== undefined) return this.#send(connection, request, header, topic)
+    // A message that cannot be stored makes no topic; Apache's does.
+    const illegal = this.#contentFault(request, header)
+    if (illegal !== null) return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, illegal)
+    return this.#createTopicAndSend(connection, request, header)
   }
 
   /** The first checks: the broker takes messages, the name is one, and clients may send there. */
@@ -159,18 +168,19 @@ class SendProcessor {
   /** @returns why the content cannot be stored, or null. */
   #contentFault(request: RemotingCommand, header: SendMessageRequest): string | null {
     const { maxMessageSize } = this.#context.config
-    const limits = `msg body length limit ${maxMessageSize}B, msg properties length limit 32KB.`
-    if (request.body === undefined) return `the message is illegal: it has no body. ${limits}`
-    if (request.bodyBytes.length > maxMessageSize) return `the message is illegal: its body is too long. ${limits}`
-    const { properties } = header
+    const limits =
+      'the message is illegal, maybe msg body or properties length not matched. ' +
+      `msg body length limit ${maxMessageSize}B, msg properties length limit 32KB.`
+    const { length: bodyBytes } = request.bodyBytes
+    if (request.body === undefined) return `${limits} It has no body.`
+    if (bodyBytes > maxMessageSize) return `${limits} The body has ${bodyBytes} bytes.`
+    const { properties, topic, sysFlag } = header
     if (properties !== undefined && properties.length > PROPERTIES_BYTES_MAX) {
-      return `the message is illegal: its properties are too long. ${limits}`
+      return `${limits} The properties have more than ${PROPERTIES_BYTES_MAX} bytes.`
     }
-    if (header.topic.length > TOPIC_BYTES_MAX && !isRetryTopic(header.topic) && !isDlqTopic(header.topic)) {
-      return `the message is illegal: its topic is too long. ${limits}`
+    if ((sysFlag & MessageSysFlag.INNER_BATCH) !== 0 || isInnerBatch(properties ?? '')) {
+      return `the message is illegal: inner batches are not supported, and topic ${topic} has none`
     }
-    if ((header.sysFlag & MessageSysFlag.INNER_BATCH) !== 0)
-      return 'the message is illegal: inner batches are not supported'
     return null
   }
 
@@ -243,7 +253,7 @@ class SendProcessor {
     topic: TopicConfig,
   ): Promise<ProcessorResult> {
     if (isRetryTopic(header.topic)) {
-      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, 'batch request does not support retry group')
+      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, `batch request does not support retry group ${header.topic}`)
     }
     let inner: BatchMessage[]
     try {
@@ -251,6 +261,13 @@ class SendProcessor {
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, `the batch is illegal: ${error.message}`)
+    }
+    if (inner.length > BATCH_COUNT_MAX) {
+      const remark = `the batch is illegal: it has ${inner.length} messages, ${BATCH_COUNT_MAX} are allowed`
+      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, remark)
+    }
+    if (inner.some((one) => isInnerBatch(one.properties))) {
+      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, 'the batch is illegal: inner batches are not supported')
     }
     if (inner.some((one) => hasDelay(one.properties) || isTransactional(one.properties, 0))) {
       const remark = 'the batch is illegal: delayed and transactional messages cannot be batched'
@@ -396,6 +413,11 @@ function answerFailedPut(
   if (request.isOneway) return
   const refusal = refusalOf(error, request.version)
   connection.respond(request, createResponse(refusal.code, refusal.remark, { ...regionFields }))
+}
+
+/** Apache refuses a message that says so and is none; here none is. */
+function isInnerBatch(properties: string): boolean {
+  return hasProperty(properties, PropertyName.INNER_NUM)
 }
 
 function isTransactional(properties: string, reconsumeTimes: number): boolean {

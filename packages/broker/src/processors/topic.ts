@@ -18,11 +18,9 @@ import {
   topicConfig,
   topicConfigText,
 } from '@dledger-ts/remoting'
-import type { SubscriptionGroupConfig } from '@dledger-ts/store'
+import { QUEUE_COUNT_MAX, type SubscriptionGroupConfig } from '@dledger-ts/store'
 import type { BrokerContext } from '../context.ts'
 import type { Processor } from './registry.ts'
-
-const QUEUES_MAX = 65_536
 
 export function topicProcessors(context: BrokerContext): [number, Processor][] {
   const { config, store, topics } = context
@@ -37,8 +35,13 @@ export function topicProcessors(context: BrokerContext): [number, Processor][] {
       return createResponse(ResponseCode.INVALID_PARAMETER, remark)
     }
     const { readQueueNums, writeQueueNums } = header
-    if (readQueueNums < 0 || writeQueueNums < 0 || readQueueNums > QUEUES_MAX || writeQueueNums > QUEUES_MAX) {
-      const remark = `readQueueNums[${readQueueNums}] and writeQueueNums[${writeQueueNums}] must be from 0 to ${QUEUES_MAX}`
+    if (
+      readQueueNums < 0 ||
+      writeQueueNums < 0 ||
+      readQueueNums > QUEUE_COUNT_MAX ||
+      writeQueueNums > QUEUE_COUNT_MAX
+    ) {
+      const remark = `readQueueNums[${readQueueNums}] and writeQueueNums[${writeQueueNums}] must be from 0 to ${QUEUE_COUNT_MAX}`
       return createResponse(ResponseCode.INVALID_PARAMETER, remark)
     }
     const present = topics.find(header.topic)
