@@ -124,6 +124,60 @@ function dledger(version: string): FileReader {
 
 export const DLEDGER_READER: FileReader = dledger('0.3.2')
 
+/** Apache's store classes, its broker with a name server, and a client that asks for what is stored. */
+export interface StorePeer {
+  readonly name: string
+  readonly needs: Client['needs']
+  build(): Promise<void>
+  /** Runs a program of ours to its end. @returns its lines. */
+  run(program: string, args: readonly (string | number)[], home: string): Promise<string[]>
+  /** How to start one that goes on. */
+  launch(program: string, args: readonly (string | number)[], home: string): Launch
+}
+
+function storePeer(version: string): StorePeer {
+  const name = `store-${version}`
+  const folder = join(SOURCES, 'java', name)
+  let classPath = ''
+  const launch = (program: string, args: readonly (string | number)[], home: string): Launch => ({
+    command: 'java',
+    args: [
+      '-Xms64m',
+      '-Xmx512m',
+      '-XX:+UseSerialGC',
+      '-XX:TieredStopAtLevel=1',
+      ...['java.nio', 'sun.nio.ch', 'jdk.internal.ref'].map((part) => `--add-opens=java.base/${part}=ALL-UNNAMED`),
+      ...['sun.nio.ch', 'jdk.internal.ref'].map((part) => `--add-exports=java.base/${part}=ALL-UNNAMED`),
+      // Else each server makes a key of its own, which takes it seconds.
+      '-Dtls.server.mode=disabled',
+      `-Duser.home=${home}`,
+      '-cp',
+      classPath,
+      `interop.${program}`,
+      ...args.map(String),
+    ],
+    cwd: home,
+    env: { ...CLEAN_ENV, ROCKETMQ_HOME: home },
+  })
+  return {
+    name,
+    needs: JAVA_COMMANDS,
+    async build() {
+      classPath = await buildJava(name, join(folder, 'pom.xml'), [join(folder, 'src', 'interop')])
+    },
+    async run(program, args, home) {
+      const { command, args: all, cwd, env } = launch(program, args, home)
+      const done = await run(command, all, { cwd, env, timeoutMs: BUILD_TIMEOUT_MS })
+      if (done.status !== 0)
+        throw new Error(`${program} failed\n${done.stdout.slice(-4_000)}${done.stderr.slice(-4_000)}`)
+      return done.stdout.split('\n')
+    },
+    launch,
+  }
+}
+
+export const STORE_PEER: StorePeer = storePeer('5.5.0')
+
 const go: Client = {
   name: 'go-2.1.2',
   needs: [{ command: 'go', args: ['version'] }],

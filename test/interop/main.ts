@@ -2,11 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CLIENTS, DLEDGER_READER, missingCommand, type Client } from './clients.ts'
+import { CLIENTS, DLEDGER_READER, missingCommand, STORE_PEER, type Client } from './clients.ts'
 import { runDLedgerFiles } from './dledger-files.ts'
 import { runGroupSuite } from './group-suite.ts'
 import { parseOptions, type Options } from './options.ts'
 import { Report } from './report.ts'
+import { runStoreFiles } from './store-files.ts'
 import { openGroup, type TestGroup } from './test-group.ts'
 
 /** Returns the exit status. */
@@ -24,6 +25,7 @@ export async function main(args: readonly string[]): Promise<number> {
   if (options.only.length === 0 || options.only.includes(DLEDGER_READER.name)) {
     await runDLedgerFiles(DLEDGER_READER, report)
   }
+  if (options.only.length === 0 || options.only.includes(STORE_PEER.name)) await runStoreFiles(STORE_PEER, report)
   const clients = await built(options, report)
   if (clients.length > 0) await runSuites(options, clients, report)
   return report.end()
