@@ -64,6 +64,7 @@ function hello(id: number): Hello {
     fileBytes: 1024,
     advertised: '',
     incarnation: 1,
+    formerIncarnations: [],
     leaseReads: false,
     standing: null,
   }
@@ -80,6 +81,7 @@ function heartbeat(from: number, to: number, term: number): Message {
     round: 0,
     leaderCommit: -1,
     freshRound: 0,
+    freshIncarnation: 0,
   }
 }
 

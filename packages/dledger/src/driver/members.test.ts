@@ -2,6 +2,7 @@
 import { silentLogger, systemClock } from '@dledger-ts/base'
 import { describe, expect, test } from 'vitest'
 import type { Configuration } from '../raft/configuration.ts'
+import type { HardState } from '../hard-state/hard-state-codec.ts'
 import { Raft } from '../raft/raft.ts'
 import type { Hello, PeerAddress, Standing } from '../transport/transport.ts'
 import { Members } from './members.ts'
@@ -17,10 +18,11 @@ interface Known {
   readonly lastIndex: number
   readonly commitIndex: number
   readonly configurations: readonly { readonly index: number; readonly configuration: Configuration }[]
+  readonly knownPeers?: HardState['knownPeers']
 }
 
 /** n1, whose entries are all of term 2. */
-function member({ lastIndex, commitIndex, configurations }: Known) {
+function member({ lastIndex, commitIndex, configurations, knownPeers }: Known) {
   const raft = new Raft({
     self: 'n1',
     selfStoreId: 'store-n1',
@@ -47,7 +49,7 @@ function member({ lastIndex, commitIndex, configurations }: Known) {
     {
       self: 'n1',
       group: 'g',
-      member: { hardState: { storeId: 'store-n1' } } as unknown as OpenedMember,
+      member: { hardState: { storeId: 'store-n1', knownPeers } } as unknown as OpenedMember,
       transport: { setPeers: (peers: readonly PeerAddress[]) => void dialed.push(peers) } as never,
       clock: systemClock,
       logger: silentLogger,
@@ -72,17 +74,21 @@ function member({ lastIndex, commitIndex, configurations }: Known) {
 
 function hello(id: string, standing: Standing | null): Hello {
   return {
-    wireVersion: 3,
+    wireVersion: 4,
     group: 'g',
     member: id,
     storeId: `store-${id}`,
     fileBytes: 1_024,
     advertised: '',
     incarnation: 1,
+    formerIncarnations: [],
     leaseReads: false,
     standing,
   }
 }
+
+/** An incarnation: the count of a life, and what was drawn for it. */
+const life = (count: number, nonce: number): number => count * 2 ** 20 + nonce
 
 function standsAt(lastTerm: number, lastIndex: number, ...stores: readonly string[]): Standing {
   return { lastTerm, lastIndex, address: 'somewhere:1', stores }
@@ -193,4 +199,22 @@ test('a member says where it stands while its log names it', () => {
     configurations: [first, { index: 12, configuration: named('n0', 'n2') }],
   })
   expect(leaving.members.standing()).toMatchObject({ lastIndex: 14 })
+})
+
+test('a store that went on from an image of before a life that was seen is an old image, however often it was opened since', () => {
+  const { members } = member({
+    lastIndex: 14,
+    commitIndex: 10,
+    configurations: [{ index: 1, configuration: named(...GROUP) }],
+    knownPeers: { n0: { storeId: 'store-n0', incarnation: life(5, 55) } },
+  })
+  const judged = (incarnation: number, ...formerIncarnations: readonly number[]): string | undefined =>
+    members.judge({ ...hello('n0', null), incarnation, formerIncarnations })?.kind
+  expect(judged(life(5, 55), life(4, 44))).toBeUndefined()
+  expect(judged(life(6, 66), life(4, 44), life(5, 55))).toBeUndefined()
+  expect(judged(life(9, 99), life(7, 77), life(8, 88))).toBeUndefined()
+  expect(judged(life(4, 40))).toBe('OLD_IMAGE')
+  expect(judged(life(5, 50), life(4, 44))).toBe('OLD_IMAGE')
+  expect(judged(life(6, 60), life(4, 44), life(5, 50))).toBe('OLD_IMAGE')
+  expect(judged(life(8, 80), life(5, 50), life(6, 60), life(7, 70))).toBe('OLD_IMAGE')
 })

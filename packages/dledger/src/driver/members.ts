@@ -19,7 +19,7 @@ import type { MemberId } from '../raft/messages.ts'
 import type { RoleState } from '../raft/output.ts'
 import type { Raft } from '../raft/raft.ts'
 import type { Hello, Refusal, RefusalKind, Standing, Transport } from '../transport/transport.ts'
-import { isOlderLife } from './incarnation.ts'
+import { isOlderLife, isOtherBranch } from './incarnation.ts'
 import type { OpenedMember } from './open-member.ts'
 import { tellEach } from './tell-each.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
@@ -215,7 +215,7 @@ export class Members {
     const known = this.#known[hello.member]
     if (known === undefined || known.storeId !== hello.storeId || this.#options.faults.has('old-image-accepted'))
       return null
-    if (!isOlderLife(hello.incarnation, known.incarnation)) return null
+    if (!isOlderLife(hello.incarnation, known.incarnation) && !isOtherBranch(hello, known.incarnation)) return null
     return this.#refusal(
       'OLD_IMAGE',
       hello,

@@ -26,7 +26,7 @@ import { readApacheDirectory, refuseForgottenTerm, retireApacheTerm, type TermAn
 import { discardIncoming, moveIn } from './staging.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import { lostEntriesOf } from './repairing.ts'
-import { nextIncarnation } from './incarnation.ts'
+import { nextLife } from './incarnation.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import type { LogShape } from '../raft/output.ts'
 
@@ -94,7 +94,7 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
     const recovering = isRecovering(known, shape, options)
     file.writeSync({
       ...known,
-      incarnation: nextIncarnation(known.incarnation, options.random),
+      ...nextLife(known, options.random),
       bootId: owner.bootId,
       cleanStop: false,
       asyncAcks: known.asyncAcks || settings.flushDiskType === 'ASYNC_FLUSH',
@@ -261,7 +261,8 @@ class Member implements OpenedMember {
   abandon(callback: () => void): void {
     try {
       // A life that was begun is never begun again.
-      this.#file.writeSync({ ...this.#before, incarnation: this.hardState.incarnation })
+      const { incarnation, formerIncarnations = [] } = this.hardState
+      this.#file.writeSync({ ...this.#before, incarnation, formerIncarnations })
     } catch (error) {
       // What stands there says too little, not too much.
       this.#options.logger.warn({ err: error }, 'a start that failed counts as an unclean stop')

@@ -87,6 +87,7 @@ export function helloOf(options: LogNodeOptions, { hardState }: OpenedMember): H
     fileBytes: options.settings.fileBytes,
     advertised: options.advertised,
     incarnation: hardState.incarnation,
+    formerIncarnations: hardState.formerIncarnations ?? [],
     leaseReads: options.settings.leaseReads,
     standing: null,
   }

@@ -47,6 +47,8 @@ export interface HardState {
   readonly storeId: string
   /** Counts the openings of this directory, this one included; 0 in files that an older program wrote. */
   readonly incarnation: number
+  /** The ones before, oldest first, as many as are told to peers. Left out: none. */
+  readonly formerIncarnations?: readonly number[]
   readonly term: number
   readonly votedFor: string | null
   readonly fileBytes: number
@@ -96,6 +98,7 @@ export function decodeHardState(content: Buffer): HardState | null {
   const member = asString(fields['member'])
   const storeId = asString(fields['storeId'])
   const incarnation = asCount(fields['incarnation'] ?? 0)
+  const formerIncarnations = asIndexes(fields['formerIncarnations'] ?? [])
   const term = asCount(fields['term'])
   const votedFor = orNull(fields['votedFor'], asString)
   const fileBytes = asCount(fields['fileBytes'])
@@ -111,7 +114,7 @@ export function decodeHardState(content: Buffer): HardState | null {
   const namedAs = orNull(fields['namedAs'] ?? null, asString)
   if (typeof mustBeNamed !== 'boolean' || namedAs === undefined || knownPeers === null) return null
   if (group === null || member === null || storeId === null || term === null || fileBytes === null) return null
-  if (incarnation === null) return null
+  if (incarnation === null || formerIncarnations === null) return null
   const recovering = fields['recovering'] ?? false
   if (typeof recovering !== 'boolean') return null
   if (checksummedFrom === null || typeof asyncAcks !== 'boolean' || typeof cleanStop !== 'boolean') return null
@@ -142,6 +145,7 @@ export function decodeHardState(content: Buffer): HardState | null {
     member,
     storeId,
     incarnation,
+    ...(formerIncarnations.length === 0 ? {} : { formerIncarnations }),
     ...vote,
     ...log,
     bootId,

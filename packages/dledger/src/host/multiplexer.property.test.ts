@@ -65,6 +65,7 @@ class Member implements TransportHandler {
       fileBytes: 1_024,
       advertised: '',
       incarnation: opening,
+      formerIncarnations: [],
       leaseReads: false,
       standing: null,
     }
@@ -109,7 +110,7 @@ class Member implements TransportHandler {
     const number = this.#sent++
     const term = GROUPS.indexOf(group) + 1
     if (!loaded) {
-      const beat = { commitIndex: -1, round: number, leaderCommit: -1, freshRound: 0 }
+      const beat = { commitIndex: -1, round: number, leaderCommit: -1, freshRound: 0, freshIncarnation: 0 }
       this.transport.send({ type: 'Heartbeat', from, to, storeId, term, ...beat }, null)
       return number
     }

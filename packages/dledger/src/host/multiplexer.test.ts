@@ -54,7 +54,7 @@ class Group implements TransportHandler {
   }
   beat(to: string, round: number): void {
     const { member: from, storeId } = this.hello
-    const fields = { commitIndex: -1, leaderCommit: -1, freshRound: 0 }
+    const fields = { commitIndex: -1, leaderCommit: -1, freshRound: 0, freshIncarnation: 0 }
     this.transport.send({ type: 'Heartbeat', from, to, storeId, term: 1, round, ...fields }, null)
   }
   append(to: string, prevIndex: number, payload: Buffer): void {
@@ -74,6 +74,7 @@ function helloOf(member: string, group: string): Hello {
     fileBytes: 1_024,
     advertised: '',
     incarnation: 1,
+    formerIncarnations: [],
     leaseReads: false,
     standing: null,
   }
@@ -269,6 +270,7 @@ describe('what a node is told', () => {
     commitIndex: 3,
     leaderCommit: 4,
     freshRound: 0,
+    freshIncarnation: 0,
   }
   const read = (channel: Channel, values: readonly unknown[], payloadBytes = 0) =>
     hostFrameOf(channel, between, values, payloadBytes, (number) => (number === 3 ? joined : undefined))

@@ -103,6 +103,7 @@ export class Multiplexer implements LinksHandler<HostFrame> {
       fileBytes: 0,
       advertised: '',
       incarnation: 0,
+      formerIncarnations: [],
       leaseReads: false,
       standing: null,
     }

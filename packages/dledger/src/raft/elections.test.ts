@@ -130,6 +130,7 @@ describe('elections', () => {
       term: 9,
       round: 1,
       health: 0,
+      incarnation: 0,
       diskUsage: 0,
     }
     cluster.deliver({ message: answer, entries: [], toStoreId: at(0).storeId })

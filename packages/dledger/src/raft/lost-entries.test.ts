@@ -175,7 +175,7 @@ describe('a member with lost entries', () => {
 
   test('says so in its answers to heartbeats', () => {
     const raft = member({ lost: lost(3, 4) })
-    const heartbeat = { commitIndex: -1, leaderCommit: -1, freshRound: 0 }
+    const heartbeat = { commitIndex: -1, leaderCommit: -1, freshRound: 0, freshIncarnation: 0 }
     raft.step({ ...from, type: 'Heartbeat', term: 5, round: 1, ...heartbeat })
     expect(sent(raft)).toMatchObject([{ type: 'HeartbeatResponse', health: StorageHealth.TAINTED }])
     raft.entriesLost(NOTHING)

@@ -44,7 +44,8 @@ export function makesSense(message: Message): boolean {
         isCount(message.round) &&
         isIndex(message.leaderCommit) &&
         isCount(message.freshRound) &&
-        message.freshRound <= message.round
+        message.freshRound <= message.round &&
+        isCount(message.freshIncarnation)
       )
     case 'ReadIndex':
       return isCount(message.token)
@@ -53,6 +54,7 @@ export function makesSense(message: Message): boolean {
     case 'HeartbeatResponse':
       return (
         isCount(message.round) &&
+        isCount(message.incarnation) &&
         isCount(message.health) &&
         message.health <= STORAGE_HEALTH_MAX &&
         isCount(message.diskUsage) &&

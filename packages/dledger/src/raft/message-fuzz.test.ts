@@ -59,6 +59,7 @@ const anyMessage = fc.record({
   diskUsage: index,
   leaderCommit: index,
   freshRound: index,
+  freshIncarnation: index,
   token: index,
   incarnation: index,
   nonce: index,

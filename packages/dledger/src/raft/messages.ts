@@ -81,10 +81,14 @@ export interface Heartbeat extends MessageBase {
    * `leaderCommit` sees everything that was committed when it sent that answer. 0 while there is none.
    */
   readonly freshRound: number
+  /** The incarnation that gave this answer: to a later one it says nothing. 0 while there is none. */
+  readonly freshIncarnation: number
 }
 export interface HeartbeatResponse extends MessageBase {
   readonly type: 'HeartbeatResponse'
   readonly round: number
+  /** Of the answerer's process: the same round may reach an earlier one and a later one. */
+  readonly incarnation: number
   /** Of the answerer's storage: bits of `StorageHealth`. */
   readonly health: number
   /** How full the answerer's disk is, 0 to 100; 0 where nobody looks. */

@@ -56,12 +56,17 @@ export class Progress {
   diskUsage = 0
   /** Of the newest heartbeat round it answered: the round, and what was matched then while more was under way; else -2. */
   answeredRound = 0
+  /** Of the process that gave that answer. */
+  answeredIncarnation = 0
   matchWhenAnswered = -2
   /** The round of the last tick after which an answer was taken for a sign of what gets through. */
   pacedRound = 0
   /** Its newest answer when the round began that is being confirmed, and of the last one that was. */
   answeredBefore = 0
   freshRound = 0
+  /** Of the processes that gave these answers. */
+  incarnationBefore = 0
+  freshIncarnation = 0
   inflightBytes = 0
   /** Last index and bytes of each append under way, oldest first, from `#head` on. */
   #inflightLast: number[] = []

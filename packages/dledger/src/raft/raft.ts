@@ -633,6 +633,7 @@ export class Raft {
         storeId: state.storeId,
         term: state.term,
         round: message.round,
+        incarnation: state.incarnation,
         health: state.storageHealth,
         diskUsage: state.diskUsage,
       })

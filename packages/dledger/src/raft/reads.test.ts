@@ -43,7 +43,7 @@ describe('a read index', () => {
     expect(output?.send.map((message) => message.type)).toEqual(['Heartbeat', 'Heartbeat'])
     expect(output?.reads).toEqual([])
     const round = roundOf(output)
-    const answer = { type: 'HeartbeatResponse', to: 'n0', term: 1, health: 0, diskUsage: 0 } as const
+    const answer = { type: 'HeartbeatResponse', to: 'n0', term: 1, health: 0, incarnation: 0, diskUsage: 0 } as const
     // An answer to an older round was perhaps sent before the read came.
     raft.step({ ...answer, from: 'n1', storeId: 'store-n1', round: round - 1 })
     expect(takeReads(raft)).toEqual([])
@@ -100,6 +100,7 @@ describe('a read index', () => {
       term: 5,
       round: 1,
       health: 0,
+      incarnation: 0,
       diskUsage: 0,
     })
     const output = raft.takeOutput()
@@ -137,7 +138,15 @@ describe('a read index', () => {
     const { raft } = at(0)
     raft.readIndex(1)
     const round = roundOf(raft.takeOutput())
-    const answer = { type: 'HeartbeatResponse', to: 'n0', term: 1, round, health: 0, diskUsage: 0 } as const
+    const answer = {
+      type: 'HeartbeatResponse',
+      to: 'n0',
+      term: 1,
+      round,
+      health: 0,
+      incarnation: 0,
+      diskUsage: 0,
+    } as const
     raft.step({ ...answer, from: 'n1', storeId: 'store-n1' })
     raft.step({ ...answer, from: 'n1', storeId: 'store-n1' })
     raft.step({ ...answer, from: 'n9', storeId: 'store-n9' })
@@ -167,6 +176,47 @@ describe('how fresh a follower is', () => {
     expect(at(1).raft.freshCommit).toBe(2)
   })
 
+  test('what a former life answered says nothing to this one, which may have answered the same round since', () => {
+    const follower = group({ incarnation: 7 }).at(1).raft
+    const beat = { type: 'Heartbeat', from: 'n0', to: 'n1', storeId: 'store-n0', term: 2, commitIndex: -1 } as const
+    follower.step({ ...beat, round: 3, leaderCommit: 4, freshRound: 1, freshIncarnation: 6 })
+    const answer = follower.takeOutput()?.sendAfterHardState.at(-1)
+    expect(answer).toMatchObject({ type: 'HeartbeatResponse', round: 3, incarnation: 7 })
+    follower.step({ ...beat, round: 5, leaderCommit: 4, freshRound: 3, freshIncarnation: 6 })
+    expect(follower.freshRound).toBe(0)
+    follower.step({ ...beat, round: 6, leaderCommit: 9, freshRound: 3, freshIncarnation: 7 })
+    expect(follower).toMatchObject({ freshRound: 3, freshCommit: 9 })
+  })
+
+  test('a leader echoes who gave the answer', () => {
+    const { at } = led({}, 3)
+    const { raft } = at(0)
+    const answer = {
+      type: 'HeartbeatResponse',
+      from: 'n1',
+      to: 'n0',
+      storeId: 'store-n1',
+      term: 1,
+      health: 0,
+      diskUsage: 0,
+    } as const
+    const echoed: unknown[] = []
+    for (let i = 0; i < 4; i++) {
+      tick(raft, 2)
+      const sent =
+        raft.takeOutput()?.send.filter((message) => message.type === 'Heartbeat' && message.to === 'n1') ?? []
+      for (const message of sent) {
+        if (message.type !== 'Heartbeat') continue
+        echoed.push([message.freshRound, message.freshIncarnation])
+        raft.step({ ...answer, round: message.round, incarnation: 40 + message.round })
+      }
+    }
+    expect(echoed.at(-1)).toEqual([expect.any(Number), expect.any(Number)])
+    const [round, incarnation] = echoed.at(-1) as [number, number]
+    expect(round).toBeGreaterThan(0)
+    expect(incarnation).toBe(40 + round)
+  })
+
   test('a leader that no majority answers tells nobody that anything is fresh', () => {
     const { cluster, at } = led({}, 5)
     const together = new Set(['n0', 'n1'])
@@ -191,6 +241,7 @@ describe('where leases are on', () => {
     round: 1,
     leaderCommit: -1,
     freshRound: 0,
+    freshIncarnation: 0,
   } as const
 
   function follower(leaseReads: boolean): Raft {
@@ -226,6 +277,7 @@ describe('where leases are on', () => {
       term: 2,
       round: 1,
       health: 0,
+      incarnation: 0,
       diskUsage: 0,
     })
     raft.takeOutput()

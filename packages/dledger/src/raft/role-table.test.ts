@@ -105,6 +105,7 @@ const events: Record<EventType, (raft: Raft) => unknown> = {
     round: 7,
     leaderCommit: -1,
     freshRound: 0,
+    freshIncarnation: 0,
   }),
   'Heartbeat of term 5': step({
     ...base,
@@ -114,6 +115,7 @@ const events: Record<EventType, (raft: Raft) => unknown> = {
     round: 7,
     leaderCommit: -1,
     freshRound: 0,
+    freshIncarnation: 0,
   }),
   'Heartbeat of term 6': step({
     ...base,
@@ -123,6 +125,7 @@ const events: Record<EventType, (raft: Raft) => unknown> = {
     round: 7,
     leaderCommit: -1,
     freshRound: 0,
+    freshIncarnation: 0,
   }),
   'TimeoutNow of term 5': step({ ...base, type: 'TimeoutNow', term: 5 }),
   'PreVoteResponse granted for term 6': step({
@@ -168,6 +171,7 @@ const events: Record<EventType, (raft: Raft) => unknown> = {
     term: 6,
     round: 1,
     health: 0,
+    incarnation: 0,
     diskUsage: 0,
   }),
   'ReadIndex of term 4': step({ ...base, type: 'ReadIndex', term: 4, token: 3 }),
@@ -420,7 +424,16 @@ function memberIn(role: Role): Raft {
     appliedIndex: -1,
   })
   if (role === 'FOLLOWER') {
-    raft.step({ ...base, type: 'Heartbeat', term: 5, commitIndex: -1, round: 1, leaderCommit: -1, freshRound: 0 })
+    raft.step({
+      ...base,
+      type: 'Heartbeat',
+      term: 5,
+      commitIndex: -1,
+      round: 1,
+      leaderCommit: -1,
+      freshRound: 0,
+      freshIncarnation: 0,
+    })
   } else {
     raft.campaign()
     if (role !== 'PRE_CANDIDATE') {

@@ -212,6 +212,7 @@ function hello(member: string, changes: Partial<Hello> = {}): Hello {
     fileBytes: 1_024,
     advertised: `10.0.0.1:${member.length}`,
     incarnation: 1,
+    formerIncarnations: [],
     leaseReads: false,
     standing: null,
     ...changes,
@@ -248,6 +249,7 @@ function heartbeat(from: Pick<Member, 'hello'>, to: string, round: number): Hear
     round,
     leaderCommit: -1,
     freshRound: 0,
+    freshIncarnation: 0,
   }
 }
 

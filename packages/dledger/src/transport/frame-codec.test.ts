@@ -380,7 +380,7 @@ function sampleMessages(between: { from: string; to: string; storeId: string }):
       incarnation: 2 ** 16,
       recovering: true,
     },
-    { ...between, type: 'HeartbeatResponse', term: 3, round: 0, health: 5, diskUsage: 100 },
+    { ...between, type: 'HeartbeatResponse', term: 3, round: 0, health: 5, incarnation: 0, diskUsage: 100 },
     { ...between, type: 'Recover', term: 3, incarnation: 300, nonce: 2 ** 33 },
     { ...between, type: 'RecoverResponse', term: 3, incarnation: 300, nonce: 1, lastIndex: -1 },
     {
@@ -390,7 +390,8 @@ function sampleMessages(between: { from: string; to: string; storeId: string }):
       commitIndex: 2 ** 31 + 1,
       round: 2 ** 48,
       leaderCommit: 2 ** 33,
-      freshRound: 2 ** 47,
+      freshRound: 2,
+      freshIncarnation: 0 ** 47,
     },
     { ...between, type: 'TimeoutNow', term: 4 },
     { ...between, type: 'ReadIndex', term: 5, token: 2 ** 52 },

@@ -12,7 +12,7 @@ import type { Scalar } from './control-part.ts'
 import { FrameError } from './frame-codec.ts'
 import { type Hello, type Refusal, REFUSAL_KINDS, type Standing } from './transport.ts'
 
-export const WIRE_VERSION = 3
+export const WIRE_VERSION = 4
 
 const HELLO = 101
 const WELCOME = 102
@@ -22,7 +22,9 @@ const REFUSED = 103
 export type Channel = 'control' | 'data'
 
 const TEXT_CHARACTERS_MAX = 1_024
-/** Between store identities, which have none. */
+/** Lives before the present one that are told. */
+export const FORMER_LIVES_MAX = 16
+/** Between numbers, and between store identities, which have none. */
 const BLANK = ' '
 
 export interface Introduction {
@@ -129,8 +131,9 @@ export function refusalOf(values: readonly unknown[]): Refusal {
 }
 
 export function helloValues(hello: Hello): Scalar[] {
-  const { wireVersion, group, member, storeId, fileBytes, advertised, incarnation, leaseReads, standing } = hello
-  const own = [wireVersion, group, member, storeId, fileBytes, advertised, incarnation, leaseReads]
+  const { wireVersion, group, member, storeId, fileBytes, advertised, leaseReads, standing } = hello
+  const lives = [...hello.formerIncarnations, hello.incarnation].join(BLANK)
+  const own = [wireVersion, group, member, storeId, fileBytes, advertised, lives, leaseReads]
   if (standing === null) return [...own, -1, -1, '', '']
   const { lastTerm, lastIndex, address, stores } = standing
   return [...own, lastTerm, lastIndex, address ?? '', storesText(stores)]
@@ -138,7 +141,7 @@ export function helloValues(hello: Hello): Scalar[] {
 
 /** @throws FrameError when what follows the first value is no hello. */
 export function helloOf(values: readonly unknown[]): Hello {
-  const [, wireVersion, group, member, storeId, fileBytes, advertised, incarnation, leaseReads] = values
+  const [, wireVersion, group, member, storeId, fileBytes, advertised, lives, leaseReads] = values
   return {
     wireVersion: whole(wireVersion, 'wireVersion'),
     group: text(group, 'group'),
@@ -147,10 +150,16 @@ export function helloOf(values: readonly unknown[]): Hello {
     fileBytes: whole(fileBytes, 'fileBytes'),
     advertised: text(advertised, 'advertised'),
     // Another version may not know it: it is refused for its version, not for its form.
-    incarnation: wireVersion === WIRE_VERSION ? whole(incarnation, 'incarnation') : 0,
+    ...(wireVersion === WIRE_VERSION ? livesOf(text(lives, 'lives')) : { incarnation: 0, formerIncarnations: [] }),
     leaseReads: wireVersion === WIRE_VERSION ? flag(leaseReads, 'leaseReads') : false,
     standing: wireVersion === WIRE_VERSION ? standingOf(values.slice(9)) : null,
   }
+}
+
+function livesOf(said: string): Pick<Hello, 'incarnation' | 'formerIncarnations'> {
+  const lives = said.split(BLANK).map((life) => whole(/^\d+$/.test(life) ? Number(life) : null, 'a life'))
+  if (lives.length > FORMER_LIVES_MAX + 1) fail('a hello says too many former lives')
+  return { incarnation: lives.at(-1) as number, formerIncarnations: lives.slice(0, -1) }
 }
 
 /** As many of them as a text takes: one that both know is enough. */

@@ -80,9 +80,9 @@ export function messageValues(m: Message): Scalar[] {
         m.recovering,
       ]
     case 'Heartbeat':
-      return [HEARTBEAT, m.term, m.commitIndex, m.round, m.leaderCommit, m.freshRound]
+      return [HEARTBEAT, m.term, m.commitIndex, m.round, m.leaderCommit, m.freshRound, m.freshIncarnation]
     case 'HeartbeatResponse':
-      return [HEARTBEAT_RESPONSE, m.term, m.round, m.health, m.diskUsage]
+      return [HEARTBEAT_RESPONSE, m.term, m.round, m.health, m.diskUsage, m.incarnation]
     case 'InstallOffer':
       return [
         INSTALL_OFFER,
@@ -189,7 +189,7 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         recovering: flag(values[9], 'recovering'),
       }
     case HEARTBEAT:
-      count(values, 6)
+      count(values, 7)
       return {
         type: 'Heartbeat',
         from,
@@ -200,9 +200,10 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         round: natural(values[3], 'round'),
         leaderCommit: index(values[4], 'leaderCommit'),
         freshRound: natural(values[5], 'freshRound'),
+        freshIncarnation: natural(values[6], 'freshIncarnation'),
       }
     case HEARTBEAT_RESPONSE:
-      count(values, 5)
+      count(values, 6)
       return {
         type: 'HeartbeatResponse',
         from,
@@ -212,6 +213,7 @@ export function messageOf(values: readonly unknown[], between: Correspondents, p
         round: natural(values[2], 'round'),
         health: natural(values[3], 'health'),
         diskUsage: natural(values[4], 'diskUsage'),
+        incarnation: natural(values[5], 'incarnation'),
       }
     case INSTALL_OFFER:
       count(values, 14)

@@ -26,6 +26,7 @@ function hello(member: string): Hello {
     fileBytes: 1_024,
     advertised: '',
     incarnation: 1,
+    formerIncarnations: [],
     leaseReads: false,
     standing: null,
   }

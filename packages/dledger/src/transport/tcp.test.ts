@@ -19,6 +19,7 @@ const HELLO: Hello = {
   fileBytes: 1_024,
   advertised: '',
   incarnation: 1,
+  formerIncarnations: [],
   leaseReads: false,
   standing: null,
 }
@@ -203,6 +204,7 @@ function heartbeat(to: string, round: number): Heartbeat {
     round,
     leaderCommit: -1,
     freshRound: 0,
+    freshIncarnation: 0,
   }
 }
 
@@ -345,8 +347,8 @@ describe('the TCP transport', () => {
 
   it('refuses another wire version whatever else its hello says', async () => {
     const { transport } = await connected()
-    const { answer } = await greet(transport, [101, 4, 'g', 'n1', 'a store', 1_024, '', 'new', 'things', 12])
-    expect(answer).toMatchObject({ welcome: false, why: 'the wire version differs: n0 speaks 3, n1 speaks 4' })
+    const { answer } = await greet(transport, [101, 5, 'g', 'n1', 'a store', 1_024, '', 'new', 'things', 12])
+    expect(answer).toMatchObject({ welcome: false, why: 'the wire version differs: n0 speaks 4, n1 speaks 5' })
   })
 
   it('closes a connection that speaks nonsense, counts it, and goes on with the others', async () => {

@@ -31,6 +31,8 @@ export interface Hello {
   readonly advertised: string
   /** How often its directory was opened: a lower one than was seen of the same store is an old image of its disk. */
   readonly incarnation: number
+  /** Its last ones before, oldest first: one that was seen and is not among them, though its count is, was lost with the disk. */
+  readonly formerIncarnations: readonly number[]
   /** Whether this member keeps the promises that leases rest on. Equal in a group. */
   readonly leaseReads: boolean
   /** As it is when this is said. Null: its own log does not name it. */

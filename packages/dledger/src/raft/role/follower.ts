@@ -81,7 +81,8 @@ export class Following {
     const state = this.#state
     // The leader names only what it knows to be durable here; anything beyond our log would be another member's answer.
     if (message.commitIndex <= state.log.lastIndex) state.commitTo(message.commitIndex)
-    if (message.freshRound > this.#freshRound) {
+    // What an earlier life answered is as old as that, whenever this one answered the same round: a heartbeat may come late.
+    if (message.freshRound > this.#freshRound && message.freshIncarnation === state.incarnation) {
       this.#freshRound = message.freshRound
       this.#freshCommit = message.leaderCommit
     }
@@ -94,6 +95,7 @@ export class Following {
       storeId: state.storeId,
       term: state.term,
       round: message.round,
+      incarnation: state.incarnation,
       health: state.storageHealth,
       diskUsage: state.diskUsage,
     })

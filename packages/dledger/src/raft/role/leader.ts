@@ -232,6 +232,7 @@ export class Leadership {
     const peer = this.#heard(message.from, message.storeId)
     if (peer === null || message.round <= peer.answeredRound || message.round > this.#round) return
     peer.answeredRound = message.round
+    peer.answeredIncarnation = message.incarnation
     peer.health = message.health
     peer.diskUsage = message.diskUsage
     this.#countAnswers()
@@ -426,7 +427,10 @@ export class Leadership {
     this.#round++
     if (this.#ready && this.#testedRound === 0) {
       this.#testedRound = this.#round
-      for (const peer of this.#peers) peer.answeredBefore = peer.answeredRound
+      for (const peer of this.#peers) {
+        peer.answeredBefore = peer.answeredRound
+        peer.incarnationBefore = peer.answeredIncarnation
+      }
     }
     for (const peer of this.#peers) this.#heartbeat(peer)
     this.#countAnswers()
@@ -460,7 +464,10 @@ export class Leadership {
     if (this.#testedRound === 0 || confirmed < this.#testedRound) return
     this.#freshRound = this.#testedRound
     this.#testedRound = 0
-    for (const peer of this.#peers) peer.freshRound = peer.answeredBefore
+    for (const peer of this.#peers) {
+      peer.freshRound = peer.answeredBefore
+      peer.freshIncarnation = peer.incarnationBefore
+    }
   }
 
   #isBusy(sizes: readonly number[]): boolean {
@@ -572,6 +579,7 @@ export class Leadership {
       round: this.#round,
       leaderCommit: state.commitIndex,
       freshRound: peer.freshRound,
+      freshIncarnation: peer.freshIncarnation,
     })
   }
 }
