@@ -133,7 +133,8 @@ export class Damage {
     }
     const { batches, last } = fit
     try {
-      writeEntries(files, batches, range, last.index === range.lastIndex && end.kind === 'entry' ? end.pos : null)
+      const nextPos = last.index === range.lastIndex && end.kind === 'entry' ? end.pos : null
+      writeEntries(files, batches, range, { firstIndex: outline.firstIndex, nextPos })
     } catch (error) {
       onFailed(error instanceof Error ? error : new Error(String(error)))
       throw error

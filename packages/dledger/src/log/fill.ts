@@ -115,12 +115,17 @@ function isContinued(last: { endPos: number; chain: number }, end: RangeEnd, fil
   return isUnchecked(header) || header.chainCrc === chainOf(end.header, 0, last.chain)
 }
 
-/** Writes them with the blanks between and behind them, syncs, reads back. @throws when the disk fails, or CORRUPT. */
+/**
+ * Writes them with the blanks between and behind them, syncs, reads back.
+ *
+ * @param around `firstIndex`: of the log; the blank before that may have been trimmed with its file. `nextPos`: of the entry behind.
+ * @throws when the disk fails, or CORRUPT.
+ */
 export function writeEntries(
   files: LogFiles,
   batches: readonly EntryBatch[],
   range: LostRange,
-  nextPos: number | null,
+  { firstIndex, nextPos }: { readonly firstIndex: number; readonly nextPos: number | null },
 ): void {
   const { data, index } = files
   const { fileBytes } = data
@@ -131,7 +136,8 @@ export function writeEntries(
     let at = 0
     for (let i = 0; i < batch.count; i++) {
       const [pos, size] = [batch.positions[i] as number, batch.sizes[i] as number]
-      if (pos !== endPos && endPos % fileBytes !== 0) {
+      const isTrimmed = batch.firstIndex + i === firstIndex && !data.has(fileStartOf(endPos, fileBytes))
+      if (pos !== endPos && endPos % fileBytes !== 0 && !isTrimmed) {
         mendBlank(data, endPos)
         touched.add(fileStartOf(endPos, fileBytes))
       }

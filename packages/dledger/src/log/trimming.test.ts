@@ -73,6 +73,22 @@ describe('a log that is trimmed', () => {
     expect(told).toEqual([0])
   })
 
+  test('gets its first entry repaired without the file of the one before', async () => {
+    const point = pointBefore(23)
+    log.trimTo(point)
+    const { firstIndex, fileBytes } = log
+    expect(point.endPos % fileBytes).toBeGreaterThan(0)
+    const files = disk.listSync(`${DIRECTORY}/data`)
+    const pos = log.locate(firstIndex)
+    const { bytes, term } = await read(log, firstIndex, firstIndex, 1)
+    const file = disk.openSync(`${DIRECTORY}/data/${files[0]}`, { create: false })
+    file.writeSync(Buffer.from([0xff, 0xff]), (pos % fileBytes) + 8)
+    expect(log.examine(firstIndex, firstIndex)).toBe(true)
+    expect(log.fill([{ firstIndex, count: 1, term, bytes }])).toMatchObject({ filled: true })
+    expect(log.lostRanges()).toEqual([])
+    expect(disk.listSync(`${DIRECTORY}/data`)).toEqual(files)
+  })
+
   test('keeps its files where the index of its first entry has just become unreadable, and goes on', () => {
     const point = pointBefore(23)
     const filesBefore = disk.listSync(`${DIRECTORY}/data`).length
