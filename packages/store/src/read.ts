@@ -1,7 +1,8 @@
 /**
  * Reading messages of one queue: Apache's statuses, its rules for where to go on, and its limits.
  *
- * The newest records are in memory and answered within the call; older ones take few large reads of the log.
+ * The newest entries and records are in memory and answered within the call. The others come from files, by few large asynchronous
+ * reads that all who want the same share, in turn and within limits (read/), so that readers of a backlog hurt nobody else.
  *
  * Keeps:
  *   R1  Nothing is read that is not applied.
@@ -9,79 +10,78 @@
  *   R3  The first message goes even if it alone is larger than `maxBytes`.
  *   R4  What the log has forgotten is told as such, never as a failure, whenever it went.
  *   R5  Every record given out is the one its ConsumeQueue entry means: place, size, queue offset.
+ *   R6  What waits for a file is limited (read/admission.ts, read/read-lane.ts); beyond that a request is refused with BUSY.
  *
  * Source: org.apache.rocketmq.store.DefaultMessageStore.getMessage.
  */
+import type { Clock } from '@dledger-ts/base'
 import {
   checkRecord,
   ProtocolError,
   recordPhysicalOffset,
-  recordQueueId,
-  recordQueueOffset,
   recordStoreTimestamp,
   recordTotalSize,
 } from '@dledger-ts/protocol'
 import type { GetCallback, GetRequest, GetResult, GetStatus, OffsetBoundary } from './api.ts'
 import type { StoreMachine } from './apply.ts'
 import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
-import {
-  CONSUME_QUEUE_ENTRY_BYTES,
-  entryPhysicalOffset,
-  entrySize,
-  entryTagsCode,
-} from './consume-queue/entry-codec.ts'
 import type { QueueFiles } from './consume-queue/queue-files.ts'
 import { StoreError } from './errors.ts'
+import { Admission } from './read/admission.ts'
+import { ColdGet, type ColdGetParts } from './read/cold-get.ts'
+import { type EntriesCallback, EntryBlocks } from './read/entry-blocks.ts'
+import { fillHot } from './read/fetch.ts'
+import { LogBlocks, type LogReader } from './read/log-blocks.ts'
+import { type QueueEntries, TailEntries } from './read/queue-entries.ts'
+import { isClosed, mismatch, noEntry } from './read/read-errors.ts'
+import { ReadLane } from './read/read-lane.ts'
+import { Scan } from './read/scan.ts'
+import { SequentialReaders } from './read/sequential-readers.ts'
+import { searchTime } from './read/time-search.ts'
 import type { MinOffsets } from './retention/min-offsets.ts'
 
-/** ConsumeQueue entries examined for one request: Apache's 16,000 bytes. */
-const SCAN_COUNT_MIN = 800
-/** Records wanted by one request at most, whatever it asks for. */
-const GET_COUNT_MAX = 10_000
-/** Bytes given out by one request at most, whatever it asks for (one record always goes). */
-const GET_BYTES_MAX = 8 * 1024 * 1024
-/** One read of the log takes records with gaps up to this between them … */
-const READ_GAP_BYTES_MAX = 64 * 1024
-/** … up to this many bytes. */
-const READ_BYTES_MAX = 1024 * 1024
+export type { LogReader } from './read/log-blocks.ts'
+export type { QueueEntries } from './read/queue-entries.ts'
+
 /** What is read of a record to see its times: everything before the body with IPv6 hosts. */
 const RECORD_HEAD_BYTES = 112
-
-export interface LogReader {
-  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void
-}
 
 export interface MessageReaderOptions {
   readonly machine: StoreMachine
   readonly files: QueueFiles
   readonly log: LogReader
+  readonly clock: Clock
   readonly minOffsets: MinOffsets
   /** Size of a log file: no read crosses its end. */
   readonly fileBytes: number
 }
 
-/** ConsumeQueue entries at hand, from memory or from a file. */
-export interface QueueEntries {
-  readonly from: number
-  readonly to: number
-  physicalOffsetAt(queueOffset: number): number
-  sizeAt(queueOffset: number): number
-  tagsCodeAt(queueOffset: number): number
-}
-
 export class MessageReader {
   readonly #machine: StoreMachine
-  readonly #files: QueueFiles
-  readonly #log: LogReader
   readonly #minOffsets: MinOffsets
   readonly #fileBytes: number
+  readonly #lane = new ReadLane()
+  readonly #entryBlocks: EntryBlocks
+  readonly #blocks: LogBlocks
+  readonly #cold: ColdGetParts
+  #closed = false
 
-  constructor(options: MessageReaderOptions) {
-    this.#machine = options.machine
-    this.#files = options.files
-    this.#log = options.log
-    this.#minOffsets = options.minOffsets
-    this.#fileBytes = options.fileBytes
+  constructor({ machine, files, log, clock, minOffsets, fileBytes }: MessageReaderOptions) {
+    const lane = this.#lane
+    this.#machine = machine
+    this.#minOffsets = minOffsets
+    this.#fileBytes = fileBytes
+    this.#entryBlocks = new EntryBlocks({ files, lane, clock })
+    this.#blocks = new LogBlocks({ log, lane, clock })
+    this.#cold = {
+      clock,
+      admission: new Admission(clock),
+      blocks: this.#blocks,
+      hot: machine.hot,
+      readers: new SequentialReaders(),
+      fileBytes,
+      entries: (scan, callback) => this.entries(scan.queue, scan.next, scan.windowCount, callback),
+    }
   }
 
   // Hot.
@@ -100,36 +100,19 @@ export class MessageReader {
     if (queueOffset > maxOffset) {
       return callback(null, without('OFFSET_OVERFLOW_BADLY', maxOffset, minOffset, maxOffset))
     }
-    const scanCount = Math.max(SCAN_COUNT_MIN, Math.min(request.maxCount, GET_COUNT_MAX))
-    const scan = new Scan(request, queue, Math.min(queueOffset + scanCount, maxOffset))
-    this.#scan(scan, (error) => {
-      const { wanted, next } = scan
-      if (this.#isGone(queue, queueOffset, wanted)) return this.#tellGone(queue, callback)
-      if (error !== null) return callback(error, null)
-      if (wanted.count === 0) return callback(null, without('NO_MATCHED_MESSAGE', next, minOffset, maxOffset))
-      this.#fetch(wanted, (fetchError) => {
-        if (this.#isGone(queue, queueOffset, wanted)) return this.#tellGone(queue, callback)
-        if (fetchError !== null) return callback(fetchError, null)
-        const { records, bytes: recordBytes } = wanted
-        callback(null, { status: 'FOUND', nextBeginOffset: next, minOffset, maxOffset, records, recordBytes })
-      })
-    })
+    if (this.#closed) return callback(isClosed(), null)
+    const scan = new Scan(request, queue, this.#machine.applied.physicalEnd)
+    const fromMemory = this.#tryMemory(scan)
+    if (fromMemory !== false) return this.#answer(scan, fromMemory === true ? null : fromMemory, callback)
+    new ColdGet(this.#cold, scan, (error) => this.#answer(scan, error, callback)).start()
   }
 
   /** Entries of a queue from `from` on, at least one and at most `count`; from memory within the call. */
-  entries(
-    queue: ConsumeQueue,
-    from: number,
-    count: number,
-    callback: (error: StoreError | null, entries: QueueEntries | null) => void,
-  ): void {
+  entries(queue: ConsumeQueue, from: number, count: number, callback: EntriesCallback): void {
     const to = Math.min(from + count, queue.nextOffset)
     if (from >= queue.tailFrom) return callback(null, new TailEntries(queue, from, to))
-    this.#files.read(queue, from, Math.min(to, queue.tailFrom), (error, bytes) => {
-      if (error === null) return callback(null, new ReadEntries(from, bytes as Buffer))
-      const what = `queue ${queue.topic}/${queue.queueId} cannot be read at ${from}: ${error.message}`
-      callback(new StoreError(what, { code: 'STORAGE_FAILED', what }, { cause: error }), null)
-    })
+    if (this.#closed) return callback(isClosed(), null)
+    this.#entryBlocks.read(queue, from, Math.min(to, queue.tailFrom), callback)
   }
 
   /** Where a message's record starts, as far as that is known without reading; else -1. */
@@ -149,22 +132,14 @@ export class MessageReader {
     const queue = this.#machine.queues.find(topic, queueId)
     if (queue === undefined || queue.nextOffset === 0) return 0
     await this.#settled(queue)
-    // The first offset whose message is not older (LOWER), or is newer (UPPER).
-    let low = queue.minOffset
-    let high = queue.nextOffset
-    while (low < high) {
-      const middle = Math.floor((low + high) / 2)
-      const time = await this.#storeTimeOf(queue, middle)
-      if (time === -1) {
-        // It went meanwhile, and everything before it.
-        low = Math.max(low, queue.minOffset)
-        high = Math.max(high, low)
-        continue
-      }
-      if (boundary === 'LOWER' ? time < timestamp : time <= timestamp) low = middle + 1
-      else high = middle
+    const timed = {
+      get minOffset(): number {
+        return queue.minOffset
+      },
+      nextOffset: queue.nextOffset,
+      storeTimeOf: (queueOffset: number) => this.#storeTimeOf(queue, queueOffset),
     }
-    return boundary === 'LOWER' ? low : Math.max(queue.minOffset, low - 1)
+    return searchTime(timed, timestamp, boundary)
   }
 
   async storeTimeAt(topic: string, queueId: number, queueOffset: number): Promise<number> {
@@ -172,7 +147,7 @@ export class MessageReader {
     if (queue === undefined) return -1
     await this.#settled(queue)
     if (queueOffset < queue.minOffset || queueOffset >= queue.nextOffset) return -1
-    return this.#storeTimeOf(queue, queueOffset)
+    return (await this.#storeTimeOf(queue, queueOffset)) ?? -1
   }
 
   async earliestStoreTime(topic: string, queueId: number): Promise<number> {
@@ -182,15 +157,8 @@ export class MessageReader {
       await this.#settled(queue)
       if (queue.minOffset === queue.nextOffset) return -1
       const time = await this.#storeTimeOf(queue, queue.minOffset)
-      if (time !== -1) return time
+      if (time !== undefined) return time
     }
-  }
-
-  /** Resolves when the minimum of a queue is the one for the log as it starts now. */
-  #settled(queue: ConsumeQueue): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#minOffsets.settle(queue, (error) => (error === null ? resolve() : reject(error)))
-    })
   }
 
   async messageAt(physicalOffset: number): Promise<Buffer | undefined> {
@@ -204,28 +172,40 @@ export class MessageReader {
     }
   }
 
-  async #messageAt(physicalOffset: number, end: number): Promise<Buffer | undefined> {
-    if (physicalOffset < this.#machine.logStartPos) return undefined
-    const fileEnd = physicalOffset - (physicalOffset % this.#fileBytes) + this.#fileBytes
-    if (physicalOffset + 8 > fileEnd) return undefined
-    const size = recordTotalSize(await this.#bytes(physicalOffset, 8))
-    if (size < 8 || physicalOffset + size > Math.min(end, fileEnd)) return undefined
-    const record = await this.#bytes(physicalOffset, size)
-    try {
-      if (checkRecord(record) !== size || recordPhysicalOffset(record) !== physicalOffset) return undefined
-    } catch (error) {
-      if (error instanceof ProtocolError) return undefined
-      throw error
-    }
-    return record
+  /** Refuses what waits and all that comes; calls back when no file is being read. */
+  close(callback: () => void): void {
+    this.#closed = true
+    this.#cold.admission.close()
+    this.#lane.close(() => {
+      this.#entryBlocks.clear()
+      this.#blocks.clear()
+      callback()
+    })
   }
 
-  // ------------------------------------------------------------------------------------------------ one request
+  // ------------------------------------------------------------------------------------------------ inside
 
-  /** Whether the log has forgotten what is asked for, before or while it was read. */
-  #isGone(queue: ConsumeQueue, queueOffset: number, wanted: Wanted): boolean {
-    if (queueOffset < queue.minOffset) return true
-    return wanted.count > 0 && (wanted.physicalOffsets[0] as number) < this.#machine.logStartPos
+  /** Examines and fills in what is in memory. @returns whether the request is answered, or what is wrong. Hot. */
+  #tryMemory(scan: Scan): boolean | StoreError {
+    const { queue, next } = scan
+    if (next < queue.tailFrom) return false
+    const isDone = scan.examine(new TailEntries(queue, next, queue.nextOffset))
+    if (typeof isDone === 'object') return isDone
+    if (scan.wanted.count === 0) return scan.next === queue.nextOffset
+    return fillHot(scan.wanted, this.#machine.hot)
+  }
+
+  /** Tells what the scan found, unless the log has forgotten what was asked for, before or while it was read. */
+  #answer(scan: Scan, error: StoreError | null, callback: GetCallback): void {
+    const { queue, wanted, next, first } = scan
+    const isGone =
+      first < queue.minOffset || (wanted.count > 0 && (wanted.physicalOffsets[0] as number) < this.#machine.logStartPos)
+    if (isGone) return this.#tellGone(queue, callback)
+    if (error !== null) return callback(error, null)
+    const { minOffset } = queue
+    if (wanted.count === 0) return callback(null, without('NO_MATCHED_MESSAGE', next, minOffset, scan.end))
+    const { records, bytes: recordBytes } = wanted
+    callback(null, { status: 'FOUND', nextBeginOffset: next, minOffset, maxOffset: scan.end, records, recordBytes })
   }
 
   #tellGone(queue: ConsumeQueue, callback: GetCallback): void {
@@ -236,238 +216,66 @@ export class MessageReader {
     })
   }
 
-  /** Examines entries, which may lie in several files and in memory, until the scan is done. */
-  #scan(scan: Scan, callback: (error: StoreError | null) => void): void {
-    this.entries(scan.queue, scan.next, scan.end - scan.next, (error, entries) => {
-      if (error !== null) return callback(error)
-      if (scan.examine(entries as QueueEntries)) callback(null)
-      else this.#scan(scan, callback)
+  /** Resolves when the minimum of a queue is the one for the log as it starts now. */
+  #settled(queue: ConsumeQueue): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#minOffsets.settle(queue, (error) => (error === null ? resolve() : reject(error)))
     })
   }
 
-  /** Fills in the records: from memory where they are, the rest by reads that take neighbours together. */
-  #fetch(wanted: Wanted, callback: (error: StoreError | null) => void): void {
-    let underWay = 1
-    let failure: StoreError | null = null
-    const done = (error: StoreError | null): void => {
-      failure ??= error
-      underWay--
-      if (underWay === 0) callback(failure)
-    }
-    for (let i = 0; i < wanted.count; i++) {
-      const at = wanted.physicalOffsets[i] as number
-      const hot = this.#machine.hot.find(at, wanted.sizes[i] as number)
-      if (hot !== undefined) {
-        failure ??= wanted.fill(i, hot)
-        continue
-      }
-      const to = this.#neighbours(wanted, i)
-      const end = (wanted.physicalOffsets[to - 1] as number) + (wanted.sizes[to - 1] as number)
-      underWay++
-      const from = i
-      this.#log.readBytes(at, end - at, (error, bytes) => {
-        if (error !== null || bytes === null) return done(unreadable(at, error))
-        let wrong: StoreError | null = null
-        for (let j = from; j < to; j++) {
-          const start = (wanted.physicalOffsets[j] as number) - at
-          wrong ??= wanted.fill(j, bytes.subarray(start, start + (wanted.sizes[j] as number)))
-        }
-        done(wrong)
-      })
-      i = to - 1
-    }
-    done(null)
-  }
-
-  /** @returns one after the last record that is read together with the i-th. */
-  #neighbours(wanted: Wanted, i: number): number {
-    const at = wanted.physicalOffsets[i] as number
-    const fileEnd = at - (at % this.#fileBytes) + this.#fileBytes
-    let end = at + (wanted.sizes[i] as number)
-    let to = i + 1
-    for (; to < wanted.count; to++) {
-      const nextAt = wanted.physicalOffsets[to] as number
-      const nextEnd = nextAt + (wanted.sizes[to] as number)
-      if (nextAt - end > READ_GAP_BYTES_MAX || nextEnd - at > READ_BYTES_MAX || nextEnd > fileEnd) break
-      end = nextEnd
-    }
-    return to
-  }
-
-  // ------------------------------------------------------------------------------------------------ single records
-
-  /** @returns -1 when the log has forgotten it; the minimum of its queue is beyond it then. */
-  async #storeTimeOf(queue: ConsumeQueue, queueOffset: number): Promise<number> {
+  async #messageAt(physicalOffset: number, end: number): Promise<Buffer | undefined> {
+    if (physicalOffset < this.#machine.logStartPos) return undefined
+    const readEnd = Math.min(end, physicalOffset - (physicalOffset % this.#fileBytes) + this.#fileBytes)
+    if (physicalOffset + 8 > readEnd) return undefined
+    const size = recordTotalSize(await this.#bytes(physicalOffset, 8))
+    if (size < 8 || physicalOffset + size > readEnd) return undefined
+    const record = await this.#bytes(physicalOffset, size)
     try {
-      return await this.#storeTimeIn(queue, queueOffset)
+      if (checkRecord(record) !== size || recordPhysicalOffset(record) !== physicalOffset) return undefined
+    } catch (error) {
+      if (error instanceof ProtocolError) return undefined
+      throw error
+    }
+    return record
+  }
+
+  /** undefined when the log has forgotten it; the minimum of its queue is beyond it then. */
+  async #storeTimeOf(queue: ConsumeQueue, queueOffset: number): Promise<number | undefined> {
+    try {
+      const { at, size } = await this.#placeOf(queue, queueOffset)
+      if (!(size > 0 && at >= 0 && at + size <= this.#machine.applied.physicalEnd)) throw noEntry(queue, queueOffset)
+      const head = await this.#bytes(at, Math.min(size, RECORD_HEAD_BYTES))
+      if (recordPhysicalOffset(head) !== at) throw mismatch(queue, queueOffset, at)
+      return recordStoreTimestamp(head)
     } catch (error) {
       await this.#settled(queue)
-      if (queueOffset < queue.minOffset) return -1
+      if (queueOffset < queue.minOffset) return undefined
       throw error
     }
   }
 
-  async #storeTimeIn(queue: ConsumeQueue, queueOffset: number): Promise<number> {
-    const entries = await new Promise<QueueEntries>((resolve, reject) => {
-      this.entries(queue, queueOffset, 1, (error, found) =>
-        error === null ? resolve(found as QueueEntries) : reject(error),
-      )
+  #placeOf(queue: ConsumeQueue, queueOffset: number): Promise<{ readonly at: number; readonly size: number }> {
+    return new Promise((resolve, reject) => {
+      this.entries(queue, queueOffset, 1, (error, read) => {
+        if (error !== null) return reject(error)
+        const entries = read as QueueEntries
+        resolve({ at: entries.physicalOffsetAt(queueOffset), size: entries.sizeAt(queueOffset) })
+      })
     })
-    const at = entries.physicalOffsetAt(queueOffset)
-    const head = await this.#bytes(at, Math.min(entries.sizeAt(queueOffset), RECORD_HEAD_BYTES))
-    if (recordPhysicalOffset(head) !== at) throw mismatch(queue, queueOffset, at)
-    return recordStoreTimestamp(head)
   }
 
   async #bytes(physicalOffset: number, size: number): Promise<Buffer> {
     const hot = this.#machine.hot.find(physicalOffset, size)
     if (hot !== undefined) return hot
     return new Promise((resolve, reject) => {
-      this.#log.readBytes(physicalOffset, size, (error, bytes) => {
-        if (error !== null || bytes === null) reject(unreadable(physicalOffset, error))
-        else resolve(bytes)
+      this.#blocks.read(physicalOffset, size, size, (error, bytes) => {
+        if (error === null) resolve((bytes as Buffer).subarray(0, size))
+        else reject(error)
       })
     })
   }
 }
 
-/** The examination of one queue for one request. */
-class Scan {
-  readonly queue: ConsumeQueue
-  readonly wanted: Wanted
-  /** Not examined from here on. */
-  next: number
-  /** Not to be examined from here on. */
-  readonly end: number
-  readonly #tagFilter: ReadonlySet<number> | null
-  readonly #maxCount: number
-  readonly #maxBytes: number
-
-  constructor(request: GetRequest, queue: ConsumeQueue, end: number) {
-    this.queue = queue
-    this.wanted = new Wanted(queue)
-    this.next = request.queueOffset
-    this.end = end
-    this.#tagFilter = request.tagFilter
-    this.#maxCount = Math.min(Math.max(1, request.maxCount), GET_COUNT_MAX)
-    this.#maxBytes = Math.min(request.maxBytes, GET_BYTES_MAX)
-  }
-
-  /** Examines entries from `next` on. @returns whether the scan is done. Hot. */
-  examine(entries: QueueEntries): boolean {
-    const { wanted } = this
-    const filter = this.#tagFilter
-    const end = Math.min(this.end, entries.to)
-    for (; this.next < end; this.next++) {
-      if (wanted.count >= this.#maxCount) return true
-      if (filter !== null && !filter.has(entries.tagsCodeAt(this.next) | 0)) continue
-      const size = entries.sizeAt(this.next)
-      if (wanted.count > 0 && wanted.bytes + size > this.#maxBytes) return true
-      wanted.add(this.next, entries.physicalOffsetAt(this.next), size)
-    }
-    return this.next >= this.end
-  }
-}
-
-/** The records that one request gives out. */
-class Wanted {
-  readonly queue: ConsumeQueue
-  readonly queueOffsets: number[] = []
-  readonly physicalOffsets: number[] = []
-  readonly sizes: number[] = []
-  readonly records: Buffer[] = []
-  bytes = 0
-
-  constructor(queue: ConsumeQueue) {
-    this.queue = queue
-  }
-
-  get count(): number {
-    return this.sizes.length
-  }
-
-  add(queueOffset: number, physicalOffset: number, size: number): void {
-    this.queueOffsets.push(queueOffset)
-    this.physicalOffsets.push(physicalOffset)
-    this.sizes.push(size)
-    this.bytes += size
-  }
-
-  /** Takes the bytes of the i-th record. @returns what is wrong with them. */
-  fill(i: number, record: Buffer): StoreError | null {
-    const queueOffset = this.queueOffsets[i] as number
-    const physicalOffset = this.physicalOffsets[i] as number
-    if (
-      recordTotalSize(record) !== record.length ||
-      recordPhysicalOffset(record) !== physicalOffset ||
-      recordQueueOffset(record) !== queueOffset ||
-      recordQueueId(record) !== this.queue.queueId
-    ) {
-      return mismatch(this.queue, queueOffset, physicalOffset)
-    }
-    this.records[i] = record
-    return null
-  }
-}
-
-class TailEntries implements QueueEntries {
-  readonly from: number
-  readonly to: number
-  readonly #queue: ConsumeQueue
-
-  constructor(queue: ConsumeQueue, from: number, to: number) {
-    this.#queue = queue
-    this.from = from
-    this.to = to
-  }
-
-  physicalOffsetAt(queueOffset: number): number {
-    return this.#queue.physicalOffsetAt(queueOffset)
-  }
-
-  sizeAt(queueOffset: number): number {
-    return this.#queue.sizeAt(queueOffset)
-  }
-
-  tagsCodeAt(queueOffset: number): number {
-    return this.#queue.tagsCodeAt(queueOffset)
-  }
-}
-
-class ReadEntries implements QueueEntries {
-  readonly from: number
-  readonly to: number
-  readonly #bytes: Buffer
-
-  constructor(from: number, bytes: Buffer) {
-    this.#bytes = bytes
-    this.from = from
-    this.to = from + bytes.length / CONSUME_QUEUE_ENTRY_BYTES
-  }
-
-  physicalOffsetAt(queueOffset: number): number {
-    return entryPhysicalOffset(this.#bytes, (queueOffset - this.from) * CONSUME_QUEUE_ENTRY_BYTES)
-  }
-
-  sizeAt(queueOffset: number): number {
-    return entrySize(this.#bytes, (queueOffset - this.from) * CONSUME_QUEUE_ENTRY_BYTES)
-  }
-
-  tagsCodeAt(queueOffset: number): number {
-    return entryTagsCode(this.#bytes, (queueOffset - this.from) * CONSUME_QUEUE_ENTRY_BYTES)
-  }
-}
-
 function without(status: GetStatus, nextBeginOffset: number, minOffset: number, maxOffset: number): GetResult {
   return { status, nextBeginOffset, minOffset, maxOffset, records: [], recordBytes: 0 }
-}
-
-function mismatch(queue: ConsumeQueue, queueOffset: number, physicalOffset: number): StoreError {
-  const what = `entry ${queueOffset} of queue ${queue.topic}/${queue.queueId} points to ${physicalOffset}, where another record stands`
-  return new StoreError(what, { code: 'CORRUPT', what, physicalOffset })
-}
-
-function unreadable(physicalOffset: number, cause: Error | null): StoreError {
-  const what = `the log cannot be read at ${physicalOffset}${cause === null ? '' : `: ${cause.message}`}`
-  return new StoreError(what, { code: 'STORAGE_FAILED', what }, { cause })
 }

@@ -112,7 +112,7 @@ export class StoreCore {
     this.#sends = sends
     const minOffsets = new MinOffsets({ machine, files, clock, logger })
     this.#minOffsets = minOffsets
-    this.reader = new MessageReader({ machine, files, log, fileBytes, minOffsets })
+    this.reader = new MessageReader({ machine, files, log, clock, fileBytes, minOffsets })
     const once =
       sendOnce === null || sends === null
         ? null
@@ -255,8 +255,10 @@ export class StoreCore {
     this.#minOffsets.stop()
     this.whenIdle(() => {
       this.rebuilder.whenIdle(() => {
-        this.#files.closeSync()
-        callback()
+        this.reader.close(() => {
+          this.#files.closeSync()
+          callback()
+        })
       })
     })
   }

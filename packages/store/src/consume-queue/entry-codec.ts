@@ -73,3 +73,8 @@ export function blankEntries(count: number): Buffer {
   blank.writeInt32BE(BLANK_SIZE, SIZE_AT)
   return Buffer.alloc(count * CONSUME_QUEUE_ENTRY_BYTES, blank)
 }
+
+/** The 32 bits by which tags are compared: Java's hash, before it was sign-extended. */
+export function entryTagHash(source: Buffer, at: number): number {
+  return source.readInt32BE(at + TAGS_CODE_AT + 4)
+}

@@ -84,6 +84,12 @@ export class QueueFiles {
     done(null)
   }
 
+  /** Where one read of the entries [from, to) ends: with its file at the latest. */
+  endOfRead(from: number, to: number): number {
+    const perFile = this.#fileBytes / CONSUME_QUEUE_ENTRY_BYTES
+    return Math.min(to, from - (from % perFile) + perFile)
+  }
+
   /** Reads the entries [from, to), fewer where a file ends. */
   read(
     queue: ConsumeQueue,

@@ -1,0 +1,94 @@
+/**
+ * Fills in the records of one request: those in memory within the call, the others by reads that take neighbours together.
+ *
+ * Keeps:
+ *   - READS_OF_ONE_MAX reads at once, so that one request with many scattered records does not stand before all others in the lane;
+ *   - what cannot be read between and behind the records (damage that waits for repair) does not keep them from being read.
+ */
+import type { StoreError } from '../errors.ts'
+import type { HotRecords } from '../hot-records.ts'
+import type { LogBlocks } from './log-blocks.ts'
+import type { Wanted } from './wanted.ts'
+
+/** Reads of one request under way or waiting for the disk. */
+const READS_OF_ONE_MAX = 2
+
+export interface FetchOptions {
+  readonly wanted: Wanted
+  readonly blocks: LogBlocks
+  readonly hot: HotRecords
+  readonly fileBytes: number
+  /** How far the read of the last record may go on; -1 not at all. */
+  readonly aheadEnd: number
+  readonly callback: (error: StoreError | null) => void
+}
+
+/** Fills in what is in memory. @returns whether that is all, or what is wrong. Hot. */
+export function fillHot(wanted: Wanted, hot: HotRecords): boolean | StoreError {
+  for (let i = 0; i < wanted.count; i++) {
+    const record = hot.find(wanted.physicalOffsets[i] as number, wanted.sizes[i] as number)
+    if (record === undefined) return false
+    const wrong = wanted.fill(i, record)
+    if (wrong !== null) return wrong
+  }
+  return true
+}
+
+export class Fetch {
+  readonly #options: FetchOptions
+  /** The next record that no read was begun for. */
+  #next = 0
+  #underWay = 0
+  #failure: StoreError | null = null
+  #isAdvancing = false
+  /** A read of several records failed: each is read by itself. */
+  #isExact = false
+
+  constructor(options: FetchOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#advance()
+  }
+
+  #advance(): void {
+    // A read that is answered within the call comes back here: the loop below goes on.
+    if (this.#isAdvancing) return
+    this.#isAdvancing = true
+    const { wanted } = this.#options
+    while (this.#failure === null && this.#next < wanted.count && this.#underWay < READS_OF_ONE_MAX) this.#readNext()
+    this.#isAdvancing = false
+    if (this.#underWay === 0) this.#options.callback(this.#failure)
+  }
+
+  #readNext(): void {
+    const { wanted, blocks, hot, fileBytes, aheadEnd } = this.#options
+    const from = this.#next
+    const at = wanted.physicalOffsets[from] as number
+    const record = hot.find(at, wanted.sizes[from] as number)
+    if (record !== undefined) {
+      this.#failure = wanted.fill(from, record)
+      this.#next++
+      return
+    }
+    const to = this.#isExact ? from + 1 : wanted.runFrom(from, fileBytes)
+    const end = wanted.endOf(to - 1)
+    this.#next = to
+    this.#underWay++
+    const readTo = to === wanted.count && !this.#isExact ? Math.max(end, aheadEnd) : end
+    const isExact = to === from + 1 && readTo === end
+    blocks.read(at, end - at, readTo - at, (error, bytes) => {
+      this.#underWay--
+      if (error === null) this.#failure ??= wanted.fillRun(from, to, at, bytes as Buffer)
+      else if (isExact || error.code !== 'STORAGE_FAILED') this.#failure ??= error
+      else this.#readExactlyFrom(from)
+      this.#advance()
+    })
+  }
+
+  #readExactlyFrom(from: number): void {
+    this.#isExact = true
+    this.#next = Math.min(this.#next, from)
+  }
+}
