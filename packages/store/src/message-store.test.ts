@@ -205,16 +205,6 @@ describe('reading', () => {
     expect((await get(store, { topic: 'T', maxBytes: 1 })).records.length).toBe(1)
   })
 
-  test('examines at most 800 entries for one request', async () => {
-    const store = await open({ consumeQueueFileBytes: 6_000_000 })
-    await putBatch(
-      store,
-      Array.from({ length: 1000 }, () => message('T', 'x')),
-    )
-    const { status, nextBeginOffset } = await get(store, { topic: 'T', tagFilter: new Set([1]) })
-    expect([status, nextBeginOffset]).toEqual(['NO_MATCHED_MESSAGE', 800])
-  })
-
   test('finds offsets by time, at both boundaries', async () => {
     const clock = new ManualClock(1_000_000 - 50)
     const store = await open({ clock })

@@ -16,7 +16,7 @@ import { type RecentRead, RecentReads } from './recent-reads.ts'
 /** Large reads that are kept for a moment. */
 const RECENT_BYTES_MAX = 8 * 1024 * 1024
 /** Smaller reads are not kept: to repeat one costs less than to remember it. */
-const RECENT_BYTES_MIN = 16 * 1024
+const RECENT_BYTES_MIN = 4 * 1024
 /** A block is found by each range of this size that it touches, the newest one for each. */
 const GRANULE_BYTES = 64 * 1024
 

@@ -46,7 +46,13 @@ export class TempDirectory {
 export class EntryMaker {
   readonly entries: CommittedEntry[] = []
   readonly #next = new Map<string, number>()
+  readonly #fileBytes: number
   #pos = 0
+
+  /** @param fileBytes of a log file, where entries do not cross its end. */
+  constructor(fileBytes = Number.MAX_SAFE_INTEGER) {
+    this.#fileBytes = fileBytes
+  }
 
   add(fields: NewMessage, more: { term?: number; storeTimestamp?: number; queueOffset?: number } = {}): CommittedEntry {
     const key = `${fields.topic}/${fields.queueId}`
@@ -55,6 +61,9 @@ export class EntryMaker {
     if (isQueued(fields.sysFlag)) this.#next.set(key, next + 1)
     const draft = new RecordDraft(fields)
     const body = Buffer.alloc(draft.bytes)
+    // A file ends with a blank of at least 8 bytes.
+    const left = this.#fileBytes - (this.#pos % this.#fileBytes)
+    if (48 + body.length + 8 > left) this.#pos += left
     const storeTimestamp = more.storeTimestamp ?? 1_700_000_000_000 + this.entries.length
     draft.encode(body, 0, { queueOffset, physicalOffset: this.#pos + 48, storeTimestamp })
     const entry: CommittedEntry = {

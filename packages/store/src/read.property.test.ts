@@ -1,0 +1,195 @@
+import { javaHash, recordBody, recordStoreTimestamp } from '@dledger-ts/protocol'
+import fc from 'fast-check'
+import { nodeDisk } from '@dledger-ts/dledger'
+import path from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import type { GetRequest, GetResult } from './api.ts'
+import { QueueFiles } from './consume-queue/queue-files.ts'
+import { MemoryMetadata } from './metadata/memory-metadata.ts'
+import { MessageReader } from './read.ts'
+import type { StoreCore } from './store-core.ts'
+import { close, EntryMaker, flush, load, makeCore, message, TempDirectory } from './testing/fixture.ts'
+import { LogImage } from './testing/log-image.ts'
+import { ManualClock } from './testing/manual-clock.ts'
+
+const temp = new TempDirectory()
+afterAll(() => temp.remove())
+
+const FILE_BYTES = 8_192
+let runs = 0
+
+interface Stored {
+  readonly body: Buffer
+  readonly tag: number
+  readonly bytes: number
+  readonly storeTimestamp: number
+}
+
+/** A store whose first `kept` entries were taken up from files, so that they are cold, and whose others came since. */
+async function openAt(maker: EntryMaker, kept: number, hotBytesMax: number): Promise<Opened> {
+  const directory = path.join(temp.path, `run-${runs++}`)
+  const clock = new ManualClock()
+  const metadata = new MemoryMetadata(clock)
+  const options = { directory, clock, metadata, fileBytes: FILE_BYTES, hotBytesMax }
+  if (kept > 0) {
+    const before = makeCore(options)
+    await load(before)
+    before.machine.apply(maker.entries.slice(0, kept))
+    await flush(before, kept - 1)
+    await close(before)
+  }
+  const core = makeCore(options)
+  await load(core)
+  // In several batches, as a log gives them.
+  for (let from = kept; from < maker.entries.length; from += 5) core.machine.apply(maker.entries.slice(from, from + 5))
+  const files = new QueueFiles({ disk: nodeDisk, directory: path.join(directory, 'consumequeue'), fileBytes: 60 })
+  const log = new LogImage(maker.entries, FILE_BYTES)
+  const reader = new MessageReader({ machine: core.machine, files, log, clock, fileBytes: FILE_BYTES })
+  const closeAll = async (): Promise<void> => {
+    await new Promise<void>((resolve) => reader.close(resolve))
+    files.closeSync()
+    await close(core)
+  }
+  return { core, reader, log, closeAll }
+}
+
+interface Opened {
+  readonly core: StoreCore
+  readonly reader: MessageReader
+  readonly log: LogImage
+  readonly closeAll: () => Promise<void>
+}
+
+function get(reader: MessageReader, request: GetRequest): Promise<GetResult> {
+  return new Promise((resolve, reject) => {
+    reader.get(request, (error, result) => (error === null ? resolve(result as GetResult) : reject(error)))
+  })
+}
+
+/** What Apache's rules say. */
+function expected(
+  queue: readonly Stored[],
+  { queueOffset, maxCount, maxBytes, tagFilter }: GetRequest,
+): Pick<GetResult, 'status' | 'nextBeginOffset'> & { readonly bodies: readonly Buffer[] } {
+  if (queue.length === 0) return { status: 'NO_MATCHED_LOGIC_QUEUE', nextBeginOffset: 0, bodies: [] }
+  if (queueOffset < 0) return { status: 'OFFSET_TOO_SMALL', nextBeginOffset: 0, bodies: [] }
+  if (queueOffset === queue.length) return { status: 'OFFSET_OVERFLOW_ONE', nextBeginOffset: queueOffset, bodies: [] }
+  if (queueOffset > queue.length) return { status: 'OFFSET_OVERFLOW_BADLY', nextBeginOffset: queue.length, bodies: [] }
+  const bodies: Buffer[] = []
+  let bytes = 0
+  let next = queueOffset
+  for (; next < queue.length && bodies.length < maxCount; next++) {
+    const stored = queue[next] as Stored
+    if (tagFilter !== null && !tagFilter.has(javaHash(`t${stored.tag}`))) continue
+    if (bodies.length > 0 && bytes + stored.bytes > maxBytes) break
+    bodies.push(stored.body)
+    bytes += stored.bytes
+  }
+  return { status: bodies.length > 0 ? 'FOUND' : 'NO_MATCHED_MESSAGE', nextBeginOffset: next, bodies }
+}
+
+const stored = fc.record({
+  queueId: fc.nat(2),
+  bytes: fc.oneof(fc.nat(200), fc.nat(4_000)),
+  tag: fc.nat(2),
+  laterMs: fc.constantFrom(0, 0, 0, 1, 7),
+})
+const wish = fc.record({
+  queueId: fc.nat(2),
+  /** Percent of the queue; null goes on where the last round's read of that queue ended. */
+  from: fc.option(fc.integer({ min: -1, max: 101 })),
+  maxCount: fc.integer({ min: 1, max: 12 }),
+  maxBytes: fc.integer({ min: 1, max: 12_000 }),
+  tags: fc.option(fc.uniqueArray(fc.nat(3), { minLength: 1, maxLength: 2 })),
+})
+
+describe('reads of random stores', () => {
+  test('give what a model gives: any offset, filter, limits, from memory and files, many at once', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(stored, { minLength: 1, maxLength: 60 }),
+        fc.array(fc.array(wish, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 8 }),
+        fc.record({ kept: fc.nat(100), hotBytesMax: fc.constantFrom(0, 4_000, 1_000_000) }),
+        async (messages, rounds, { kept, hotBytesMax }) => {
+          const { maker, model } = makeModel(messages)
+          const opened = await openAt(maker, Math.floor((messages.length * kept) / 100), hotBytesMax)
+          const nexts = [0, 0, 0]
+          for (const round of rounds) {
+            const requests = round.map(({ queueId, from, maxCount, maxBytes, tags }) => ({
+              topic: 'T',
+              queueId,
+              queueOffset: offsetOf(from, model[queueId]?.length ?? 0, nexts[queueId] ?? 0),
+              maxCount,
+              maxBytes,
+              tagFilter: tags === null ? null : new Set(tags.map((tag) => javaHash(`t${tag}`))),
+            }))
+            const results = await Promise.all(requests.map((request) => get(opened.reader, request)))
+            for (const [i, result] of results.entries()) {
+              const { bodies, ...rest } = expected(model[requests[i]?.queueId ?? 0] ?? [], requests[i] as GetRequest)
+              expect({ status: result.status, nextBeginOffset: result.nextBeginOffset }).toEqual(rest)
+              expect(result.records.map((record) => recordBody(record))).toEqual(bodies)
+              nexts[requests[i]?.queueId ?? 0] = result.nextBeginOffset
+              expect(result.recordBytes).toBe(result.records.reduce((sum, record) => sum + record.length, 0))
+            }
+          }
+          await opened.closeAll()
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+
+  test('find the place of a time as a model does, with equal times', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(stored, { minLength: 1, maxLength: 40 }),
+        fc.record({ kept: fc.nat(100), hotBytesMax: fc.constantFrom(0, 4_000, 1_000_000) }),
+        async (messages, { kept, hotBytesMax }) => {
+          const { maker, model } = makeModel(messages)
+          const opened = await openAt(maker, Math.floor((messages.length * kept) / 100), hotBytesMax)
+          const times = maker.entries.map(({ body }) => recordStoreTimestamp(body))
+          const asked = [0, ...times.flatMap((time) => [time - 1, time, time + 1]), Number.MAX_SAFE_INTEGER]
+          for (const [queueId, queue] of model.entries()) {
+            for (const time of asked) {
+              const lower = queue.findIndex(({ storeTimestamp }) => storeTimestamp >= time)
+              const upper = queue.findLastIndex(({ storeTimestamp }) => storeTimestamp <= time)
+              const { reader } = opened
+              const found = await Promise.all([
+                reader.offsetByTimestamp('T', queueId, time, 'LOWER'),
+                reader.offsetByTimestamp('T', queueId, time, 'UPPER'),
+              ])
+              expect(found).toEqual([lower < 0 ? queue.length : lower, Math.max(0, upper)])
+            }
+            for (const [offset, { storeTimestamp }] of queue.entries()) {
+              expect(await opened.reader.storeTimeAt('T', queueId, offset)).toBe(storeTimestamp)
+            }
+          }
+          await opened.closeAll()
+        },
+      ),
+      { numRuns: 25 },
+    )
+  })
+})
+
+function offsetOf(from: number | null, count: number, next: number): number {
+  if (from === null) return next
+  return from < 0 ? -1 : Math.floor((count * from) / 100)
+}
+
+function makeModel(messages: readonly { queueId: number; bytes: number; tag: number; laterMs: number }[]): {
+  readonly maker: EntryMaker
+  readonly model: readonly Stored[][]
+} {
+  const maker = new EntryMaker(FILE_BYTES)
+  const model: Stored[][] = [[], [], []]
+  let storeTimestamp = 1_700_000_000_000
+  for (const [i, { queueId, bytes, tag, laterMs }] of messages.entries()) {
+    storeTimestamp += laterMs
+    const body = Buffer.alloc(bytes, i)
+    const properties = `TAGS\x01t${tag}\x02`
+    const entry = maker.add(message('T', '', { queueId, body, properties }), { storeTimestamp })
+    model[queueId]?.push({ body, tag, bytes: entry.body.length, storeTimestamp })
+  }
+  return { maker, model }
+}
