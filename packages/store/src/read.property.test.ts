@@ -1,12 +1,15 @@
 import { javaHash, recordBody, recordStoreTimestamp } from '@dledger-ts/protocol'
 import fc from 'fast-check'
-import { nodeDisk } from '@dledger-ts/dledger'
+import { DLedgerError, nodeDisk } from '@dledger-ts/dledger'
 import path from 'node:path'
+import { silentLogger } from '@dledger-ts/base'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { GetRequest, GetResult } from './api.ts'
+import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
 import { QueueFiles } from './consume-queue/queue-files.ts'
 import { MemoryMetadata } from './metadata/memory-metadata.ts'
 import { MessageReader } from './read.ts'
+import { MinOffsets } from './retention/min-offsets.ts'
 import type { StoreCore } from './store-core.ts'
 import { close, EntryMaker, flush, load, makeCore, message, TempDirectory } from './testing/fixture.ts'
 import { LogImage } from './testing/log-image.ts'
@@ -23,6 +26,8 @@ interface Stored {
   readonly tag: number
   readonly bytes: number
   readonly storeTimestamp: number
+  /** Among all entries. */
+  readonly index: number
 }
 
 /** A store whose first `kept` entries were taken up from files, so that they are cold, and whose others came since. */
@@ -44,19 +49,22 @@ async function openAt(maker: EntryMaker, kept: number, hotBytesMax: number): Pro
   for (let from = kept; from < maker.entries.length; from += 5) core.machine.apply(maker.entries.slice(from, from + 5))
   const files = new QueueFiles({ disk: nodeDisk, directory: path.join(directory, 'consumequeue'), fileBytes: 60 })
   const log = new LogImage(maker.entries, FILE_BYTES)
-  const reader = new MessageReader({ machine: core.machine, files, log, clock, fileBytes: FILE_BYTES })
+  const { machine } = core
+  const minOffsets = new MinOffsets({ machine, files, clock, logger: silentLogger })
+  const reader = new MessageReader({ machine, files, log, clock, minOffsets, fileBytes: FILE_BYTES })
   const closeAll = async (): Promise<void> => {
     await new Promise<void>((resolve) => reader.close(resolve))
     files.closeSync()
     await close(core)
   }
-  return { core, reader, log, closeAll }
+  return { core, reader, log, minOffsets, closeAll }
 }
 
 interface Opened {
   readonly core: StoreCore
   readonly reader: MessageReader
   readonly log: LogImage
+  readonly minOffsets: MinOffsets
   readonly closeAll: () => Promise<void>
 }
 
@@ -69,10 +77,11 @@ function get(reader: MessageReader, request: GetRequest): Promise<GetResult> {
 /** What Apache's rules say. */
 function expected(
   queue: readonly Stored[],
+  minOffset: number,
   { queueOffset, maxCount, maxBytes, tagFilter }: GetRequest,
 ): Pick<GetResult, 'status' | 'nextBeginOffset'> & { readonly bodies: readonly Buffer[] } {
   if (queue.length === 0) return { status: 'NO_MATCHED_LOGIC_QUEUE', nextBeginOffset: 0, bodies: [] }
-  if (queueOffset < 0) return { status: 'OFFSET_TOO_SMALL', nextBeginOffset: 0, bodies: [] }
+  if (queueOffset < minOffset) return { status: 'OFFSET_TOO_SMALL', nextBeginOffset: minOffset, bodies: [] }
   if (queueOffset === queue.length) return { status: 'OFFSET_OVERFLOW_ONE', nextBeginOffset: queueOffset, bodies: [] }
   if (queueOffset > queue.length) return { status: 'OFFSET_OVERFLOW_BADLY', nextBeginOffset: queue.length, bodies: [] }
   const bodies: Buffer[] = []
@@ -109,12 +118,18 @@ describe('reads of random stores', () => {
       fc.asyncProperty(
         fc.array(stored, { minLength: 1, maxLength: 60 }),
         fc.array(fc.array(wish, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 8 }),
-        fc.record({ kept: fc.nat(100), hotBytesMax: fc.constantFrom(0, 4_000, 1_000_000) }),
-        async (messages, rounds, { kept, hotBytesMax }) => {
+        fc.record({
+          kept: fc.nat(100),
+          hotBytesMax: fc.constantFrom(0, 4_000, 1_000_000),
+          /** Percent of the entries that the log forgets while the second round is read. */
+          forgotten: fc.option(fc.nat(100)),
+        }),
+        async (messages, rounds, { kept, hotBytesMax, forgotten }) => {
           const { maker, model } = makeModel(messages)
           const opened = await openAt(maker, Math.floor((messages.length * kept) / 100), hotBytesMax)
           const nexts = [0, 0, 0]
-          for (const round of rounds) {
+          let minima = [0, 0, 0]
+          for (const [turn, round] of rounds.entries()) {
             const requests = round.map(({ queueId, from, maxCount, maxBytes, tags }) => ({
               topic: 'T',
               queueId,
@@ -123,11 +138,29 @@ describe('reads of random stores', () => {
               maxBytes,
               tagFilter: tags === null ? null : new Set(tags.map((tag) => javaHash(`t${tag}`))),
             }))
-            const results = await Promise.all(requests.map((request) => get(opened.reader, request)))
+            const reading = Promise.all(requests.map((request) => get(opened.reader, request)))
+            const before = minima
+            if (turn === 1 && forgotten !== null) {
+              const first = Math.floor(((messages.length - 1) * forgotten) / 100)
+              minima = model.map((queue) => queue.filter(({ index }) => index < first).length)
+              forget(opened, maker.entries[first]?.pos ?? 0)
+            }
+            const results = await reading
+            for (const queue of opened.core.machine.queues.all()) await settled(opened.minOffsets, queue)
             for (const [i, result] of results.entries()) {
-              const { bodies, ...rest } = expected(model[requests[i]?.queueId ?? 0] ?? [], requests[i] as GetRequest)
-              expect({ status: result.status, nextBeginOffset: result.nextBeginOffset }).toEqual(rest)
-              expect(result.records.map((record) => recordBody(record))).toEqual(bodies)
+              const request = requests[i] as GetRequest
+              const queue = model[request.queueId] ?? []
+              const told = {
+                status: result.status,
+                nextBeginOffset: result.nextBeginOffset,
+                bodies: result.records.map((record) => recordBody(record)),
+              }
+              // What is forgotten while it is read may have been read before.
+              expect(
+                [expected(queue, before[request.queueId] ?? 0, request)].concat(
+                  expected(queue, minima[request.queueId] ?? 0, request),
+                ),
+              ).toContainEqual(told)
               nexts[requests[i]?.queueId ?? 0] = result.nextBeginOffset
               expect(result.recordBytes).toBe(result.records.reduce((sum, record) => sum + record.length, 0))
             }
@@ -172,6 +205,19 @@ describe('reads of random stores', () => {
   })
 })
 
+/** The log starts at `startPos` from here on. */
+function forget({ core, log }: Opened, startPos: number): void {
+  log.failure = (pos) =>
+    pos < startPos ? new DLedgerError(`byte ${pos} is gone`, { code: 'TRIMMED', firstIndex: 0 }) : null
+  core.machine.logStarts(0, startPos)
+}
+
+function settled(minOffsets: MinOffsets, queue: ConsumeQueue): Promise<void> {
+  return new Promise((resolve, reject) => {
+    minOffsets.settle(queue, (error) => (error === null ? resolve() : reject(error)))
+  })
+}
+
 function offsetOf(from: number | null, count: number, next: number): number {
   if (from === null) return next
   return from < 0 ? -1 : Math.floor((count * from) / 100)
@@ -189,7 +235,7 @@ function makeModel(messages: readonly { queueId: number; bytes: number; tag: num
     const body = Buffer.alloc(bytes, i)
     const properties = `TAGS\x01t${tag}\x02`
     const entry = maker.add(message('T', '', { queueId, body, properties }), { storeTimestamp })
-    model[queueId]?.push({ body, tag, bytes: entry.body.length, storeTimestamp })
+    model[queueId]?.push({ body, tag, bytes: entry.body.length, storeTimestamp, index: i })
   }
   return { maker, model }
 }

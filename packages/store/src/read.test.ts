@@ -2,12 +2,14 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { DLedgerError, nodeDisk } from '@dledger-ts/dledger'
 import { javaHash, recordBody } from '@dledger-ts/protocol'
+import { silentLogger } from '@dledger-ts/base'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { GetRequest, GetResult } from './api.ts'
 import { QueueFiles } from './consume-queue/queue-files.ts'
 import { StoreError } from './errors.ts'
 import { MemoryMetadata } from './metadata/memory-metadata.ts'
 import { MessageReader } from './read.ts'
+import { MinOffsets } from './retention/min-offsets.ts'
 import { close, EntryMaker, flush, load, makeCore, message, TempDirectory } from './testing/fixture.ts'
 import { LogImage } from './testing/log-image.ts'
 import { ManualClock } from './testing/manual-clock.ts'
@@ -36,7 +38,9 @@ async function coldReader(maker: EntryMaker, logFileBytes = LOG_FILE_BYTES): Pro
   const queueDirectory = path.join(directory, 'consumequeue')
   const files = new QueueFiles({ disk: nodeDisk, directory: queueDirectory, fileBytes: CONSUME_QUEUE_FILE_BYTES })
   const log = new LogImage(maker.entries, logFileBytes)
-  const reader = new MessageReader({ machine: after.machine, files, log, clock, fileBytes: logFileBytes })
+  const { machine } = after
+  const minOffsets = new MinOffsets({ machine, files, clock, logger: silentLogger })
+  const reader = new MessageReader({ machine, files, log, clock, minOffsets, fileBytes: logFileBytes })
   const closeAll = async (): Promise<void> => {
     await new Promise<void>((resolve) => reader.close(resolve))
     files.closeSync()

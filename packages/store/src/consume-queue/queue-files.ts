@@ -27,8 +27,8 @@ const NAME_DIGITS = 20
 class OpenFile {
   readonly file: DiskFile
   users = 0
-  /** Its name is gone: closed when nobody uses it any more. */
-  isRemoved = false
+  /** It is in the table no more: closed when nobody uses it any more. */
+  isClosing = false
 
   constructor(file: DiskFile) {
     this.file = file
@@ -177,7 +177,7 @@ export class QueueFiles {
       const path = this.#pathOf(queue, from)
       const open = this.#open.get(path)
       if (open !== undefined) {
-        open.isRemoved = true
+        open.isClosing = true
         this.#open.delete(path)
         if (open.users === 0) open.file.closeSync()
       }
@@ -197,8 +197,12 @@ export class QueueFiles {
     }
   }
 
+  /** A file that is being used is closed when that is over. */
   closeSync(): void {
-    for (const open of this.#open.values()) open.file.closeSync()
+    for (const open of this.#open.values()) {
+      open.isClosing = true
+      if (open.users === 0) open.file.closeSync()
+    }
     this.#open.clear()
     this.#unsynced.clear()
   }
@@ -242,7 +246,7 @@ export class QueueFiles {
 
   #release(open: OpenFile): void {
     open.users--
-    if (open.isRemoved && open.users === 0) open.file.closeSync()
+    if (open.isClosing && open.users === 0) open.file.closeSync()
   }
 
   #closeUnused(): void {
