@@ -175,6 +175,8 @@ export class Broker {
       messageDelayLevel: config.messageDelayLevel,
       duplicateSendWindowMs: config.duplicateSendWindowMs,
       duplicateSendIdsMax: config.duplicateSendIdsMax,
+      timerPrecisionMs: config.timerPrecisionMs,
+      timerMaxDelayMs: config.timerMaxDelaySec * 1_000,
       preferredLeader: config.preferredLeaderId === '' ? null : config.preferredLeaderId,
       tickMs: config.raftTickMs,
       heartbeatMs: config.raftHeartbeatMs,

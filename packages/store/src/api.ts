@@ -7,6 +7,7 @@ import type { RecordFields } from '@dledger-ts/protocol'
 import type { StoreError } from './errors.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
+import type { RecallRequest } from './timer/timer-recall.ts'
 
 /** A message to store: a record without its place. `topic` and `queueId` are the real ones, also for delayed messages. */
 export type NewMessage = RecordFields
@@ -168,12 +169,18 @@ export interface MessageStoreApi extends AsyncDisposable {
   close(): Promise<void>
 
   // ---- messages
-  /** Stores one message; delayed ones (property DELAY >= 1) wait in the queue of their level. Hot. */
+  /** Stores one message; delayed ones (property DELAY >= 1, or a time) wait in the topic of their kind. Hot. */
   put(message: NewMessage, listener: PutListener): void
   /** Stores messages of one queue with consecutive queue offsets, proposed together. */
   putBatch(messages: readonly NewMessage[], listener: PutBatchListener): void
   /** `put` as a promise. */
   store(message: NewMessage): Promise<PutResult>
+  /**
+   * Calls back a message that is delayed by any time (TIMER_DELAY_SEC, TIMER_DELAY_MS, TIMER_DELIVER_MS).
+   *
+   * @returns whether it was pending and is not delivered now; false when it is delivered or being delivered, or unknown.
+   */
+  recallTimer(request: RecallRequest): Promise<boolean>
   /** Reads messages of one queue; the callback may run before this returns (newest messages are in memory). */
   getMessages(request: GetRequest, callback: GetCallback): void
   /** One after the newest visible message; 0 for a queue without messages. */

@@ -33,6 +33,7 @@ import { physicalOffsetOf } from './log-place.ts'
 import { CHANGE_TOPIC, decodeChange } from './metadata/change.ts'
 import { MetadataState } from './metadata/state.ts'
 import type { StoredSends } from './send-once/stored-sends.ts'
+import { timerRowOf } from './timer/timer-message.ts'
 
 /** The state after some entry: what a checkpoint names. */
 export interface AppliedMark {
@@ -53,6 +54,8 @@ export interface StoreMachineOptions {
   readonly takesOverApache: boolean
   /** Follows the sends that are applied; null where repeated sends are not recognised. */
   readonly sends?: StoredSends | null
+  /** Size of a log file. */
+  readonly fileBytes: number
 }
 
 /** What hangs on the machine; each is called after the state is complete. */
@@ -63,7 +66,7 @@ export interface StoreMachineHooks {
   durable(index: number): void
   /** A batch changed the topic table. */
   topicsChanged(): void
-  /** The schedule topic got entries or a delivery was applied. */
+  /** A message that is delayed was applied, or the delivery of one. */
   delaysChanged(): void
   roleChanged(role: RoleState): void
   /** The kept state is beyond the log: everything derived must go. */
@@ -76,7 +79,7 @@ export interface StoreMachineHooks {
 
 export class StoreMachine implements StateMachine {
   readonly queues = new QueueTable()
-  readonly metadata = new MetadataState()
+  readonly metadata: MetadataState
   readonly hot: HotRecords
   readonly #clock: Clock
   readonly #delayLevelsMs: readonly number[]
@@ -107,6 +110,7 @@ export class StoreMachine implements StateMachine {
     this.#takesOverApache = options.takesOverApache
     this.#sends = options.sends ?? null
     this.hot = new HotRecords(options.hotBytesMax)
+    this.metadata = new MetadataState(options.fileBytes)
   }
 
   get appliedIndex(): number {
@@ -306,18 +310,26 @@ export class StoreMachine implements StateMachine {
     if (delivered !== undefined) this.#applyDelivered(delivered, physicalOffset, entry.index)
     if (!isQueued(recordSysFlag(record))) return delivered !== undefined
     this.#applyMessage(record, physicalOffset, topic)
+    if (topic === SystemTopic.WHEEL_TIMER) {
+      const timer = timerRowOf(record, physicalOffset)
+      if (timer !== undefined) this.metadata.timers.put(entry.index, timer)
+      return true
+    }
     return delivered !== undefined || topic === SystemTopic.SCHEDULE
   }
 
-  #applyDelivered({ level, queueOffset }: Delivered, physicalOffset: number, index: number): void {
-    const next = this.metadata.delivered.get(level) ?? 0
-    if (queueOffset !== next) {
-      throw corrupt(
-        `it delivers entry ${queueOffset} of delay level ${level}, where ${next} is the next`,
-        physicalOffset,
-      )
+  #applyDelivered(delivered: Delivered, physicalOffset: number, index: number): void {
+    if (delivered.kind === 'level') {
+      const { level, queueOffset } = delivered
+      const next = this.metadata.delivered.get(level) ?? 0
+      if (queueOffset !== next) {
+        throw corrupt(
+          `it delivers entry ${queueOffset} of delay level ${level}, where ${next} is the next`,
+          physicalOffset,
+        )
+      }
     }
-    this.metadata.applyDelivered(level, queueOffset, index)
+    this.metadata.applyDelivered(delivered, index)
   }
 
   /**

@@ -111,7 +111,11 @@ function entriesOf(steps: readonly Step[]): CommittedEntry[] {
       case 'delivered': {
         const next = delivered[each.queueId] ?? 0
         if (next === delayed[each.queueId]) break
-        maker.add(message('T0', 'later', { properties: withDelivered('', each.queueId + 1, next) }))
+        maker.add(
+          message('T0', 'later', {
+            properties: withDelivered('', { kind: 'level', level: each.queueId + 1, queueOffset: next }),
+          }),
+        )
         delivered[each.queueId] = next + 1
       }
     }
@@ -355,7 +359,8 @@ describe('applying', () => {
     },
     {
       name: 'a delivery out of order',
-      entry: (maker) => maker.add(message('T', 'x', { properties: withDelivered('', 1, 3) })),
+      entry: (maker) =>
+        maker.add(message('T', 'x', { properties: withDelivered('', { kind: 'level', level: 1, queueOffset: 3 }) })),
       expected: 'it delivers entry 3 of delay level 1, where 0 is the next',
     },
   ]

@@ -6,6 +6,7 @@
  * Source: org.apache.rocketmq.broker.util.HookUtils.transformDelayLevelMessage, ScheduleMessageService.messageTimeUp.
  */
 import {
+  appendProperties,
   decodeRecord,
   getProperty,
   isQueued,
@@ -21,11 +22,16 @@ import {
   withTransactionType,
 } from '@dledger-ts/protocol'
 import type { NewMessage } from './api.ts'
-import { DELIVERED_PROPERTY_BYTES_MAX, withDelivered, withoutForeignDelivered } from './delivered-property.ts'
+import {
+  type Delivered,
+  DELIVERED_PROPERTY_BYTES_MAX,
+  withDelivered,
+  withoutForeignDelivered,
+} from './delivered-property.ts'
 import { StoreError } from './errors.ts'
 
-/** A delivered record may be this much longer than the delayed one: our property and the longest topic. */
-const DELIVERY_GROWTH_BYTES_MAX = DELIVERED_PROPERTY_BYTES_MAX + 256
+/** What the longest topic takes of the record that delivers a message, beside what is added to its properties. */
+const DESTINATION_BYTES_MAX = 256
 
 /**
  * The draft of a delayed message in the queue of its level; null for one that is not delayed. Hot for those: one search.
@@ -49,26 +55,33 @@ export function delayed(
   properties = setProperty(properties, PropertyName.REAL_TOPIC, message.topic)
   properties = setProperty(properties, PropertyName.REAL_QUEUE_ID, String(message.queueId))
   const draft = new RecordDraft({ ...message, topic: SystemTopic.SCHEDULE, queueId: level - 1, properties })
-  check('properties', textBytes(properties) + DELIVERED_PROPERTY_BYTES_MAX, PROPERTIES_BYTES_MAX)
-  check('record', draft.bytes + DELIVERY_GROWTH_BYTES_MAX, recordBytesMax)
+  checkDelivery(draft, DELIVERED_PROPERTY_BYTES_MAX, recordBytesMax)
   return draft
 }
 
 /**
- * The draft that delivers the record of entry `queueOffset` of a level's queue.
+ * The draft that delivers a stored record into its real queue, and names what it ends.
  *
  * A record without a real destination (nobody here makes one) is ended by a rolled back record, which no consumer sees.
+ *
+ * @param added properties for the delivered message alone.
  */
-export function delivery(record: Buffer, level: number, queueOffset: number): RecordDraft {
+export function delivery(record: Buffer, delivered: Delivered, added = ''): RecordDraft {
   const stored = decodeRecord(record)
   const topic = getProperty(stored.properties, PropertyName.REAL_TOPIC)
   const queueId = Number(getProperty(stored.properties, PropertyName.REAL_QUEUE_ID))
-  const properties = withDelivered(withoutForeignDelivered(stored.properties), level, queueOffset)
   if (topic === undefined || topicNameError(topic) !== undefined || !(Number.isInteger(queueId) && queueId >= 0)) {
     const sysFlag = withTransactionType(stored.sysFlag, MessageSysFlag.TRANSACTION_ROLLBACK)
-    return new RecordDraft({ ...stored, sysFlag, properties: withDelivered('', level, queueOffset) })
+    return new RecordDraft({ ...stored, sysFlag, properties: withDelivered('', delivered) })
   }
-  return new RecordDraft({ ...stored, topic, queueId, properties })
+  const properties = withDelivered(withoutForeignDelivered(stored.properties), delivered)
+  return new RecordDraft({ ...stored, topic, queueId, properties: appendProperties(properties, added) })
+}
+
+/** @throws StoreError TOO_LARGE for a message whose delivery could not be stored. @param grownBytes what delivery adds. */
+export function checkDelivery(draft: RecordDraft, grownBytes: number, recordBytesMax: number): void {
+  check('properties', textBytes(draft.fields.properties) + grownBytes, PROPERTIES_BYTES_MAX)
+  check('record', draft.bytes + grownBytes + DESTINATION_BYTES_MAX, recordBytesMax)
 }
 
 function check(what: string, bytes: number, bytesMax: number): void {

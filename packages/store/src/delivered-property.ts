@@ -1,30 +1,33 @@
 /**
- * The property by which a delivered message names the entry of its delay level that it ends: `<level>:<queueOffset>`.
+ * The property by which a record names what it ends, so that applying it does both at once: `<level>:<queueOffset>` for a
+ * message of a delay level, `timer:<outMs>:<physicalOffset>` for a timer.
  *
  * It stands first in the property block, so that apply finds or misses it by one comparison. It is ours alone: a client's
  * message that carries it is stored without.
+ *
+ * Keeps: a kind that this program does not know is refused, never skipped, for all members must end the same.
  */
 import { assert } from '@dledger-ts/base'
 import { recordPropertiesSlice, removeProperty } from '@dledger-ts/protocol'
+import { StoreError } from './errors.ts'
 
 const NAME = 'DLEDGER_DELIVERED'
 /** As long as NAME: makes of an encoded delivery one that delivers nothing, without a change of size. */
 const VOID_NAME = 'DLEDGER_UNCOUNTED'
 assert(NAME.length === VOID_NAME.length, 'a void delivery is as long as a real one')
 const PREFIX = Buffer.from(`${NAME}\x01`)
-/** Of the whole piece: name, separators, a level and an offset. */
-export const DELIVERED_PROPERTY_BYTES_MAX = NAME.length + 2 + 3 + 1 + 16
+/** Of the whole piece: name, separators, the longest kind and two numbers. */
+export const DELIVERED_PROPERTY_BYTES_MAX = NAME.length + 2 + 6 + 16 + 1 + 16
 
-export interface Delivered {
-  readonly level: number
-  readonly queueOffset: number
+export type Delivered =
+  | { readonly kind: 'level'; readonly level: number; readonly queueOffset: number }
+  | { readonly kind: 'timer'; readonly outMs: number; readonly physicalOffset: number }
+
+export function withDelivered(properties: string, delivered: Delivered): string {
+  return `${NAME}\x01${valueOf(delivered)}\x02${properties}`
 }
 
-export function withDelivered(properties: string, level: number, queueOffset: number): string {
-  return `${NAME}\x01${level}:${queueOffset}\x02${properties}`
-}
-
-/** The same block, as long as before, that names no entry. */
+/** The same block, as long as before, that names nothing. */
 export function withoutCount(properties: string): string {
   return properties.startsWith(NAME) ? VOID_NAME + properties.slice(NAME.length) : properties
 }
@@ -34,14 +37,32 @@ export function withoutForeignDelivered(properties: string): string {
   return properties.includes(NAME) ? removeProperty(properties, NAME) : properties
 }
 
-/** @returns what the record ends, undefined for every other record. Hot. */
+/** @returns what the record ends, undefined for every other record. Hot. @throws StoreError UNSUPPORTED. */
 export function deliveredOf(record: Buffer): Delivered | undefined {
   const properties = recordPropertiesSlice(record)
   if (properties.length <= PREFIX.length || properties[0] !== PREFIX[0]) return undefined
   if (PREFIX.compare(properties, 0, PREFIX.length) !== 0) return undefined
   const valueEnd = properties.indexOf(2)
   const value = properties.toString('latin1', PREFIX.length, valueEnd < 0 ? properties.length : valueEnd)
-  const [level, queueOffset] = value.split(':').map(Number)
-  if (!Number.isSafeInteger(level) || !Number.isSafeInteger(queueOffset)) return undefined
-  return { level: level as number, queueOffset: queueOffset as number }
+  const [kind = '', ...rest] = value.split(':')
+  const [first, second] = rest.map(Number)
+  if (/^\d+$/.test(kind) && isCount(first)) return { kind: 'level', level: Number(kind), queueOffset: first }
+  if (kind === 'timer' && isCount(first) && isCount(second)) {
+    return { kind: 'timer', outMs: first, physicalOffset: second }
+  }
+  const what = `a record ends ${JSON.stringify(value)}, which is not known here`
+  throw new StoreError(what, { code: 'UNSUPPORTED', what })
+}
+
+function valueOf(delivered: Delivered): string {
+  switch (delivered.kind) {
+    case 'level':
+      return `${delivered.level}:${delivered.queueOffset}`
+    case 'timer':
+      return `timer:${delivered.outMs}:${delivered.physicalOffset}`
+  }
+}
+
+function isCount(value: number | undefined): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }

@@ -47,6 +47,7 @@ import {
 } from './options.ts'
 import { refusePlainCommitLog } from './plain-commit-log.ts'
 import { StoreCore } from './store-core.ts'
+import type { RecallRequest } from './timer/timer-recall.ts'
 
 /** How long a stop or a transfer waits for coalesced offsets to be applied. */
 const FLUSH_OFFSETS_TIMEOUT_MS = 1_000
@@ -199,6 +200,10 @@ export class MessageStore implements MessageStoreApi {
     return new Promise((stored, putFailed) => {
       this.put(message, { stored, putFailed })
     })
+  }
+
+  recallTimer(request: RecallRequest): Promise<boolean> {
+    return this.#core.recall.recall(request)
   }
 
   // Hot.

@@ -18,8 +18,11 @@ import { StoreError } from './errors.ts'
 import { DEFAULT_INDEX_SHAPE, INDEX_FILE_BYTES_MAX, indexFileBytes, type KeyIndexSettings } from './key-index/layout.ts'
 import { LevelMetadata } from './metadata/level-metadata.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
+import type { TimerSettings } from './timer/timer-message.ts'
 
 const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000
+const DEFAULT_TIMER_PRECISION_MS = 100
+const DEFAULT_TIMER_MAX_DELAY_MS = 3 * 24 * 60 * 60 * 1000
 const DEFAULT_HOT_BYTES_MAX = 64 * 1024 * 1024
 /** Apache's accessMessageInMemoryMaxRatio: this share of the machine's memory counts as in memory. */
 const IN_MEMORY_RATIO = 0.4
@@ -79,6 +82,10 @@ export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof 
   readonly maxIndexNum?: number
   /** Delays by level, the same on all members. Default: Apache's 18. */
   readonly messageDelayLevel?: string
+  /** Timers (messages delayed by any time) are as exact as this. Default 100. Apache: timerPrecisionMs. */
+  readonly timerPrecisionMs?: number
+  /** The longest such delay. Default 3 days. Apache: timerMaxDelaySec. */
+  readonly timerMaxDelayMs?: number
   /** Counts at once after a power cut under ASYNC_FLUSH, though it may lack what it acknowledged. Default false. */
   readonly assumeIntact?: boolean
   /** How often what is derived from the log is written; a restart applies again what came after. Default 5,000. */
@@ -117,6 +124,7 @@ export interface CheckedOptions {
   readonly keyIndex: KeyIndexSettings | null
   readonly fileBytes: number
   readonly delayLevelsMs: readonly number[]
+  readonly timerSettings: TimerSettings
   readonly hotBytesMax: number
   readonly checkpointIntervalMs: number
   readonly inMemoryBytes: number
@@ -147,6 +155,7 @@ export function checkOptions(given: MessageStoreOptions): CheckedOptions {
     keyIndex: keyIndexSettings(given),
     fileBytes: given.fileBytes ?? DEFAULT_SETTINGS.fileBytes,
     delayLevelsMs: delayLevels(given.messageDelayLevel ?? DEFAULT_MESSAGE_DELAY_LEVEL),
+    timerSettings: timerSettings(given),
     hotBytesMax: given.hotBytesMax ?? DEFAULT_HOT_BYTES_MAX,
     checkpointIntervalMs,
     inMemoryBytes: given.inMemoryBytes ?? Math.floor(totalmem() * IN_MEMORY_RATIO),
@@ -242,6 +251,14 @@ function keyIndexSettings(given: MessageStoreOptions): KeyIndexSettings | null {
     )
   }
   return { directory: join(given.dir, 'index'), shape }
+}
+
+function timerSettings(given: MessageStoreOptions): TimerSettings {
+  const { timerPrecisionMs = DEFAULT_TIMER_PRECISION_MS, timerMaxDelayMs = DEFAULT_TIMER_MAX_DELAY_MS } = given
+  for (const [name, value] of Object.entries({ timerPrecisionMs, timerMaxDelayMs })) {
+    if (!(Number.isSafeInteger(value) && value >= 1)) throw invalid(`${name} is ${value}; at least 1 is allowed`)
+  }
+  return { timerPrecisionMs, timerMaxDelayMs }
 }
 
 function delayLevels(text: string): readonly number[] {

@@ -20,6 +20,7 @@ import { PutBatch } from './put-batch.ts'
 import { checkBatch, checkMessage, checkNewQueue, invalid } from './put-checks.ts'
 import { type PutOrder, PutProposal } from './put-proposal.ts'
 import type { Claim, PutOnce } from './send-once/put-once.ts'
+import { timed, type TimerSettings } from './timer/timer-message.ts'
 
 /** The part of the log that takes proposals. */
 export interface ProposalTarget {
@@ -31,6 +32,7 @@ export interface PutterOptions {
   readonly log: ProposalTarget
   readonly clock: Clock
   readonly delayLevelsMs: readonly number[]
+  readonly timerSettings: TimerSettings
   /** The largest record that the log takes. */
   readonly recordBytesMax: number
   /** Recognises repeated sends; null when that is off. */
@@ -136,7 +138,8 @@ export class Putter {
     let fields = message
     const properties = withoutForeignDelivered(message.properties)
     if (properties !== message.properties) fields = { ...message, properties }
-    const draft = delayed(fields, this.#options.delayLevelsMs, this.#options.recordBytesMax) ?? new RecordDraft(fields)
+    const { delayLevelsMs, recordBytesMax } = this.#options
+    const draft = delayed(fields, delayLevelsMs, recordBytesMax) ?? this.#timed(fields) ?? new RecordDraft(fields)
     if (draft.bytes > this.#options.recordBytesMax) {
       throw new StoreError(
         `a record of ${draft.bytes} bytes is too large; ${this.#options.recordBytesMax} are allowed`,
@@ -149,6 +152,12 @@ export class Putter {
       )
     }
     return draft
+  }
+
+  // Hot: one search for a message that is no timer.
+  #timed(fields: NewMessage): RecordDraft | null {
+    const { timerSettings, clock, recordBytesMax } = this.#options
+    return timed(fields, timerSettings, clock.nowMs(), recordBytesMax)
   }
 
   #refuse(cause: unknown, listener: { putFailed(error: StoreError): void }): void {

@@ -35,6 +35,10 @@ import { type EntryFinder, NeededEntries, UndeliveredMessages } from './retentio
 import { PutOnce } from './send-once/put-once.ts'
 import { StoredSends } from './send-once/stored-sends.ts'
 import { DelayDelivery } from './timer/delay-delivery.ts'
+import { RecordReader } from './timer/record-reader.ts'
+import { TimerDelivery } from './timer/timer-delivery.ts'
+import type { TimerSettings } from './timer/timer-message.ts'
+import { TimerRecall } from './timer/timer-recall.ts'
 
 export interface StoreCoreOptions {
   readonly clock: Clock
@@ -48,6 +52,7 @@ export interface StoreCoreOptions {
   /** Size of a log file. */
   readonly fileBytes: number
   readonly delayLevelsMs: readonly number[]
+  readonly timerSettings: TimerSettings
   readonly hotBytesMax: number
   readonly checkpointIntervalMs: number
   readonly storeHost: HostAddress | null
@@ -83,23 +88,25 @@ export class StoreCore {
   readonly #checkpointer: Checkpointer
   readonly #files: QueueFiles
   readonly #minOffsets: MinOffsets
+  readonly recall: TimerRecall
   readonly #delays: DelayDelivery
   readonly #takeOver: TakeOver
   readonly #sends: StoredSends | null
   readonly #once: PutOnce | null
+  readonly #timers: TimerDelivery
   readonly #port = new LogPort()
   #events: StoreCoreEvents | null = null
   #isRetired = false
 
   constructor(options: StoreCoreOptions) {
-    const { clock, logger, storeHost, fileBytes, delayLevelsMs } = options
+    const { clock, logger, storeHost, fileBytes, delayLevelsMs, timerSettings } = options
     const recordBytesMax = fileBytes - ENTRY_HEADER_BYTES - BLANK_BYTES_MIN
     const log = this.#port
     const takesOverApache = options.takesOverApache ?? false
     const sendOnce = options.sendOnce ?? null
     const sends = sendOnce === null ? null : new StoredSends({ ...sendOnce, logger })
     const { hotBytesMax } = options
-    const machine = new StoreMachine({ clock, delayLevelsMs, hotBytesMax, takesOverApache, sends })
+    const machine = new StoreMachine({ clock, delayLevelsMs, hotBytesMax, fileBytes, takesOverApache, sends })
     const files = new QueueFiles({
       disk: options.disk,
       directory: options.consumeQueueDirectory,
@@ -126,15 +133,19 @@ export class StoreCore {
             messageAt: (physicalOffset) => this.reader.messageAt(physicalOffset),
           })
     this.#once = once
-    this.putter = new Putter({ machine, log, clock, delayLevelsMs, recordBytesMax, once })
+    this.putter = new Putter({ machine, log, clock, delayLevelsMs, timerSettings, recordBytesMax, once })
     this.changes = new ChangeProposer({ machine, log, storeHost, recordBytesMax })
     this.offsets = new ConsumerOffsets({ machine, changes: this.changes, clock, logger })
     this.locks = new QueueLocks({ machine, changes: this.changes, clock, logger })
     this.#delays = new DelayDelivery({ machine, reader: this.reader, putter: this.putter, clock, logger })
+    const records = new RecordReader({ machine, log })
+    const { timerPrecisionMs } = timerSettings
+    this.#timers = new TimerDelivery({ machine, records, putter: this.putter, clock, logger, timerPrecisionMs })
+    this.recall = new TimerRecall({ machine, records, changes: this.changes, timerPrecisionMs })
     this.rebuilder = new Rebuilder({ machine, files, log, delayLevelsMs })
     this.#takeOver = new TakeOver({ machine, changes: this.changes, clock, logger })
     // Whoever else reads records of what is pending stands here, too.
-    const needs = [new UndeliveredMessages(machine, this.reader)]
+    const needs = [new UndeliveredMessages(machine, this.reader), machine.metadata.pendingFiles]
     const needed = new NeededEntries({ log, needs, logger })
     const onFailed = (error: Error): void => {
       machine.fail(error)
@@ -181,7 +192,10 @@ export class StoreCore {
         this.keyIndex?.durable(index)
       },
       topicsChanged: () => this.#events?.topicsChanged(),
-      delaysChanged: () => this.#delays.wake(),
+      delaysChanged: () => {
+        this.#delays.wake()
+        this.#timers.wake()
+      },
       roleChanged: () => this.#roleChanged(),
       discarded: () => this.#checkpointer.discard(),
       trimApplied: () => this.#checkpointer.syncNext(),
@@ -229,6 +243,7 @@ export class StoreCore {
     this.#isRetired = true
     this.#takeOver.stop()
     this.#delays.stop()
+    this.#timers.stop()
     this.locks.stop()
   }
 
@@ -275,8 +290,12 @@ export class StoreCore {
     if (!this.#isRetired) {
       this.locks.roleChanged()
       // Its entries come before everything that a client may ask for now.
-      if (this.#takeOver.isDue) this.#takeOver.roleChanged(() => this.#delays.roleChanged())
-      else this.#delays.roleChanged()
+      const deliver = (): void => {
+        this.#delays.roleChanged()
+        this.#timers.roleChanged()
+      }
+      if (this.#takeOver.isDue) this.#takeOver.roleChanged(deliver)
+      else deliver()
     }
     this.#events?.roleChanged()
   }

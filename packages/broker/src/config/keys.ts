@@ -142,6 +142,8 @@ export const CONFIG_KEYS = {
     'Sends that the window recognises at most, 32 to 36 bytes of memory each; beyond, the oldest go early (ours).',
   ),
   timerWheelEnable: boolean(true, 'Messages may be delayed by any time.'),
+  timerMaxDelaySec: int(259_200, { min: 1, max: 31_536_000, unit: 's' }, 'The longest such delay.'),
+  timerPrecisionMs: ms(100, 1, 60_000, 'Such a message comes at most so much late.'),
 
   enableDLegerCommitLog: boolean(false, 'This broker is a member of a replicated group (Apache spells it so).'),
   dLegerGroup: text('', 'Name of the group; brokerName when absent.'),
@@ -205,8 +207,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'diskMaxUsedSpaceRatio',
   'maxFilterMessageSize',
   'messageIndexEnable',
-  'timerMaxDelaySec',
-  'timerPrecisionMs',
   'defaultQueryMaxNum',
   'brokerId',
   'brokerIP2',

@@ -112,6 +112,19 @@ const common: Refused[] = [
   },
   { name: 'the schedule topic', ext: { b: 'SCHEDULE_TOPIC_XXXX' }, code: 16, remark: /is forbidden\.$/ },
   { name: 'the half topic', ext: { b: 'RMQ_SYS_TRANS_HALF_TOPIC' }, code: 16, remark: /is forbidden\.$/ },
+  { name: 'the topic of the timers', ext: { b: 'rmq_sys_wheel_timer' }, code: 16, remark: /is forbidden\.$/ },
+  {
+    name: 'a delay of more than three days',
+    ext: { b: 'Two', i: 'TIMER_DELAY_SEC\u0001259201\u0002' },
+    code: 13,
+    remark: /delayed by 259200000 ms|the batch is illegal/,
+  },
+  {
+    name: 'a time that is none',
+    ext: { b: 'Two', i: 'TIMER_DELIVER_MS\u0001x\u0002' },
+    code: 13,
+    remark: /no whole number|the batch is illegal/,
+  },
   { name: "the store's own topic", ext: { b: 'rmq_sys_dledger' }, code: 16, remark: /is forbidden\.$/ },
   {
     name: 'an unknown topic without a model',

@@ -170,6 +170,18 @@ describe('what is stored', () => {
     expect(answer.code).toBe(13)
   })
 
+  test('a message that is delayed by any time is delivered to its queue when its time has come, and not before', async () => {
+    const startMs = Date.now()
+    const sent = await client.send('timed', { b: 'Timed', i: 'TIMER_DELAY_MS\u0001350\u0002UNIQ_KEY\u0001W\u0002' })
+    expect(sent.code).toBe(0)
+    expect(sent.extFields?.['queueId']).toBe('0')
+    const pulled = await client.pull({ topic: 'Timed', sysFlag: '6', suspendTimeoutMillis: '10000' })
+    const [record] = decodeRecords(pulled.bodyBytes)
+    expect(record?.body.toString()).toBe('timed')
+    expect(record?.storeTimestamp).toBeGreaterThanOrEqual(startMs + 350)
+    expect(getProperty(record?.properties ?? '', 'REAL_TOPIC')).toBe('Timed')
+  })
+
   test('a delayed message is delivered after its delay to its queue', async () => {
     const sent = await client.send('later', { b: 'Delayed', i: 'DELAY\u00011\u0002UNIQ_KEY\u0001D\u0002' })
     expect(sent.code).toBe(0)

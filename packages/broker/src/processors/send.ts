@@ -27,6 +27,7 @@ import {
   RETRY_TOPIC_PREFIX,
   setProperty,
   splitBatchBody,
+  SystemTopic,
   topicNameError,
 } from '@dledger-ts/protocol'
 import {
@@ -109,7 +110,7 @@ class SendProcessor {
     }
     const nameError = topicNameError(topic)
     if (nameError !== undefined) return { code: ResponseCode.INVALID_PARAMETER, remark: nameError }
-    if (isNotAllowedSendTopic(topic) || topic === CONTROL_TOPIC) {
+    if (isNotAllowedSendTopic(topic) || topic === SystemTopic.WHEEL_TIMER || topic === CONTROL_TOPIC) {
       return { code: ResponseCode.NO_PERMISSION, remark: `Sending message to topic[${topic}] is forbidden.` }
     }
     return null
@@ -227,6 +228,12 @@ class SendProcessor {
     if (isTransactional(properties, reconsumeTimes)) {
       const remark = `the broker[${this.#context.config.brokerIP1}] sending transaction message is forbidden: not supported by this version`
       return this.#refuse(ResponseCode.NO_PERMISSION, remark)
+    }
+    if (!this.#context.config.timerWheelEnable && isTimer(properties)) {
+      return this.#refuse(
+        ResponseCode.SYSTEM_ERROR,
+        'messages cannot be delayed by any time: timerWheelEnable is false',
+      )
     }
     const uniqKey = getProperty(properties, PropertyName.UNIQ_KEY) ?? this.#context.uniqKeys.next()
     const message: NewMessage = {
@@ -430,6 +437,13 @@ function isTransactional(properties: string, reconsumeTimes: number): boolean {
 function hasDelay(properties: string): boolean {
   const delay = getProperty(properties, PropertyName.DELAY)
   return delay !== undefined && Number(delay) > 0
+}
+
+/** Whether a message would wait in the topic of the timers. */
+function isTimer(properties: string): boolean {
+  if (hasDelay(properties) || hasProperty(properties, PropertyName.TIMER_OUT_MS)) return false
+  const names = [PropertyName.TIMER_DELAY_SEC, PropertyName.TIMER_DELAY_MS, PropertyName.TIMER_DELIVER_MS]
+  return names.some((name) => hasProperty(properties, name))
 }
 
 /** As Apache prints a topic in a refusal. */

@@ -26,6 +26,8 @@ export type Change =
   | { readonly kind: 'consumerOffsets'; readonly offsets: readonly ConsumerOffsetRow[] }
   /** The leader decided who holds these queues; `clientId` null frees them (released or expired). */
   | { readonly kind: 'queueLocks'; readonly locks: readonly QueueLockRow[] }
+  /** These timers were called back: nothing is delivered. */
+  | { readonly kind: 'endTimers'; readonly timers: readonly TimerName[] }
   | ApacheImport
 
 /** A part of what Apache's broker knew beside the log that was taken over; without effect once the last part is applied. */
@@ -40,6 +42,7 @@ export interface ApacheImport {
 
 export type ConsumerOffsetRow = readonly [group: string, topic: string, queueId: number, offset: number]
 export type QueueLockRow = readonly [group: string, topic: string, queueId: number, clientId: string | null]
+export type TimerName = readonly [outMs: number, physicalOffset: number]
 
 /** Entries of a delay level before `queueOffset` are delivered. */
 export type DeliveredRow = readonly [level: number, queueOffset: number]
@@ -114,6 +117,11 @@ export function decodeChange(body: Buffer, physicalOffset: number): Change {
     case 'apacheImport': {
       if (!isApacheImport(map)) throw bad()
       return map
+    }
+    case 'endTimers': {
+      const timers = map['timers']
+      if (!Array.isArray(timers) || !timers.every(isTimerName)) throw bad()
+      return { kind: 'endTimers', timers }
     }
     default:
       throw unsupported(`a change of kind ${JSON.stringify(map['kind'])} at ${physicalOffset} is not known here`)
@@ -211,6 +219,10 @@ function isLockRow(row: unknown): row is QueueLockRow {
   const [group, topic, queueId, clientId] = row as unknown[]
   const isClient = clientId === null || typeof clientId === 'string'
   return typeof group === 'string' && typeof topic === 'string' && isInteger(queueId) && isClient
+}
+
+function isTimerName(row: unknown): row is TimerName {
+  return Array.isArray(row) && row.length === 2 && row.every(isCount)
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {

@@ -47,7 +47,7 @@ class Subject {
   readonly log: Change[] = []
   readonly clock: SteppedClock
   store: MemoryMetadata
-  state = new MetadataState()
+  state = new MetadataState(1024)
   #applied = -1
   #checkpointed = -1
   #isWriting = false
@@ -100,7 +100,7 @@ class Subject {
   /** Checks a page at the moment it is told. */
   read(range: TableRange): void {
     const { state } = this
-    state.timers.range(range, (error, page) => {
+    state.timers.rows.range(range, (error, page) => {
       expect(error).toBeNull()
       if (this.state !== state || page === null) return
       const inRange = this.model().filter(({ key }) => key >= range.from && (range.before ?? '~') > key)
@@ -115,7 +115,7 @@ class Subject {
   scan(limit: number): MetadataRow[] {
     const found: MetadataRow[] = []
     for (let from: string | null = ''; from !== null;) {
-      this.state.timers.range({ from, limit }, (error, page) => {
+      this.state.timers.rows.range({ from, limit }, (error, page) => {
         expect(error).toBeNull()
         found.push(...(page?.rows ?? []))
         from = page?.next ?? null
@@ -129,7 +129,7 @@ class Subject {
     this.clock.deferred.length = 0
     this.store = this.store.crash(kept)
     this.#isWriting = false
-    this.state = new MetadataState()
+    this.state = new MetadataState(1024)
     this.state.attach(this.store)
     this.store.load((_, entries) => {
       expect(entries.every(({ key }) => key === 'applied')).toBe(true)
@@ -159,8 +159,8 @@ class Subject {
     while (this.#applied < this.log.length - 1) {
       this.#applied++
       const [key, value] = this.log[this.#applied] as Change
-      if (value === null) this.state.timers.remove(this.#applied, key)
-      else this.state.timers.put(this.#applied, key, Buffer.from(value))
+      if (value === null) this.state.timers.rows.remove(this.#applied, key)
+      else this.state.timers.rows.put(this.#applied, key, Buffer.from(value))
     }
   }
 }
@@ -228,7 +228,7 @@ describe('an ordered table', () => {
         expect(subject.scan(5)).toEqual(subject.model())
         subject.checkpoint(0, true)
         subject.clock.runAll()
-        expect(subject.state.timers.unwritten).toBe(0)
+        expect(subject.state.timers.rows.unwritten).toBe(0)
         expect(subject.scan(5)).toEqual(subject.model())
       }),
       { numRuns: 400 },
@@ -239,7 +239,7 @@ describe('an ordered table', () => {
     const subject = new Subject(new SteppedClock())
     subject.append(['a', '1'])
     const got: (string | undefined)[] = []
-    for (const key of ['a', 'b', '']) subject.state.timers.get(key, (_, value) => got.push(value?.toString()))
+    for (const key of ['a', 'b', '']) subject.state.timers.rows.get(key, (_, value) => got.push(value?.toString()))
     subject.clock.runAll()
     expect(got).toEqual(['1', undefined, undefined])
   })
@@ -256,7 +256,7 @@ describe('the database', () => {
     new Promise((resolve, reject) => store.load((error, rows) => (error === null ? resolve(rows) : reject(error))))
   const range = (state: MetadataState, wanted: TableRange): Promise<readonly MetadataRow[]> =>
     new Promise((resolve, reject) => {
-      state.timers.range(wanted, (error, page) => (error === null ? resolve(page?.rows ?? []) : reject(error)))
+      state.timers.rows.range(wanted, (error, page) => (error === null ? resolve(page?.rows ?? []) : reject(error)))
     })
 
   test('gives rows in order after a restart, and does not load them', async () => {
@@ -266,21 +266,21 @@ describe('the database', () => {
       key: String((i * 37) % 50).padStart(2, '0'),
       value: Buffer.of(i),
     }))
-    const first = new MetadataState()
+    const first = new MetadataState(1024)
     first.attach(level)
-    for (const [i, { key, value }] of rows.entries()) first.timers.put(i, key, value)
-    first.timers.remove(50, '07')
+    for (const [i, { key, value }] of rows.entries()) first.timers.rows.put(i, key, value)
+    first.timers.rows.remove(50, '07')
     const writes = [...first.takeWrites(50)].map(([key, value]) => ({ key, value }))
     writes.push({ key: 'applied', value: Buffer.of(50) })
     await new Promise((resolve) => level?.write(writes, { sync: true }, resolve))
     await new Promise((resolve) => level?.close(resolve))
     level = await LevelMetadata.open(temp.path)
     expect((await load(level)).map(({ key }) => key)).toEqual(['applied'])
-    const second = new MetadataState()
+    const second = new MetadataState(1024)
     second.attach(level)
     second.restored()
-    second.timers.put(51, '07x', Buffer.of(99))
-    second.timers.remove(52, '09')
+    second.timers.rows.put(51, '07x', Buffer.of(99))
+    second.timers.rows.remove(52, '09')
     const sorted = rows.sort((a, b) => (a.key < b.key ? -1 : 1))
     const found = await range(second, { from: '05', before: '11', limit: 100 })
     expect(found.map(({ key }) => key)).toEqual(['05', '06', '07x', '08', '10'])

@@ -9,13 +9,16 @@
  */
 import { assert } from '@dledger-ts/base'
 import { Packr } from 'msgpackr'
+import type { Delivered } from '../delivered-property.ts'
 import { StoreError } from '../errors.ts'
 import { type ApacheImport, type Change, isGroupConfig, isTopicConfig } from './change.ts'
 import { LockTable } from './lock-table.ts'
 import type { MetadataStore, MetadataWrite } from './metadata-store.ts'
 import { OffsetTable } from './offset-table.ts'
 import { OrderedTable, type TableWrite } from './ordered-table.ts'
+import { PendingFiles } from './pending-files.ts'
 import type { SubscriptionGroupConfig } from './subscription-group-config.ts'
+import { Timers } from './timers.ts'
 import type { TopicConfig } from './topic-config.ts'
 
 /** The place and time of the entry that brings a change. */
@@ -58,7 +61,17 @@ export class MetadataState {
   /** Rows in a batch that is being written; null when there is none, or when it is for a state that was given up. */
   #taken: TableWrite[] | null = null
   readonly #tables: OrderedTable[] = []
-  readonly timers = this.#table('timer')
+  /** Records that timers still need, by log file. */
+  readonly pendingFiles: PendingFiles
+  readonly timers: Timers
+
+  /** @param fileBytes size of a log file. */
+  constructor(fileBytes: number) {
+    this.pendingFiles = new PendingFiles(fileBytes, (index, fileStart, count) => {
+      this.#write(index, count === 0 ? null : count, 'pending', fileStart)
+    })
+    this.timers = new Timers(this.#table('timer'), this.pendingFiles)
+  }
 
   /** Where the rows of the ordered tables are read. */
   attach(store: MetadataStore): void {
@@ -98,6 +111,9 @@ export class MetadataState {
         return
       case 'apacheImport':
         if (this.origin === 'takenOver') this.#import(change, place)
+        return
+      case 'endTimers':
+        for (const [outMs, physicalOffset] of change.timers) this.timers.end(place.index, outMs, physicalOffset)
     }
   }
 
@@ -107,11 +123,14 @@ export class MetadataState {
     this.#write(index, origin, 'origin')
   }
 
-  /** The delivered record that names entry `queueOffset` of `level` was applied. */
-  applyDelivered(level: number, queueOffset: number, index: number): void {
-    assert((this.delivered.get(level) ?? 0) === queueOffset, 'a delay level delivers its entries in order, each once')
-    this.delivered.set(level, queueOffset + 1)
-    this.#write(index, queueOffset + 1, 'delivered', level)
+  /** The record that ends something pending was applied. */
+  applyDelivered(delivered: Delivered, index: number): void {
+    switch (delivered.kind) {
+      case 'level':
+        return this.#endDelayed(delivered.level, delivered.queueOffset, index)
+      case 'timer':
+        return this.timers.end(index, delivered.outMs, delivered.physicalOffset)
+    }
   }
 
   /** @returns and forgets the writes of entries up to `index`, the newest for each key; `written` says when they are kept. */
@@ -173,6 +192,10 @@ export class MetadataState {
         if (!isCount(content)) throw unreadable(key)
         this.delivered.set(whole(parts, 0, key), content)
         return true
+      case 'pending':
+        if (!isCount(content)) throw unreadable(key)
+        this.pendingFiles.restore(whole(parts, 0, key), content)
+        return true
       case 'version': {
         const version = versionOf(content)
         if (version === undefined) throw unreadable(key)
@@ -195,6 +218,7 @@ export class MetadataState {
     this.offsets.clear()
     this.locks.clear()
     this.delivered.clear()
+    this.pendingFiles.clear()
     this.topicsVersion = NEVER
     this.groupsVersion = NEVER
     this.origin = 'own'
@@ -228,6 +252,12 @@ export class MetadataState {
       this.#write(place.index, queueOffset, 'delivered', level)
     }
     if (isLast) this.setOrigin('imported', place.index)
+  }
+
+  #endDelayed(level: number, queueOffset: number, index: number): void {
+    assert((this.delivered.get(level) ?? 0) === queueOffset, 'a delay level delivers its entries in order, each once')
+    this.delivered.set(level, queueOffset + 1)
+    this.#write(index, queueOffset + 1, 'delivered', level)
   }
 
   #putTopic(topic: TopicConfig, place: ChangePlace): void {

@@ -39,7 +39,8 @@ function apply(entry: CommittedEntry): void {
 
 const put = (topic = 'T', properties = ''): void => apply(maker.add(message(topic, 'x', { properties })))
 const delay = (): void => put('SCHEDULE_TOPIC_XXXX', 'DELAY\x011\x02')
-const deliver = (queueOffset: number): void => put('T', withDelivered('', 1, queueOffset))
+const deliver = (queueOffset: number): void =>
+  put('T', withDelivered('', { kind: 'level', level: 1, queueOffset: queueOffset }))
 
 async function checkpoint(): Promise<void> {
   clock.advance(1_000)

@@ -108,6 +108,7 @@ export function makeCore(options: CoreOptions): StoreCore {
     fileBytes: options.fileBytes ?? 1024 * 1024,
     delayLevelsMs: options.delayLevelsMs ?? DELAYS_MS,
     hotBytesMax: options.hotBytesMax ?? 1024 * 1024,
+    timerSettings: { timerPrecisionMs: 100, timerMaxDelayMs: 3 * 86_400_000 },
     checkpointIntervalMs: 1_000,
     storeHost: null,
     sendOnce: options.sendOnce ?? null,
@@ -171,6 +172,7 @@ export function stateOf(machine: StoreMachine, directory: string, consumeQueueFi
     groupsVersion: metadata.groupsVersion,
     offsets: sorted(offsets),
     locks: [...metadata.locks.all()].map(String).sort(),
+    pendingFiles: [...metadata.pendingFiles.all()].sort((a, b) => a[0] - b[0]),
     delivered: [...metadata.delivered].sort((a, b) => a[0] - b[0]),
   }
 }

@@ -194,7 +194,9 @@ class Level implements PutOrder, PutListener {
   }
 
   #propose(from: number, records: readonly Buffer[]): void {
-    const drafts = records.map((record, i) => delivery(record, this.#level, from + i))
+    const drafts = records.map((record, i) =>
+      delivery(record, { kind: 'level', level: this.#level, queueOffset: from + i }),
+    )
     this.#expected = drafts.length
     for (const [i, draft] of drafts.entries()) {
       this.#underWay.set(this.#options.putter.putOrdered(draft, this, this), from + i)
