@@ -21,7 +21,7 @@ import { RecordEnvelope } from './control-envelope.ts'
 import { KeyIndex } from './key-index/key-index.ts'
 import type { KeyIndexSettings } from './key-index/layout.ts'
 import { KeyQueries } from './key-index/query.ts'
-import { BLANK_BYTES_MIN, ENTRY_HEADER_BYTES } from './log-place.ts'
+import { BLANK_BYTES_MIN, ENTRY_HEADER_BYTES, physicalOffsetOf } from './log-place.ts'
 import { ChangeProposer } from './metadata/change-proposals.ts'
 import { ConsumerOffsets } from './metadata/consumer-offsets.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
@@ -199,7 +199,10 @@ export class StoreCore {
       roleChanged: () => this.#roleChanged(),
       discarded: () => this.#checkpointer.discard(),
       trimApplied: () => this.#checkpointer.syncNext(),
-      logStarts: () => minOffsets.sweep(),
+      logStarts: () => {
+        minOffsets.sweep()
+        this.keyIndex?.removeBefore(physicalOffsetOf(machine.logStartPos))
+      },
     })
   }
 

@@ -187,11 +187,46 @@ describe('single messages', () => {
     expect([viewed.code, viewed.remark]).toEqual([1, `can not find message by the offset, ${offset}`])
   })
 
-  test('a query by key finds nothing and says so', async () => {
-    const ext = { topic: 'T', key: 'k', maxNum: '32', beginTimestamp: '0', endTimestamp: '9223372036854775807' }
-    const answer = await client.call(RequestCode.QUERY_MESSAGE, ext)
-    expect([answer.code, answer.extFields]).toEqual([
+  const query = (key: string, more: Record<string, string> = {}): ReturnType<typeof client.call> =>
+    client.call(RequestCode.QUERY_MESSAGE, {
+      topic: 'Keyed',
+      key,
+      maxNum: '32',
+      beginTimestamp: '0',
+      endTimestamp: '9223372036854775807',
+      ...more,
+    })
+
+  test('a query by key gives the newest messages one after another, the oldest of them first', async () => {
+    for (const n of [1, 2, 3]) {
+      await client.send(`keyed ${n}`, { b: 'Keyed', i: `KEYS\x01all one-${n}\x02UNIQ_KEY\x01id-${n}\x02` })
+    }
+    const bodies = (answer: Awaited<ReturnType<typeof query>>): string[] =>
+      decodeRecords(answer.bodyBytes).map(({ body }) => body.toString())
+    const all = await query('all')
+    expect([all.code, all.remark]).toEqual([0, undefined])
+    expect(bodies(all)).toEqual(['keyed 1', 'keyed 2', 'keyed 3'])
+    const last = decodeRecords(all.bodyBytes)[2]
+    expect(all.extFields).toEqual({
+      indexLastUpdateTimestamp: String(last?.storeTimestamp),
+      indexLastUpdatePhyoffset: String(last?.physicalOffset),
+    })
+    expect(bodies(await query('all', { maxNum: '2' }))).toEqual(['keyed 2', 'keyed 3'])
+    expect(bodies(await query('one-2'))).toEqual(['keyed 2'])
+    expect(bodies(await query('id-3', { _UNIQUE_KEY_QUERY: 'true', maxNum: '0' }))).toEqual(['keyed 3'])
+    expect((await query('all', { _UNIQUE_KEY_QUERY: 'true' })).code).toBe(22)
+  })
+
+  test.each([
+    { key: 'none' },
+    { key: 'all', more: { topic: 'Other' } },
+    { key: 'all', more: { endTimestamp: '1' } },
+    { key: 'all', more: { maxNum: '0' } },
+  ])('a query that finds nothing says so: %j', async ({ key, more }) => {
+    const answer = await query(key, more)
+    expect([answer.code, answer.remark, answer.extFields]).toEqual([
       22,
+      'can not find message, maybe time range not correct',
       { indexLastUpdateTimestamp: '0', indexLastUpdatePhyoffset: '0' },
     ])
   })

@@ -1,9 +1,10 @@
 /**
  * Single messages: VIEW_MESSAGE_BY_ID (33) by their place in the log, QUERY_MESSAGE (12) by key.
  *
- * There is no key index yet, so a query by key finds nothing and says so in the way that clients understand.
+ * A query is answered with the newest messages, oldest of them first, as Apache's broker does; what clients make of one key in several
+ * messages depends on that order. The key itself is compared here already.
  *
- * Source: QueryMessageProcessor.
+ * Source: QueryMessageProcessor, DefaultMessageStore.queryMessage.
  */
 import {
   type Connection,
@@ -18,7 +19,10 @@ import {
 import type { BrokerContext } from '../context.ts'
 import type { Processor } from './registry.ts'
 
-export function queryProcessors({ store }: BrokerContext): [number, Processor][] {
+/** How clients mark a query by unique id. */
+const UNIQUE_KEY_QUERY = 'true'
+
+export function queryProcessors({ store, config }: BrokerContext): [number, Processor][] {
   async function viewMessage(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
     const { offset } = ViewMessageRequest.decode(request.extFields)
     const record = offset < 0 ? undefined : await store.messageAt(offset)
@@ -27,11 +31,25 @@ export function queryProcessors({ store }: BrokerContext): [number, Processor][]
       : createResponse(ResponseCode.SUCCESS, undefined, undefined, record)
   }
 
-  function queryMessage(_connection: Connection, request: RemotingCommand): RemotingCommand {
-    QueryMessageRequest.decode(request.extFields)
-    const nothing = { indexLastUpdateTimestamp: 0, indexLastUpdatePhyoffset: 0 }
-    const remark = 'can not find message, maybe time range not correct'
-    return QueryMessageResponse.response(ResponseCode.QUERY_NOT_FOUND, nothing, remark)
+  async function queryMessage(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
+    const { topic, key, maxNum, beginTimestamp, endTimestamp, uniqueKeyQuery } = QueryMessageRequest.decode(
+      request.extFields,
+    )
+    const uniqueKeyOnly = uniqueKeyQuery === UNIQUE_KEY_QUERY
+    const maxCount = Math.min(uniqueKeyOnly ? config.defaultQueryMaxNum : maxNum, config.maxMsgsNumBatch)
+    const times = { beginTime: beginTimestamp, endTime: endTimestamp }
+    const result = maxCount < 1 ? null : await store.query({ topic, key, maxCount, ...times, uniqueKeyOnly })
+    if (result === null || result.records.length === 0) {
+      const nothing = { indexLastUpdateTimestamp: 0, indexLastUpdatePhyoffset: 0 }
+      const remark = 'can not find message, maybe time range not correct'
+      return QueryMessageResponse.response(ResponseCode.QUERY_NOT_FOUND, nothing, remark)
+    }
+    const last = {
+      indexLastUpdateTimestamp: result.lastStoreTimestamp,
+      indexLastUpdatePhyoffset: result.lastPhysicalOffset,
+    }
+    const body = Buffer.concat(result.records.toReversed(), result.recordBytes)
+    return createResponse(ResponseCode.SUCCESS, undefined, QueryMessageResponse.encode(last), body)
   }
 
   return [
