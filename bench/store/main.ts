@@ -31,6 +31,7 @@ const DERIVED = ['consumequeue', 'index', 'metadata', 'checkpoint']
 const CHECKPOINTS_BEFORE_KILL = 1
 const KILLED_AFTER_MS_MAX = 60_000
 const LOOKS_EVERY_MS = 500
+const QUERIES = 1_000
 
 interface Options {
   messages: number
@@ -130,7 +131,7 @@ async function measureCold(): Promise<unknown> {
     await stop(member)
   }
   console.log('reads from files, pulls of 32:')
-  console.table(rows)
+  console.table(Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, flat(row)])))
   return rows
 }
 
@@ -144,18 +145,20 @@ async function measureHot(): Promise<ReadResult> {
   const result = await ask<ReadResult>(other.member, { wish: 'read', how: 'newest', seconds: options.seconds })
   await stop(other.member)
   console.log('reads of the newest 32 of each queue:')
-  console.table([result])
+  console.table([flat(result)])
   return result
 }
 
-async function measureQuery(): Promise<QueryResult | null> {
+function flat({ observed, ...row }: ReadResult): Record<string, number> {
+  return { ...row, rssMiB: observed.rssMiB, stallMs: observed.stallMs }
+}
+
+async function measureQuery(): Promise<QueryResult> {
   const { member } = await start()
-  const result = await ask<QueryResult | null>(member, { wish: 'query', count: 1_000 })
+  const result = await ask<QueryResult>(member, { wish: 'query', count: QUERIES })
   await stop(member)
-  if (result !== null) {
-    console.log('queries by key:')
-    console.table([result])
-  }
+  console.log('queries by unique id, one after the other; ms:')
+  console.table([result])
   return result
 }
 

@@ -5,6 +5,7 @@ import { Messages } from './messages.ts'
 import { mixed } from './mixed.ts'
 import { Observer } from './observer.ts'
 import { put } from './putting.ts'
+import { query } from './querying.ts'
 import { pull, read } from './reading.ts'
 import type { Opened, OpenWish, Wish } from './wishes.ts'
 
@@ -13,7 +14,13 @@ const observer = new Observer()
 const disk = new CountedDisk()
 const messages = new Messages(wish)
 const begun = performance.now()
-const store = await MessageStore.open({ dir: wish.directory, flushDiskType: wish.flush, disk })
+// What the scrubber reads would be counted with what the readers do.
+const store = await MessageStore.open({
+  dir: wish.directory,
+  flushDiskType: wish.flush,
+  disk,
+  scrubBytesPerSecond: 0,
+})
 const opened: Opened = { openMs: Math.round(performance.now() - begun), observed: observer.observe() }
 process.send?.({ opened })
 
@@ -44,7 +51,7 @@ async function answer(asked: Wish): Promise<unknown> {
     case 'mixed':
       return mixed({ store, messages, queues: wish.queues, observer, ...asked })
     case 'query':
-      return null
+      return query({ store, messages, stored: wish.messages, count: asked.count })
     case 'close':
       await store.close()
       process.disconnect()
