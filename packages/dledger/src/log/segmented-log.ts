@@ -420,10 +420,13 @@ export class SegmentedLog {
     this.#index.removeBefore((index + 1) * INDEX_UNIT_BYTES)
   }
 
-  /** Null where the index is damaged, which a reader will find: then those files go with the next ones, or at the next start. */
+  /**
+   * Where that entry itself says that it stands: an index unit has no checksum, and files go by this. Null where either is damaged,
+   * which a reader will find: then those files go with the next ones, or at the next start.
+   */
   #placeOf(index: number): number | null {
     try {
-      return this.locate(index)
+      return this.#places.readHeader(index).pos
     } catch (error) {
       if (error instanceof DLedgerError && error.detail.code === 'CORRUPT') return null
       throw error

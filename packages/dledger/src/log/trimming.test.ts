@@ -89,14 +89,17 @@ describe('a log that is trimmed', () => {
     expect(disk.listSync(`${DIRECTORY}/data`)).toEqual(files)
   })
 
-  test('keeps its files where the index of its first entry has just become unreadable, and goes on', () => {
+  test.each([
+    { what: 'unreadable', at: 0, bytes: Buffer.alloc(32) },
+    { what: 'another one, further on,', at: 10, bytes: Buffer.from([0x40]) },
+  ])('keeps its files where the index of its first entry has just become $what and goes on', ({ at, bytes }) => {
     const point = pointBefore(23)
     const filesBefore = disk.listSync(`${DIRECTORY}/data`).length
     const unit = (point.index + 1) * 32
     const files = disk.listSync(`${DIRECTORY}/index`).map(Number)
     const start = Math.max(...files.filter((from) => from <= unit))
     const file = disk.openSync(`${DIRECTORY}/index/${String(start).padStart(20, '0')}`, { create: false })
-    file.writeSync(Buffer.alloc(32), unit - start)
+    file.writeSync(bytes, unit - start + at)
     file.closeSync()
     log.trimTo(point)
     expect(log.firstIndex).toBe(point.index + 1)
