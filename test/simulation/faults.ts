@@ -5,7 +5,7 @@ import type { Cluster } from './cluster.ts'
 import type { DriveImage, Member } from './member.ts'
 import { isIntact, mayGoBack, mayLose } from './membership.ts'
 import type { ClientRequest, Death, Fault } from './schedule.ts'
-import { lostFileOf, rotOf } from './rotting.ts'
+import { lostFileOf, rotOf, mayLosePowerTogether } from './rotting.ts'
 import { RegisterMap } from './registers.ts'
 import { hasRetention } from './settings.ts'
 import { US_PER_MS } from './sim-clock.ts'
@@ -94,9 +94,11 @@ class FaultInAction {
         return this.#crash(this.#member(fault.member), fault.death, fault.downMs)
       case 'crashLeader':
         return this.#crash(cluster.leader(), fault.death, fault.downMs)
-      case 'crashAll':
-        for (const member of cluster.members) this.#crash(member, fault.death, fault.downMs)
+      case 'crashAll': {
+        const death = mayLosePowerTogether(cluster) ? fault.death : 'kill'
+        for (const member of cluster.members) this.#crash(member, death, fault.downMs)
         return
+      }
       case 'crashAtEffect':
         return this.#crashAtEffect(fault)
       case 'stop':

@@ -90,6 +90,21 @@ function holdsIntact(cluster: Cluster, member: Member, entry: ImageEntry): boole
   return place !== null && !place.inode.isDamaged(place.from, place.to)
 }
 
+/**
+ * Under ASYNC_FLUSH, after a power cut of all, a leader needs everybody's vote and the newest log. Whoever has damage in what the others
+ * have trimmed meanwhile cannot lead, and only a leader gives it a state: no such cut then.
+ */
+export function mayLosePowerTogether(cluster: Cluster): boolean {
+  if (cluster.schedule.flush === 'SYNC_FLUSH' || !cluster.isDamaged) return true
+  const members = cluster.members.filter((member) => !member.isSpare)
+  for (const member of members) member.durableImage.refresh()
+  return members.every((member) => {
+    const { firstIndex, entries } = member.durableImage
+    const trimmed = Math.max(...members.map((other) => other.durableImage.firstIndex))
+    return entries.slice(firstIndex, trimmed).every((entry) => holdsIntact(cluster, member, entry))
+  })
+}
+
 /** Of the two copies that each slot of the hard state has, one at most is spoiled. */
 function recordOf(member: Member, place: number): Place | null {
   const path = `${member.directory}/hard-state`

@@ -4,6 +4,7 @@ import { scheduleFaults, scheduleRequests, scheduleTrims } from './faults.ts'
 import { checkEqualLogs } from './final-checks.ts'
 import { expectRepair } from './reading.ts'
 import { expectRecovery, heal } from './healing.ts'
+import { mayLosePowerTogether } from './rotting.ts'
 import { NO_PLANTED_FAULTS, type PlantedFaults } from './planted.ts'
 import type { Schedule } from './schedule.ts'
 
@@ -42,8 +43,9 @@ export function runSchedule(schedule: Schedule, options: RunOptions = {}): RunRe
   if (cluster.violation === null) heal(cluster)
   recover(cluster)
   if (cluster.violation === null && cluster.decisions.chance('last outage', 0, 0, 300)) {
+    const death = mayLosePowerTogether(cluster) ? 'power' : 'kill'
     for (const member of cluster.members) {
-      if (!member.isSpare) cluster.die(member, 'power', 10)
+      if (!member.isSpare) cluster.die(member, death, 10)
     }
     recover(cluster)
   }
