@@ -15,6 +15,7 @@ export { DLedgerHost, type GroupOptions, type HostOptions, type HostStatus } fro
 export type { HostLimits } from './host/host-limits.ts'
 export { DLedgerError, type DLedgerErrorDetail } from './errors.ts'
 export type { BackedUp } from './driver/backup.ts'
+export { bootIdentity } from './process-owner.ts'
 export type { PeerStatus } from './driver/members.ts'
 export type { NodeStatus } from './driver/node-status.ts'
 export type { Configuration, Learner, Member } from './raft/configuration.ts'

@@ -37,8 +37,16 @@ function statOf(pid: number): string[] {
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 }
 
+/**
+ * This boot of the machine: what was written under another one, and not synced, may be gone. Empty when it is not known (elsewhere
+ * than on Linux).
+ */
+export function bootIdentity(): string {
+  return readText('/proc/sys/kernel/random/boot_id').trim()
+}
+
 function bootId(): string {
-  return readText('/proc/sys/kernel/random/boot_id').trim() || UNKNOWN
+  return bootIdentity() || UNKNOWN
 }
 
 function readText(path: string): string {

@@ -61,6 +61,7 @@ export {
   recordStoreTimestamp,
   recordSysFlag,
   recordTags,
+  recordHasTopic,
   recordTopic,
   recordTopicAt,
   recordTopicLength,

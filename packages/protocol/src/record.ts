@@ -324,6 +324,21 @@ export function recordTopic(bytes: Buffer, at = 0): string {
   return readText(bytes, topicAt, topicAt + recordTopicLength(bytes, at))
 }
 
+/** Whether a record, which need not be a whole one, has this topic. Hot: no text is made. */
+export function recordHasTopic(bytes: Buffer, topic: string, at = 0): boolean {
+  const lengthBytes = bytes.readUInt32BE(at + MAGIC_AT) === RECORD_MAGIC_V1 ? 1 : 2
+  const topicAt = storeHostEnd(bytes, at) + BODY_AFTER_STORE + recordBodyLength(bytes, at) + lengthBytes
+  if (!(topicAt >= 2 && topicAt + topic.length <= bytes.length)) return false
+  const length = lengthBytes === 1 ? bytes.readInt8(topicAt - 1) : bytes.readInt16BE(topicAt - 2)
+  if (length === topic.length) {
+    let i = 0
+    while (i < length && bytes[topicAt + i] === topic.charCodeAt(i)) i++
+    if (i === length) return true
+  }
+  // Not only ASCII, or not this one.
+  return topicAt + length <= bytes.length && readText(bytes, topicAt, topicAt + length) === topic
+}
+
 /** @returns the property block as text, see `properties.ts`. */
 export function recordProperties(bytes: Buffer, at = 0): string {
   return readText(bytes, recordPropertiesAt(bytes, at), at + recordTotalSize(bytes, at))

@@ -249,6 +249,12 @@ export class StoreMachine implements StateMachine {
     return mark
   }
 
+  /** Whether `takeMark` would find one. */
+  hasMark(index: number): boolean {
+    const oldest = this.#marks[0]
+    return oldest !== undefined && oldest.index <= index
+  }
+
   /** Whether something was applied that no checkpoint covers. */
   get isAhead(): boolean {
     return this.#marks.length > 0

@@ -6,6 +6,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import type { CommittedEntry } from '@dledger-ts/dledger'
 import fc from 'fast-check'
+import { Packr } from 'msgpackr'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { withDelivered } from './delivered-property.ts'
 import { type Change, changeRecord, encodeChange } from './metadata/change.ts'
@@ -25,6 +26,8 @@ import {
   stateOf,
   TempDirectory,
 } from './testing/fixture.ts'
+import { SealedMetadata } from './metadata/sealed-metadata.ts'
+import { MemoryLog } from './testing/memory-log.ts'
 import { ManualClock, passes, until } from './testing/manual-clock.ts'
 
 let temp: TempDirectory
@@ -250,7 +253,7 @@ describe('what is kept beside the log', () => {
       harm: (at) => fs.writeFileSync(path.join(at, 'consumequeue/T/0/00000000000000000180'), Buffer.alloc(60)),
     },
   ]
-  test.each(damages)('is built again from the log after damage: $name', async ({ harm }) => {
+  test.each(damages)('is built again from the log for the damaged queue alone: $name', async ({ harm }) => {
     const clock = new ManualClock()
     const metadata = new MemoryMetadata(clock)
     const entries = await filled(metadata, clock)
@@ -258,12 +261,36 @@ describe('what is kept beside the log', () => {
     harm(temp.path)
     const core = makeCore({ directory: temp.path, clock, metadata })
     await load(core)
+    expect(core.machine.appliedIndex).toBe(10)
+    const log = new MemoryLog()
+    log.entries.push(...entries)
+    log.lead(core)
+    const queue = core.machine.queues.findOrMake('T', 0)
+    const isLast = !before.has('T/0/00000000000000000060') || queue.isBroken
+    await until(() => isLast || queue.isBroken || core.repairs.status.queues === 0, 'the queue is looked at')
+    core.repairs.damaged(queue, 'as a read would find')
+    await until(() => !queue.isBroken, 'the queue is whole')
+    await flush(core, 10)
+    await close(core)
+    expect(filesBelow(path.join(temp.path, 'consumequeue'))).toEqual(before)
+    expect(core.machine.metadata.topicsVersion.counter).toBe(1)
+  })
+
+  test('is built again from the log as a whole when the database is not as it was written', async () => {
+    const clock = new ManualClock()
+    const metadata = new MemoryMetadata(clock)
+    const entries = await filled(metadata, clock)
+    const before = filesBelow(path.join(temp.path, 'consumequeue'))
+    await new Promise<void>((resolve) =>
+      metadata.write([{ key: 'queue\0T\x000', value: null }], { sync: true }, () => resolve()),
+    )
+    const core = makeCore({ directory: temp.path, clock, metadata })
+    await load(core)
     expect(core.machine.appliedIndex).toBe(-1)
     core.machine.apply(entries)
     await flush(core, 10)
     await close(core)
     expect(filesBelow(path.join(temp.path, 'consumequeue'))).toEqual(before)
-    expect(core.machine.metadata.topicsVersion.counter).toBe(1)
   })
 
   test('stops the member when it cannot be written, and is not tried again', async () => {
@@ -317,11 +344,10 @@ describe('what is kept beside the log', () => {
     const clock = new ManualClock()
     const metadata = new MemoryMetadata(clock)
     await filled(metadata, clock)
-    const { Packr } = await import('msgpackr')
-    const value = new Packr({ useRecords: false }).pack({ v: 2 })
-    await new Promise<void>((resolve) =>
-      metadata.write([{ key: 'checkpoint', value }], { sync: true }, () => resolve()),
-    )
+    const value = new Packr({ useRecords: false }).pack({ v: 3 })
+    const sealed = new SealedMetadata(metadata)
+    await new Promise<void>((resolve) => sealed.load(() => resolve()))
+    await new Promise<void>((resolve) => sealed.write([{ key: 'checkpoint', value }], { sync: true }, () => resolve()))
     const before = filesBelow(temp.path)
     await expect(load(makeCore({ directory: temp.path, clock, metadata }))).rejects.toMatchObject({
       code: 'UNSUPPORTED',

@@ -1,39 +1,45 @@
 /**
- * Writing behind: brings the ConsumeQueue files and the metadata database up to an applied index, and takes them up at start.
+ * Writing behind: brings the ConsumeQueue files and the metadata database up to an applied index.
  *
- *   queue entries written ──► their files synced ──► one batch: metadata, queue ends, checkpoint
+ *   queue entries written ──► one batch: metadata, queue ends, checkpoint        often, nothing synced: the page cache outlives a
+ *                                                                                process, and the batch says in which boot it was
+ *   files written so far synced ──► one synced batch that says so                rarely: by time, by amount, before the log is
+ *                                                                                trimmed, at a clean stop
  *
  * Keeps:
  *   C1  Nothing is written that the local log does not hold synced: a checkpoint never runs ahead of `durable(index)`.
  *   C2  A checkpoint says exactly the state after its index; queue files may hold more, which is applied again and
  *       overwritten with the same bytes.
- *   C3  What cannot be taken up as a whole is thrown away as a whole and built again from the log.
+ *   C3  Files hold what a checkpoint says, after a killed process: up to its index; after a power cut: up to the index that it
+ *       says to be synced. What lies between is then written again from the log (queue-repairs.ts), and until that is done no
+ *       checkpoint names this boot or claims more to be synced.
  *   C4  The first failure is final.
  *
  * Callbacks instead of promises, so that a simulation owns every step.
  */
 import { assert, type Clock, type Logger } from '@dledger-ts/base'
-import { Packr } from 'msgpackr'
-import { type AppliedMark, type StoreMachine } from './apply.ts'
-import { ConsumeQueue } from './consume-queue/consume-queue.ts'
+import { type AppliedMark, NOTHING_APPLIED, type StoreMachine } from './apply.ts'
+import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
 import type { QueueFiles } from './consume-queue/queue-files.ts'
+import { TailBudget } from './consume-queue/tail-budget.ts'
 import { StoreError } from './errors.ts'
-import { KEY_INDEX_KEY } from './key-index/index-record.ts'
+import { CHECKPOINT_KEY, encodeCheckpoint, encodeQueue, queueKey } from './kept-rows.ts'
+import { inLanes } from './lanes.ts'
 import type { MetadataStore, MetadataWrite } from './metadata/metadata-store.ts'
+import { restoreKept } from './restore-kept.ts'
 
-/** Version of everything kept beside the log. */
-const FORMAT_VERSION = 1
-const CHECKPOINT_KEY = 'checkpoint'
-const QUEUE_KEY_PREFIX = 'queue\0'
 /** Applied and unwritten queue entries or metadata writes beyond this start a checkpoint at once. */
 const UNWRITTEN_BATCHES_MAX = 65_536
 const UNWRITTEN_ROWS_MAX = 262_144
 /** So that what cannot be written yet, for it is not synced, does not start one checkpoint after the other. */
 const UNWRITTEN_BATCHES_MIN = 64
-/** A checkpoint is synced at least so often: the log may forget only what a synced one has. */
-const SYNC_INTERVAL_MS = 30_000
-
-const packr = new Packr({ useRecords: false, variableMapSize: true })
+/** Queue files written to at once. */
+const WRITES_MAX = 16
+/** Memory of the tails of all queues. */
+const TAIL_BYTES_MAX = 32 * 1024 * 1024
+/** What a power cut makes to be read from the log again: that many bytes, or what came in that time, and what syncing takes. */
+const SYNC_LOG_BYTES = 256 * 1024 * 1024
+const SYNC_INTERVAL_MS = 60_000
 
 export interface CheckpointerOptions {
   readonly machine: StoreMachine
@@ -44,27 +50,52 @@ export interface CheckpointerOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly intervalMs: number
-  /** Gives the first entry that must stay in the log for what is pending; called before a checkpoint is synced. */
+  /** This boot of the machine; empty when it is not known, which then counts as another one at each start. */
+  readonly bootId: string
+  /** Gives the first entry that must stay in the log for what is pending; called before a batch says what is synced. */
   readonly firstNeeded: (callback: (index: number) => void) => void
-  /** A synced checkpoint has the minima of these queues. */
+  /** A synced batch has the minima of these queues. */
   readonly minimaKept: (queues: readonly ConsumeQueue[]) => void
   readonly onFailed: (error: Error) => void
+}
+
+/** What a power cut may have taken from files, though the database has it. */
+export interface Unsynced {
+  readonly queues: ReadonlySet<ConsumeQueue>
+  readonly synced: AppliedMark
+  readonly kept: AppliedMark
 }
 
 type Callback = (error: Error | null) => void
 
 export class Checkpointer {
   readonly #options: CheckpointerOptions
+  readonly #tails = new TailBudget(TAIL_BYTES_MAX)
   #durableIndex = -1
   #batchesSince = 0
   #cancelTimer: (() => void) | null = null
+  #cancelSyncTimer: (() => void) | null = null
+  /** A batch is being made. */
   #running = false
+  /** Files are being synced. */
+  #syncing = false
   #waiters: Callback[] = []
   #clearFirst = false
   #failure: Error | null = null
   #closed = false
+  /** What the database has, and the files in the page cache. */
+  #kept = NOTHING_APPLIED
+  /** What a synced batch says of files that are synced. */
+  #synced = NOTHING_APPLIED
   #syncedAtMs: number
   #syncsNext = false
+  /** Files are synced up to there; the next batch says so. */
+  #claim: AppliedMark | null = null
+  /** Queues with entries written since files were synced. */
+  #written = new Set<ConsumeQueue>()
+  /** Queues with minima that no synced batch has. */
+  #newMinima: ConsumeQueue[] = []
+  #unsynced: Unsynced | null = null
 
   constructor(options: CheckpointerOptions) {
     this.#options = options
@@ -75,14 +106,36 @@ export class Checkpointer {
     return this.#failure
   }
 
+  /** What the files hold, those that are broken aside. */
+  get kept(): AppliedMark {
+    return this.#kept
+  }
+
+  /** What survives a power cut. */
+  get synced(): AppliedMark {
+    return this.#synced
+  }
+
+  /** After `load`: what must be written again from the log before anything of it is read from files. */
+  get unsynced(): Unsynced | null {
+    return this.#unsynced
+  }
+
   /** Takes up what is kept. @param callback gets an error only for what must not be overwritten: a newer format, a failed read. */
   load(callback: Callback): void {
-    this.#options.metadata.load((error, entries) => {
-      if (error !== null) return callback(error)
+    this.#options.metadata.load((error, rows) => {
+      if (error !== null && !isCorrupt(error)) return callback(error)
       try {
-        this.#restore(entries)
+        if (error !== null) throw error
+        this.#takeUp(rows)
       } catch (failure) {
-        return callback(failure as Error)
+        if (!isCorrupt(failure)) return callback(failure as Error)
+        this.#options.logger.warn(
+          { err: failure },
+          'the derived state is damaged: all of it is built again from the log',
+        )
+        this.#options.machine.forget()
+        this.discard()
       }
       callback(null)
     })
@@ -102,14 +155,27 @@ export class Checkpointer {
     if (index > this.#durableIndex) this.#durableIndex = index
   }
 
-  /** The next checkpoint is synced: the log waits for it. */
+  /** Files are synced after the next checkpoint: the log waits for it. */
   syncNext(): void {
     this.#syncsNext = true
+  }
+
+  /** What may have been lost (`unsynced`) is in the files again. */
+  recovered(): void {
+    this.#unsynced = null
+    this.#maybeSync()
   }
 
   /** The kept state is void: removes the files now and the rest before anything else is written. */
   discard(): void {
     this.#clearFirst = true
+    this.#kept = NOTHING_APPLIED
+    this.#synced = NOTHING_APPLIED
+    this.#claim = null
+    this.#written = new Set()
+    this.#newMinima = []
+    this.#unsynced = null
+    this.#tails.clear()
     this.#options.files.removeAllSync()
     this.#options.keyIndex?.discard()
   }
@@ -117,17 +183,23 @@ export class Checkpointer {
   /** Writes everything that may be written and syncs it; for a clean stop. */
   flush(callback: Callback): void {
     if (this.#failure !== null) return callback(this.#failure)
-    if (this.#running) {
-      this.#waiters.push((error) => (error === null ? this.flush(callback) : callback(error)))
-      return
+    const again = (error: Error | null): void => (error === null ? this.flush(callback) : callback(error))
+    if (this.#running || this.#syncing) {
+      this.#waiters.push(again)
+    } else if (this.#claim !== null || this.#options.machine.hasMark(this.#durableIndex)) {
+      this.#waiters.push(again)
+      this.#run(true)
+    } else if (this.#kept.index > this.#synced.index && this.#unsynced === null) {
+      this.#waiters.push(again)
+      this.#sync()
+    } else {
+      callback(null)
     }
-    this.#waiters.push(callback)
-    this.#run(true)
   }
 
-  /** Calls back when no checkpoint is under way; the files may be closed then. */
+  /** Calls back when nothing is written or synced; the files may be closed then. */
   whenIdle(callback: () => void): void {
-    if (this.#running) this.#waiters.push(callback)
+    if (this.#running || this.#syncing) this.#waiters.push(() => this.whenIdle(callback))
     else callback()
   }
 
@@ -136,93 +208,112 @@ export class Checkpointer {
     this.#closed = true
     this.#cancelTimer?.()
     this.#cancelTimer = null
+    this.#cancelSyncTimer?.()
+    this.#cancelSyncTimer = null
   }
 
   // ------------------------------------------------------------------------------------------------ writing
 
-  #run(sync: boolean): void {
+  #run(evenClosed: boolean): void {
     assert(!this.#running, 'one checkpoint is written at a time')
-    if (this.#failure !== null || (this.#closed && !sync)) return
+    if (this.#failure !== null || (this.#closed && !evenClosed)) return
     this.#cancelTimer?.()
     this.#cancelTimer = null
     this.#running = true
     this.#batchesSince = 0
-    const begin = (error: Error | null): void => {
+    if (!this.#clearFirst) return this.#write()
+    this.#options.metadata.clear(CHECKPOINT_KEY, (error) => {
       if (error !== null) return this.#done(error)
       this.#clearFirst = false
-      this.#write(sync)
-    }
-    if (this.#clearFirst) this.#options.metadata.clear(CHECKPOINT_KEY, begin)
-    else begin(null)
+      this.#write()
+    })
   }
 
-  #write(sync: boolean): void {
-    const mark = this.#options.machine.takeMark(this.#durableIndex)
-    if (mark === undefined) return this.#done(null)
-    const writes: MetadataWrite[] = []
-    const newMinima: ConsumeQueue[] = []
-    let underWay = 1
-    let failure: Error | null = null
-    const written = (error: Error | null): void => {
-      failure ??= error
-      underWay--
-      if (underWay > 0) return
-      if (failure !== null) return this.#done(failure)
-      this.#options.files.sync((syncError) => {
-        if (syncError !== null) return this.#done(syncError)
-        this.#writeMetadata(mark, writes, newMinima, sync)
-      })
-    }
-    for (const queue of this.#options.machine.takeDirtyQueues()) {
+  #write(): void {
+    const { machine, files } = this.#options
+    const mark = machine.takeMark(this.#durableIndex)
+    if (mark === undefined) return this.#claim === null ? this.#done(null) : this.#writeBatch(this.#kept, [])
+    const dirty = machine.takeDirtyQueues()
+    const rows: MetadataWrite[] = []
+    const writeQueue = (i: number, done: Callback): void => {
+      const queue = dirty[i] as ConsumeQueue
       const from = queue.writtenOffset
       const to = queue.writableBefore(mark.physicalEnd)
-      if (to < queue.nextOffset) this.#options.machine.markDirty(queue)
-      if (to === from && !queue.minIsNew) continue
-      if (queue.minIsNew) newMinima.push(queue)
-      writes.push({ key: queueKey(queue), value: keptOf(queue, to) })
-      if (to === from) continue
-      underWay++
-      this.#options.files.write(queue, from, queue.copyEntries(from, to), (error) => {
-        if (error === null) queue.written(to)
-        written(error)
+      if (to < queue.nextOffset) machine.markDirty(queue)
+      if (queue.minIsNew) this.#newMinima.push(queue)
+      if (to === from) {
+        if (queue.minIsNew) rows.push(rowOf(queue, to))
+        return done(null)
+      }
+      queue.keptLastPhysicalOffset = queue.physicalOffsetAt(to - 1)
+      rows.push(rowOf(queue, to))
+      files.write(queue, from, queue.copyEntries(from, to), (error) => {
+        if (error !== null) return done(error)
+        queue.written(to)
+        this.#written.add(queue)
+        this.#tails.written(queue)
+        done(null)
       })
     }
-    written(null)
+    inLanes({ count: dirty.length, lanes: WRITES_MAX, begin: writeQueue }, (error) => {
+      if (error !== null) return this.#done(error)
+      if (this.#newMinima.length > 0) this.#syncsNext = true
+      for (const [key, value] of machine.metadata.takeWrites(mark.index)) rows.push({ key, value })
+      this.#writeBatch(mark, rows)
+    })
   }
 
-  #writeMetadata(mark: AppliedMark, writes: MetadataWrite[], newMinima: readonly ConsumeQueue[], sync: boolean): void {
-    for (const [key, value] of this.#options.machine.metadata.takeWrites(mark.index)) writes.push({ key, value })
-    writes.push({ key: CHECKPOINT_KEY, value: packr.pack({ v: FORMAT_VERSION, ...mark }) })
-    const nowMs = this.#options.clock.monotonicMs()
-    const isSynced = sync || this.#syncsNext || newMinima.length > 0 || nowMs - this.#syncedAtMs >= SYNC_INTERVAL_MS
-    const write = (written: () => void): void => {
-      this.#options.metadata.write(writes, { sync: isSynced }, (error) => {
+  #writeBatch(mark: AppliedMark, rows: MetadataWrite[]): void {
+    const { metadata, bootId, firstNeeded, minimaKept, machine } = this.#options
+    const claim = this.#claim
+    const synced = claim ?? this.#synced
+    rows.push({
+      key: CHECKPOINT_KEY,
+      value: encodeCheckpoint({ mark, synced, bootId: this.#unsynced === null ? bootId : '' }),
+    })
+    if (claim === null) return metadata.write(rows, { sync: false }, (error) => this.#batchWritten(error, mark))
+    const minima = this.#newMinima
+    this.#newMinima = []
+    firstNeeded((needed) => {
+      metadata.write(rows, { sync: true }, (error) => {
         if (error === null) {
-          this.#options.machine.metadata.written()
-          written()
+          this.#claim = null
+          this.#synced = claim
+          this.#syncedAtMs = this.#options.clock.monotonicMs()
+          machine.mayForget(Math.min(claim.index, needed - 1))
+          minimaKept(minima)
         }
-        this.#done(error)
-      })
-    }
-    if (!isSynced) return write(() => {})
-    this.#syncsNext = false
-    this.#syncedAtMs = nowMs
-    this.#options.firstNeeded((firstNeeded) => {
-      write(() => {
-        this.#options.machine.mayForget(Math.min(mark.index, firstNeeded - 1))
-        this.#options.minimaKept(newMinima)
+        this.#batchWritten(error, mark)
       })
     })
   }
 
+  #batchWritten(error: Error | null, mark: AppliedMark): void {
+    if (error !== null) return this.#done(error)
+    this.#options.machine.metadata.written()
+    this.#kept = mark
+    this.#done(null)
+  }
+
   #done(error: Error | null): void {
     this.#running = false
-    if (error !== null) {
-      this.#failure = error
-      this.#options.onFailed(error)
-    } else if (this.#options.machine.isAhead) {
-      this.#rearm()
+    if (error !== null) return this.#fail(error)
+    // What was applied meanwhile, or was not synced in the log yet, waits for the next one.
+    if (this.#options.machine.isAhead) {
+      this.#batchesSince = Math.max(0, this.#batchesSince - 1)
+      this.applied()
     }
+    this.#maybeSync()
+    this.#tell(null)
+  }
+
+  #fail(error: Error): void {
+    this.#failure = error
+    this.#options.onFailed(error)
+    this.#tell(error)
+  }
+
+  #tell(error: Error | null): void {
     const waiters = this.#waiters
     this.#waiters = []
     for (const waiter of waiters) waiter(error)
@@ -235,108 +326,76 @@ export class Checkpointer {
     )
   }
 
-  /** What was applied meanwhile, or was not synced yet, waits for the next one. */
-  #rearm(): void {
-    this.#batchesSince = Math.max(0, this.#batchesSince - 1)
-    this.applied()
+  // ------------------------------------------------------------------------------------------------ syncing
+
+  /** After a checkpoint: syncs its files when it is time to, or sees to it that this comes. */
+  #maybeSync(): void {
+    if (this.#closed || this.#failure !== null || this.#syncing || this.#running) return
+    if (this.#claim !== null) return this.#run(false)
+    if (this.#unsynced !== null || this.#kept.index <= this.#synced.index) return
+    const waitMs = this.#syncedAtMs + SYNC_INTERVAL_MS - this.#options.clock.monotonicMs()
+    const isMuch = this.#kept.physicalEnd - this.#synced.physicalEnd >= SYNC_LOG_BYTES
+    if (this.#syncsNext || isMuch || waitMs <= 0) return this.#sync()
+    this.#cancelSyncTimer ??= this.#options.clock.after(waitMs, () => {
+      this.#cancelSyncTimer = null
+      this.#maybeSync()
+    })
+  }
+
+  /** Syncs what is in the files by now, while checkpoints go on. */
+  #sync(): void {
+    assert(!this.#syncing && !this.#running && this.#unsynced === null, 'files are synced when they are whole')
+    this.#cancelSyncTimer?.()
+    this.#cancelSyncTimer = null
+    this.#syncing = true
+    this.#syncsNext = false
+    const mark = this.#kept
+    const ends: [ConsumeQueue, number][] = []
+    for (const queue of this.#written) ends.push([queue, queue.writtenOffset])
+    this.#written = new Set()
+    this.#options.files.sync((error) => {
+      this.#syncing = false
+      if (error !== null) return this.#fail(error)
+      for (const [queue, end] of ends) queue.syncedOffset = end
+      this.#claim = mark
+      this.#maybeSync()
+      this.#tell(null)
+    })
   }
 
   // ------------------------------------------------------------------------------------------------ taking up
 
-  #restore(entries: readonly { readonly key: string; readonly value: Buffer }[]): void {
-    const kept = entries.find(({ key }) => key === CHECKPOINT_KEY)
-    if (kept === undefined) {
-      if (entries.length > 0)
-        this.#options.logger.warn({}, 'the metadata has no checkpoint: it is built again from the log')
-      this.discard()
-      return
+  #takeUp(rows: readonly { readonly key: string; readonly value: Buffer }[]): void {
+    const { machine, files, keyIndex, logger, bootId } = this.#options
+    const kept = restoreKept(rows, { machine, keyIndex, logger })
+    if (kept === null) return this.discard()
+    const { mark, synced } = kept
+    this.#kept = mark
+    this.#synced = synced
+    if (mark.index === synced.index) return
+    const queues = new Set<ConsumeQueue>()
+    for (const queue of machine.queues.all()) {
+      if (queue.keptLastPhysicalOffset < synced.physicalEnd) continue
+      queues.add(queue)
+      files.writtenBefore(queue, queue.syncedOffset, queue.writtenOffset)
     }
-    try {
-      const mark = markOf(kept.value)
-      this.#restoreEntries(entries, mark)
-      this.#options.machine.restored(mark)
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== 'CORRUPT') throw error
-      this.#options.logger.warn({ err: error }, 'the derived state is damaged: it is built again from the log')
-      this.#options.machine.forget()
-      this.discard()
-    }
+    this.#written = new Set(queues)
+    if (bootId !== '' && bootId === kept.bootId) return
+    for (const queue of queues) queue.isBroken = true
+    this.#unsynced = { queues, synced, kept: mark }
   }
-
-  #restoreEntries(entries: readonly { readonly key: string; readonly value: Buffer }[], mark: AppliedMark): void {
-    const { machine, files, logger } = this.#options
-    for (const { key, value } of entries) {
-      if (key === CHECKPOINT_KEY) continue
-      if (key === KEY_INDEX_KEY) {
-        this.#options.keyIndex?.restore(value)
-        continue
-      }
-      if (!key.startsWith(QUEUE_KEY_PREFIX)) {
-        if (!machine.metadata.restore(key, value)) logger.warn({ key }, 'metadata of an unknown kind is left alone')
-        continue
-      }
-      const queue = queueOf(key, value)
-      const last = files.isWhole(queue) ? files.entryAtSync(queue, queue.nextOffset - 1) : undefined
-      const isEmpty = queue.minOffset === queue.nextOffset
-      if (!isEmpty && (last === undefined || last.physicalOffset + last.size > mark.physicalEnd)) {
-        throw damaged(`the files of queue ${queue.topic}/${queue.queueId} do not hold its ${queue.nextOffset} entries`)
-      }
-      machine.queues.add(queue)
-    }
-  }
-}
-
-function queueKey(queue: ConsumeQueue): string {
-  return `${QUEUE_KEY_PREFIX}${queue.topic}\0${queue.queueId}`
-}
-
-function queueOf(key: string, value: Buffer): ConsumeQueue {
-  const [topic, queueIdText] = key.slice(QUEUE_KEY_PREFIX.length).split('\0')
-  const queueId = Number(queueIdText)
-  const content = unpack(value, key)
-  if (topic === undefined || !Number.isSafeInteger(queueId) || !Array.isArray(content)) throw damaged(key)
-  const [nextOffset, firstPhysicalOffset, minOffset = 0] = content as unknown[]
-  if (!isCount(nextOffset) || nextOffset === 0 || !isCount(minOffset) || minOffset > nextOffset) throw damaged(key)
-  if (minOffset === nextOffset)
-    return ConsumeQueue.restored(topic, queueId, { nextOffset, minOffset, firstPhysicalOffset: -1 })
-  if (!isCount(firstPhysicalOffset)) throw damaged(key)
-  return ConsumeQueue.restored(topic, queueId, { nextOffset, minOffset, firstPhysicalOffset })
 }
 
 /** @param nextOffset one after the newest entry that the checkpoint has. */
-function keptOf(queue: ConsumeQueue, nextOffset: number): Buffer {
+function rowOf(queue: ConsumeQueue, nextOffset: number): MetadataWrite {
+  const { minOffset, keptLastPhysicalOffset: lastPhysicalOffset, syncedOffset } = queue
   queue.minIsNew = false
-  queue.keptMinOffset = queue.minOffset
-  return packr.pack([nextOffset, queue.firstPhysicalOffset, queue.minOffset])
+  queue.keptMinOffset = minOffset
+  const firstPhysicalOffset = minOffset === nextOffset ? -1 : queue.firstPhysicalOffset
+  const kept = { nextOffset, minOffset, firstPhysicalOffset, lastPhysicalOffset, syncedOffset }
+  return { key: queueKey(queue.topic, queue.queueId), value: encodeQueue(kept) }
 }
 
-/** @throws StoreError UNSUPPORTED for a newer format. */
-function markOf(value: Buffer): AppliedMark {
-  const content = unpack(value, CHECKPOINT_KEY)
-  if (typeof content !== 'object' || content === null) throw damaged(CHECKPOINT_KEY)
-  const { v, index, term, physicalEnd, storeTimestamp } = content as Record<string, unknown>
-  if (v !== FORMAT_VERSION) {
-    const what = `the store beside the log has format ${JSON.stringify(v)}; this program knows format ${FORMAT_VERSION}`
-    throw new StoreError(what, { code: 'UNSUPPORTED', what })
-  }
-  if (!isCount(index) || !isCount(term) || !isCount(physicalEnd) || !isCount(storeTimestamp)) {
-    throw damaged(CHECKPOINT_KEY)
-  }
-  return { index, term, physicalEnd, storeTimestamp }
-}
-
-function unpack(value: Buffer, key: string): unknown {
-  try {
-    return packr.unpack(value)
-  } catch (cause) {
-    throw damaged(`${key} is not msgpack`, cause)
-  }
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
-}
-
-function damaged(what: string, cause?: unknown): StoreError {
-  return new StoreError(what, { code: 'CORRUPT', what, physicalOffset: -1 }, { cause })
+function isCorrupt(error: unknown): boolean {
+  return error instanceof StoreError && error.code === 'CORRUPT'
 }

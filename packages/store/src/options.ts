@@ -3,6 +3,7 @@ import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/base'
 import {
+  bootIdentity,
   DEFAULT_SETTINGS,
   type Disk,
   type DLedgerOptions,
@@ -130,6 +131,8 @@ export interface CheckedOptions {
   readonly inMemoryBytes: number
   readonly storeHost: HostAddress | null
   readonly sendOnce: { readonly windowMs: number; readonly idsMax: number; readonly timeoutMs: number } | null
+  /** This boot of the machine; empty when it is not known. */
+  readonly bootId: string
   readonly onFatal: (error: Error) => void
 }
 
@@ -161,6 +164,7 @@ export function checkOptions(given: MessageStoreOptions): CheckedOptions {
     inMemoryBytes: given.inMemoryBytes ?? Math.floor(totalmem() * IN_MEMORY_RATIO),
     storeHost: given.storeHost ?? null,
     sendOnce: sendOnce(given),
+    bootId: bootIdentity(),
     onFatal: given.onFatal ?? ((error) => logger.error({ err: error }, 'the store has stopped')),
   }
 }

@@ -11,7 +11,7 @@ import { MemoryMetadata } from './metadata/memory-metadata.ts'
 import { MessageReader } from './read.ts'
 import { MinOffsets } from './retention/min-offsets.ts'
 import type { StoreCore } from './store-core.ts'
-import { close, EntryMaker, flush, load, makeCore, message, TempDirectory } from './testing/fixture.ts'
+import { close, EntryMaker, flush, load, makeCore, message, TempDirectory, NO_REPAIRS } from './testing/fixture.ts'
 import { LogImage } from './testing/log-image.ts'
 import { ManualClock } from './testing/manual-clock.ts'
 
@@ -51,7 +51,15 @@ async function openAt(maker: EntryMaker, kept: number, hotBytesMax: number): Pro
   const log = new LogImage(maker.entries, FILE_BYTES)
   const { machine } = core
   const minOffsets = new MinOffsets({ machine, files, clock, logger: silentLogger })
-  const reader = new MessageReader({ machine, files, log, clock, minOffsets, fileBytes: FILE_BYTES })
+  const reader = new MessageReader({
+    machine,
+    files,
+    log,
+    clock,
+    minOffsets,
+    repairs: NO_REPAIRS,
+    fileBytes: FILE_BYTES,
+  })
   const closeAll = async (): Promise<void> => {
     await new Promise<void>((resolve) => reader.close(resolve))
     files.closeSync()

@@ -10,7 +10,7 @@ import { StoreError } from './errors.ts'
 import { MemoryMetadata } from './metadata/memory-metadata.ts'
 import { MessageReader } from './read.ts'
 import { MinOffsets } from './retention/min-offsets.ts'
-import { close, EntryMaker, flush, load, makeCore, message, TempDirectory } from './testing/fixture.ts'
+import { close, EntryMaker, flush, load, makeCore, message, TempDirectory, NO_REPAIRS } from './testing/fixture.ts'
 import { LogImage } from './testing/log-image.ts'
 import { ManualClock } from './testing/manual-clock.ts'
 
@@ -40,7 +40,15 @@ async function coldReader(maker: EntryMaker, logFileBytes = LOG_FILE_BYTES): Pro
   const log = new LogImage(maker.entries, logFileBytes)
   const { machine } = after
   const minOffsets = new MinOffsets({ machine, files, clock, logger: silentLogger })
-  const reader = new MessageReader({ machine, files, log, clock, minOffsets, fileBytes: logFileBytes })
+  const reader = new MessageReader({
+    machine,
+    files,
+    log,
+    clock,
+    minOffsets,
+    repairs: NO_REPAIRS,
+    fileBytes: logFileBytes,
+  })
   const closeAll = async (): Promise<void> => {
     await new Promise<void>((resolve) => reader.close(resolve))
     files.closeSync()

@@ -19,6 +19,8 @@ import {
   checkRecord,
   ProtocolError,
   recordPhysicalOffset,
+  recordQueueId,
+  recordQueueOffset,
   recordStoreTimestamp,
   recordTotalSize,
 } from '@dledger-ts/protocol'
@@ -38,6 +40,7 @@ import { ReadLane } from './read/read-lane.ts'
 import { Scan } from './read/scan.ts'
 import { SequentialReaders } from './read/sequential-readers.ts'
 import { searchTime } from './read/time-search.ts'
+import type { QueueRepairs } from './rebuild/queue-repairs.ts'
 import type { MinOffsets } from './retention/min-offsets.ts'
 
 export type { LogReader } from './read/log-blocks.ts'
@@ -52,6 +55,8 @@ export interface MessageReaderOptions {
   readonly log: LogReader
   readonly clock: Clock
   readonly minOffsets: MinOffsets
+  /** Told of queues whose files do not hold what they must, and waited for. */
+  readonly repairs: Pick<QueueRepairs, 'damaged' | 'whenWhole'>
   /** Size of a log file: no read crosses its end. */
   readonly fileBytes: number
 }
@@ -59,6 +64,7 @@ export interface MessageReaderOptions {
 export class MessageReader {
   readonly #machine: StoreMachine
   readonly #minOffsets: MinOffsets
+  readonly #repairs: MessageReaderOptions['repairs']
   readonly #fileBytes: number
   readonly #lane = new ReadLane()
   readonly #entryBlocks: EntryBlocks
@@ -66,12 +72,13 @@ export class MessageReader {
   readonly #cold: ColdGetParts
   #closed = false
 
-  constructor({ machine, files, log, clock, minOffsets, fileBytes }: MessageReaderOptions) {
+  constructor({ machine, files, log, clock, minOffsets, repairs, fileBytes }: MessageReaderOptions) {
     const lane = this.#lane
     this.#machine = machine
     this.#minOffsets = minOffsets
+    this.#repairs = repairs
     this.#fileBytes = fileBytes
-    this.#entryBlocks = new EntryBlocks({ files, lane, clock })
+    this.#entryBlocks = new EntryBlocks({ files, lane, clock, machine, fileBytes })
     this.#blocks = new LogBlocks({ log, lane, clock })
     this.#cold = {
       clock,
@@ -103,8 +110,8 @@ export class MessageReader {
     if (this.#closed) return callback(isClosed(), null)
     const scan = new Scan(request, queue, this.#machine.applied.physicalEnd)
     const fromMemory = this.#tryMemory(scan)
-    if (fromMemory !== false) return this.#answer(scan, fromMemory === true ? null : fromMemory, callback)
-    new ColdGet(this.#cold, scan, (error) => this.#answer(scan, error, callback)).start()
+    if (fromMemory !== false) return this.#answer(scan, fromMemory === true ? null : fromMemory, request, callback)
+    new ColdGet(this.#cold, scan, (error) => this.#answer(scan, error, request, callback)).start()
   }
 
   /** Entries of a queue from `from` on, at least one and at most `count`; from memory within the call. */
@@ -112,6 +119,12 @@ export class MessageReader {
     const to = Math.min(from + count, queue.nextOffset)
     if (from >= queue.tailFrom) return callback(null, new TailEntries(queue, from, to))
     if (this.#closed) return callback(isClosed(), null)
+    if (queue.isBroken) {
+      return this.#repairs.whenWhole(queue, (error) => {
+        if (error === null) this.entries(queue, from, count, callback)
+        else callback(error, null)
+      })
+    }
     this.#entryBlocks.read(queue, from, Math.min(to, queue.tailFrom), callback)
   }
 
@@ -196,24 +209,42 @@ export class MessageReader {
   }
 
   /** Tells what the scan found, unless the log has forgotten what was asked for, before or while it was read. */
-  #answer(scan: Scan, error: StoreError | null, callback: GetCallback): void {
+  #answer(scan: Scan, error: StoreError | null, request: GetRequest, callback: GetCallback): void {
     const { queue, wanted, next, first } = scan
     const isGone =
       first < queue.minOffset || (wanted.count > 0 && (wanted.physicalOffsets[0] as number) < this.#machine.logStartPos)
-    if (isGone) return this.#tellGone(queue, callback)
-    if (error !== null) return callback(error, null)
+    if (isGone) return this.#tellGone(queue, request, callback)
+    if (error !== null) return this.#failed(error, queue, request, callback)
     const { minOffset } = queue
     if (wanted.count === 0) return callback(null, without('NO_MATCHED_MESSAGE', next, minOffset, scan.end))
     const { records, bytes: recordBytes } = wanted
     callback(null, { status: 'FOUND', nextBeginOffset: next, minOffset, maxOffset: scan.end, records, recordBytes })
   }
 
-  #tellGone(queue: ConsumeQueue, callback: GetCallback): void {
+  #tellGone(queue: ConsumeQueue, request: GetRequest, callback: GetCallback): void {
     this.#minOffsets.settle(queue, (error) => {
       if (error !== null) return callback(error, null)
       const { minOffset, nextOffset } = queue
+      // Not gone: its entry points to where nothing is any more.
+      const { queueOffset } = request
+      if (queueOffset >= minOffset) return this.#failed(noEntry(queue, queueOffset), queue, request, callback)
       callback(null, without('OFFSET_TOO_SMALL', minOffset, minOffset, nextOffset))
     })
+  }
+
+  /** When the queue's files are wrong, they are built again, and the request is served then. */
+  #failed(error: StoreError, queue: ConsumeQueue, request: GetRequest, callback: GetCallback): void {
+    if (!this.#isBeingRepaired(queue, error)) return callback(error, null)
+    this.#repairs.whenWhole(queue, (waited) => {
+      if (waited === null) this.get(request, callback)
+      else callback(waited, null)
+    })
+  }
+
+  #isBeingRepaired(queue: ConsumeQueue, error: unknown): boolean {
+    if (!(error instanceof StoreError) || error.code !== 'CORRUPT') return false
+    this.#entryBlocks.forget(queue)
+    return this.#repairs.damaged(queue, error.message)
   }
 
   /** Resolves when the minimum of a queue is the one for the log as it starts now. */
@@ -241,17 +272,32 @@ export class MessageReader {
 
   /** undefined when the log has forgotten it; the minimum of its queue is beyond it then. */
   async #storeTimeOf(queue: ConsumeQueue, queueOffset: number): Promise<number | undefined> {
-    try {
-      const { at, size } = await this.#placeOf(queue, queueOffset)
-      if (!(size > 0 && at >= 0 && at + size <= this.#machine.applied.physicalEnd)) throw noEntry(queue, queueOffset)
-      const head = await this.#bytes(at, Math.min(size, RECORD_HEAD_BYTES))
-      if (recordPhysicalOffset(head) !== at) throw mismatch(queue, queueOffset, at)
-      return recordStoreTimestamp(head)
-    } catch (error) {
-      await this.#settled(queue)
-      if (queueOffset < queue.minOffset) return undefined
-      throw error
+    for (;;) {
+      try {
+        return await this.#tryStoreTimeOf(queue, queueOffset)
+      } catch (error) {
+        await this.#settled(queue)
+        if (queueOffset < queue.minOffset) return undefined
+        if (!this.#isBeingRepaired(queue, error)) throw error
+      }
+      await new Promise<void>((resolve, reject) => {
+        this.#repairs.whenWhole(queue, (error) => (error === null ? resolve() : reject(error)))
+      })
     }
+  }
+
+  async #tryStoreTimeOf(queue: ConsumeQueue, queueOffset: number): Promise<number> {
+    const { at, size } = await this.#placeOf(queue, queueOffset)
+    if (!(size > 0 && at >= 0 && at + size <= this.#machine.applied.physicalEnd)) throw noEntry(queue, queueOffset)
+    const head = await this.#bytes(at, Math.min(size, RECORD_HEAD_BYTES))
+    if (
+      recordPhysicalOffset(head) !== at ||
+      recordQueueOffset(head) !== queueOffset ||
+      recordQueueId(head) !== queue.queueId
+    ) {
+      throw mismatch(queue, queueOffset, at)
+    }
+    return recordStoreTimestamp(head)
   }
 
   #placeOf(queue: ConsumeQueue, queueOffset: number): Promise<{ readonly at: number; readonly size: number }> {

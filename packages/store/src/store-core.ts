@@ -25,10 +25,13 @@ import { BLANK_BYTES_MIN, ENTRY_HEADER_BYTES, physicalOffsetOf } from './log-pla
 import { ChangeProposer } from './metadata/change-proposals.ts'
 import { ConsumerOffsets } from './metadata/consumer-offsets.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
+import { SealedMetadata } from './metadata/sealed-metadata.ts'
 import { QueueLocks } from './metadata/queue-locks.ts'
 import { type ProposalTarget, Putter } from './put.ts'
 import { type LogReader, MessageReader } from './read.ts'
 import type { AppliedEntries } from './rebuild/log-scan.ts'
+import { QueueChecks } from './rebuild/queue-checks.ts'
+import { QueueRepairs } from './rebuild/queue-repairs.ts'
 import { Rebuilder } from './rebuild/rebuilder.ts'
 import { MinOffsets } from './retention/min-offsets.ts'
 import { type EntryFinder, NeededEntries, UndeliveredMessages } from './retention/needed-entries.ts'
@@ -56,6 +59,8 @@ export interface StoreCoreOptions {
   readonly hotBytesMax: number
   readonly checkpointIntervalMs: number
   readonly storeHost: HostAddress | null
+  /** This boot of the machine; empty when it is not known: then every start counts as one after a power cut. */
+  readonly bootId: string
   /** @see StoreMachineOptions. Default false. */
   readonly takesOverApache?: boolean
   /** Recognises repeated sends; null when that is off. */
@@ -85,6 +90,9 @@ export class StoreCore {
   readonly rebuilder: Rebuilder
   readonly keyIndex: KeyIndex | null
   readonly queries: KeyQueries | null
+  /** Queues whose files are being built again. */
+  readonly repairs: QueueRepairs
+  readonly #checks: QueueChecks
   readonly #checkpointer: Checkpointer
   readonly #files: QueueFiles
   readonly #minOffsets: MinOffsets
@@ -112,14 +120,25 @@ export class StoreCore {
       directory: options.consumeQueueDirectory,
       fileBytes: options.consumeQueueFileBytes,
     })
-    machine.metadata.attach(options.metadata)
+    const metadata = new SealedMetadata(options.metadata)
+    machine.metadata.attach(metadata)
     this.machine = machine
     this.#files = files
     this.envelope = new RecordEnvelope(storeHost, () => machine.nextStoreTimestamp())
     this.#sends = sends
+    this.rebuilder = new Rebuilder({ machine, files, log, delayLevelsMs })
+    this.repairs = new QueueRepairs({
+      machine,
+      rebuilder: this.rebuilder,
+      log,
+      clock,
+      logger,
+      kept: () => this.#checkpointer.kept,
+    })
+    this.#checks = new QueueChecks({ files, repairs: this.repairs, clock })
     const minOffsets = new MinOffsets({ machine, files, clock, logger })
     this.#minOffsets = minOffsets
-    this.reader = new MessageReader({ machine, files, log, clock, fileBytes, minOffsets })
+    this.reader = new MessageReader({ machine, files, log, clock, fileBytes, minOffsets, repairs: this.repairs })
     const once =
       sendOnce === null || sends === null
         ? null
@@ -142,7 +161,6 @@ export class StoreCore {
     const { timerPrecisionMs } = timerSettings
     this.#timers = new TimerDelivery({ machine, records, putter: this.putter, clock, logger, timerPrecisionMs })
     this.recall = new TimerRecall({ machine, records, changes: this.changes, timerPrecisionMs })
-    this.rebuilder = new Rebuilder({ machine, files, log, delayLevelsMs })
     this.#takeOver = new TakeOver({ machine, changes: this.changes, clock, logger })
     // Whoever else reads records of what is pending stands here, too.
     const needs = [new UndeliveredMessages(machine, this.reader), machine.metadata.pendingFiles]
@@ -151,7 +169,7 @@ export class StoreCore {
       machine.fail(error)
       options.onFailed(error)
     }
-    const { disk, metadata, checkpointIntervalMs } = options
+    const { disk, checkpointIntervalMs } = options
     this.keyIndex =
       options.keyIndex === null
         ? null
@@ -176,6 +194,7 @@ export class StoreCore {
       keyIndex: this.keyIndex,
       clock,
       logger,
+      bootId: options.bootId,
       intervalMs: checkpointIntervalMs,
       firstNeeded: (callback) => needed.firstNeeded(callback),
       minimaKept: (queues) => minOffsets.kept(queues),
@@ -209,7 +228,10 @@ export class StoreCore {
   /** Takes up what is kept beside the log, or nothing. @see Checkpointer.load */
   load(callback: (error: Error | null) => void): void {
     this.#checkpointer.load((error) => {
-      if (error === null) this.keyIndex?.loaded()
+      if (error === null) {
+        this.keyIndex?.loaded()
+        this.#checks.note(this.machine)
+      }
       callback(error)
     })
   }
@@ -223,6 +245,8 @@ export class StoreCore {
     this.#port.attach(log)
     this.#events = events
     this.keyIndex?.attach()
+    this.repairs.start(this.#checkpointer.unsynced, [], () => this.#checkpointer.recovered())
+    this.#checks.start()
     this.#roleChanged()
   }
 
@@ -253,6 +277,8 @@ export class StoreCore {
   /** The log is closed: whatever a leader does ends here, and no checkpoint begins by itself any more. */
   stop(): void {
     this.retire()
+    this.#checks.stop()
+    this.repairs.stop()
     this.rebuilder.stop()
     this.#checkpointer.stop()
     this.keyIndex?.stop()

@@ -41,6 +41,8 @@ export interface Disk {
   removeSync(path: string): void
   renameSync(from: string, to: string): void
   syncDirectorySync(directory: string): void
+  /** The same, called back later; left out where there is only the synchronous one. */
+  syncDirectory?(directory: string, callback: DiskCallback): void
   /** Bytes that may still be written to the file system of a directory; infinite when that is not known. */
   freeBytesSync(directory: string): number
   /** How full the file system of a directory is, 0 to 100, rounded up; 0 when that is not known. */

@@ -39,6 +39,16 @@ export const nodeDisk: Disk = {
       fs.closeSync(fd)
     }
   },
+  syncDirectory: (directory, callback) => {
+    if (process.platform === 'win32') {
+      setImmediate(() => callback(null))
+      return
+    }
+    fs.open(directory, fs.constants.O_RDONLY, (openError, fd) => {
+      if (openError !== null) return callback(openError)
+      fs.fsync(fd, (syncError) => fs.close(fd, (closeError) => callback(syncError ?? closeError ?? null)))
+    })
+  },
   freeBytesSync: (directory) => {
     const { bavail, bsize } = fs.statfsSync(directory)
     return bavail * bsize

@@ -27,6 +27,10 @@ export interface KeptQueue {
   readonly nextOffset: number
   readonly minOffset: number
   readonly firstPhysicalOffset: number
+  /** Record start of the entry at `nextOffset - 1`. */
+  readonly lastPhysicalOffset: number
+  /** Entries before this survive a power cut. */
+  readonly syncedOffset: number
 }
 
 export class ConsumeQueue {
@@ -42,8 +46,14 @@ export class ConsumeQueue {
   nextOffset = 0
   /** Entries before this are in the files. */
   writtenOffset = 0
+  /** Entries before this survive a power cut. */
+  syncedOffset = 0
+  /** Record start of the entry at `writtenOffset - 1` in the newest checkpoint; -1 before there is one. */
+  keptLastPhysicalOffset = -1
   /** The queue is in the list of those with unwritten entries. */
   isDirty = false
+  /** Its files do not hold what they must: entries are read from memory only, until they are built again. */
+  isBroken = false
   #assignedOffset = 0
   /** The leadership to which `#assignedOffset` belongs. */
   #assignedEpoch = -1
@@ -63,6 +73,8 @@ export class ConsumeQueue {
     queue.#minOffset = kept.minOffset
     queue.keptMinOffset = kept.minOffset
     queue.#firstPhysicalOffset = kept.firstPhysicalOffset
+    queue.syncedOffset = kept.syncedOffset
+    queue.keptLastPhysicalOffset = kept.lastPhysicalOffset
     queue.#tailFrom = kept.nextOffset
     return queue
   }
@@ -155,6 +167,18 @@ export class ConsumeQueue {
     this.writtenOffset = queueOffset
     // A burst made the buffer large: give it back once its entries are in the files.
     if (this.#tail.length > 4 * TAIL_COUNT * CONSUME_QUEUE_ENTRY_BYTES) this.#resize(this.#keptFrom(), TAIL_COUNT * 2)
+  }
+
+  /** Memory of the entries. */
+  get tailBytes(): number {
+    return this.#tail.length
+  }
+
+  /** Gives back the memory of written entries but the newest `count`. */
+  shrinkTail(count: number): void {
+    const from = Math.max(this.#tailFrom, Math.min(this.writtenOffset, this.nextOffset - count))
+    const capacity = this.nextOffset - from
+    if (capacity * CONSUME_QUEUE_ENTRY_BYTES < this.#tail.length) this.#resize(from, capacity)
   }
 
   checkInvariants(): void {

@@ -14,6 +14,7 @@ import type { Disk, DiskFile } from '@dledger-ts/dledger'
 import { topicNameError } from '@dledger-ts/protocol'
 import { StoreError } from '../errors.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
+import { inLanes } from '../lanes.ts'
 import {
   blankEntries,
   CONSUME_QUEUE_ENTRY_BYTES,
@@ -22,6 +23,8 @@ import {
 } from './entry-codec.ts'
 
 const OPEN_FILES_MAX = 512
+/** Syncs under way at once: file systems make one of several. */
+const SYNCS_MAX = 8
 const NAME_DIGITS = 20
 
 class OpenFile {
@@ -29,6 +32,8 @@ class OpenFile {
   users = 0
   /** It is in the table no more: closed when nobody uses it any more. */
   isClosing = false
+  /** It was seen to have its full size. */
+  isSized = false
 
   constructor(file: DiskFile) {
     this.file = file
@@ -44,6 +49,8 @@ export class QueueFiles {
   /** In order of use, oldest first. */
   readonly #open = new Map<string, OpenFile>()
   readonly #unsynced = new Set<string>()
+  /** Directories with names that are not durable yet. */
+  readonly #unsyncedDirectories = new Set<string>()
 
   constructor(options: { readonly disk: Disk; readonly directory: string; readonly fileBytes: number }) {
     assert(options.fileBytes > 0, 'a ConsumeQueue file has bytes')
@@ -111,35 +118,46 @@ export class QueueFiles {
       this.#release(used)
       if (error !== null) return callback(error, null)
       if (bytesRead < target.length) {
-        return callback(new Error(`${used.file.path}: ends at ${inFile + bytesRead}, before entry ${to - 1}`), null)
+        return callback(new ShortFile(`${used.file.path}: ends at ${inFile + bytesRead}, before entry ${to - 1}`), null)
       }
       callback(null, target)
     })
   }
 
-  /** Syncs every file that was written since the last call, one after another. */
+  /** Makes durable what was written before this call: files, then the names of new ones. Writes go on meanwhile. */
   sync(callback: WrittenCallback): void {
     const paths = [...this.#unsynced]
+    const directories = [...this.#unsyncedDirectories]
     this.#unsynced.clear()
-    const syncOne = (i: number): void => {
-      const path = paths[i]
-      if (path === undefined) return callback(null)
-      let used: OpenFile
-      try {
-        used = this.#use(path)
-      } catch (error) {
-        return callback(asError(error))
-      }
-      used.file.sync((error) => {
-        this.#release(used)
-        if (error !== null) return callback(error)
-        syncOne(i + 1)
-      })
+    this.#unsyncedDirectories.clear()
+    const syncNames = (error: Error | null): void => {
+      if (error !== null) return callback(error)
+      inLanes(
+        {
+          count: directories.length,
+          lanes: SYNCS_MAX,
+          begin: (i, done) => this.#syncNames(directories[i] as string, done),
+        },
+        callback,
+      )
     }
-    syncOne(0)
+    inLanes(
+      { count: paths.length, lanes: SYNCS_MAX, begin: (i, done) => this.#syncFile(paths[i] as string, done) },
+      syncNames,
+    )
   }
 
-  /** Reads one entry; undefined when its file is missing, short or of another size. For opening. */
+  /** Entries [from, to) were written by an earlier process and may not have been synced. */
+  writtenBefore(queue: ConsumeQueue, from: number, to: number): void {
+    const end = to * CONSUME_QUEUE_ENTRY_BYTES
+    for (let at = from * CONSUME_QUEUE_ENTRY_BYTES; at < end; at += this.#fileBytes - (at % this.#fileBytes)) {
+      const path = this.#pathOf(queue, at)
+      this.#unsynced.add(path)
+      this.#nameIsNew(path)
+    }
+  }
+
+  /** Reads one entry; undefined when its file is missing, short or of another size. For a look after opening. */
   entryAtSync(queue: ConsumeQueue, queueOffset: number): ConsumeQueueEntry | undefined {
     const at = queueOffset * CONSUME_QUEUE_ENTRY_BYTES
     const path = this.#pathOf(queue, at)
@@ -153,16 +171,6 @@ export class QueueFiles {
     } finally {
       this.#release(used)
     }
-  }
-
-  /** Whether every file that must hold entries of [minOffset, nextOffset) is there. For opening. */
-  isWhole(queue: ConsumeQueue): boolean {
-    const perFile = this.#fileBytes / CONSUME_QUEUE_ENTRY_BYTES
-    for (let offset = queue.minOffset - (queue.minOffset % perFile); offset < queue.nextOffset; offset += perFile) {
-      const entry = this.entryAtSync(queue, Math.min(offset + perFile, queue.nextOffset) - 1)
-      if (entry === undefined || entry.size <= 0 || Number.isNaN(entry.physicalOffset)) return false
-    }
-    return true
   }
 
   /** Removes the files of a queue that lie wholly below `queueOffset`; the newest one stays. */
@@ -205,6 +213,37 @@ export class QueueFiles {
     }
     this.#open.clear()
     this.#unsynced.clear()
+    this.#unsyncedDirectories.clear()
+  }
+
+  #syncFile(path: string, callback: WrittenCallback): void {
+    let used: OpenFile
+    try {
+      used = this.#use(path)
+    } catch (error) {
+      // Whoever removed it has made it anew since, or it is found to be missing when it is needed.
+      return callback(isMissing(error) ? null : asError(error))
+    }
+    used.file.sync((error) => {
+      this.#release(used)
+      callback(error)
+    })
+  }
+
+  #syncNames(directory: string, callback: WrittenCallback): void {
+    if (this.#disk.syncDirectory !== undefined) return this.#disk.syncDirectory(directory, callback)
+    try {
+      this.#disk.syncDirectorySync(directory)
+    } catch (error) {
+      return callback(asError(error))
+    }
+    callback(null)
+  }
+
+  #nameIsNew(path: string): void {
+    // The topic's directory, the queue's: their names may be as new.
+    let directory = dirname(path)
+    for (let level = 0; level < 4; level++, directory = dirname(directory)) this.#unsyncedDirectories.add(directory)
   }
 
   #pathOf(queue: ConsumeQueue, at: number): string {
@@ -227,21 +266,29 @@ export class QueueFiles {
       this.#open.delete(path)
     }
     this.#open.set(path, open)
+    if (create !== undefined && !open.isSized) this.#giveSize(open)
     open.users++
     return open
   }
 
   #openFile(path: string, create: { readonly blankBytes: number } | undefined): OpenFile {
-    if (create === undefined) return new OpenFile(this.#disk.openSync(path, { create: false }))
-    this.#disk.makeDirectorySync(dirname(path))
-    const file = this.#disk.openSync(path, { create: true })
-    const sizeBytes = file.sizeSync()
-    if (sizeBytes !== this.#fileBytes) file.truncateSync(this.#fileBytes)
-    // At once: entries before these may come from elsewhere at the same time.
-    if (sizeBytes === 0 && create.blankBytes > 0) {
-      file.writeSync(blankEntries(create.blankBytes / CONSUME_QUEUE_ENTRY_BYTES), 0)
+    try {
+      return new OpenFile(this.#disk.openSync(path, { create: false }))
+    } catch (error) {
+      if (create === undefined || !isMissing(error)) throw error
     }
-    return new OpenFile(file)
+    this.#disk.makeDirectorySync(dirname(path))
+    this.#nameIsNew(path)
+    const open = new OpenFile(this.#disk.openSync(path, { create: true }))
+    this.#giveSize(open)
+    // At once: entries before these may come from elsewhere at the same time.
+    if (create.blankBytes > 0) open.file.writeSync(blankEntries(create.blankBytes / CONSUME_QUEUE_ENTRY_BYTES), 0)
+    return open
+  }
+
+  #giveSize(open: OpenFile): void {
+    if (open.file.sizeSync() !== this.#fileBytes) open.file.truncateSync(this.#fileBytes)
+    open.isSized = true
   }
 
   #release(open: OpenFile): void {
@@ -258,6 +305,17 @@ export class QueueFiles {
       if (this.#open.size < OPEN_FILES_MAX) return
     }
   }
+}
+
+class ShortFile extends Error {}
+
+/** Whether a read failed because the file, or the end of it, is not there. */
+export function isNotThere(error: Error): boolean {
+  return error instanceof ShortFile || isMissing(error)
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
 
 function asError(error: unknown): Error {

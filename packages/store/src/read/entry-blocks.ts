@@ -3,9 +3,11 @@
  * and the newest one of a queue at hand for a moment, for a reader takes a few messages of the hundreds of entries that one read gives.
  */
 import type { Clock } from '@dledger-ts/base'
+import type { StoreMachine } from '../apply.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
 import type { QueueFiles } from '../consume-queue/queue-files.ts'
 import type { StoreError } from '../errors.ts'
+import { findDamage } from './entry-damage.ts'
 import { type QueueEntries, ReadEntries } from './queue-entries.ts'
 import { unreadableQueue } from './read-errors.ts'
 import type { LaneRead, ReadLane } from './read-lane.ts'
@@ -19,6 +21,9 @@ export interface EntryBlocksOptions {
   readonly files: QueueFiles
   readonly lane: ReadLane
   readonly clock: Clock
+  readonly machine: StoreMachine
+  /** Size of a log file: no record crosses its end. */
+  readonly fileBytes: number
 }
 
 export class EntryBlocks {
@@ -36,13 +41,17 @@ export class EntryBlocks {
   read(queue: ConsumeQueue, from: number, to: number, callback: EntriesCallback): void {
     const newest = this.#newest.get(queue)
     if (newest !== undefined && newest.from <= from && from < newest.to) return newest.give(callback)
-    const { files, lane } = this.#options
+    const { files, lane, machine, fileBytes } = this.#options
     const block = new EntryBlock(queue, from, files.endOfRead(from, to), {
       begin: (ended) => {
         files.read(queue, from, block.to, (error, bytes) => {
           ended()
-          if (error === null) block.settle(null, new ReadEntries(from, bytes as Buffer))
-          else block.settle(unreadableQueue(queue, from, error), null)
+          if (error !== null) return block.settle(unreadableQueue(queue, from, error), null)
+          const damage = findDamage(queue, from, bytes as Buffer, {
+            physicalEnd: machine.applied.physicalEnd,
+            fileBytes,
+          })
+          block.settle(damage, damage === null ? new ReadEntries(from, bytes as Buffer) : null)
         })
       },
       settled: (isGood) => {
@@ -54,6 +63,11 @@ export class EntryBlocks {
     this.#newest.set(queue, block)
     block.give(callback)
     lane.enter(block)
+  }
+
+  /** The files of a queue change: what was read of them is read again. */
+  forget(queue: ConsumeQueue): void {
+    this.#newest.delete(queue)
   }
 
   clear(): void {

@@ -1,6 +1,7 @@
 /** What a failed read is told as. */
 import { DLedgerError } from '@dledger-ts/dledger'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
+import { isNotThere } from '../consume-queue/queue-files.ts'
 import { StoreError } from '../errors.ts'
 import { storeErrorOf } from '../log-errors.ts'
 
@@ -24,6 +25,10 @@ export function unreadableLog(physicalOffset: number, cause: Error | null): Stor
 
 export function unreadableQueue(queue: ConsumeQueue, from: number, cause: Error): StoreError {
   if (cause instanceof StoreError) return cause
+  if (isNotThere(cause)) {
+    const what = `the file of entry ${from} of queue ${queue.topic}/${queue.queueId} is missing or short`
+    return new StoreError(what, { code: 'CORRUPT', what, physicalOffset: -1 }, { cause })
+  }
   const what = `queue ${queue.topic}/${queue.queueId} cannot be read at ${from}: ${cause.message}`
   return new StoreError(what, { code: 'STORAGE_FAILED', what }, { cause })
 }

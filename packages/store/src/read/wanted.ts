@@ -1,5 +1,11 @@
 /** The records that one request gives out, and how they are read: in runs of neighbours. */
-import { recordPhysicalOffset, recordQueueId, recordQueueOffset, recordTotalSize } from '@dledger-ts/protocol'
+import {
+  recordHasTopic,
+  recordPhysicalOffset,
+  recordQueueId,
+  recordQueueOffset,
+  recordTotalSize,
+} from '@dledger-ts/protocol'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
 import type { StoreError } from '../errors.ts'
 import { mismatch } from './read-errors.ts'
@@ -42,7 +48,8 @@ export class Wanted {
       recordTotalSize(record) !== record.length ||
       recordPhysicalOffset(record) !== physicalOffset ||
       recordQueueOffset(record) !== queueOffset ||
-      recordQueueId(record) !== this.queue.queueId
+      recordQueueId(record) !== this.queue.queueId ||
+      !recordHasTopic(record, this.queue.topic)
     ) {
       return mismatch(this.queue, queueOffset, physicalOffset)
     }

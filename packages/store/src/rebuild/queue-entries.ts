@@ -15,7 +15,7 @@ import type { QueueFiles } from '../consume-queue/queue-files.ts'
 import type { QueueTable } from '../consume-queue/queue-table.ts'
 import { StoreError } from '../errors.ts'
 import { physicalOffsetOf } from '../log-place.ts'
-import { inLanes } from './lanes.ts'
+import { inLanes } from '../lanes.ts'
 import type { ScanConsumer } from './log-scan.ts'
 
 /** Entries kept back until they are written; the more, the fewer writes for a queue. */

@@ -2,8 +2,8 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { silentLogger } from '@dledger-ts/base'
-import { type CommittedEntry, nodeDisk } from '@dledger-ts/dledger'
+import { type Logger, silentLogger } from '@dledger-ts/base'
+import { type CommittedEntry, type Disk, nodeDisk } from '@dledger-ts/dledger'
 import { hostAddress, isQueued, parseDelayLevels, RecordDraft } from '@dledger-ts/protocol'
 import type { GetRequest, GetResult, MessageStoreApi, NewMessage } from '../api.ts'
 import type { StoreMachine } from '../apply.ts'
@@ -11,11 +11,18 @@ import { decodeConsumeQueueEntry } from '../consume-queue/entry-codec.ts'
 import { QueueFiles } from '../consume-queue/queue-files.ts'
 import type { IndexShape } from '../key-index/layout.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
+import type { MessageReaderOptions } from '../read.ts'
 import { StoreCore, type StoreCoreOptions } from '../store-core.ts'
 import type { ManualClock } from './manual-clock.ts'
 
 export const HOST = hostAddress('127.0.0.1', 10911)
 export const DELAYS_MS = parseDelayLevels('1s 5s 10s')
+
+/** For readers alone: what is wrong is told. */
+export const NO_REPAIRS: MessageReaderOptions['repairs'] = {
+  damaged: () => false,
+  whenWhole: (_queue, callback) => callback(null),
+}
 
 export function message(topic: string, body: string, more: Partial<NewMessage> = {}): NewMessage {
   return {
@@ -90,14 +97,17 @@ export interface CoreOptions {
   readonly delayLevelsMs?: readonly number[]
   readonly sendOnce?: StoreCoreOptions['sendOnce']
   readonly hotBytesMax?: number
+  readonly bootId?: string
+  readonly logger?: Logger
+  readonly disk?: Disk
   readonly onFailed?: (error: Error) => void
 }
 
 export function makeCore(options: CoreOptions): StoreCore {
   return new StoreCore({
     clock: options.clock,
-    logger: silentLogger,
-    disk: nodeDisk,
+    logger: options.logger ?? silentLogger,
+    disk: options.disk ?? nodeDisk,
     metadata: options.metadata,
     consumeQueueDirectory: path.join(options.directory, 'consumequeue'),
     consumeQueueFileBytes: options.consumeQueueFileBytes ?? 60,
@@ -112,6 +122,7 @@ export function makeCore(options: CoreOptions): StoreCore {
     checkpointIntervalMs: 1_000,
     storeHost: null,
     sendOnce: options.sendOnce ?? null,
+    bootId: options.bootId ?? 'this boot',
     onFailed:
       options.onFailed ??
       ((error) => {
