@@ -3,11 +3,15 @@
  *
  * Visible means applied: every read here answers from entries that are committed and applied on this member.
  */
-import type { RecordFields } from '@dledger-ts/protocol'
+import type { MessageRecord, RecordFields } from '@dledger-ts/protocol'
+import type { EventEmitter } from 'node:events'
 import type { StoreError } from './errors.ts'
+import type { FollowOptions } from './follow.ts'
+import type { MessageInput } from './message-input.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
 import type { RecallRequest } from './timer/timer-recall.ts'
+import type { StoreEvents, StoreStatistics } from './statistics.ts'
 
 /** A message to store: a record without its place. `topic` and `queueId` are the real ones, also for delayed messages. */
 export type NewMessage = RecordFields
@@ -64,6 +68,9 @@ export interface GetRequest {
   /** Tag codes (int32) that are wanted; null for every message. A message without a tag has code 0. */
   readonly tagFilter: ReadonlySet<number> | null
 }
+
+/** A `GetRequest` of which only the topic is needed: queue 0, from 0, at most 32 messages and 256 KiB, every tag. */
+export type ReadRequest = Pick<GetRequest, 'topic'> & Partial<GetRequest>
 
 export interface GetResult {
   readonly status: GetStatus
@@ -156,6 +163,16 @@ export interface RoleChangeListener {
 
 /** What a `MessageStore` does. */
 export interface MessageStoreApi extends AsyncDisposable {
+  // ---- what it tells of itself
+  readonly events: EventEmitter<StoreEvents>
+  /** Numbers of this moment. Asks the file system how much is free; costs a look at each queue. */
+  statistics(): StoreStatistics
+  /** The same now and after each interval, in ms; ends with its signal and with the store. */
+  statisticsEvery(
+    intervalMs: number,
+    options?: { signal?: AbortSignal },
+  ): AsyncGenerator<StoreStatistics, void, undefined>
+
   // ---- role
   status(): StoreStatus
   /** A leader whose no-op is applied: it takes writes. */
@@ -173,16 +190,25 @@ export interface MessageStoreApi extends AsyncDisposable {
   put(message: NewMessage, listener: PutListener): void
   /** Stores messages of one queue with consecutive queue offsets, proposed together. */
   putBatch(messages: readonly NewMessage[], listener: PutBatchListener): void
-  /** `put` as a promise. */
-  store(message: NewMessage): Promise<PutResult>
   /**
    * Calls back a message that is delayed by any time (TIMER_DELAY_SEC, TIMER_DELAY_MS, TIMER_DELIVER_MS).
    *
    * @returns whether it was pending and is not delivered now; false when it is delivered or being delivered, or unknown.
    */
   recallTimer(request: RecallRequest): Promise<boolean>
+  /** `put` as a promise; topic and body are enough. @throws StoreError NOT_LEADER, TIMEOUT, BUSY, DISK_FULL, TOO_LARGE, INVALID, CLOSED. */
+  store(message: MessageInput): Promise<PutResult>
   /** Reads messages of one queue; the callback may run before this returns (newest messages are in memory). */
   getMessages(request: GetRequest, callback: GetCallback): void
+  /** `getMessages` as a promise. @throws StoreError CORRUPT, STORAGE_FAILED, CLOSED. */
+  get(request: ReadRequest): Promise<GetResult>
+  /**
+   * The messages of a queue from some place on, those that are there and those that come, on any member. Ends with its signal and with
+   * the store. Bodies are slices of larger buffers: copy what is kept for long.
+   *
+   * @throws StoreError INVALID, CORRUPT, STORAGE_FAILED.
+   */
+  follow(options: FollowOptions): AsyncGenerator<MessageRecord, void, undefined>
   /** One after the newest visible message; 0 for a queue without messages. */
   maxOffset(topic: string, queueId: number): number
   minOffset(topic: string, queueId: number): number

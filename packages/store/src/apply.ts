@@ -34,6 +34,7 @@ import { CHANGE_TOPIC, decodeChange } from './metadata/change.ts'
 import { MetadataState } from './metadata/state.ts'
 import type { StoredSends } from './send-once/stored-sends.ts'
 import { timerRowOf } from './timer/timer-message.ts'
+import { type Amount, MessageCount } from './message-count.ts'
 
 /** The state after some entry: what a checkpoint names. */
 export interface AppliedMark {
@@ -85,7 +86,8 @@ export class StoreMachine implements StateMachine {
   readonly #delayLevelsMs: readonly number[]
   readonly #takesOverApache: boolean
   readonly #sends: StoredSends | null
-  readonly #arrivalListeners: MessageArrivalListener[] = []
+  /** Never changed, only replaced: listeners come and go while they are told. */
+  #arrivalListeners: readonly MessageArrivalListener[] = []
   #hooks: StoreMachineHooks | null = null
   #applied: AppliedMark = NOTHING_APPLIED
   /** Boundaries of applied batches that are not in a checkpoint yet, ascending. */
@@ -94,6 +96,8 @@ export class StoreMachine implements StateMachine {
   #dirtyQueues: ConsumeQueue[] = []
   #lastStoreTimestamp = 0
   #repeatedOffsets = 0
+  /** Messages and bytes of records that became visible. */
+  readonly #visible = new MessageCount()
   #failure: Error | null = null
   #role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
   #epoch = 0
@@ -126,6 +130,11 @@ export class StoreMachine implements StateMachine {
     return this.#repeatedOffsets
   }
 
+  /** Messages that became visible since this member started. */
+  get visible(): Amount {
+    return this.#visible.amount()
+  }
+
   get role(): RoleState {
     return this.#role
   }
@@ -150,10 +159,9 @@ export class StoreMachine implements StateMachine {
   }
 
   onMessages(listener: MessageArrivalListener): () => void {
-    this.#arrivalListeners.push(listener)
+    this.#arrivalListeners = [...this.#arrivalListeners, listener]
     return () => {
-      const at = this.#arrivalListeners.indexOf(listener)
-      if (at >= 0) this.#arrivalListeners.splice(at, 1)
+      this.#arrivalListeners = this.#arrivalListeners.filter((other) => other !== listener)
     }
   }
 
@@ -375,6 +383,7 @@ export class StoreMachine implements StateMachine {
     queue.append(physicalOffset, record.length, tagsCode)
     if (this.#sends !== null) this.#sends.applied(record, topic, physicalOffset)
     this.markDirty(queue)
+    this.#visible.add(1, record.length)
     this.#arrivedQueues.push(queue)
     this.#arrivedOffsets.push(queueOffset)
     this.#arrivedTags.push(tagsCode)

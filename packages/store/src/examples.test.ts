@@ -12,21 +12,51 @@ beforeEach(() => {
 })
 afterEach(() => temp.remove())
 
-const example = fileURLToPath(new URL('../examples/orders.mjs', import.meta.url))
-const expected = [
-  'the last order is message 2 of its queue',
-  'paid: one book',
-  'paid: a lamp',
-  'a second later: ask for feedback',
-  '',
-].join('\n')
+const examples: { name: string; expected: string[] }[] = [
+  {
+    name: 'orders.mjs',
+    expected: [
+      'the last order is message 2 of its queue',
+      'paid: one book',
+      'paid: a lamp',
+      'a second later: ask for feedback',
+    ],
+  },
+  {
+    name: 'consumer.mjs',
+    expected: ['0: mail to Ann', '1: mail to Bob', 'started again', '2: mail to Cleo', '3: mail to Dan'],
+  },
+  {
+    name: 'work-log.mjs',
+    expected: [
+      'job-1: published, built, fetched',
+      'm-9: published, built',
+      'job-2: ',
+      '4 messages, 0 damaged index files',
+    ],
+  },
+  {
+    name: 'three-members.mjs',
+    expected: [
+      'stored as message 0',
+      'read from a follower: 10 to Ann',
+      'another member leads: true',
+      'repeated, it is still message 0 of 1',
+    ],
+  },
+]
+test.each(examples)(
+  '$name says what it is there to show',
+  async ({ name, expected }) => {
+    const program = fileURLToPath(new URL(`../examples/${name}`, import.meta.url))
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, temp.path], { timeout: 30_000 })
+    expect(stderr).toBe('')
+    expect(stdout.trimEnd().split('\n')).toEqual(expected)
+  },
+  40_000,
+)
 
-test('orders.mjs stores, reads by tag and delivers a reminder', async () => {
-  const { stdout } = await promisify(execFile)(process.execPath, [example, temp.path])
-  expect(stdout).toBe(expected)
-})
-
-test('the ten lines of the README run', async () => {
+test('the lines of the README run', async () => {
   const readme = fs.readFileSync(new URL('../README.md', import.meta.url), 'utf8')
   const code = /```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? ''
   // Beside the examples, so that the packages are found.

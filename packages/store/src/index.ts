@@ -14,10 +14,13 @@ export type {
   QueryRequest,
   QueryResult,
   QueueKey,
+  ReadRequest,
   RoleChangeListener,
   StoreStatus,
 } from './api.ts'
 export { StoreError, type StoreErrorDetail } from './errors.ts'
+export type { FollowOptions } from './follow.ts'
+export type { MessageInput } from './message-input.ts'
 export { MessageStore } from './message-store.ts'
 export { MemoryMetadata } from './metadata/memory-metadata.ts'
 export type { MetadataStore, MetadataWrite } from './metadata/metadata-store.ts'
@@ -27,3 +30,6 @@ export { type AttachedLog, StoreCore, type StoreCoreEvents, type StoreCoreOption
 export { defaultTopicConfig, type TopicConfig } from './metadata/topic-config.ts'
 export { BATCH_COUNT_MAX, QUEUE_COUNT_MAX } from './put-checks.ts'
 export type { RecallRequest } from './timer/timer-recall.ts'
+export type { Amount } from './message-count.ts'
+export type { KeyIndexProgress } from './key-index/key-index.ts'
+export type { RepeatedSends, StoreEvents, StoreStatistics } from './statistics.ts'

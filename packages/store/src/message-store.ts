@@ -8,14 +8,16 @@
  *
  * Keeps: what is opened here is closed here; nothing listens on a network unless other members are named.
  */
+import { EventEmitter } from 'node:events'
 import { join } from 'node:path'
 import type { Clock } from '@dledger-ts/base'
 import { DLedger, DLedgerError } from '@dledger-ts/dledger'
-import { groupNameError, topicNameError } from '@dledger-ts/protocol'
+import { groupNameError, hostAddress, type MessageRecord, topicNameError } from '@dledger-ts/protocol'
 import type {
   DataVersion,
   GetCallback,
   GetRequest,
+  GetResult,
   MessageArrivalListener,
   MessageStoreApi,
   NewMessage,
@@ -26,12 +28,16 @@ import type {
   QueryRequest,
   QueryResult,
   QueueKey,
+  ReadRequest,
   RoleChangeListener,
   StoreStatus,
 } from './api.ts'
 import { readApacheConfig } from './apache/config-files.ts'
 import { StoreError } from './errors.ts'
-import { storeErrorOf } from './log-errors.ts'
+import { Arrivals, follow, type FollowOptions } from './follow.ts'
+import { storeErrorOf, storeErrorOfDraft } from './log-errors.ts'
+import { MessageCount } from './message-count.ts'
+import { type MessageInput, messageOf } from './message-input.ts'
 import { isGroupConfig, isTopicConfig } from './metadata/change.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
 import type { TableVersion } from './metadata/state.ts'
@@ -46,6 +52,7 @@ import {
   openMetadata,
 } from './options.ts'
 import { refusePlainCommitLog } from './plain-commit-log.ts'
+import { type StoreEvents, statisticsEvery, type StoreStatistics } from './statistics.ts'
 import { StoreCore } from './store-core.ts'
 import type { RecallRequest } from './timer/timer-recall.ts'
 
@@ -53,6 +60,9 @@ import type { RecallRequest } from './timer/timer-recall.ts'
 const FLUSH_OFFSETS_TIMEOUT_MS = 1_000
 
 /** The answer of a store that indexes no keys. */
+const READ_DEFAULTS = { queueId: 0, queueOffset: 0, maxCount: 32, maxBytes: 256 * 1024, tagFilter: null }
+/** Of messages that a program stores without saying where they come from. */
+const NO_HOST = hostAddress('0.0.0.0', 0)
 const NOTHING_INDEXED: QueryResult = {
   records: [],
   recordBytes: 0,
@@ -73,6 +83,10 @@ export class MessageStore implements MessageStoreApi {
   readonly #creatingGroups = new Map<string, Promise<SubscriptionGroupConfig>>()
   #roleWaiters: (() => void)[] = []
   #closing: Promise<void> | null = null
+  readonly events = new EventEmitter<StoreEvents>()
+  readonly #closingSignal = new AbortController()
+  readonly #arrivals: Arrivals
+  readonly #read = new MessageCount()
 
   private constructor(options: CheckedOptions, core: StoreCore, log: DLedger, metadata: MetadataStore) {
     this.#options = options
@@ -80,9 +94,13 @@ export class MessageStore implements MessageStoreApi {
     this.#log = log
     this.#metadata = metadata
     this.#clock = options.clock
+    this.#arrivals = new Arrivals((listener) => core.machine.onMessages(listener))
     core.attach(log, {
       roleChanged: () => this.#roleChanged(),
-      topicsChanged: () => this.#topicListeners.each((listener) => listener()),
+      topicsChanged: () => {
+        this.#topicListeners.each((listener) => listener())
+        this.events.emit('topics')
+      },
     })
   }
 
@@ -105,9 +123,11 @@ export class MessageStore implements MessageStoreApi {
     const failed = new Promise<never>((_, reject) => {
       failOpening = reject
     })
+    let opened: MessageStore | null = null
     const onFatal = (error: Error): void => {
       failOpening(error)
       options.onFatal(error)
+      opened?.events.emit('failed', error)
     }
     failed.catch(() => {})
     try {
@@ -120,14 +140,52 @@ export class MessageStore implements MessageStoreApi {
       }
       const wanted = { ...forLog, stateMachine: machine, controlEnvelope: envelope, onFatal }
       const log = await Promise.race([DLedger.open(wanted), failed])
-      const store = new MessageStore(options, core, log, metadata)
+      opened = new MessageStore(options, core, log, metadata)
       await core.takeUpSends()
-      return store
+      return opened
     } catch (error) {
       await closed(core)
       await settled((callback) => metadata.close(callback))
       throw error instanceof DLedgerError ? storeErrorOf(error) : error
     }
+  }
+
+  // ------------------------------------------------------------------------------------------------ what it tells of itself
+
+  statistics(): StoreStatistics {
+    const { machine, keyIndex } = this.#core
+    const { firstIndex, lastIndex, commitIndex, appliedIndex, storage } = this.#log.status()
+    return {
+      applied: machine.visible,
+      read: this.#read.amount(),
+      topics: machine.metadata.topics.size,
+      queues: machine.queues.count,
+      log: {
+        firstIndex,
+        lastIndex,
+        commitIndex,
+        appliedIndex,
+        bytes: Math.max(0, machine.applied.physicalEnd - machine.logStartPos),
+      },
+      checkpointIndex: machine.checkpointIndex,
+      keyIndex: keyIndex?.progress ?? null,
+      repeatedSends: this.#core.repeatedSends(),
+      hotBytes: machine.hot.bytes,
+      disk: { freeBytes: this.#options.disk.freeBytesSync(this.#options.given.dir), state: storage },
+    }
+  }
+
+  statisticsEvery(
+    intervalMs: number,
+    options: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<StoreStatistics, void, undefined> {
+    return statisticsEvery({
+      clock: this.#clock,
+      intervalMs,
+      signal: options.signal,
+      take: () => this.statistics(),
+      closing: this.#closingSignal.signal,
+    })
   }
 
   // ------------------------------------------------------------------------------------------------ role
@@ -196,9 +254,14 @@ export class MessageStore implements MessageStoreApi {
     this.#core.putter.putBatch(messages, listener)
   }
 
-  store(message: NewMessage): Promise<PutResult> {
+  store(input: MessageInput): Promise<PutResult> {
     return new Promise((stored, putFailed) => {
-      this.put(message, { stored, putFailed })
+      const host = this.#options.storeHost ?? NO_HOST
+      try {
+        this.put(messageOf(input, { nowMs: this.#clock.nowMs(), host }), { stored, putFailed })
+      } catch (error) {
+        putFailed(error instanceof StoreError ? error : storeErrorOfDraft(error))
+      }
     })
   }
 
@@ -208,7 +271,32 @@ export class MessageStore implements MessageStoreApi {
 
   // Hot.
   getMessages(request: GetRequest, callback: GetCallback): void {
-    this.#core.reader.get(request, callback)
+    this.#core.reader.get(request, (error, result) => {
+      if (result !== null) this.#read.add(result.records.length, result.recordBytes)
+      callback(error, result)
+    })
+  }
+
+  get(request: ReadRequest): Promise<GetResult> {
+    return new Promise((resolve, reject) => {
+      this.#requireOpen()
+      this.getMessages({ ...READ_DEFAULTS, ...request }, (error, result) => {
+        if (result === null) reject(error as StoreError)
+        else resolve(result)
+      })
+    })
+  }
+
+  follow(options: FollowOptions): AsyncGenerator<MessageRecord, void, undefined> {
+    this.#requireOpen()
+    const source = {
+      closing: this.#closingSignal.signal,
+      get: (request: GetRequest) => this.get(request),
+      maxOffset: (topic: string, queueId: number) => this.maxOffset(topic, queueId),
+      minOffset: (topic: string, queueId: number) => this.minOffset(topic, queueId),
+      pause: () => new Promise<void>((resolve) => this.#clock.defer(resolve)),
+    }
+    return follow(source, this.#arrivals, options)
   }
 
   maxOffset(topic: string, queueId: number): number {
@@ -350,9 +438,10 @@ export class MessageStore implements MessageStoreApi {
     const waiters = this.#roleWaiters
     this.#roleWaiters = []
     for (const waiter of waiters) waiter()
-    if (this.#roleListeners.count === 0) return
+    if (this.#roleListeners.count === 0 && this.events.listenerCount('role') === 0) return
     const status = this.status()
     this.#roleListeners.each((listener) => listener.roleChanged(status))
+    this.events.emit('role', status)
   }
 
   /** Resolves at the next change of role or when the store closes. */
@@ -389,6 +478,8 @@ export class MessageStore implements MessageStoreApi {
 
   /** Offsets into the log, the leadership over, the log synced, what is derived written, then everything is given free. */
   async #close(): Promise<void> {
+    this.#closingSignal.abort()
+    this.#arrivals.wakeAll()
     this.#core.retire()
     await this.#flushOffsetsBriefly()
     let failure: unknown = null
@@ -407,6 +498,7 @@ export class MessageStore implements MessageStoreApi {
     }
     await closed(this.#core)
     await attempt(() => settled((callback) => this.#metadata.close(callback)))
+    this.events.emit('closed')
     if (failure !== null) throw failure instanceof DLedgerError ? storeErrorOf(failure) : failure
   }
 }

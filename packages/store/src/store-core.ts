@@ -37,6 +37,7 @@ import { MinOffsets } from './retention/min-offsets.ts'
 import { type EntryFinder, NeededEntries, UndeliveredMessages } from './retention/needed-entries.ts'
 import { PutOnce } from './send-once/put-once.ts'
 import { StoredSends } from './send-once/stored-sends.ts'
+import type { RepeatedSends } from './statistics.ts'
 import { DelayDelivery } from './timer/delay-delivery.ts'
 import { RecordReader } from './timer/record-reader.ts'
 import { TimerDelivery } from './timer/timer-delivery.ts'
@@ -253,6 +254,13 @@ export class StoreCore {
   /** Reads the sends of the last span from the log, so that their repetitions are recognised; nothing when that is off. */
   async takeUpSends(): Promise<void> {
     await this.#sends?.rebuild(this.#port, () => this.machine.appliedIndex)
+  }
+
+  /** Null where repeated sends are not recognised. */
+  repeatedSends(): RepeatedSends | null {
+    if (this.#sends === null || this.#once === null) return null
+    const { count: known, forgottenEarly } = this.#sends
+    return { known, repetitions: this.#once.repetitions, forgottenEarly }
   }
 
   /** Writes what is derived from entries up to `durableIndex`, which are synced, and syncs it. */

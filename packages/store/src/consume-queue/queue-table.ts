@@ -29,6 +29,12 @@ export class QueueTable {
     return queue
   }
 
+  get count(): number {
+    let count = 0
+    for (const queues of this.#topics.values()) count += queues.size
+    return count
+  }
+
   ofTopic(topic: string): Iterable<ConsumeQueue> {
     return this.#topics.get(topic)?.values() ?? []
   }

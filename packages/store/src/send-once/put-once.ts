@@ -43,9 +43,15 @@ export class PutOnce {
   readonly #unknown = new Set<Claim>()
   #waiting = 0
   #comparing = 0
+  #repetitions = 0
 
   constructor(options: PutOnceOptions) {
     this.#options = options
+  }
+
+  /** Sends that were recognised as repeated. */
+  get repetitions(): number {
+    return this.#repetitions
   }
 
   /** Sends that are looked up, put, or of unknown outcome. */
@@ -127,6 +133,7 @@ export class PutOnce {
 
   #wait(first: Claim, claim: Claim): void {
     claim.isWaiting = true
+    this.#repetitions++
     if (this.#waiting >= WAITING_MAX) {
       this.#options.clock.defer(() => claim.listener.putFailed(busy()))
       return
@@ -150,7 +157,10 @@ export class PutOnce {
     this.#comparing--
     if (found === null) return done(true)
     if (found instanceof StoreError) this.#refused(claim, found)
-    else this.#stored(claim, found)
+    else {
+      this.#repetitions++
+      this.#stored(claim, found)
+    }
     done(false)
   }
 
