@@ -9,7 +9,7 @@ for (const [key, { type, unit, min, max, choices, what, default: standard }] of 
       : type === 'choice'
         ? choices.join(', ')
         : type === 'boolean'
-          ? 'true, false'
+          ? 'true or false'
           : 'text'
   console.log(`| \`${key}\` | ${allowed} | ${standard === '' ? '–' : `\`${standard}\``} | ${what} |`)
 }

@@ -23,6 +23,7 @@ import {
 } from '@dledger-ts/remoting'
 import { MessageStore } from '@dledger-ts/store'
 import type { BrokerConfig } from './config/config.ts'
+import { retentionOptions } from './config/retention-keys.ts'
 import { encodeAdvertised } from './forwarding/advertised.ts'
 import { type BrokerRole, roleName } from './role.ts'
 import { Serving } from './serving.ts'
@@ -187,6 +188,7 @@ export class Broker {
       storageSlowMs: config.raftStorageSlowMs,
       storageHangMs: config.raftStorageHangMs,
       diskFreeBytesMin: config.diskFreeBytesMin,
+      ...retentionOptions(config),
       scrubBytesPerSecond: config.scrubBytesPerSecond,
       catchUpBytesPerSecond: config.catchUpBytesPerSecond,
       assumeIntact: config.assumeIntact,

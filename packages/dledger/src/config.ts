@@ -60,6 +60,13 @@ export interface NodeSettings {
   /** Files go as long as the log has more bytes than this; null: size is no reason. The file that is being written stays. */
   readonly retentionBytes: number | null
   /**
+   * Age lets files go only in these hours of the day, local time, and whenever the disk is `retentionEarlyDiskPercent` full; null: at
+   * any time.
+   */
+  readonly retentionHours: readonly number[] | null
+  /** From so full a disk on, the fullest of the group, files that are old enough go at any hour; null: only in `retentionHours`. */
+  readonly retentionEarlyDiskPercent: number | null
+  /**
    * The oldest file goes while the fullest disk of the group is that full, in percent of its file system; null: not looked at. A disk
    * that others fill costs the log its head.
    */
@@ -80,6 +87,11 @@ export interface NodeSettings {
   readonly storageHangMs: number
   /** With less free on its file system a leader refuses data with DISK_FULL; reads and the log's own entries go on. 0: not looked at. */
   readonly diskFreeBytesMin: number
+  /**
+   * With more of the file system in use than this, in percent, a leader refuses appends as for `diskFreeBytesMin`, and takes them again
+   * with less in use; null: not looked at.
+   */
+  readonly diskUsedPercentMax: number | null
 }
 
 export const DEFAULT_SETTINGS: NodeSettings = {
@@ -105,6 +117,8 @@ export const DEFAULT_SETTINGS: NodeSettings = {
   catchUpBytesPerSecond: 128 * 1024 * 1024,
   retentionMs: null,
   retentionBytes: null,
+  retentionHours: null,
+  retentionEarlyDiskPercent: null,
   retentionDiskPercent: null,
   retainForLaggingBytes: 4 * 1024 * 1024 * 1024,
   retentionIntervalMs: 10_000,
@@ -114,6 +128,7 @@ export const DEFAULT_SETTINGS: NodeSettings = {
   storageSlowMs: 5_000,
   storageHangMs: 30_000,
   diskFreeBytesMin: 64 * 1024 * 1024,
+  diskUsedPercentMax: null,
 }
 
 /** The largest body an entry may have: header, body and the 8 bytes of a blank must fit in one file. */
@@ -172,6 +187,8 @@ export function checkSettings(settings: NodeSettings): void {
     ['retentionMs', 1, 2 ** 50],
     ['retentionBytes', 1, 2 ** 50],
     ['retentionDiskPercent', 1, 100],
+    ['retentionEarlyDiskPercent', 1, 100],
+    ['diskUsedPercentMax', 1, 100],
   ]
   for (const [name, min, max] of limits) {
     const value = settings[name] as number | null
@@ -179,6 +196,7 @@ export function checkSettings(settings: NodeSettings): void {
       throw invalid(`${name} is ${value}; a whole number from ${min} to ${max} or null is allowed`)
     }
   }
+  checkHours(settings.retentionHours)
   if (settings.flushDiskType !== 'SYNC_FLUSH' && settings.flushDiskType !== 'ASYNC_FLUSH') {
     throw invalid(`flushDiskType is ${String(settings.flushDiskType)}; SYNC_FLUSH or ASYNC_FLUSH is allowed`)
   }
@@ -201,6 +219,13 @@ export function checkSettings(settings: NodeSettings): void {
         `(${settings.heartbeatMs}) to the next; a little more than twice heartbeatMs and two ticks is needed`,
     )
   }
+}
+
+function checkHours(hours: NodeSettings['retentionHours']): void {
+  const isHour = (hour: unknown): boolean =>
+    Number.isSafeInteger(hour) && (hour as number) >= 0 && (hour as number) <= 23
+  if (hours === null || (Array.isArray(hours) && hours.length > 0 && hours.every(isHour))) return
+  throw invalid(`retentionHours is ${JSON.stringify(hours)}; hours from 0 to 23, at least one, or null are allowed`)
 }
 
 /** Bytes of a group's or a member's name at most: they stand in the hard state and in every hello. */

@@ -8,6 +8,7 @@
 import { CodedError, nearestName } from '@dledger-ts/base'
 import { CONFIG_KEYS, type ConfigKey, type ConfigValues, IGNORED_KEYS, type KeyDeclaration } from './keys.ts'
 import { memberNumber, parsePeers, type Peer } from './peers.ts'
+import { parseHours } from './retention-keys.ts'
 
 /** What the machine gives where a key is absent. */
 export interface ConfigEnvironment {
@@ -196,6 +197,9 @@ function checkWhole(config: BrokerConfig): void {
   if (config.mappedFileSizeCommitLog < least) {
     const what = `at least ${least} bytes, so that one file can hold a message of maxMessageSize (${config.maxMessageSize})`
     throw invalid('mappedFileSizeCommitLog', String(config.mappedFileSizeCommitLog), what)
+  }
+  if (parseHours(config.deleteWhen) === undefined) {
+    throw invalid('deleteWhen', config.deleteWhen, 'hours from 0 to 23, separated by semicolons: 04;16')
   }
   if (config.mappedFileSizeConsumeQueue % 20 !== 0) {
     throw invalid('mappedFileSizeConsumeQueue', String(config.mappedFileSizeConsumeQueue), 'a multiple of 20')

@@ -8,6 +8,8 @@ const NOW_MS = 100 * HOUR_MS
 
 const off: RetentionSettings = {
   retentionMs: null,
+  retentionHours: null,
+  retentionEarlyDiskPercent: null,
   retentionBytes: null,
   retentionDiskPercent: null,
   retainForLaggingBytes: 0,
@@ -16,6 +18,7 @@ const off: RetentionSettings = {
 /** Five files with ten entries each, the last half full; one was written each hour, the newest one just now. */
 const view: RetentionView = {
   nowMs: NOW_MS,
+  hour: 4,
   starts: [0, 1, 2, 3, 4].map((file) => file * FILE_BYTES),
   endPos: 4.5 * FILE_BYTES,
   writtenMs: (start) => NOW_MS - (4 - start / FILE_BYTES) * HOUR_MS,
@@ -47,6 +50,26 @@ const rows: readonly Row[] = [
     settings: { retentionMs: 1.5 * HOUR_MS },
     view: { writtenMs: (start) => (start === FILE_BYTES ? NOW_MS : 0) },
     expected: 10,
+  },
+  {
+    name: 'forgets what is old in the hours that are set',
+    settings: { retentionMs: 2.5 * HOUR_MS, retentionHours: [16, 4] },
+    expected: 20,
+  },
+  {
+    name: 'keeps what is old at any other hour',
+    settings: { retentionMs: 2.5 * HOUR_MS, retentionHours: [5, 16], retentionEarlyDiskPercent: 51 },
+    expected: 0,
+  },
+  {
+    name: 'forgets what is old at any hour for a disk that is filling, and only that',
+    settings: { retentionMs: 2.5 * HOUR_MS, retentionHours: [5, 16], retentionEarlyDiskPercent: 50 },
+    expected: 20,
+  },
+  {
+    name: 'goes by size and by force at any hour',
+    settings: { retentionMs: 1, retentionHours: [5], retentionBytes: 2_600, retentionDiskPercent: 50 },
+    expected: 20,
   },
   { name: 'keeps at most the bytes that are allowed', settings: { retentionBytes: 2_600 }, expected: 20 },
   { name: 'keeps a file when all then are exactly what is allowed', settings: { retentionBytes: 2_500 }, expected: 20 },

@@ -16,13 +16,20 @@ import type { Raft } from '../raft/raft.ts'
 
 export type RetentionSettings = Pick<
   NodeSettings,
-  'retentionMs' | 'retentionBytes' | 'retentionDiskPercent' | 'retainForLaggingBytes'
+  | 'retentionMs'
+  | 'retentionHours'
+  | 'retentionEarlyDiskPercent'
+  | 'retentionBytes'
+  | 'retentionDiskPercent'
+  | 'retainForLaggingBytes'
 >
 
 /** The log as retention sees it. */
 export interface RetentionView {
   /** Wall clock, as files' times are. */
   readonly nowMs: number
+  /** Hour of the day by the wall clock, local time. */
+  readonly hour: number
   /** Where each file starts, ascending; the last one is being written. */
   readonly starts: readonly number[]
   readonly endPos: number
@@ -67,7 +74,13 @@ function isTooMuch(settings: RetentionSettings, view: RetentionView, file: numbe
   const start = view.starts[file] as number
   if (retentionBytes !== null && view.endPos - start > retentionBytes) return true
   if (retentionDiskPercent !== null && file === 0 && view.usedPercent >= retentionDiskPercent) return true
-  return retentionMs !== null && view.nowMs - view.writtenMs(start) > retentionMs
+  return retentionMs !== null && mayAge(settings, view) && view.nowMs - view.writtenMs(start) > retentionMs
+}
+
+/** Whether now is a time at which files go for their age. */
+function mayAge({ retentionHours, retentionEarlyDiskPercent }: RetentionSettings, view: RetentionView): boolean {
+  if (retentionHours === null || retentionHours.includes(view.hour)) return true
+  return retentionEarlyDiskPercent !== null && view.usedPercent >= retentionEarlyDiskPercent
 }
 
 export interface RetentionOptions {
@@ -107,7 +120,8 @@ export class Retention {
     const { settings, disk, directory, raft, leadsInTerm } = this.#options
     if (this.#isOff || nowMs - this.#lookedAtMs < settings.retentionIntervalMs) return
     this.#lookedAtMs = nowMs
-    if (settings.retentionDiskPercent !== null) raft.diskUsage(disk.usedPercentSync(directory))
+    const looksAtDisk = settings.retentionDiskPercent !== null || settings.retentionEarlyDiskPercent !== null
+    if (looksAtDisk) raft.diskUsage(disk.usedPercentSync(directory))
     const term = leadsInTerm()
     if (term !== null) this.#decide(term, wallMs)
   }
@@ -121,6 +135,7 @@ export class Retention {
     const usedPercent = this.#usedPercent()
     const before = retainedFrom(settings, {
       nowMs: wallMs,
+      hour: new Date(wallMs).getHours(),
       starts: log.starts,
       endPos: log.endPos,
       writtenMs: (start) => log.writtenMs(start),

@@ -267,6 +267,20 @@ describe('a full disk', () => {
     expect(fatal).toEqual([])
   })
 
+  test('refuses data from a share of it in use on, serves what is there, and takes data again below that', async () => {
+    const { node, disk } = await start('n0', ['n0'], { ...filled, diskUsedPercentMax: 90 })
+    await leader()
+    disk.usedPercent = 90
+    await answered(node, 'committed')
+    disk.usedPercent = 91
+    await answered(node, 'DISK_FULL')
+    const read = await new Promise((resolve) => node.read(1, 1, 1, (error, batch) => resolve(error ?? batch?.count)))
+    expect(read).toBeGreaterThan(0)
+    disk.usedPercent = 89
+    await until('there is room', () => node.status.storage === 'ok')
+    await answered(node, 'committed')
+  })
+
   test('is noticed before it is full, by what is free on its file system', async () => {
     const { node, disk } = await start('n0', ['n0'], filled)
     await leader()

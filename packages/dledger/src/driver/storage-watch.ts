@@ -74,7 +74,15 @@ export class StorageWatch {
     this.#roomAtMs = nowMs
     const { diskFreeBytesMin } = this.#settings
     const free = this.disk.freeBytesSync(this.#directory)
-    this.#lacksRoom = free < (this.#lacksRoom ? diskFreeBytesMin * ROOM_AGAIN : diskFreeBytesMin)
+    const lacksBytes = free < (this.#lacksRoom ? diskFreeBytesMin * ROOM_AGAIN : diskFreeBytesMin)
+    this.#lacksRoom = lacksBytes || this.#isTooFull()
+  }
+
+  #isTooFull(): boolean {
+    const { diskUsedPercentMax: max } = this.#settings
+    if (max === null) return false
+    const used = this.disk.usedPercentSync(this.#directory)
+    return this.#lacksRoom ? used >= max : used > max
   }
 
   /** Too little is free on the file system for data. */
