@@ -24,3 +24,8 @@ export const systemClock: Clock = {
     setImmediate(callback)
   },
 }
+
+/** The hour of the day, 0 to 23, in the time zone of this process. @param timeMs of the wall clock. */
+export function localHourOf(timeMs: number): number {
+  return new Date(timeMs).getHours()
+}

@@ -1,7 +1,7 @@
 export { assert, AssertionError, unreachable } from './assert.ts'
 export { background } from './background.ts'
 export { readInt64, writeInt64 } from './bytes.ts'
-export { type Clock, systemClock } from './clock.ts'
+export { type Clock, localHourOf, systemClock } from './clock.ts'
 export { CodedError } from './coded-error.ts'
 export { crc32 } from './crc32.ts'
 export { type Logger, silentLogger } from './logger.ts'

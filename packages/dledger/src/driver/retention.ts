@@ -9,6 +9,7 @@
  *   - the file that is being written stays. For a full disk one file goes at a time, and then the answers are waited for.
  *   - what is off costs nothing: no disk is looked at, no file.
  */
+import { localHourOf } from '@dledger-ts/base'
 import type { NodeSettings } from '../config.ts'
 import type { Disk } from '../disk/disk.ts'
 import type { SegmentedLog } from '../log/segmented-log.ts'
@@ -135,7 +136,7 @@ export class Retention {
     const usedPercent = this.#usedPercent()
     const before = retainedFrom(settings, {
       nowMs: wallMs,
-      hour: new Date(wallMs).getHours(),
+      hour: localHourOf(wallMs),
       starts: log.starts,
       endPos: log.endPos,
       writtenMs: (start) => log.writtenMs(start),
