@@ -12,6 +12,7 @@ import type { SubscriptionGroupConfig } from './metadata/subscription-group-conf
 import type { TopicConfig } from './metadata/topic-config.ts'
 import type { RecallRequest } from './timer/timer-recall.ts'
 import type { StoreEvents, StoreStatistics } from './statistics.ts'
+import type { EndTransaction, HalfMessagesPage, HalfMessagesRequest } from './transaction/transactions.ts'
 
 /** A message to store: a record without its place. `topic` and `queueId` are the real ones, also for delayed messages. */
 export type NewMessage = RecordFields
@@ -198,6 +199,17 @@ export interface MessageStoreApi extends AsyncDisposable {
   recallTimer(request: RecallRequest): Promise<boolean>
   /** `put` as a promise; topic and body are enough. @throws StoreError NOT_LEADER, TIMEOUT, BUSY, DISK_FULL, TOO_LARGE, INVALID, CLOSED. */
   store(message: MessageInput): Promise<PutResult>
+  /**
+   * Stores a prepared message of a transaction: it waits in the half topic until `endTransaction`. The properties name the
+   * producer's group (PGROUP). What could not be stored at its end is refused now.
+   */
+  putHalf(message: NewMessage, listener: PutListener): void
+  /** Half messages that are pending, oldest first. They are not in memory; a page has 500 at most. */
+  halfMessages(request: HalfMessagesRequest): Promise<HalfMessagesPage>
+  /** @returns the record that ends it; null when no such half message is pending. @throws StoreError INVALID for another's. */
+  endTransaction(request: EndTransaction): Promise<PutResult | null>
+  /** The producers of these half messages (500 at most) were asked once more for the outcome. */
+  countCheck(physicalOffsets: readonly number[], checkedMs: number): Promise<void>
   /** Reads messages of one queue; the callback may run before this returns (newest messages are in memory). */
   getMessages(request: GetRequest, callback: GetCallback): void
   /** `getMessages` as a promise. @throws StoreError CORRUPT, STORAGE_FAILED, CLOSED. */

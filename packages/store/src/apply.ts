@@ -35,6 +35,7 @@ import { MetadataState } from './metadata/state.ts'
 import type { StoredSends } from './send-once/stored-sends.ts'
 import { timerRowOf } from './timer/timer-message.ts'
 import { type Amount, MessageCount } from './message-count.ts'
+import { halfMessageRowOf } from './transaction/half-message.ts'
 
 /** The state after some entry: what a checkpoint names. */
 export interface AppliedMark {
@@ -328,6 +329,10 @@ export class StoreMachine implements StateMachine {
       const timer = timerRowOf(record, physicalOffset)
       if (timer !== undefined) this.metadata.timers.put(entry.index, timer)
       return true
+    }
+    if (topic === SystemTopic.TRANSACTION_HALF) {
+      const half = halfMessageRowOf(record, physicalOffset)
+      if (half !== undefined) this.metadata.halfMessages.put(entry.index, half)
     }
     return delivered !== undefined || topic === SystemTopic.SCHEDULE
   }

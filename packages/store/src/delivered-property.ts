@@ -1,6 +1,6 @@
 /**
  * The property by which a record names what it ends, so that applying it does both at once: `<level>:<queueOffset>` for a
- * message of a delay level, `timer:<outMs>:<physicalOffset>` for a timer.
+ * message of a delay level, `timer:<outMs>:<physicalOffset>` for a timer, `half:<physicalOffset>` for a half message.
  *
  * It stands first in the property block, so that apply finds or misses it by one comparison. It is ours alone: a client's
  * message that carries it is stored without.
@@ -22,6 +22,7 @@ export const DELIVERED_PROPERTY_BYTES_MAX = NAME.length + 2 + 6 + 16 + 1 + 16
 export type Delivered =
   | { readonly kind: 'level'; readonly level: number; readonly queueOffset: number }
   | { readonly kind: 'timer'; readonly outMs: number; readonly physicalOffset: number }
+  | { readonly kind: 'half'; readonly physicalOffset: number }
 
 export function withDelivered(properties: string, delivered: Delivered): string {
   return `${NAME}\x01${valueOf(delivered)}\x02${properties}`
@@ -50,6 +51,7 @@ export function deliveredOf(record: Buffer): Delivered | undefined {
   if (kind === 'timer' && isCount(first) && isCount(second)) {
     return { kind: 'timer', outMs: first, physicalOffset: second }
   }
+  if (kind === 'half' && isCount(first)) return { kind: 'half', physicalOffset: first }
   const what = `a record ends ${JSON.stringify(value)}, which is not known here`
   throw new StoreError(what, { code: 'UNSUPPORTED', what })
 }
@@ -60,6 +62,8 @@ function valueOf(delivered: Delivered): string {
       return `${delivered.level}:${delivered.queueOffset}`
     case 'timer':
       return `timer:${delivered.outMs}:${delivered.physicalOffset}`
+    case 'half':
+      return `half:${delivered.physicalOffset}`
   }
 }
 

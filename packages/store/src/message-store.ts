@@ -55,6 +55,7 @@ import { refusePlainCommitLog } from './plain-commit-log.ts'
 import { type StoreEvents, statisticsEvery, type StoreStatistics } from './statistics.ts'
 import { StoreCore } from './store-core.ts'
 import type { RecallRequest } from './timer/timer-recall.ts'
+import type { EndTransaction, HalfMessagesPage, HalfMessagesRequest } from './transaction/transactions.ts'
 
 /** How long a stop or a transfer waits for coalesced offsets to be applied. */
 const FLUSH_OFFSETS_TIMEOUT_MS = 1_000
@@ -263,6 +264,22 @@ export class MessageStore implements MessageStoreApi {
         putFailed(error instanceof StoreError ? error : storeErrorOfDraft(error))
       }
     })
+  }
+
+  putHalf(message: NewMessage, listener: PutListener): void {
+    this.#core.putter.putHalf(message, listener)
+  }
+
+  halfMessages(request: HalfMessagesRequest): Promise<HalfMessagesPage> {
+    return this.#core.transactions.halfMessages(request)
+  }
+
+  endTransaction(request: EndTransaction): Promise<PutResult | null> {
+    return this.#core.transactions.end(request)
+  }
+
+  countCheck(physicalOffsets: readonly number[], checkedMs: number): Promise<void> {
+    return this.#core.transactions.countCheck(physicalOffsets, checkedMs)
   }
 
   recallTimer(request: RecallRequest): Promise<boolean> {

@@ -9,10 +9,10 @@
  */
 import type { Clock } from '@dledger-ts/base'
 import type { Proposal } from '@dledger-ts/dledger'
-import { RecordDraft } from '@dledger-ts/protocol'
+import { getProperty, PropertyName, RecordDraft } from '@dledger-ts/protocol'
 import type { NewMessage, PutBatchListener, PutListener } from './api.ts'
 import type { StoreMachine } from './apply.ts'
-import { delayed } from './delayed-message.ts'
+import { checkDelivery, delayed } from './delayed-message.ts'
 import { withoutForeignDelivered } from './delivered-property.ts'
 import { StoreError } from './errors.ts'
 import { storeErrorOfDraft } from './log-errors.ts'
@@ -21,6 +21,7 @@ import { checkBatch, checkMessage, checkNewQueue, invalid } from './put-checks.t
 import { type PutOrder, PutProposal } from './put-proposal.ts'
 import type { Claim, PutOnce } from './send-once/put-once.ts'
 import { timed, type TimerSettings } from './timer/timer-message.ts'
+import { HALF_GROWTH_BYTES_MAX, halfMessage } from './transaction/half-message.ts'
 
 /** The part of the log that takes proposals. */
 export interface ProposalTarget {
@@ -138,8 +139,7 @@ export class Putter {
     let fields = message
     const properties = withoutForeignDelivered(message.properties)
     if (properties !== message.properties) fields = { ...message, properties }
-    const { delayLevelsMs, recordBytesMax } = this.#options
-    const draft = delayed(fields, delayLevelsMs, recordBytesMax) ?? this.#timed(fields) ?? new RecordDraft(fields)
+    const draft = this.delayedOf(fields) ?? new RecordDraft(fields)
     if (draft.bytes > this.#options.recordBytesMax) {
       throw new StoreError(
         `a record of ${draft.bytes} bytes is too large; ${this.#options.recordBytesMax} are allowed`,
@@ -154,10 +154,30 @@ export class Putter {
     return draft
   }
 
-  // Hot: one search for a message that is no timer.
-  #timed(fields: NewMessage): RecordDraft | null {
-    const { timerSettings, clock, recordBytesMax } = this.#options
-    return timed(fields, timerSettings, clock.nowMs(), recordBytesMax)
+  /** The draft of a message that waits for its delay; null for any other. Hot: two searches. @throws StoreError. */
+  delayedOf(fields: NewMessage): RecordDraft | null {
+    const { delayLevelsMs, timerSettings, clock, recordBytesMax } = this.#options
+    const atLevel = delayed(fields, delayLevelsMs, recordBytesMax)
+    return atLevel ?? timed(fields, timerSettings, clock.nowMs(), recordBytesMax)
+  }
+
+  /** Puts a producer's prepared message: it waits in the half topic for its end. */
+  putHalf(message: NewMessage, listener: PutListener): void {
+    let half: NewMessage
+    try {
+      half = halfMessage(message)
+      // What would be refused at its end is refused now.
+      this.delayedOf({ ...message, sysFlag: half.sysFlag })
+      checkDelivery(new RecordDraft(half), HALF_GROWTH_BYTES_MAX, this.#options.recordBytesMax)
+      if (getProperty(half.properties, PropertyName.PRODUCER_GROUP) === undefined)
+        throw invalid('a half message has a PGROUP')
+      checkMessage(message)
+      checkNewQueue(message.topic, message.queueId)
+    } catch (error) {
+      this.#refuse(error, listener)
+      return
+    }
+    this.put(half, listener)
   }
 
   #refuse(cause: unknown, listener: { putFailed(error: StoreError): void }): void {

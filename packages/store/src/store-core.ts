@@ -43,6 +43,7 @@ import { RecordReader } from './timer/record-reader.ts'
 import { TimerDelivery } from './timer/timer-delivery.ts'
 import type { TimerSettings } from './timer/timer-message.ts'
 import { TimerRecall } from './timer/timer-recall.ts'
+import { Transactions } from './transaction/transactions.ts'
 
 export interface StoreCoreOptions {
   readonly clock: Clock
@@ -98,6 +99,7 @@ export class StoreCore {
   readonly #files: QueueFiles
   readonly #minOffsets: MinOffsets
   readonly recall: TimerRecall
+  readonly transactions: Transactions
   readonly #delays: DelayDelivery
   readonly #takeOver: TakeOver
   readonly #sends: StoredSends | null
@@ -106,6 +108,7 @@ export class StoreCore {
   readonly #port = new LogPort()
   #events: StoreCoreEvents | null = null
   #isRetired = false
+  #epoch = -1
 
   constructor(options: StoreCoreOptions) {
     const { clock, logger, storeHost, fileBytes, delayLevelsMs, timerSettings } = options
@@ -162,6 +165,14 @@ export class StoreCore {
     const { timerPrecisionMs } = timerSettings
     this.#timers = new TimerDelivery({ machine, records, putter: this.putter, clock, logger, timerPrecisionMs })
     this.recall = new TimerRecall({ machine, records, changes: this.changes, timerPrecisionMs })
+    this.transactions = new Transactions({
+      machine,
+      records,
+      putter: this.putter,
+      changes: this.changes,
+      clock,
+      storeHost,
+    })
     this.#takeOver = new TakeOver({ machine, changes: this.changes, clock, logger })
     // Whoever else reads records of what is pending stands here, too.
     const needs = [new UndeliveredMessages(machine, this.reader), machine.metadata.pendingFiles]
@@ -324,6 +335,8 @@ export class StoreCore {
     if (!this.#port.isAttached) return
     this.#once?.roleChanged()
     this.offsets.roleChanged()
+    if (this.#epoch !== this.machine.epoch) this.transactions.roleChanged()
+    this.#epoch = this.machine.epoch
     if (!this.#isRetired) {
       this.locks.roleChanged()
       // Its entries come before everything that a client may ask for now.

@@ -11,6 +11,7 @@ import type { ControlKind } from '@dledger-ts/dledger'
 import { type HostAddress, hostAddress, MessageSysFlag, type RecordFields } from '@dledger-ts/protocol'
 import { Packr } from 'msgpackr'
 import { StoreError } from '../errors.ts'
+import type { HalfMessageRow } from './half-messages.ts'
 import type { SubscriptionGroupConfig } from './subscription-group-config.ts'
 import type { TopicConfig } from './topic-config.ts'
 
@@ -28,6 +29,8 @@ export type Change =
   | { readonly kind: 'queueLocks'; readonly locks: readonly QueueLockRow[] }
   /** These timers were called back: nothing is delivered. */
   | { readonly kind: 'endTimers'; readonly timers: readonly TimerName[] }
+  /** The producers of these half messages were asked for the outcome: the rows as they are from now on. */
+  | { readonly kind: 'halfMessagesChecked'; readonly rows: readonly HalfMessageRow[] }
   | ApacheImport
 
 /** A part of what Apache's broker knew beside the log that was taken over; without effect once the last part is applied. */
@@ -122,6 +125,11 @@ export function decodeChange(body: Buffer, physicalOffset: number): Change {
       const timers = map['timers']
       if (!Array.isArray(timers) || !timers.every(isTimerName)) throw bad()
       return { kind: 'endTimers', timers }
+    }
+    case 'halfMessagesChecked': {
+      const rows = map['rows']
+      if (!Array.isArray(rows) || !rows.every(isHalfMessageRow)) throw bad()
+      return { kind: 'halfMessagesChecked', rows }
     }
     default:
       throw unsupported(`a change of kind ${JSON.stringify(map['kind'])} at ${physicalOffset} is not known here`)
@@ -223,6 +231,13 @@ function isLockRow(row: unknown): row is QueueLockRow {
 
 function isTimerName(row: unknown): row is TimerName {
   return Array.isArray(row) && row.length === 2 && row.every(isCount)
+}
+
+function isHalfMessageRow(row: unknown): row is HalfMessageRow {
+  if (!isMap(row)) return false
+  const { physicalOffset, bytes, queueOffset, producerGroup, storeTimestamp, immunityMs, checkCount, checkedMs } = row
+  const counts = [physicalOffset, bytes, queueOffset, storeTimestamp, checkCount, checkedMs]
+  return counts.every(isCount) && isInteger(immunityMs) && typeof producerGroup === 'string'
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {

@@ -12,6 +12,7 @@ import { Packr } from 'msgpackr'
 import type { Delivered } from '../delivered-property.ts'
 import { StoreError } from '../errors.ts'
 import { type ApacheImport, type Change, isGroupConfig, isTopicConfig } from './change.ts'
+import { HalfMessages } from './half-messages.ts'
 import { LockTable } from './lock-table.ts'
 import type { MetadataStore, MetadataWrite } from './metadata-store.ts'
 import { OffsetTable } from './offset-table.ts'
@@ -61,9 +62,10 @@ export class MetadataState {
   /** Rows in a batch that is being written; null when there is none, or when it is for a state that was given up. */
   #taken: TableWrite[] | null = null
   readonly #tables: OrderedTable[] = []
-  /** Records that timers still need, by log file. */
+  /** Records that timers and half messages still need, by log file. */
   readonly pendingFiles: PendingFiles
   readonly timers: Timers
+  readonly halfMessages: HalfMessages
 
   /** @param fileBytes size of a log file. */
   constructor(fileBytes: number) {
@@ -71,6 +73,7 @@ export class MetadataState {
       this.#write(index, count === 0 ? null : count, 'pending', fileStart)
     })
     this.timers = new Timers(this.#table('timer'), this.pendingFiles)
+    this.halfMessages = new HalfMessages(this.#table('half'), this.pendingFiles)
   }
 
   /** Where the rows of the ordered tables are read. */
@@ -114,6 +117,9 @@ export class MetadataState {
         return
       case 'endTimers':
         for (const [outMs, physicalOffset] of change.timers) this.timers.end(place.index, outMs, physicalOffset)
+        return
+      case 'halfMessagesChecked':
+        for (const row of change.rows) this.halfMessages.checked(place.index, row)
     }
   }
 
@@ -130,6 +136,8 @@ export class MetadataState {
         return this.#endDelayed(delivered.level, delivered.queueOffset, index)
       case 'timer':
         return this.timers.end(index, delivered.outMs, delivered.physicalOffset)
+      case 'half':
+        return this.halfMessages.end(index, delivered.physicalOffset)
     }
   }
 
