@@ -123,7 +123,9 @@ const powerLoss = one('crash', { member: fc.nat(2), death: fc.constant('power' a
  * A few kinds of faults that crowd together: what takes several of them at the right times happens there, and hardly where all kinds
  * are drawn alike.
  */
-const CROWDS: Readonly<Record<string, readonly fc.Arbitrary<Fault>[]>> = {
+const CROWDS: Readonly<
+  Record<'deposedLeaders' | 'powerLosses' | 'damage' | 'changes' | 'sickDisks', readonly fc.Arbitrary<Fault>[]>
+> = {
   deposedLeaders: [
     one('isolateLeader', { direction, forMs: untilMs }),
     one('isolateLeader', { direction: fc.constant('both' as const), forMs: untilMs }),
@@ -218,25 +220,43 @@ const read: fc.Arbitrary<ClientRead> = fc.record({
   maxStalenessMs: fc.integer({ min: 20, max: 1_500 }),
 })
 
-export const schedules: fc.Arbitrary<Schedule> = fc
-  .record({
-    seed: fc.noShrink(fc.nat(0x7fff_ffff)),
-    members: fc.constantFrom<Schedule['members'][]>(3, 3, 5),
-    flush: fc.constantFrom<Schedule['flush'][]>('SYNC_FLUSH', 'SYNC_FLUSH', 'ASYNC_FLUSH'),
-    network: fc.constantFrom<Schedule['network'][]>('streams', 'datagrams'),
-    faultyMs: fc.constant(FAULTY_MS),
-    faults: fc.array(fault, { maxLength: FAULTS_MAX, size: 'max' }),
-    requests: fc.array(request, { maxLength: REQUESTS_MAX, size: 'max' }),
-    reads: fc.array(read, { maxLength: READS_MAX, size: 'max' }),
-    operations: fc.array(operation, { maxLength: OPERATIONS_MAX, size: 'max' }),
-    crowd,
-    steady,
-  })
-  .map(({ crowd: crowded, steady: steadyMs, ...schedule }) => {
-    const isQuiet = steadyMs !== null && schedule.requests.length < QUIET_REQUESTS
-    const faults = [...schedule.faults, ...crowded]
-    return withinThePromise({ ...schedule, faults, ...(isQuiet ? { steadyMs } : {}) })
-  })
+const mixedCrowd: fc.Arbitrary<readonly Fault[]> = fc.array(fc.oneof(...CROWDS.damage, ...CROWDS.changes), {
+  minLength: 4,
+  maxLength: 2 * CROWD_MAX,
+  size: 'max',
+})
+
+export const schedules = schedulesWith(crowd)
+const mixedSchedules = schedulesWith(mixedCrowd).map((schedule): Schedule => ({ ...schedule, profile: 'mixed' }))
+const beyondSchedules = schedules.map((schedule): Schedule => ({ ...schedule, profile: 'beyond' }))
+
+export const SCHEDULES: Readonly<Record<Profile, fc.Arbitrary<Schedule>>> = {
+  within: schedules,
+  mixed: mixedSchedules,
+  beyond: beyondSchedules,
+}
+
+function schedulesWith(crowded: fc.Arbitrary<readonly Fault[]>): fc.Arbitrary<Schedule> {
+  return fc
+    .record({
+      seed: fc.noShrink(fc.nat(0x7fff_ffff)),
+      members: fc.constantFrom<Schedule['members'][]>(3, 3, 5),
+      flush: fc.constantFrom<Schedule['flush'][]>('SYNC_FLUSH', 'SYNC_FLUSH', 'ASYNC_FLUSH'),
+      network: fc.constantFrom<Schedule['network'][]>('streams', 'datagrams'),
+      faultyMs: fc.constant(FAULTY_MS),
+      faults: fc.array(fault, { maxLength: FAULTS_MAX, size: 'max' }),
+      requests: fc.array(request, { maxLength: REQUESTS_MAX, size: 'max' }),
+      reads: fc.array(read, { maxLength: READS_MAX, size: 'max' }),
+      operations: fc.array(operation, { maxLength: OPERATIONS_MAX, size: 'max' }),
+      crowd: crowded,
+      steady,
+    })
+    .map(({ crowd: more, steady: steadyMs, ...schedule }) => {
+      const isQuiet = steadyMs !== null && schedule.requests.length < QUIET_REQUESTS
+      const faults = [...schedule.faults, ...more]
+      return withinThePromise({ ...schedule, faults, ...(isQuiet ? { steadyMs } : {}) })
+    })
+}
 
 /**
  * Under ASYNC_FLUSH members that lost power together wait for every vote, and a disk that was lost never votes again: both at once
@@ -255,6 +275,5 @@ function withinThePromise(schedule: Schedule): Schedule {
 
 /** The schedule of a seed: the same that `fc.check(property(schedules), { seed, numRuns: 1 })` tries. */
 export function scheduleOf(seed: number, profile: Profile = 'within'): Schedule {
-  const schedule = fc.sample(schedules, { seed, numRuns: 1 })[0] as Schedule
-  return profile === 'within' ? schedule : { ...schedule, profile }
+  return fc.sample(SCHEDULES[profile], { seed, numRuns: 1 })[0] as Schedule
 }

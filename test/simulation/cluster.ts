@@ -56,7 +56,7 @@ export class Cluster {
   /** The first thing that was wrong, or null. */
   violation: string | null = null
   readonly #changes = new Set<{ readonly leader: Member; readonly incarnation: number }>()
-  /** Members come, go and lose their disks, or stored bytes rot: both at once are more than is promised. */
+  /** Members come, go and lose their disks. Unless both are mixed, no stored bytes rot then. */
   readonly isAboutMembership: boolean
   /** No more faults from now on. */
   healed = false
@@ -74,7 +74,8 @@ export class Cluster {
     this.#planted = options.planted
     this.decisions = new Decisions(schedule.seed)
     const changes = schedule.faults.some(({ kind }) => kind === 'change' || kind === 'wipe' || kind === 'restore')
-    this.isAboutMembership = changes && this.decisions.chance('is about membership', 0, 0, 400)
+    const isMixed = schedule.profile === 'mixed'
+    this.isAboutMembership = changes && (isMixed || this.decisions.chance('is about membership', 0, 0, 400))
     this.settings = settingsOf(schedule, this.decisions)
     this.trace = new Trace(options)
     for (let id = 0; id < schedule.members + SPARES; id++) {

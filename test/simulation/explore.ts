@@ -1,6 +1,6 @@
 /** Runs the schedules of many seeds, and makes a failing one small. */
 import fc from 'fast-check'
-import { schedules, scheduleOf } from './arbitraries.ts'
+import { SCHEDULES, scheduleOf } from './arbitraries.ts'
 import type { PlantedFaults } from './planted.ts'
 import { runSchedule } from './run.ts'
 import type { Profile, Schedule } from './schedule.ts'
@@ -48,10 +48,11 @@ export function trySchedule(seed: number, schedule: Schedule, totals: Totals, pl
 export function shrink(
   seed: number,
   msMax: number,
+  profile: Profile = 'within',
 ): { readonly schedule: Schedule; readonly violation: string } | null {
   let found: { schedule: Schedule; violation: string } | null = null
   fc.check(
-    fc.property(schedules, (schedule) => {
+    fc.property(SCHEDULES[profile], (schedule) => {
       const { violation } = runSchedule(schedule)
       if (violation !== null) found = { schedule, violation }
       return violation === null
@@ -61,6 +62,6 @@ export function shrink(
   return found
 }
 
-export function replayCommand(seed: number): string {
-  return `npm run sim -- --seeds ${seed}..${seed}`
+export function replayCommand(seed: number, profile: Profile = 'within'): string {
+  return `npm run sim -- --seeds ${seed}..${seed}${profile === 'within' ? '' : ` --profile ${profile}`}`
 }

@@ -5,7 +5,7 @@ import type { Cluster } from './cluster.ts'
 import type { DriveImage, Member } from './member.ts'
 import { isIntact, mayGoBack, mayLose } from './membership.ts'
 import type { ClientRequest, Death, Fault } from './schedule.ts'
-import { lostFileOf, rotOf, mayLosePowerTogether } from './rotting.ts'
+import { areUndamaged, lostFileOf, mayLosePowerTogether, rotOf } from './rotting.ts'
 import { RegisterMap } from './registers.ts'
 import { hasRetention } from './settings.ts'
 import { US_PER_MS } from './sim-clock.ts'
@@ -232,7 +232,7 @@ class FaultInAction {
 
   /** Another disk, empty. */
   #wipe(member: Member, downMs: number): void {
-    if (!this.#cluster.isAboutMembership || !mayLose(this.#cluster, member)) return
+    if (!this.#cluster.isAboutMembership || !mayLose(this.#cluster, member) || !areUndamaged(this.#cluster)) return
     this.#happens(() => this.#loseDisk(member, null, downMs))
   }
 
@@ -240,6 +240,7 @@ class FaultInAction {
   #restore(member: Member, back: number, downMs: number): void {
     const image = member.images[member.images.length - 1 - back]
     if (image === undefined || !this.#cluster.isAboutMembership || !mayGoBack(this.#cluster, member, image)) return
+    if (!areUndamaged(this.#cluster)) return
     this.#happens(() => this.#loseDisk(member, image, downMs))
   }
 
@@ -264,7 +265,8 @@ class FaultInAction {
     const cluster = this.#cluster
     const leader = cluster.leader()
     const member = cluster.members[number % cluster.members.length] as Member
-    if (leader === null || !cluster.isAboutMembership || (wish !== 'voter' && !isIntact(cluster))) return
+    if (leader === null || !cluster.isAboutMembership) return
+    if (wish !== 'voter' && !(isIntact(cluster) && areUndamaged(cluster))) return
     if (wish === 'removed' && member.isSpare) return
     this.#happens(() => cluster.change(leader, member, wish))
   }

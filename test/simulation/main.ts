@@ -45,8 +45,11 @@ const options = commandLine('sim', 'Simulates groups of members under faults, on
   .option('--trace', 'prints what happened in a single one, also without a violation', false)
   .option('--schedule <file>', 'replays a schedule that was made small')
   .addOption(
-    new Option('--profile <name>', 'beyond: damage keeps to no budget, and only its detection is asked for')
-      .choices(['within', 'beyond'])
+    new Option(
+      '--profile <name>',
+      'mixed: damage while members come, go and lose their disks; beyond: damage keeps to no budget, and only its detection is asked for',
+    )
+      .choices(['within', 'mixed', 'beyond'])
       .default('within'),
   )
   .addHelpText(
@@ -109,16 +112,16 @@ async function explore({
   const totals = await runSeeds({ from, to, deadline, atLeast, profile, workers }, (failure) => {
     failures.push(failure)
     console.log(`seed ${failure.seed}: ${failure.violation}`)
-    console.log(`  replay: ${replayCommand(failure.seed)}`)
+    console.log(`  replay: ${replayCommand(failure.seed, profile)}`)
   })
   // What is made small is of the budget.
-  if (profile === 'within') for (const failure of failures.slice(0, SHRUNK_MAX)) makeSmall(failure)
+  if (profile !== 'beyond') for (const failure of failures.slice(0, SHRUNK_MAX)) makeSmall(failure, profile)
   console.log(`${totals.committed} entries committed, ${totals.acknowledged} proposals acknowledged`)
   finish(totals, failures.length)
 }
 
-function makeSmall({ seed }: Failure): void {
-  const small = shrink(seed, SHRINK_MS_MAX)
+function makeSmall({ seed }: Failure, profile: Profile): void {
+  const small = shrink(seed, SHRINK_MS_MAX, profile)
   if (small === null) return
   const path = join(tmpdir(), `simulation-${seed}.json`)
   writeFileSync(path, `${JSON.stringify(small.schedule, null, 1)}\n`)

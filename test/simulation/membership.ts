@@ -38,17 +38,24 @@ export function mayLose(cluster: Cluster, member: Member): boolean {
   const newest = invariants.committedConfiguration()
   if (newest === null || newest.configuration.voters.length < 3 || cluster.changesUnderWay > 0) return false
   if (!newest.configuration.voters.some(({ id }) => id === member.name)) return false
-  if (!isIntact(cluster)) return false
+  if (!isSettledGroup(cluster)) return false
   return members.every((other) => {
-    if (other.isSpare) return true
-    other.durableImage.refresh()
-    const images = [other.durableImage.entries, other.cacheImage.entries]
-    // Nothing is under way that would leave fewer voters.
+    if (other.isSpare || other === member || !isNamed(newest.configuration, other)) return true
+    return other.durableImage.entries[newest.index]?.chain === invariants.committed[newest.index]?.chain
+  })
+}
+
+/** Every voter has its disk, and nothing is under way that would leave fewer voters. */
+export function isSettledGroup(cluster: Cluster): boolean {
+  const newest = cluster.invariants.committedConfiguration()
+  if (newest === null || !isIntact(cluster)) return false
+  return cluster.members.every((member) => {
+    if (member.isSpare) return true
+    member.durableImage.refresh()
+    const images = [member.durableImage.entries, member.cacheImage.entries]
     if (images.some((entries) => hasConfigurationBeyond(entries, newest.index))) return false
     // Nor in memory, while the disk takes nothing.
-    if ((other.node?.raft.configurationIndex ?? -1) > newest.index) return false
-    if (other === member || !isNamed(newest.configuration, other)) return true
-    return other.durableImage.entries[newest.index]?.chain === invariants.committed[newest.index]?.chain
+    return (member.node?.raft.configurationIndex ?? -1) <= newest.index
   })
 }
 

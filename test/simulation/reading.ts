@@ -4,6 +4,7 @@ import type { NodeStatus } from '@dledger-ts/dledger'
 import type { DLedgerError } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
 import type { Member } from './member.ts'
+import { isNamed } from './membership.ts'
 import { US_PER_MS } from './sim-clock.ts'
 
 const HEADER_BYTES = 48
@@ -11,18 +12,24 @@ const REPAIR_MS_MAX = 20_000
 const AGAIN_MS = 50
 
 export function expectRepair(cluster: Cluster): void {
-  const readers = cluster.members.filter((member) => !member.isSpare).map((member) => new Reader(cluster, member))
+  const members = membersOf(cluster)
+  const readers = members.map((member) => new Reader(cluster, member))
   for (const reader of readers) reader.next()
   cluster.run(cluster.nowMs + REPAIR_MS_MAX, () => readers.every((reader) => reader.isDone))
   if (cluster.violation !== null) return
   for (const { isDone, member, index } of readers) {
     if (!isDone) return cluster.violated(`${member.name} still cannot read entry ${index}`)
     const trimmedUpTo = Math.max(...cluster.members.map((other) => other.node?.firstIndex ?? 0))
-    // One that was removed from the group may be down.
     const lost = lostBy(member).filter((range) => range.lastIndex >= trimmedUpTo)
     if (lost.length > 0) return cluster.violated(`${member.name} has still lost ${JSON.stringify(lost)}`)
   }
-  checkNoDamage(cluster)
+  checkNoDamage(cluster, members)
+}
+
+/** Those of the group: nobody repairs who was removed from it. */
+function membersOf({ invariants, members }: Cluster): readonly Member[] {
+  const configuration = invariants.committedConfiguration()?.configuration
+  return members.filter((one) => !one.isSpare && (configuration === undefined || isNamed(configuration, one)))
 }
 
 class Reader {
@@ -83,10 +90,10 @@ function lostBy(member: Member): NodeStatus['lost'] {
 }
 
 /** What is read anywhere in the log is what was written there. */
-function checkNoDamage(cluster: Cluster): void {
+function checkNoDamage(cluster: Cluster, members: readonly Member[]): void {
   const { fileBytes, indexFileBytes } = cluster.settings
-  for (const member of cluster.members) {
-    if (member.isSpare || !member.isUp) continue
+  for (const member of members) {
+    if (!member.isUp) continue
     const { entries, firstIndex } = member.cacheImage
     const lost = lostBy(member)
     for (const { index, pos, size } of entries.slice(firstIndex)) {

@@ -9,6 +9,7 @@
 import type { Cluster } from './cluster.ts'
 import type { ImageEntry } from './log-image.ts'
 import type { Member } from './member.ts'
+import { isSettledGroup } from './membership.ts'
 import type { Fault } from './schedule.ts'
 import { type Inode, SECTOR_BYTES } from './sim-inode.ts'
 
@@ -72,12 +73,38 @@ function chosen(cluster: Cluster, member: Member, place: number): ImageEntry | n
 }
 
 function maySpoil(cluster: Cluster, member: Member, entry: ImageEntry): boolean {
-  if (cluster.isAboutMembership || entry.index > (member.durableVote.read().durableHint?.index ?? -1)) return false
-  if (cluster.schedule.profile === 'beyond') return true
+  const { profile } = cluster.schedule
+  if (cluster.isAboutMembership && profile !== 'mixed') return false
+  if (entry.index > (member.durableVote.read().durableHint?.index ?? -1)) return false
+  if (profile === 'beyond') return true
   if (cluster.invariants.committed[entry.index]?.chain !== entry.chain) return false
+  if (cluster.isAboutMembership) return othersVotersHold(cluster, member, entry)
   const others = cluster.members.filter((one) => one !== member && !one.isSpare)
   const intact = others.filter((other) => holdsIntact(cluster, other, entry)).length
   return intact * 2 > others.length
+}
+
+/** Most of the other voters have it, where every voter has its disk and no change is under way: then a voter fewer leaves enough. */
+function othersVotersHold(cluster: Cluster, member: Member, entry: ImageEntry): boolean {
+  if (cluster.changesUnderWay > 0 || !isSettledGroup(cluster)) return false
+  const others = votersOf(cluster).filter((one) => one !== member)
+  const intact = others.filter((other) => holdsIntact(cluster, other, entry)).length
+  return others.length > 1 && intact * 2 > others.length
+}
+
+/** Whether all that the voters hold is as it was written: only then a disk may be lost, or a voter go. */
+export function areUndamaged(cluster: Cluster): boolean {
+  if (!cluster.isDamaged) return true
+  return votersOf(cluster).every((member) => {
+    member.durableImage.refresh()
+    const { firstIndex, entries } = member.durableImage
+    return entries.slice(firstIndex).every((entry) => holdsIntact(cluster, member, entry))
+  })
+}
+
+function votersOf({ invariants, members }: Cluster): readonly Member[] {
+  const voters = invariants.committedConfiguration()?.configuration.voters ?? []
+  return members.filter((member) => voters.some(({ id }) => id === member.name))
 }
 
 function holdsIntact(cluster: Cluster, member: Member, entry: ImageEntry): boolean {

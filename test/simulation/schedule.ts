@@ -166,8 +166,11 @@ export interface RegisterRequest {
   readonly bytes: number
 }
 
-/** What is asked of the group: everything, for damage within the budget; else only that damage is detected. */
-export type Profile = 'within' | 'beyond'
+/**
+ * What is asked of the group: everything, for damage within the budget; `beyond`: only that damage is detected. `mixed`: everything,
+ * while members come, go and lose their disks in the same schedules.
+ */
+export type Profile = 'within' | 'mixed' | 'beyond'
 
 /** Asks one member, or all for -1, up to where to read. */
 export interface ClientRead {
@@ -181,7 +184,6 @@ export interface ClientRead {
 export interface Schedule {
   readonly seed: number
   readonly members: 3 | 5
-  /** `beyond`: damage keeps to no budget, and only its detection is asked for. */
   readonly profile?: Profile
   readonly flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
   readonly network: 'streams' | 'datagrams'
