@@ -92,6 +92,11 @@ export interface StateMachine {
    * lies before byte `startPos` cannot be read any more.
    */
   logStarts?(firstIndex: number, startPos: number): void
+  /**
+   * At open, with nothing applied: the log is one of Apache's DLedger, which has deleted what stood up to entry `index` and byte
+   * `endPos`. There never was a state for it; `appliedIndex` is `index` afterwards. Left out, or without that: the log is refused.
+   */
+  startsBehind?(index: number, endPos: number): void
 }
 
 /**

@@ -30,7 +30,7 @@ import { QueueTable } from './consume-queue/queue-table.ts'
 import { type Delivered, deliveredOf } from './delivered-property.ts'
 import { HotRecords } from './hot-records.ts'
 import { physicalOffsetOf } from './log-place.ts'
-import { CHANGE_TOPIC, decodeChange } from './metadata/change.ts'
+import { CHANGE_TOPIC, decodeChange, type QueueEndRow } from './metadata/change.ts'
 import { MetadataState } from './metadata/state.ts'
 import type { StoredSends } from './send-once/stored-sends.ts'
 import { timerRowOf } from './timer/timer-message.ts'
@@ -186,6 +186,13 @@ export class StoreMachine implements StateMachine {
     return Math.max(this.#clock.nowMs(), this.#lastStoreTimestamp)
   }
 
+  startsBehind(index: number, endPos: number): void {
+    assert(this.#applied.index === -1, 'only a member that has applied nothing begins behind the start of a log')
+    if (!this.#takesOverApache) return
+    this.#applied = { index, term: 0, physicalEnd: endPos, storeTimestamp: 0 }
+    this.metadata.setOrigin('apache', index)
+  }
+
   discard(): void {
     this.forget()
     this.#hooks?.discarded()
@@ -318,7 +325,11 @@ export class StoreMachine implements StateMachine {
     if (this.metadata.origin === 'apache') return this.#applyApaches(record, physicalOffset)
     const topic = recordTopic(record)
     if (topic === CHANGE_TOPIC) {
-      this.metadata.apply(decodeChange(recordBody(record), physicalOffset), { index: entry.index, storeTimestamp })
+      const change = decodeChange(recordBody(record), physicalOffset)
+      if (change.kind === 'apacheImport' && this.metadata.origin === 'takenOver') {
+        this.#endQueues(change.queueEnds, physicalOffset)
+      }
+      this.metadata.apply(change, { index: entry.index, storeTimestamp })
       return false
     }
     const delivered = deliveredOf(record)
@@ -360,12 +371,30 @@ export class StoreMachine implements StateMachine {
     const topic = recordTopic(record)
     if (!isQueued(recordSysFlag(record)) || topic === CHANGE_TOPIC) return false
     const queue = this.#queueOf(topic, recordQueueId(record), physicalOffset)
-    if (recordQueueOffset(record) < queue.nextOffset) {
+    const queueOffset = recordQueueOffset(record)
+    if (queueOffset < queue.nextOffset) {
       this.#repeatedOffsets++
       return false
     }
+    // The queue's older messages were in files that Apache has deleted.
+    const isNew = queue.minOffset === queue.nextOffset && this.#logStartPos > 0
+    if (isNew && queueOffset > queue.nextOffset) queue.beginAt(queueOffset)
     this.#applyMessage(record, physicalOffset, topic)
     return topic === SystemTopic.SCHEDULE
+  }
+
+  /** Queues end, on all members, where they end for the leader: each of Apache's members has deleted files as it liked. */
+  #endQueues(rows: readonly QueueEndRow[], physicalOffset: number): void {
+    for (const [topic, queueId, nextOffset] of rows) {
+      const queue = this.#queueOf(topic, queueId, physicalOffset)
+      if (queue.nextOffset >= nextOffset) continue
+      if (queue.minOffset < queue.nextOffset) {
+        const known = `this member has ${queue.nextOffset} messages of queue ${topic}/${queueId}`
+        throw corrupt(`${known}, the leader that took over Apache's log ${nextOffset}`, physicalOffset)
+      }
+      queue.beginAt(nextOffset)
+      this.markDirty(queue)
+    }
   }
 
   #queueOf(topic: string, queueId: number, physicalOffset: number): ConsumeQueue {

@@ -33,6 +33,8 @@ import type {
   StoreStatus,
 } from './api.ts'
 import { readApacheConfig } from './apache/config-files.ts'
+import { holdsApacheTerm } from './apache/log-directory.ts'
+import { readQueueEnds } from './apache/queue-ends.ts'
 import { StoreError } from './errors.ts'
 import { Arrivals, follow, type FollowOptions } from './follow.ts'
 import { storeErrorOf, storeErrorOfDraft } from './log-errors.ts'
@@ -134,10 +136,13 @@ export class MessageStore implements MessageStoreApi {
     try {
       core = new StoreCore({ ...options, metadata, onFailed: onFatal, takesOverApache: true })
       const { machine, envelope } = core
+      // Loading removes derived files that are not ours.
+      const isApaches = holdsApacheTerm(options.disk, forLog.directory)
+      const queueEnds = isApaches ? readQueueEnds(options.disk, options.consumeQueueDirectory) : []
       await settled((callback) => core?.load(callback))
       const isOwn = machine.appliedIndex >= 0 && machine.metadata.origin === 'own'
       if (!isOwn && machine.metadata.origin !== 'imported') {
-        core.useApacheConfig(readApacheConfig(options.disk, join(given.dir, 'config')))
+        core.useApacheFiles(readApacheConfig(options.disk, join(given.dir, 'config')), queueEnds)
       }
       const wanted = { ...forLog, stateMachine: machine, controlEnvelope: envelope, onFatal }
       const log = await Promise.race([DLedger.open(wanted), failed])
@@ -196,13 +201,14 @@ export class MessageStore implements MessageStoreApi {
     return {
       ...this.#log.status(),
       ...role,
+      ready: this.#core.isReady,
       leaderAddress: role.leader === null ? null : this.#log.advertisedOf(role.leader),
       maxPhysicalOffset: this.#core.machine.applied.physicalEnd,
     }
   }
 
   isReady(): boolean {
-    return this.#core.machine.role.ready
+    return this.#core.isReady
   }
 
   onRoleChange(listener: RoleChangeListener): () => void {
@@ -211,8 +217,8 @@ export class MessageStore implements MessageStoreApi {
 
   async whenSettled(options: { signal?: AbortSignal } = {}): Promise<StoreStatus> {
     const isSettled = (): boolean => {
-      const { role, ready, leader } = this.#core.machine.role
-      return ready || (role === 'FOLLOWER' && leader !== null)
+      const { role, leader } = this.#core.machine.role
+      return this.#core.isReady || (role === 'FOLLOWER' && leader !== null)
     }
     while (!isSettled()) {
       options.signal?.throwIfAborted()

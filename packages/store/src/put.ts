@@ -133,6 +133,9 @@ export class Putter {
 
   /** What is proposed for a client's message. @throws ProtocolError, StoreError. */
   #draft(message: NewMessage): RecordDraft {
+    if (this.#options.machine.metadata.origin === 'takenOver') {
+      throw new StoreError("a log of Apache's is being taken over", { code: 'BUSY' })
+    }
     const { topic, queueId } = message
     checkMessage(message)
     if (this.#options.machine.queues.find(topic, queueId) === undefined) checkNewQueue(topic, queueId)

@@ -22,6 +22,7 @@ import { KeyIndex } from './key-index/key-index.ts'
 import type { KeyIndexSettings } from './key-index/layout.ts'
 import { KeyQueries } from './key-index/query.ts'
 import { BLANK_BYTES_MIN, ENTRY_HEADER_BYTES, physicalOffsetOf } from './log-place.ts'
+import type { QueueEndRow } from './metadata/change.ts'
 import { ChangeProposer } from './metadata/change-proposals.ts'
 import { ConsumerOffsets } from './metadata/consumer-offsets.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
@@ -249,8 +250,13 @@ export class StoreCore {
   }
 
   /** What Apache's broker left beside a log that is taken over. Before `attach`. */
-  useApacheConfig(config: ApacheConfig | null): void {
-    this.#takeOver.use(config)
+  useApacheFiles(config: ApacheConfig | null, queueEnds: readonly QueueEndRow[]): void {
+    this.#takeOver.use(config, queueEnds)
+  }
+
+  /** A leader that takes messages. */
+  get isReady(): boolean {
+    return this.machine.role.ready && !this.#takeOver.isDue
   }
 
   attach(log: AttachedLog, events: StoreCoreEvents | null): void {
@@ -340,12 +346,12 @@ export class StoreCore {
     if (!this.#isRetired) {
       this.locks.roleChanged()
       // Its entries come before everything that a client may ask for now.
-      const deliver = (): void => {
+      if (this.#takeOver.isDue) {
+        this.#takeOver.roleChanged(() => this.#roleChanged())
+      } else {
         this.#delays.roleChanged()
         this.#timers.roleChanged()
       }
-      if (this.#takeOver.isDue) this.#takeOver.roleChanged(deliver)
-      else deliver()
     }
     this.#events?.roleChanged()
   }

@@ -32,6 +32,9 @@ export function startingPoint(options: LogNodeOptions, { hardState, log }: Opene
     machine.discard()
     assert(machine.appliedIndex === -1, 'a discarded state has nothing applied')
   }
+  // What our own group has trimmed is known by the entry before the first one kept.
+  const isApaches = hardState.beforeFirst === null && hardState.incoming === undefined && log.firstIndex > 0
+  if (isApaches && machine?.appliedIndex === -1) machine.startsBehind?.(log.firstIndex - 1, log.startPos)
   const appliedIndex = machine?.appliedIndex ?? log.firstIndex - 1
   if (appliedIndex < log.firstIndex - 1 && hardState.incoming?.phase !== 'RESTORING') {
     throw invalid(

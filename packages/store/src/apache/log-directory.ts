@@ -9,8 +9,10 @@ import { join } from 'node:path'
 import type { Disk } from '@dledger-ts/dledger'
 import { StoreError } from '../errors.ts'
 
+/** Of Apache's DLedger, until our first start there has put them out of the way. */
+const TERM_FILES = ['currterm', 'currterm.tmp']
 /** Each of these says that the directory is a member's. */
-const MEMBER_FILES = ['hard-state', 'currterm', 'currterm.tmp']
+const MEMBER_FILES = ['hard-state', ...TERM_FILES]
 const SEGMENT_NAME = /^\d{20}$/
 
 export interface LogDirectoryOptions {
@@ -31,6 +33,11 @@ export function findLogDirectory({ disk, dir, commitLogDir, self }: LogDirectory
     `${theirs} and ${ours} both hold a log of member ${self}: move the one away that is not to be served`,
     { code: 'INVALID', what: 'storePathCommitLog' },
   )
+}
+
+/** Whether Apache's DLedger was the last that ran on a member's directory. */
+export function holdsApacheTerm(disk: Disk, directory: string): boolean {
+  return TERM_FILES.some((name) => disk.existsSync(join(directory, name)))
 }
 
 function holdsLog(disk: Disk, directory: string): boolean {

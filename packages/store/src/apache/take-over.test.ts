@@ -191,3 +191,46 @@ test('a log under storePathCommitLog is opened there', async () => {
   await tookOver(store)
   expect(store.maxOffset('GoldFill', 0)).toBe(55)
 })
+
+/** As Apache's broker leaves it after `fileReservedTime`: its first data files are gone, its ConsumeQueues go on. */
+function deleteOldFiles(count: number): void {
+  const data = path.join(directory(), 'dledger-n1/data')
+  for (const name of fs.readdirSync(data).sort().slice(0, count)) fs.rmSync(path.join(data, name))
+}
+
+test('a log whose head Apache has deleted is served from where it begins, and queue offsets go on', async () => {
+  const ends = queuesOfApache()
+  deleteOldFiles(3)
+  const store = await openStore()
+  const line = await tookOver(store)
+  expect(line.fields).toMatchObject({ topics: 9, groups: 1 })
+  expect(store.status().firstIndex).toBeGreaterThan(60)
+  for (const [queue, end] of ends) {
+    const [topic, queueId] = [path.dirname(queue), Number(path.basename(queue))]
+    const min = store.minOffset(topic, queueId)
+    expect([queue, store.maxOffset(topic, queueId) >= end, min <= end]).toEqual([queue, true, true])
+    if (store.maxOffset(topic, queueId) === min) continue
+    const first = await get(store, { topic, queueId, queueOffset: min })
+    expect(first.status).toBe('FOUND')
+  }
+  // All of its messages are gone; the next one does not begin anew.
+  expect([store.minOffset('%DLQ%GoldCG', 0), store.maxOffset('%DLQ%GoldCG', 0)]).toEqual([1, 1])
+  expect(await store.store(message('%DLQ%GoldCG', 'dead too'))).toMatchObject({ queueOffset: 1 })
+  expect(store.minOffset('GoldFill', 0)).toBeGreaterThan(0)
+  const next = store.maxOffset('GoldFill', 0)
+  expect(await store.store(message('GoldFill', 'new'))).toMatchObject({ queueOffset: next })
+  const queues = [...ends.keys(), '%DLQ%GoldCG/0'].map((queue) => [path.dirname(queue), Number(path.basename(queue))])
+  const ranges = (of: MessageStore): unknown =>
+    queues.map(([topic, id]) => [
+      of.minOffset(topic as string, id as number),
+      of.maxOffset(topic as string, id as number),
+    ])
+  await store.close()
+  const again = await openStore()
+  expect(ranges(again)).toEqual(ranges(store))
+  await again.close()
+  for (const name of ['metadata', 'consumequeue']) fs.rmSync(path.join(directory(), name), { recursive: true })
+  const rebuilt = await openStore()
+  expect(ranges(rebuilt)).toEqual(ranges(store))
+  expect(await get(rebuilt, { topic: 'GoldFill', queueOffset: next })).toMatchObject({ status: 'FOUND' })
+})

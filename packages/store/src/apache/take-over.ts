@@ -8,12 +8,13 @@
  *   T1  It is applied once: parts that come after the last one, or in a log of our own, change nothing.
  *   T2  Nothing is delivered from a delay level before it is known how far that is.
  *   T3  A queue with messages has a topic, whatever the files say.
+ *   T4  No message gets a queue offset before it is known where Apache's queues end (put.ts refuses until then).
  */
 import type { Clock, Logger } from '@dledger-ts/base'
-import { isSystemTopic, SystemTopic } from '@dledger-ts/protocol'
+import { isSystemTopic, SystemTopic, topicNameError } from '@dledger-ts/protocol'
 import type { StoreMachine } from '../apply.ts'
 import type { StoreError } from '../errors.ts'
-import type { ApacheImport, DeliveredRow } from '../metadata/change.ts'
+import type { ApacheImport, DeliveredRow, QueueEndRow } from '../metadata/change.ts'
 import type { ChangeProposer } from '../metadata/change-proposals.ts'
 import { defaultTopicConfig, type TopicConfig } from '../metadata/topic-config.ts'
 import type { ApacheConfig } from './config-files.ts'
@@ -32,6 +33,7 @@ export interface TakeOverOptions {
 export class TakeOver {
   readonly #options: TakeOverOptions
   #config: ApacheConfig | null = null
+  #queueEnds: readonly QueueEndRow[] = []
   #epoch = -1
   #cancelTimer: (() => void) | null = null
   #onDone: () => void = () => {}
@@ -41,8 +43,9 @@ export class TakeOver {
   }
 
   /** What the files beside the log said, before the log is attached. */
-  use(config: ApacheConfig | null): void {
+  use(config: ApacheConfig | null, queueEnds: readonly QueueEndRow[]): void {
     this.#config = config
+    this.#queueEnds = queueEnds
   }
 
   /** Whether a leader has to do it before it acts. */
@@ -106,7 +109,7 @@ export class TakeOver {
     if (machine.queues.find(SystemTopic.WHEEL_TIMER, 0) !== undefined) {
       logger.warn({}, "messages that wait in Apache's timer wheel are not delivered: only delay levels are taken over")
     }
-    this.#config = null
+    this.use(null, [])
     this.#onDone()
   }
 
@@ -120,6 +123,7 @@ export class TakeOver {
       groups: config?.groups ?? [],
       offsets: config?.offsets ?? [],
       delivered: this.#delivered(),
+      queueEnds: this.#endsOfQueues(),
       isLast: true,
     }
   }
@@ -132,6 +136,26 @@ export class TakeOver {
       queueNums.set(topic, Math.max(queueNums.get(topic) ?? 0, queueId + 1))
     }
     return [...queueNums].map(([topic, nums]) => defaultTopicConfig(topic, nums))
+  }
+
+  /** Of all queues; of those without a message in the log, what Apache's files or its consumers say. */
+  #endsOfQueues(): QueueEndRow[] {
+    const { machine } = this.#options
+    const rows: QueueEndRow[] = [...machine.queues.all()].map((queue) => [queue.topic, queue.queueId, queue.nextOffset])
+    if (machine.logStartPos === 0) return rows
+    const ends = new Map<string, QueueEndRow>()
+    const offsets = (this.#config?.offsets ?? []).map(([, topic, queueId, offset]): QueueEndRow => [
+      topic,
+      queueId,
+      offset,
+    ])
+    for (const row of [...this.#queueEnds, ...offsets]) {
+      const [topic, queueId, end] = row
+      if (machine.queues.find(topic, queueId) !== undefined || topicNameError(topic) !== undefined) continue
+      const key = `${topic}\0${queueId}`
+      if (end > (ends.get(key)?.[2] ?? 0)) ends.set(key, row)
+    }
+    return [...rows, ...ends.values()]
   }
 
   /** Where the levels go on; inside what their queues hold. */
@@ -166,6 +190,7 @@ function partsOf(whole: ApacheImport): ApacheImport[] {
   cut(whole.groups, (groups) => ({ groups }))
   cut(whole.offsets, (offsets) => ({ offsets }))
   cut(whole.delivered, (delivered) => ({ delivered }))
+  cut(whole.queueEnds, (queueEnds) => ({ queueEnds }))
   parts.push({ ...NOTHING, isLast: true })
   return parts
 }
@@ -176,5 +201,6 @@ const NOTHING: ApacheImport = {
   groups: [],
   offsets: [],
   delivered: [],
+  queueEnds: [],
   isLast: false,
 }

@@ -98,6 +98,21 @@ export class ConsumeQueue {
     this.minIsNew = true
   }
 
+  /** Begins an empty queue: what was before `queueOffset` is in no log any more. */
+  beginAt(queueOffset: number): void {
+    assert(
+      this.#minOffset === this.nextOffset && queueOffset >= this.nextOffset,
+      'an empty queue begins, not before its end',
+    )
+    this.nextOffset = queueOffset
+    this.writtenOffset = queueOffset
+    this.#minOffset = queueOffset
+    this.#firstPhysicalOffset = -1
+    this.#tail = Buffer.alloc(0)
+    this.#tailFrom = queueOffset
+    this.minIsNew = true
+  }
+
   /** Entries from here on are in memory. */
   get tailFrom(): number {
     return this.#tailFrom

@@ -40,6 +40,7 @@ export interface ApacheImport {
   readonly groups: readonly SubscriptionGroupConfig[]
   readonly offsets: readonly ConsumerOffsetRow[]
   readonly delivered: readonly DeliveredRow[]
+  readonly queueEnds: readonly QueueEndRow[]
   readonly isLast: boolean
 }
 
@@ -49,6 +50,9 @@ export type TimerName = readonly [outMs: number, physicalOffset: number]
 
 /** Entries of a delay level before `queueOffset` are delivered. */
 export type DeliveredRow = readonly [level: number, queueOffset: number]
+
+/** A queue whose next message has at least this offset. */
+export type QueueEndRow = readonly [topic: string, queueId: number, nextOffset: number]
 
 /** What a control entry of the log carries. */
 export interface ControlBody {
@@ -196,7 +200,7 @@ function decodeMap(body: Buffer, physicalOffset: number): Record<string, unknown
 }
 
 function isApacheImport(map: Record<string, unknown>): map is Record<string, unknown> & ApacheImport {
-  const { topics, groups, offsets, delivered, isLast } = map
+  const { topics, groups, offsets, delivered, queueEnds, isLast } = map
   return (
     Array.isArray(topics) &&
     topics.every(isTopicConfig) &&
@@ -206,6 +210,8 @@ function isApacheImport(map: Record<string, unknown>): map is Record<string, unk
     offsets.every(isOffsetRow) &&
     Array.isArray(delivered) &&
     delivered.every(isDeliveredRow) &&
+    Array.isArray(queueEnds) &&
+    queueEnds.every(isQueueEndRow) &&
     typeof isLast === 'boolean'
   )
 }
@@ -214,6 +220,12 @@ function isDeliveredRow(row: unknown): row is DeliveredRow {
   if (!Array.isArray(row)) return false
   const [level, queueOffset] = row as unknown[]
   return isCount(level) && isCount(queueOffset)
+}
+
+function isQueueEndRow(row: unknown): row is QueueEndRow {
+  if (!Array.isArray(row)) return false
+  const [topic, queueId, nextOffset] = row as unknown[]
+  return typeof topic === 'string' && isCount(queueId) && isCount(nextOffset)
 }
 
 function isOffsetRow(row: unknown): row is ConsumerOffsetRow {

@@ -59,6 +59,8 @@ class Run {
 export class QueueEntriesWriter implements ScanConsumer {
   readonly #options: QueueEntriesOptions
   #runs = new Map<ConsumeQueue, Run>()
+  /** One after the last entry taken. */
+  readonly #ends = new Map<ConsumeQueue, number>()
   #pendingBytes = 0
   /** Entries written or pending. */
   count = 0
@@ -88,6 +90,9 @@ export class QueueEntriesWriter implements ScanConsumer {
     if (queue === undefined || (only !== null && !only.has(queue))) return
     const queueOffset = recordQueueOffset(record)
     if (queueOffset < queue.minOffset) return
+    // Apache may have given an offset twice: as in apply, the first record counts.
+    if (queueOffset < (this.#ends.get(queue) ?? 0)) return
+    this.#ends.set(queue, queueOffset + 1)
     let run = this.#runs.get(queue)
     if (run === undefined) {
       run = new Run(queueOffset)
