@@ -131,11 +131,11 @@ test('a property block that does not end, or makes no sense, is a record like an
   await close(core)
 })
 
-test('what is said of a delivery in another way than we say it is refused', async () => {
+test('a delivery that is told in a way of a newer version is refused as such', async () => {
   const core = await openCore('store')
   const properties = 'DLEDGER_DELIVERED\x01x:y'
   const failure = failureOf(core, [new EntryMaker().add(message('T', 'body', { properties }))])
-  expect(failure?.code).toBe('CORRUPT')
+  expect(failure?.code).toBe('UNSUPPORTED')
   await close(core)
 })
 
