@@ -336,7 +336,7 @@ export class Checkpointer {
     const waitMs = this.#syncedAtMs + SYNC_INTERVAL_MS - this.#options.clock.monotonicMs()
     const isMuch = this.#kept.physicalEnd - this.#synced.physicalEnd >= SYNC_LOG_BYTES
     if (this.#syncsNext || isMuch || waitMs <= 0) return this.#sync()
-    this.#cancelSyncTimer ??= this.#options.clock.after(waitMs, () => {
+    this.#cancelSyncTimer ??= this.#options.clock.after(Math.ceil(waitMs), () => {
       this.#cancelSyncTimer = null
       this.#maybeSync()
     })
