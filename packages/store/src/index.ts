@@ -5,7 +5,6 @@ export type {
   GetResult,
   GetStatus,
   MessageArrivalListener,
-  MessageStoreApi,
   NewMessage,
   OffsetBoundary,
   PutBatchListener,
@@ -21,6 +20,7 @@ export type {
 export { StoreError, type StoreErrorDetail } from './errors.ts'
 export type { FollowOptions } from './follow.ts'
 export type { MessageInput } from './message-input.ts'
+export type { MessageStoreApi } from './message-store-api.ts'
 export { MessageStore } from './message-store.ts'
 export { MemoryMetadata } from './metadata/memory-metadata.ts'
 export type { MetadataStore, MetadataWrite } from './metadata/metadata-store.ts'

@@ -19,7 +19,6 @@ import type {
   GetRequest,
   GetResult,
   MessageArrivalListener,
-  MessageStoreApi,
   NewMessage,
   OffsetBoundary,
   PutBatchListener,
@@ -40,6 +39,7 @@ import { Arrivals, follow, type FollowOptions } from './follow.ts'
 import { storeErrorOf, storeErrorOfDraft } from './log-errors.ts'
 import { MessageCount } from './message-count.ts'
 import { type MessageInput, messageOf } from './message-input.ts'
+import type { MessageStoreApi } from './message-store-api.ts'
 import { isGroupConfig, isTopicConfig } from './metadata/change.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
 import type { TableVersion } from './metadata/state.ts'
