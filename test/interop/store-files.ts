@@ -43,6 +43,8 @@ const THEIR_QUEUES: readonly Queue[] = [
 /** What the real client sends of them, with one retry and one dead letter, as far as it is delivered. */
 const KIND_COUNT = 22
 
+const THEIR_KEYS = ['key1', 'key3', 'schlüssel', 'batch2', 'zip', 'absent']
+
 type Queue = readonly [topic: string, queueId: number]
 
 export async function runStoreFiles(peer: StorePeer, report: Report): Promise<void> {
@@ -128,6 +130,7 @@ class Suite {
     const expected = new Map<string, string[]>()
     for (const queue of THEIR_QUEUES) expected.set(queue.join('/'), await theirs.client.ask('pull', ...queue))
     const offsets = await this.#offsets(theirs.client)
+    const answers = await this.#queries(theirs.client)
     const messages = [...expected.values()].reduce((sum, lines) => sum + lines.length, 0)
     this.#report.check(
       "Apache's broker has every kind",
@@ -142,6 +145,7 @@ class Suite {
       for (const [topic] of THEIR_QUEUES) await client.ask('route', topic)
       await this.#pull(`we serve Apache's messages, ${life} start`, client, expected)
       this.#compare(`consumers go on where they were, ${life} start`, await this.#offsets(client), offsets)
+      this.#compare(`we find Apache's messages by key, ${life} start`, await this.#queries(client), answers)
       await this.#goOn(`we go on after Apache's last message, ${life} start`, client, [THEIR_TOPIC, 1], expected)
       await this.stop()
       const told = log.filter((line) => line.startsWith("took over what Apache's broker knew")).length
@@ -149,7 +153,7 @@ class Suite {
       this.#report.check(`what was taken over is told, ${life} start`, told === once, `${told} times`)
     }
     const records = recordsOf(join(dir, `dledger-${SELF}`))
-    const questions = [[THEIR_TOPIC, 'key1']] as const
+    const questions = THEIR_KEYS.map((key) => [THEIR_TOPIC, key] as const)
     await this.#walk("a store of Apache's that we went on with", dir, records, { ...options, questions })
   }
 
@@ -211,6 +215,12 @@ class Suite {
   async #offsets(client: LineProgram): Promise<string[]> {
     const lines: string[] = []
     for (const queue of THEIR_QUEUES.slice(0, 3)) lines.push(...(await client.ask('offset', 'KindsCG', ...queue)))
+    return lines
+  }
+
+  async #queries(client: LineProgram): Promise<string[]> {
+    const lines: string[] = []
+    for (const key of THEIR_KEYS) lines.push(...(await client.ask('query', THEIR_TOPIC, key)))
     return lines
   }
 
