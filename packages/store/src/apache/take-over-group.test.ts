@@ -1,0 +1,96 @@
+/** Two of three members of a group of Apache's, each with its own files, one with the head of its log deleted: one state. */
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
+import { systemClock } from '@dledger-ts/base'
+import { MemoryNetwork, MemoryTransport } from '@dledger-ts/dledger'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { MessageStore } from '../message-store.ts'
+import { message, TempDirectory } from '../testing/fixture.ts'
+import { until } from '../testing/manual-clock.ts'
+
+const IDS = ['n0', 'n1', 'n2']
+let temp: TempDirectory
+let network: MemoryNetwork
+let open: MessageStore[]
+beforeEach(() => {
+  temp = new TempDirectory()
+  network = new MemoryNetwork(systemClock)
+  open = []
+})
+afterEach(async () => {
+  await Promise.all(open.map((store) => store.close()))
+  temp.remove()
+})
+
+const storeOf = (self: string): string => path.join(temp.path, self, 'store')
+
+function unpack(self: string): void {
+  const archive = new URL(`../../../../test/vectors/dledger-store/${self}.tar.gz`, import.meta.url).pathname
+  fs.mkdirSync(path.join(temp.path, self))
+  execFileSync('tar', ['-xzf', archive, '-C', path.join(temp.path, self)])
+}
+
+async function start(self: string): Promise<MessageStore> {
+  const store = await MessageStore.open({
+    dir: storeOf(self),
+    self,
+    group: 'RaftNode00',
+    peers: IDS.map((id) => ({ id, host: 'memory', port: 1 })),
+    transport: new MemoryTransport({ self, network, clock: systemClock, peers: IDS }),
+    fileBytes: 65_536,
+    consumeQueueFileBytes: 2_000,
+    flushDiskType: 'ASYNC_FLUSH',
+    tickMs: 10,
+    heartbeatMs: 20,
+    electionTimeoutMs: 100,
+    onFatal: (error) => {
+      throw error
+    },
+  })
+  open.push(store)
+  return store
+}
+
+async function leader(): Promise<MessageStore> {
+  const find = (): MessageStore | undefined => open.find((store) => store.isReady())
+  await until(() => find() !== undefined, 'there is a leader')
+  return find() as MessageStore
+}
+
+/** Everything but where queues begin, which depends on what each member still has. */
+function stateOf(store: MessageStore): unknown {
+  const queues = fs
+    .readdirSync(path.join(storeOf('n0'), 'consumequeue'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\/\d+$/.test(name) && !/\d{20}$/.test(name))
+    .map((name) => [name, store.maxOffset(path.dirname(name), Number(path.basename(name)))])
+  return {
+    queues: queues.sort(),
+    topics: [...store.topics().keys()].sort(),
+    groups: [...store.groups().keys()].sort(),
+    offsets: store.consumerOffsets('GoldCG'),
+    version: store.dataVersion(),
+  }
+}
+
+test('members that take over one group have one state, wherever their logs begin, and go on under either', async () => {
+  for (const self of ['n0', 'n1']) unpack(self)
+  const data = path.join(storeOf('n1'), 'dledger-n1/data')
+  for (const name of fs.readdirSync(data).sort().slice(0, 3)) fs.rmSync(path.join(data, name))
+  const [whole, trimmed] = (await Promise.all(['n0', 'n1'].map(start))) as [MessageStore, MessageStore]
+  for (const queueId of [0, 1]) {
+    const leading = await leader()
+    const before = leading.maxOffset('%DLQ%GoldCG', 0)
+    expect(await leading.store(message('%DLQ%GoldCG', 'dead'))).toMatchObject({ queueOffset: before })
+    await leading.store(message('GoldFill', 'new', { queueId }))
+    const { lastIndex } = leading.status()
+    await until(() => open.every((store) => store.status().appliedIndex >= lastIndex), 'all have applied all')
+    expect(stateOf(trimmed)).toEqual(stateOf(whole))
+    expect(await leading.transferLeadership()).toBe(true)
+    await until(() => !leading.isReady(), 'the leadership is handed over')
+  }
+  expect(whole.status().firstIndex).toBe(0)
+  expect(trimmed.status().firstIndex).toBeGreaterThan(60)
+  expect(whole.maxOffset('%DLQ%GoldCG', 0)).toBe(3)
+  expect(whole.consumerOffset('GoldCG', '%RETRY%GoldCG', 0)).toBe(2)
+})
