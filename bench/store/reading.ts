@@ -28,11 +28,13 @@ export async function read(wish: ReadWish): Promise<ReadResult> {
   wish.observer.observe()
   const before = wish.disk.counts
   const tally = new Tally(performance.now() + wish.seconds * 1_000)
+  const cpu = process.cpuUsage()
   const begun = performance.now()
   if (wish.how === 'oneQueue') await drain(wish, 0, tally)
   else if (wish.how === 'newest') await readNewest(wish, tally)
   else await readAll(wish, tally)
   const seconds = (performance.now() - begun) / 1_000
+  const used = process.cpuUsage(cpu)
   const after = wish.disk.counts
   const { p50, p99 } = percentiles(tally.tookMs)
   const perMessage = (count: number): number => Number((count / tally.messages).toFixed(3))
@@ -40,6 +42,7 @@ export async function read(wish: ReadWish): Promise<ReadResult> {
     messages: tally.messages,
     perSecond: Math.round(tally.messages / seconds),
     megabytesPerSecond: Number((tally.bytes / MEBIBYTE / seconds).toFixed(1)),
+    cpuMicros: Number(((used.user + used.system) / tally.messages).toFixed(2)),
     p50,
     p99,
     readPerByte: Number(((after.logBytesRead - before.logBytesRead) / tally.bytes).toFixed(2)),

@@ -57,6 +57,8 @@ export interface ReadResult {
   readonly messages: number
   readonly perSecond: number
   readonly megabytesPerSecond: number
+  /** CPU of this process for each message. */
+  readonly cpuMicros: number
   readonly p50: number
   readonly p99: number
   /** Bytes read from the log's files for each byte of the records given out; below 1 when memory gave some. */

@@ -47,6 +47,11 @@ export class HotRecords {
     return this.#bytes
   }
 
+  /** Where the oldest of them starts in the log; infinite when there are none. What is before it is in the files. */
+  get start(): number {
+    return this.#runs[this.#head]?.start ?? Number.POSITIVE_INFINITY
+  }
+
   /** Adds the record that starts at `physicalOffset`, above all others. Hot. */
   add(physicalOffset: number, record: Buffer): void {
     const last = this.#runs.length > this.#head ? (this.#runs[this.#runs.length - 1] as Run) : null

@@ -138,6 +138,35 @@ describe('reads from files', () => {
     await closeAll()
   })
 
+  test('where several readers are near each other, the next read is for all of them', async () => {
+    const { reader, log, closeAll } = await coldReader(filled(4_000, 200, 100))
+    for (let queueId = 0; queueId < 100; queueId++) {
+      const { records } = await get(reader, { queueId, maxCount: 8 })
+      expect(records.map((record) => recordBody(record)[0])).toEqual(
+        Array.from({ length: 8 }, (_, i) => (i * 100 + queueId) % 256),
+      )
+    }
+    // 800 records in 240 KB.
+    expect(log.reads.length).toBeLessThan(40)
+    await closeAll()
+  })
+
+  test('a neighbourhood that cannot be read as a whole is read record by record', async () => {
+    const maker = filled(4_000, 200, 100)
+    const { reader, log, closeAll } = await coldReader(maker)
+    const lost = maker.entries[150] as { pos: number }
+    log.failure = (pos, size) =>
+      pos <= lost.pos + 48 && lost.pos + 48 < pos + size ? new Error('the disk has a bad sector') : null
+    for (let queueId = 0; queueId < 50; queueId++) {
+      const { records } = await get(reader, { queueId, maxCount: 8 })
+      expect(records.map((record) => recordBody(record)[0])).toEqual(
+        Array.from({ length: 8 }, (_, i) => (i * 100 + queueId) % 256),
+      )
+    }
+    await expect(get(reader, { queueId: 50, maxCount: 8 })).rejects.toThrow('a bad sector')
+    await closeAll()
+  })
+
   test('nothing is read ahead for a single read, nor where a queue is sparse', async () => {
     const { reader, log, closeAll } = await coldReader(filled(4_000, 200, 40))
     await get(reader, { queueOffset: 50, maxCount: 1 })

@@ -79,7 +79,13 @@ export class MessageReader {
     this.#repairs = repairs
     this.#fileBytes = fileBytes
     this.#entryBlocks = new EntryBlocks({ files, lane, clock, machine, fileBytes })
-    this.#blocks = new LogBlocks({ log, lane, clock })
+    this.#blocks = new LogBlocks({
+      log,
+      lane,
+      clock,
+      fileBytes,
+      coldEnd: () => Math.min(machine.hot.start, machine.applied.physicalEnd),
+    })
     this.#cold = {
       clock,
       admission: new Admission(clock),

@@ -75,7 +75,7 @@ export class ColdGet implements Admitted {
     const { blocks, hot, readers, fileBytes } = this.#parts
     const scan = this.#scan
     const goesOn = readers.goesOn(scan.firstPhysicalOffset)
-    if (goesOn && entries !== null) scan.lookAhead(entries, fileBytes)
+    if (goesOn && entries !== null) scan.lookAhead(entries, fileBytes, hot.start)
     readers.expect(scan.nextPhysicalOffset)
     const { wanted, aheadEnd } = scan
     new Fetch({ wanted, blocks, hot, fileBytes, aheadEnd, callback: (error) => this.#done(error) }).start()

@@ -72,7 +72,7 @@ export class Fetch {
       this.#next++
       return
     }
-    const to = this.#isExact ? from + 1 : wanted.runFrom(from, fileBytes)
+    const to = this.#isExact ? from + 1 : wanted.runFrom(from, fileBytes, hot.start)
     const end = wanted.endOf(to - 1)
     this.#next = to
     this.#underWay++

@@ -3,7 +3,9 @@
  *
  * Keeps:
  *   - a range that is being read already is not read again: whoever wants it, or a part of it, waits for that read;
- *   - what was read ahead is found by the next pull for a moment (recent-reads.ts), in at most RECENT_BYTES_MAX.
+ *   - what was read ahead is found by the next pull for a moment (recent-reads.ts), in at most RECENT_BYTES_MAX;
+ *   - where several small reads were wanted near each other, as by a group that is behind in all its queues, the next one reads
+ *     the whole neighbourhood for the others.
  *
  * Applied bytes of the log never change, so what is shared is the same for all.
  */
@@ -19,9 +21,25 @@ const RECENT_BYTES_MAX = 8 * 1024 * 1024
 const RECENT_BYTES_MIN = 4 * 1024
 /** A block is found by each range of this size that it touches, the newest one for each. */
 const GRANULE_BYTES = 64 * 1024
+/** After so many reads within one granule … */
+const SINGLE_READS = 3
+/** … that were not larger than this, the next one reads all of it. */
+const SINGLE_READ_BYTES_MAX = 16 * 1024
+/** Granules for which reads are counted; the oldest is forgotten first. */
+const COUNTED_MAX = 8_192
 
 export interface LogReader {
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void
+}
+
+export interface LogBlocksOptions {
+  readonly log: LogReader
+  readonly lane: ReadLane
+  readonly clock: Clock
+  /** Size of a log file: no read crosses its end. */
+  readonly fileBytes: number
+  /** Where what is in memory starts: what is applied before it is in the files. */
+  readonly coldEnd: () => number
 }
 
 export type BytesCallback = (error: StoreError | null, bytes: Buffer | null) => void
@@ -34,16 +52,17 @@ export class LogBlocks {
   readonly #underWay = new Map<number, Block>()
   /** By granule: large reads, under way or kept. */
   readonly #byGranule = new Map<number, Block>()
+  /** Small reads by granule; infinite where it cannot be read as a whole. */
+  readonly #singleReads = new Map<number, number>()
+  readonly #fileBytes: number
+  readonly #coldEnd: () => number
 
-  constructor(options: { readonly log: LogReader; readonly lane: ReadLane; readonly clock: Clock }) {
+  constructor(options: LogBlocksOptions) {
     this.#log = options.log
     this.#lane = options.lane
+    this.#fileBytes = options.fileBytes
+    this.#coldEnd = options.coldEnd
     this.#recent = new RecentReads(options.clock, RECENT_BYTES_MAX)
-  }
-
-  /** Whether [at, at + size) is at hand or being read. */
-  has(at: number, size: number): boolean {
-    return this.#find(at, size) !== undefined
   }
 
   /**
@@ -55,20 +74,54 @@ export class LogBlocks {
   read(at: number, size: number, aheadSize: number, callback: BytesCallback): void {
     const found = this.#find(at, size)
     if (found !== undefined) return found.give(at, callback)
-    const block = new Block(this.#owner, at, Math.max(size, aheadSize))
-    this.#underWay.set(at, block)
-    if (block.bytes >= RECENT_BYTES_MIN) {
-      for (let granule = granuleOf(at); granule <= granuleOf(block.end - 1); granule++) {
-        this.#byGranule.set(granule, block)
-      }
-    }
-    block.give(at, callback)
-    this.#lane.enter(block)
+    if (aheadSize <= SINGLE_READ_BYTES_MAX && this.#isWantedAround(at)) this.#readAround(at, size, callback)
+    else this.#readBlock(at, Math.max(size, aheadSize), at, callback)
   }
 
   /** Forgets what is kept. */
   clear(): void {
     this.#recent.clear()
+  }
+
+  /** Counts a small read. @returns whether there were enough near it. */
+  #isWantedAround(at: number): boolean {
+    const granule = granuleOf(at)
+    const count = this.#singleReads.get(granule) ?? 0
+    if (count === 0 && this.#singleReads.size >= COUNTED_MAX) {
+      for (const oldest of this.#singleReads.keys()) {
+        this.#singleReads.delete(oldest)
+        break
+      }
+    }
+    this.#singleReads.set(granule, count + 1)
+    return count >= SINGLE_READS && count < Number.POSITIVE_INFINITY
+  }
+
+  /** Reads the whole granule, as far as it is in the same file and in no memory. */
+  #readAround(at: number, size: number, callback: BytesCallback): void {
+    const granule = granuleOf(at)
+    const fileStart = at - (at % this.#fileBytes)
+    const start = Math.max(fileStart, granule * GRANULE_BYTES)
+    const limit = Math.min(fileStart + this.#fileBytes, this.#coldEnd())
+    const end = Math.max(at + size, Math.min(limit, (granule + 1) * GRANULE_BYTES))
+    this.#readBlock(start, end - start, at, (error, bytes) => {
+      if (error === null || error.code !== 'STORAGE_FAILED') return callback(error, bytes)
+      // Something near it cannot be read: damage that waits for repair.
+      this.#singleReads.set(granule, Number.POSITIVE_INFINITY)
+      this.read(at, size, size, callback)
+    })
+  }
+
+  #readBlock(start: number, size: number, at: number, callback: BytesCallback): void {
+    const block = new Block(this.#owner, start, size)
+    this.#underWay.set(start, block)
+    if (size >= RECENT_BYTES_MIN) {
+      for (let granule = granuleOf(start); granule <= granuleOf(block.end - 1); granule++) {
+        this.#byGranule.set(granule, block)
+      }
+    }
+    block.give(at, callback)
+    this.#lane.enter(block)
   }
 
   #find(at: number, size: number): Block | undefined {

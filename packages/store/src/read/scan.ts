@@ -106,20 +106,24 @@ export class Scan {
     return true
   }
 
-  /** Finds out how far to read ahead: over the entries at hand that this reader will want next. */
-  lookAhead(entries: QueueEntries, fileBytes: number): void {
+  /**
+   * Finds out how far to read ahead: over the entries at hand that this reader will want next.
+   *
+   * @param coldEnd what is beyond is in memory.
+   */
+  lookAhead(entries: QueueEntries, fileBytes: number, coldEnd: number): void {
     const { wanted } = this
     if (wanted.count === 0) return
     const lastAt = wanted.physicalOffsets[wanted.count - 1] as number
     const from = wanted.endOf(wanted.count - 1)
-    const fileEnd = lastAt - (lastAt % fileBytes) + fileBytes
+    const limit = Math.min(lastAt - (lastAt % fileBytes) + fileBytes, coldEnd, this.#physicalEnd)
     let end = from
     let used = 0
     for (let offset = this.next; offset < Math.min(entries.to, this.end); offset++) {
       if (this.#tagFilter !== null && !this.#tagFilter.has(entries.tagHashAt(offset))) continue
       const at = entries.physicalOffsetAt(offset)
       const entryEnd = at + entries.sizeAt(offset)
-      if (!(at >= end && entryEnd <= Math.min(fileEnd, this.#physicalEnd))) break
+      if (!(at >= end && entryEnd <= limit)) break
       if (at - end > READ_GAP_BYTES_MAX || entryEnd - from > AHEAD_BYTES_MAX) break
       used += entryEnd - at
       end = entryEnd

@@ -61,16 +61,19 @@ export class Wanted {
     return (this.physicalOffsets[i] as number) + (this.sizes[i] as number)
   }
 
-  /** @returns one after the last record that is read together with the `from`-th; no read crosses the end of a log file. */
-  runFrom(from: number, fileBytes: number): number {
+  /**
+   * @param coldEnd what is beyond is in memory, and may not be in the files yet.
+   * @returns one after the last record that is read together with the `from`-th; no read crosses the end of a log file.
+   */
+  runFrom(from: number, fileBytes: number, coldEnd: number): number {
     const at = this.physicalOffsets[from] as number
-    const fileEnd = at - (at % fileBytes) + fileBytes
+    const limit = Math.min(at - (at % fileBytes) + fileBytes, coldEnd)
     let end = this.endOf(from)
     let to = from + 1
     for (; to < this.count; to++) {
       const nextAt = this.physicalOffsets[to] as number
       const nextEnd = this.endOf(to)
-      if (nextAt - end > READ_GAP_BYTES_MAX || nextEnd - at > READ_BYTES_MAX || nextEnd > fileEnd) break
+      if (nextAt - end > READ_GAP_BYTES_MAX || nextEnd - at > READ_BYTES_MAX || nextEnd > limit) break
       end = nextEnd
     }
     return to
@@ -81,8 +84,7 @@ export class Wanted {
     let used = 0
     for (let i = from; i < to; i++) used += this.sizes[i] as number
     // What is given out is held as long as its consumer is slow: it must not hold much more than itself.
-    const copy =
-      block.buffer.byteLength > Math.max(2 * used, used + HELD_BESIDE_MAX) ? Buffer.allocUnsafeSlow(used) : null
+    const copy = block.buffer.byteLength > Math.max(2 * used, used + HELD_BESIDE_MAX) ? Buffer.allocUnsafe(used) : null
     let copied = 0
     for (let i = from; i < to; i++) {
       const start = (this.physicalOffsets[i] as number) - at
