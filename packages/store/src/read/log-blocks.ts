@@ -73,9 +73,9 @@ export class LogBlocks {
    */
   read(at: number, size: number, aheadSize: number, callback: BytesCallback): void {
     const found = this.#find(at, size)
-    if (found !== undefined) return found.give(at, callback)
+    if (found !== undefined) return found.give({ at, size, callback })
     if (aheadSize <= SINGLE_READ_BYTES_MAX && this.#isWantedAround(at)) this.#readAround(at, size, callback)
-    else this.#readBlock(at, Math.max(size, aheadSize), at, callback)
+    else this.#readBlock(at, Math.max(size, aheadSize), { at, size, callback })
   }
 
   /** Forgets what is kept. */
@@ -104,15 +104,10 @@ export class LogBlocks {
     const start = Math.max(fileStart, granule * GRANULE_BYTES)
     const limit = Math.min(fileStart + this.#fileBytes, this.#coldEnd())
     const end = Math.max(at + size, Math.min(limit, (granule + 1) * GRANULE_BYTES))
-    this.#readBlock(start, end - start, at, (error, bytes) => {
-      if (error === null || error.code !== 'STORAGE_FAILED') return callback(error, bytes)
-      // Something near it cannot be read: damage that waits for repair.
-      this.#singleReads.set(granule, Number.POSITIVE_INFINITY)
-      this.read(at, size, size, callback)
-    })
+    this.#readBlock(start, end - start, { at, size, callback })
   }
 
-  #readBlock(start: number, size: number, at: number, callback: BytesCallback): void {
+  #readBlock(start: number, size: number, waiter: Waiter): void {
     const block = new Block(this.#owner, start, size)
     this.#underWay.set(start, block)
     if (size >= RECENT_BYTES_MIN) {
@@ -120,7 +115,7 @@ export class LogBlocks {
         this.#byGranule.set(granule, block)
       }
     }
-    block.give(at, callback)
+    block.give(waiter)
     this.#lane.enter(block)
   }
 
@@ -145,6 +140,11 @@ export class LogBlocks {
       if (isGood) this.#recent.keep(block)
       else this.#owner.dropped(block)
     },
+    readAgain: (waiter) => {
+      // Something near it cannot be read: damage that waits for repair.
+      this.#singleReads.set(granuleOf(waiter.at), Number.POSITIVE_INFINITY)
+      this.#readBlock(waiter.at, waiter.size, waiter)
+    },
     dropped: (block) => {
       for (let granule = granuleOf(block.start); granule <= granuleOf(block.end - 1); granule++) {
         if (this.#byGranule.get(granule) === block) this.#byGranule.delete(granule)
@@ -153,9 +153,17 @@ export class LogBlocks {
   }
 }
 
+interface Waiter {
+  readonly at: number
+  readonly size: number
+  readonly callback: BytesCallback
+}
+
 interface BlockOwner {
   begin(block: Block, ended: () => void): void
   settled(block: Block, isGood: boolean): void
+  /** More than what it wants was read for it, and failed. */
+  readAgain(waiter: Waiter): void
   dropped(block: Block): void
 }
 
@@ -165,7 +173,7 @@ class Block implements LaneRead, RecentRead {
   readonly end: number
   readonly #owner: BlockOwner
   #content: Buffer | null = null
-  #waiters: { readonly at: number; readonly callback: BytesCallback }[] = []
+  #waiters: Waiter[] = []
 
   constructor(owner: BlockOwner, start: number, size: number) {
     this.#owner = owner
@@ -177,9 +185,9 @@ class Block implements LaneRead, RecentRead {
     return this.end - this.start
   }
 
-  give(at: number, callback: BytesCallback): void {
-    if (this.#content === null) this.#waiters.push({ at, callback })
-    else callback(null, this.#content.subarray(at - this.start))
+  give(waiter: Waiter): void {
+    if (this.#content === null) this.#waiters.push(waiter)
+    else waiter.callback(null, this.#content.subarray(waiter.at - this.start))
   }
 
   begin(ended: () => void): void {
@@ -202,10 +210,14 @@ class Block implements LaneRead, RecentRead {
 
   failed(error: StoreError): void {
     this.#owner.settled(this, false)
-    for (const { callback } of this.#takeWaiters()) callback(error, null)
+    for (const waiter of this.#takeWaiters()) {
+      const isExact = waiter.at === this.start && waiter.at + waiter.size === this.end
+      if (isExact || error.code !== 'STORAGE_FAILED') waiter.callback(error, null)
+      else this.#owner.readAgain(waiter)
+    }
   }
 
-  #takeWaiters(): readonly { readonly at: number; readonly callback: BytesCallback }[] {
+  #takeWaiters(): readonly Waiter[] {
     const waiters = this.#waiters
     this.#waiters = []
     return waiters
