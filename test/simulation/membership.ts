@@ -55,7 +55,8 @@ export function isSettledGroup(cluster: Cluster): boolean {
     const images = [member.durableImage.entries, member.cacheImage.entries]
     if (images.some((entries) => hasConfigurationBeyond(entries, newest.index))) return false
     // Nor in memory, while the disk takes nothing.
-    return (member.node?.raft.configurationIndex ?? -1) <= newest.index
+    const { node } = member
+    return node === null || member.role === null || node.raft.configurationIndex <= newest.index
   })
 }
 

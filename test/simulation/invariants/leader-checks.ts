@@ -59,13 +59,16 @@ export class LeaderChecks {
 
   /** A leader whose disk does nothing is one for a bounded time only (R19). */
   leadsWithoutDisk(member: Member): void {
-    const { settings, nowMs, members } = this.#observed.options
-    if (member.node?.role.role !== 'LEADER' || member.paused || members.length === 1) return
+    const { settings, nowMs } = this.#observed.options
+    const { node } = member
+    if (node === null || node.role.role !== 'LEADER' || member.paused) return
     const oldest = member.drive.askedFor.values().next().value
     if (oldest === undefined) return
     const sinceMs = Math.max(oldest.atUs / 1000, this.#observed.seenOf(member).leadsSinceMs, member.resumedAtMs)
     const mostMs = (settings.electionTimeoutMs + settings.storageSlowMs) / CLOCK_SLACK + 5 * settings.heartbeatMs
     if (nowMs() - sinceMs > mostMs) {
+      // Nobody else could lead.
+      if (node.raft.configuration().voters.length === 1) return
       this.#observed.violated(
         `${member.name} leads though its disk has done nothing for ${Math.round(nowMs() - sinceMs)} ms (R19)`,
       )
