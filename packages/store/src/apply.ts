@@ -11,7 +11,7 @@
  *   A5  Store timestamps never go back in log order, whichever member led.
  */
 import { assert, type Clock } from '@dledger-ts/base'
-import type { CommittedEntry, RoleState, StateMachine } from '@dledger-ts/dledger'
+import type { CommittedEntry, RoleState, StateMachine, StateRestore, StateSnapshot } from '@dledger-ts/dledger'
 import {
   isQueued,
   recordBody,
@@ -75,6 +75,10 @@ export interface StoreMachineHooks {
   discarded(): void
   /** Entries below some index are to be forgotten: the next checkpoint is waited for. */
   trimApplied(): void
+  /** @see StateMachine.openSnapshot */
+  openSnapshot(callback: (error: Error | null, snapshot: StateSnapshot | null) => void): void
+  /** @see StateMachine.restore */
+  restore(index: number): StateRestore
   /** The log starts later than before, or elsewhere. */
   logStarts(): void
 }
@@ -246,6 +250,16 @@ export class StoreMachine implements StateMachine {
   logStarts(_firstIndex: number, startPos: number): void {
     this.#logStartPos = startPos
     this.#hooks?.logStarts()
+  }
+
+  openSnapshot(callback: (error: Error | null, snapshot: StateSnapshot | null) => void): void {
+    assert(this.#hooks !== null, 'a state is handed over when its parts are there')
+    this.#hooks.openSnapshot(callback)
+  }
+
+  restore(index: number): StateRestore {
+    assert(this.#hooks !== null && index > this.appliedIndex, 'a state that comes is newer')
+    return this.#hooks.restore(index)
   }
 
   /** The log may forget the entries up to `index`, as of now. */

@@ -81,6 +81,7 @@ export class Checkpointer {
   #syncing = false
   #waiters: Callback[] = []
   #clearFirst = false
+  #held = false
   #failure: Error | null = null
   #closed = false
   /** What the database has, and the files in the page cache. */
@@ -166,9 +167,37 @@ export class Checkpointer {
     this.#maybeSync()
   }
 
+  /** What the database has is not the state, and goes before anything is written. */
+  get isVoid(): boolean {
+    return this.#clearFirst
+  }
+
+  /** No checkpoint is written from `ready` on, until `release`. */
+  hold(ready: () => void): void {
+    this.#held = true
+    this.whenIdle(() => {
+      if (!this.#clearFirst) return ready()
+      this.#options.metadata.clear(CHECKPOINT_KEY, (error) => {
+        if (error !== null) return this.#fail(error)
+        this.#clearFirst = false
+        ready()
+      })
+    })
+  }
+
+  release(): void {
+    this.#held = false
+    if (this.#options.machine.isAhead) this.applied()
+  }
+
   /** The kept state is void: removes the files now and the rest before anything else is written. */
   discard(): void {
     this.#clearFirst = true
+    this.discardFiles()
+  }
+
+  /** The files are void; what becomes of the database is the caller's matter. */
+  discardFiles(): void {
     this.#kept = NOTHING_APPLIED
     this.#synced = NOTHING_APPLIED
     this.#claim = null
@@ -216,7 +245,7 @@ export class Checkpointer {
 
   #run(evenClosed: boolean): void {
     assert(!this.#running, 'one checkpoint is written at a time')
-    if (this.#failure !== null || (this.#closed && !evenClosed)) return
+    if (this.#failure !== null || this.#held || (this.#closed && !evenClosed)) return
     this.#cancelTimer?.()
     this.#cancelTimer = null
     this.#running = true
@@ -330,7 +359,7 @@ export class Checkpointer {
 
   /** After a checkpoint: syncs its files when it is time to, or sees to it that this comes. */
   #maybeSync(): void {
-    if (this.#closed || this.#failure !== null || this.#syncing || this.#running) return
+    if (this.#closed || this.#held || this.#failure !== null || this.#syncing || this.#running) return
     if (this.#claim !== null) return this.#run(false)
     if (this.#unsynced !== null || this.#kept.index <= this.#synced.index) return
     const waitMs = this.#syncedAtMs + SYNC_INTERVAL_MS - this.#options.clock.monotonicMs()

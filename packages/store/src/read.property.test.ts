@@ -50,7 +50,13 @@ async function openAt(maker: EntryMaker, kept: number, hotBytesMax: number): Pro
   const files = new QueueFiles({ disk: nodeDisk, directory: path.join(directory, 'consumequeue'), fileBytes: 60 })
   const log = new LogImage(maker.entries, FILE_BYTES)
   const { machine } = core
-  const minOffsets = new MinOffsets({ machine, files, clock, logger: silentLogger })
+  const minOffsets = new MinOffsets({
+    machine,
+    files,
+    whenWhole: (_, callback) => callback(null),
+    clock,
+    logger: silentLogger,
+  })
   const reader = new MessageReader({
     machine,
     files,

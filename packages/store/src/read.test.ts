@@ -39,7 +39,13 @@ async function coldReader(maker: EntryMaker, logFileBytes = LOG_FILE_BYTES): Pro
   const files = new QueueFiles({ disk: nodeDisk, directory: queueDirectory, fileBytes: CONSUME_QUEUE_FILE_BYTES })
   const log = new LogImage(maker.entries, logFileBytes)
   const { machine } = after
-  const minOffsets = new MinOffsets({ machine, files, clock, logger: silentLogger })
+  const minOffsets = new MinOffsets({
+    machine,
+    files,
+    whenWhole: (_, callback) => callback(null),
+    clock,
+    logger: silentLogger,
+  })
   const reader = new MessageReader({
     machine,
     files,

@@ -106,6 +106,9 @@ export class MessageReader {
     }
     const { minOffset, nextOffset: maxOffset } = queue
     const { queueOffset } = request
+    if (queue.minIsUnknown && queueOffset < queue.tailFrom && this.#machine.logStartPos > 0) {
+      return this.#whenMinIsKnown(queue, request, callback)
+    }
     if (queueOffset < minOffset) return callback(null, without('OFFSET_TOO_SMALL', minOffset, minOffset, maxOffset))
     if (queueOffset === maxOffset) {
       return callback(null, without('OFFSET_OVERFLOW_ONE', queueOffset, minOffset, maxOffset))
@@ -212,6 +215,14 @@ export class MessageReader {
     if (typeof isDone === 'object') return isDone
     if (scan.wanted.count === 0) return scan.next === queue.nextOffset
     return fillHot(scan.wanted, this.#machine.hot)
+  }
+
+  /** The queue came with the state of another member: what is asked for may be there and not built yet, or be gone. */
+  #whenMinIsKnown(queue: ConsumeQueue, request: GetRequest, callback: GetCallback): void {
+    this.#minOffsets.settle(queue, (error) => {
+      if (error === null) return this.get(request, callback)
+      callback(null, without('OFFSET_FOUND_NULL', request.queueOffset, queue.minOffset, queue.nextOffset))
+    })
   }
 
   /** Tells what the scan found, unless the log has forgotten what was asked for, before or while it was read. */

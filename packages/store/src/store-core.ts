@@ -9,7 +9,7 @@
  *
  * Keeps: before `attach` nothing is proposed and nothing is read from the log.
  */
-import { assert, type Clock, type Logger } from '@dledger-ts/base'
+import { assert, background, type Clock, type Logger } from '@dledger-ts/base'
 import type { CommittedEntry, Disk, Proposal } from '@dledger-ts/dledger'
 import type { HostAddress } from '@dledger-ts/protocol'
 import type { ApacheConfig } from './apache/config-files.ts'
@@ -38,6 +38,7 @@ import { MinOffsets } from './retention/min-offsets.ts'
 import { type EntryFinder, NeededEntries, UndeliveredMessages } from './retention/needed-entries.ts'
 import { PutOnce } from './send-once/put-once.ts'
 import { StoredSends } from './send-once/stored-sends.ts'
+import { StateTransfer } from './snapshot/state-transfer.ts'
 import type { RepeatedSends } from './statistics.ts'
 import { DelayDelivery } from './timer/delay-delivery.ts'
 import { RecordReader } from './timer/record-reader.ts'
@@ -97,6 +98,7 @@ export class StoreCore {
   readonly repairs: QueueRepairs
   readonly #checks: QueueChecks
   readonly #checkpointer: Checkpointer
+  readonly #transfer: StateTransfer
   readonly #files: QueueFiles
   readonly #minOffsets: MinOffsets
   readonly recall: TimerRecall
@@ -141,7 +143,8 @@ export class StoreCore {
       kept: () => this.#checkpointer.kept,
     })
     this.#checks = new QueueChecks({ files, repairs: this.repairs, clock })
-    const minOffsets = new MinOffsets({ machine, files, clock, logger })
+    const whenWhole: QueueRepairs['whenWhole'] = (queue, callback) => this.repairs.whenWhole(queue, callback)
+    const minOffsets = new MinOffsets({ machine, files, whenWhole, clock, logger })
     this.#minOffsets = minOffsets
     this.reader = new MessageReader({ machine, files, log, clock, fileBytes, minOffsets, repairs: this.repairs })
     const once =
@@ -213,6 +216,8 @@ export class StoreCore {
       minimaKept: (queues) => minOffsets.kept(queues),
       onFailed,
     })
+    const onRestored = (): void => this.#restored(logger)
+    this.#transfer = new StateTransfer({ machine, metadata, checkpointer: this.#checkpointer, clock, onRestored })
     machine.hook({
       applied: () => {
         this.#checkpointer.applied()
@@ -230,6 +235,8 @@ export class StoreCore {
       },
       roleChanged: () => this.#roleChanged(),
       discarded: () => this.#checkpointer.discard(),
+      openSnapshot: (callback) => this.#transfer.open(callback),
+      restore: (index) => this.#transfer.restore(index),
       trimApplied: () => this.#checkpointer.syncNext(),
       logStarts: () => {
         minOffsets.sweep()
@@ -240,12 +247,32 @@ export class StoreCore {
 
   /** Takes up what is kept beside the log, or nothing. @see Checkpointer.load */
   load(callback: (error: Error | null) => void): void {
-    this.#checkpointer.load((error) => {
-      if (error === null) {
-        this.keyIndex?.loaded()
-        this.#checks.note(this.machine)
-      }
-      callback(error)
+    this.#transfer.finish((failure) => {
+      if (failure !== null) return callback(failure)
+      this.#checkpointer.load((error) => {
+        if (error === null) {
+          this.keyIndex?.loaded()
+          this.#checks.note(this.machine)
+        }
+        callback(error)
+      })
+    })
+  }
+
+  /** The state of another member was taken up: what hangs on it begins anew, as after a start. */
+  #restored(logger: Logger): void {
+    this.keyIndex?.loaded()
+    if (!this.#port.isAttached) return
+    this.#repair()
+    this.keyIndex?.applied()
+    background(this.takeUpSends(), 'reading the sends of the last span', logger)
+    this.#events?.topicsChanged()
+  }
+
+  #repair(): void {
+    this.repairs.start(this.#checkpointer.unsynced, [], () => {
+      this.#checkpointer.recovered()
+      this.#minOffsets.sweep()
     })
   }
 
@@ -263,7 +290,7 @@ export class StoreCore {
     this.#port.attach(log)
     this.#events = events
     this.keyIndex?.attach()
-    this.repairs.start(this.#checkpointer.unsynced, [], () => this.#checkpointer.recovered())
+    this.#repair()
     this.#checks.start()
     this.#roleChanged()
   }

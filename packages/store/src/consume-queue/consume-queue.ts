@@ -89,6 +89,11 @@ export class ConsumeQueue {
     return this.#firstPhysicalOffset
   }
 
+  /** The queue came with the state of another member: nothing is known of what the log here has of it. */
+  get minIsUnknown(): boolean {
+    return this.#firstPhysicalOffset === 0
+  }
+
   /** Entries before `queueOffset` have no record any more. @param firstPhysicalOffset of the entry there; -1 for none. */
   forgetBefore(queueOffset: number, firstPhysicalOffset: number): void {
     assert(queueOffset >= this.#minOffset && queueOffset <= this.nextOffset, 'the minimum of a queue never goes back')

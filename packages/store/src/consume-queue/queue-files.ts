@@ -147,6 +147,12 @@ export class QueueFiles {
     )
   }
 
+  /** The first entry of the file after the one that holds `queueOffset`. */
+  nextFileOffset(queueOffset: number): number {
+    const perFile = this.#fileBytes / CONSUME_QUEUE_ENTRY_BYTES
+    return queueOffset - (queueOffset % perFile) + perFile
+  }
+
   /** Entries [from, to) were written by an earlier process and may not have been synced. */
   writtenBefore(queue: ConsumeQueue, from: number, to: number): void {
     const end = to * CONSUME_QUEUE_ENTRY_BYTES

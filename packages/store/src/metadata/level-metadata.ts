@@ -5,9 +5,12 @@ import {
   type MetadataRange,
   type MetadataRow,
   type MetadataStore,
+  type MetadataView,
   type MetadataWrite,
   TABLES_FROM,
 } from './metadata-store.ts'
+
+type Snapshot = ReturnType<Level<string, Buffer>['snapshot']>
 
 export class LevelMetadata implements MetadataStore {
   readonly #db: Level<string, Buffer>
@@ -44,6 +47,21 @@ export class LevelMetadata implements MetadataStore {
     this.#read({ gte: from, lt: before, limit }, tell)
   }
 
+  view(): MetadataView {
+    const snapshot = this.#db.snapshot()
+    let isOpen = true
+    return {
+      range: ({ from, before, limit }, tell) => this.#read({ gte: from, lt: before, limit, snapshot }, tell),
+      close: () => {
+        if (!isOpen) return
+        isOpen = false
+        settle(snapshot.close(), (error) => {
+          if (error !== null) throw error
+        })
+      },
+    }
+  }
+
   write(
     writes: readonly MetadataWrite[],
     options: { readonly sync: boolean },
@@ -68,7 +86,7 @@ export class LevelMetadata implements MetadataStore {
 
   /** An iterator sees the database as it is when the iterator is made. */
   #read(
-    range: { readonly gte?: string; readonly lt: string; readonly limit?: number },
+    range: { readonly gte?: string; readonly lt: string; readonly limit?: number; readonly snapshot?: Snapshot },
     tell: (error: Error | null, rows: readonly MetadataRow[]) => void,
   ): void {
     let rows: MetadataRow[] = []

@@ -6,6 +6,7 @@ import {
   type MetadataRange,
   type MetadataRow,
   type MetadataStore,
+  type MetadataView,
   type MetadataWrite,
   TABLES_FROM,
 } from './metadata-store.ts'
@@ -45,6 +46,11 @@ export class MemoryMetadata implements MetadataStore {
     const keys = [...view.keys()].filter((key) => key >= from && key < before).sort()
     const rows = keys.slice(0, limit).map((key) => ({ key, value: view.get(key) as Buffer }))
     this.#clock.defer(() => callback(null, rows))
+  }
+
+  view(): MetadataView {
+    const frozen = this.crash(Number.POSITIVE_INFINITY)
+    return { range: (range, callback) => frozen.range(range, callback), close: () => {} }
   }
 
   write(

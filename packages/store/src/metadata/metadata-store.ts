@@ -28,11 +28,21 @@ export interface MetadataRange {
   readonly limit: number
 }
 
+/** All rows as they were at one moment, while others are written. */
+export interface MetadataView {
+  /** As `MetadataStore.range`. */
+  range(range: MetadataRange, callback: (error: Error | null, rows: readonly MetadataRow[]) => void): void
+  /** Idempotent; no read is under way. */
+  close(): void
+}
+
 export interface MetadataStore {
   /** Reads everything before `TABLES_FROM`, in no particular order. */
   load(callback: (error: Error | null, entries: readonly MetadataRow[]) => void): void
   /** Reads the first rows of a range in the order of keys, as they were at the time of the call. */
   range(range: MetadataRange, callback: (error: Error | null, rows: readonly MetadataRow[]) => void): void
+  /** The rows as they are now; to be closed. */
+  view(): MetadataView
   write(
     writes: readonly MetadataWrite[],
     options: { readonly sync: boolean },

@@ -20,6 +20,7 @@ import {
   type MetadataRange,
   type MetadataRow,
   type MetadataStore,
+  type MetadataView,
   type MetadataWrite,
   TABLES_FROM,
 } from './metadata-store.ts'
@@ -64,17 +65,12 @@ export class SealedMetadata implements MetadataStore {
   }
 
   range(range: MetadataRange, callback: (error: Error | null, rows: readonly MetadataRow[]) => void): void {
-    this.#store.range(range, (error, rows) => {
-      if (error !== null) return callback(error, [])
-      const opened: MetadataRow[] = []
-      try {
-        for (const { key, value } of rows) opened.push({ key, value: openedValue(key, value) })
-      } catch (failure) {
-        if (!(failure instanceof StoreError)) throw failure
-        return callback(failure, [])
-      }
-      callback(null, opened)
-    })
+    this.#store.range(range, opening(callback))
+  }
+
+  view(): MetadataView {
+    const view = this.#store.view()
+    return { range: (range, callback) => view.range(range, opening(callback)), close: () => view.close() }
   }
 
   write(
@@ -173,6 +169,23 @@ export class SealedMetadata implements MetadataStore {
     this.#checksums = new Map()
     this.#sum = 0
     this.#batch = 0
+  }
+}
+
+/** @returns what passes checked rows on. */
+function opening(
+  callback: (error: Error | null, rows: readonly MetadataRow[]) => void,
+): (error: Error | null, rows: readonly MetadataRow[]) => void {
+  return (error, rows) => {
+    if (error !== null) return callback(error, [])
+    const opened: MetadataRow[] = []
+    try {
+      for (const { key, value } of rows) opened.push({ key, value: openedValue(key, value) })
+    } catch (failure) {
+      if (!(failure instanceof StoreError)) throw failure
+      return callback(failure, [])
+    }
+    callback(null, opened)
   }
 }
 

@@ -78,7 +78,11 @@ export class QueueRepairs {
     this.#attached = true
     if (unsynced === null) return this.#next()
     const { synced, kept, queues } = unsynced
-    const range = { fromIndex: synced.index + 1, toIndex: kept.index, physicalEnd: kept.physicalEnd }
+    const range = {
+      fromIndex: Math.max(synced.index + 1, this.#options.log.firstIndex),
+      toIndex: kept.index,
+      physicalEnd: kept.physicalEnd,
+    }
     const why = `entries ${range.fromIndex} to ${range.toIndex} were not synced when the machine stopped`
     this.#build(queues, why, { range, consumers, done: recovered })
   }

@@ -15,7 +15,7 @@ import type { Clock, Logger } from '@dledger-ts/base'
 import type { StoreMachine } from '../apply.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
 import { CONSUME_QUEUE_ENTRY_BYTES, entryPhysicalOffset } from '../consume-queue/entry-codec.ts'
-import type { QueueFiles } from '../consume-queue/queue-files.ts'
+import { isNotThere, type QueueFiles } from '../consume-queue/queue-files.ts'
 import { StoreError } from '../errors.ts'
 
 /** Queues looked at at the same time … */
@@ -32,6 +32,8 @@ type Callback = (error: StoreError | null) => void
 export interface MinOffsetsOptions {
   readonly machine: StoreMachine
   readonly files: QueueFiles
+  /** Calls back when a queue's files can be read. */
+  readonly whenWhole: (queue: ConsumeQueue, callback: Callback) => void
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -62,7 +64,8 @@ export class MinOffsets {
     this.#stale = []
     this.#next = 0
     for (const queue of this.#options.machine.queues.all()) {
-      if (this.#isStale(queue)) this.#stale.push(queue)
+      // One that is being built comes when it is whole.
+      if (this.#isStale(queue) && !queue.isBroken) this.#stale.push(queue)
     }
     this.#schedule()
   }
@@ -77,9 +80,13 @@ export class MinOffsets {
     }
     const all = [callback]
     this.#waiters.set(queue, all)
-    this.#search(queue, (error) => {
+    const found: Callback = (error) => {
       this.#waiters.delete(queue)
       for (const waiter of all) waiter(error)
+    }
+    this.#options.whenWhole(queue, (error) => {
+      if (error === null) this.#search(queue, found)
+      else found(error)
     })
   }
 
@@ -153,6 +160,14 @@ export class MinOffsets {
     const from = isLast ? low : Math.floor((low + high) / 2)
     this.#options.files.read(queue, from, isLast ? high : from + 1, (error, entries) => {
       if (this.#stopped) return callback(closed())
+      if (error !== null && queue.minIsUnknown && isNotThere(error)) {
+        // Never built here: all that the log has of the queue is newer.
+        return this.#searchFiles(
+          queue,
+          { ...range, low: Math.min(high, this.#options.files.nextFileOffset(from)) },
+          callback,
+        )
+      }
       if (error !== null || entries === null) return callback(unreadable(queue, from, error))
       const { logStartPos } = this.#options.machine
       const count = entries.length / CONSUME_QUEUE_ENTRY_BYTES

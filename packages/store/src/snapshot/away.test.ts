@@ -1,0 +1,132 @@
+/** A member that was away while the log was trimmed: given state and files, it serves what the others serve. */
+import { systemClock } from '@dledger-ts/base'
+import { MemoryNetwork, MemoryTransport } from '@dledger-ts/dledger'
+import { recordBody } from '@dledger-ts/protocol'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { MessageStore } from '../message-store.ts'
+import { defaultTopicConfig } from '../metadata/topic-config.ts'
+import { get, message, TempDirectory } from '../testing/fixture.ts'
+import { until } from '../testing/manual-clock.ts'
+
+const IDS = ['n0', 'n1', 'n2']
+const FILE_BYTES = 64 * 1024
+let temp: TempDirectory
+let network: MemoryNetwork
+const open = new Map<string, MessageStore>()
+beforeEach(() => {
+  temp = new TempDirectory()
+  network = new MemoryNetwork(systemClock)
+})
+afterEach(async () => {
+  await Promise.all([...open.values()].map((store) => store.close()))
+  open.clear()
+  temp.remove()
+})
+
+async function start(self: string): Promise<MessageStore> {
+  const store = await MessageStore.open({
+    dir: `${temp.path}/${self}`,
+    self,
+    group: 'g',
+    peers: IDS.map((id) => ({ id, host: 'memory', port: 1 })),
+    transport: new MemoryTransport({ self, network, clock: systemClock, peers: IDS }),
+    fileBytes: FILE_BYTES,
+    consumeQueueFileBytes: 400,
+    tickMs: 10,
+    heartbeatMs: 20,
+    electionTimeoutMs: 100,
+    checkpointIntervalMs: 50,
+    retentionIntervalMs: 50,
+    retentionBytes: 4 * FILE_BYTES,
+    retainForLaggingBytes: 0,
+    hotBytesMax: 0,
+    messageDelayLevel: '1h',
+    onFatal: (error) => {
+      throw error
+    },
+  })
+  open.set(self, store)
+  return store
+}
+
+async function stop(store: MessageStore): Promise<void> {
+  open.delete(store.status().self)
+  await store.close()
+}
+
+async function leader(): Promise<MessageStore> {
+  const find = (): MessageStore | undefined => [...open.values()].find((store) => store.isReady())
+  await until(() => find() !== undefined, 'there is a leader')
+  return find() as MessageStore
+}
+
+async function fill(store: MessageStore, from: number, count: number): Promise<void> {
+  const puts: Promise<unknown>[] = []
+  for (let i = from; i < from + count; i++) {
+    const properties = `KEYS\x01key${i}\x02`
+    puts.push(store.store(message('T', `m${i}`.padEnd(800, '.'), { queueId: i % 3, properties })))
+  }
+  await Promise.all(puts)
+}
+
+/** All that the log still has of each queue. */
+async function served(store: MessageStore): Promise<unknown> {
+  const queues: unknown[] = []
+  for (const [topic, queueId] of [
+    ['T', 0],
+    ['T', 1],
+    ['T', 2],
+    ['Gone', 0],
+  ] as const) {
+    const minOffset = store.minOffset(topic, queueId)
+    const maxOffset = store.maxOffset(topic, queueId)
+    const bodies: string[] = []
+    for (let at = minOffset; at < maxOffset;) {
+      const result = await get(store, { topic, queueId, queueOffset: at, maxCount: 16 })
+      expect(result.status).toBe('FOUND')
+      for (const record of result.records) bodies.push(recordBody(record).toString().replace(/\.+$/, ''))
+      at = result.nextBeginOffset
+    }
+    queues.push({ topic, queueId, minOffset, maxOffset, bodies })
+  }
+  return { queues, topics: [...store.topics()], groups: [...store.groups()], offset: store.consumerOffset('g', 'T', 0) }
+}
+
+test('a follower that was away while the log was trimmed serves every retained message, also after it is started again', async () => {
+  await Promise.all(IDS.map(start))
+  const first = await leader()
+  await first.putTopic(defaultTopicConfig('T', 3))
+  for (let i = 0; i < 5; i++) await first.store(message('Gone', `g${i}`))
+  await fill(first, 0, 60)
+  const away = [...open.values()].find((store) => !store.isReady()) as MessageStore
+  const { self } = away.status()
+  await until(() => away.status().appliedIndex === first.status().lastIndex, 'all have all')
+  await stop(away)
+
+  const lead = await leader()
+  await fill(lead, 60, 900)
+  lead.commitConsumerOffset('g', 'T', 0, 7)
+  await lead.flushConsumerOffsets()
+  await until(() => lead.status().firstIndex > 100, 'the head is gone')
+  const back = await start(self)
+  await until(() => back.status().appliedIndex === lead.status().lastIndex, 'it has caught up')
+  await fill(lead, 960, 10)
+  const isLevel = (): boolean =>
+    back.status().appliedIndex === lead.status().lastIndex &&
+    back.status().firstIndex === lead.status().firstIndex &&
+    ['T/0', 'T/1', 'T/2', 'Gone/0'].every((name) => {
+      const [topic, queueId] = name.split('/') as [string, string]
+      return back.minOffset(topic, Number(queueId)) === lead.minOffset(topic, Number(queueId))
+    })
+  await until(isLevel, 'it is level, its queues too')
+  const expected = await served(lead)
+  expect(await served(back)).toEqual(expected)
+  const found = await back.query({ topic: 'T', key: 'key950', maxCount: 9 })
+  expect(found.records.map((record) => recordBody(record).toString().replace(/\.+$/, ''))).toEqual(['m950'])
+  expect(expected).toMatchObject({ offset: 7, queues: [{}, {}, {}, { minOffset: 5, maxOffset: 5, bodies: [] }] })
+  await stop(back)
+  const again = await start(self)
+  await until(() => again.status().appliedIndex === lead.status().lastIndex, 'it is level again')
+  expect(await served(again)).toEqual(await served(lead))
+  await Promise.all(IDS.map((id) => stop(open.get(id) as MessageStore)))
+}, 60_000)
