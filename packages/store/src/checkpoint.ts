@@ -18,6 +18,7 @@
  * Callbacks instead of promises, so that a simulation owns every step.
  */
 import { assert, type Clock, type Logger } from '@dledger-ts/base'
+import type { ApacheCheckpointFiles } from './apache/checkpoint-files.ts'
 import { type AppliedMark, NOTHING_APPLIED, type StoreMachine } from './apply.ts'
 import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
 import type { QueueFiles } from './consume-queue/queue-files.ts'
@@ -56,6 +57,8 @@ export interface CheckpointerOptions {
   readonly firstNeeded: (callback: (index: number) => void) => void
   /** A synced batch has the minima of these queues. */
   readonly minimaKept: (queues: readonly ConsumeQueue[]) => void
+  /** What Apache's tools read; null for none. */
+  readonly apacheFiles: ApacheCheckpointFiles | null
   readonly onFailed: (error: Error) => void
 }
 
@@ -206,6 +209,7 @@ export class Checkpointer {
     this.#unsynced = null
     this.#tails.clear()
     this.#options.files.removeAllSync()
+    this.#options.apacheFiles?.discarded()
     this.#options.keyIndex?.discard()
   }
 
@@ -293,7 +297,7 @@ export class Checkpointer {
   }
 
   #writeBatch(mark: AppliedMark, rows: MetadataWrite[]): void {
-    const { metadata, bootId, firstNeeded, minimaKept, machine } = this.#options
+    const { metadata, bootId, firstNeeded, minimaKept, machine, apacheFiles } = this.#options
     const claim = this.#claim
     const synced = claim ?? this.#synced
     rows.push({
@@ -312,7 +316,8 @@ export class Checkpointer {
           machine.mayForget(Math.min(claim.index, needed - 1))
           minimaKept(minima)
         }
-        this.#batchWritten(error, mark)
+        if (error !== null || apacheFiles === null) return this.#batchWritten(error, mark)
+        apacheFiles.write(claim, (failure) => this.#batchWritten(failure, mark))
       })
     })
   }

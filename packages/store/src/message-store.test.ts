@@ -360,11 +360,11 @@ describe('a store that was stopped', () => {
     await again.close()
   })
 
-  test('lays out commitlog, consumequeue and metadata below one directory', async () => {
+  test('lays out checkpoint, commitlog, consumequeue and metadata below one directory', async () => {
     const store = await open()
     await store.store(message('T', 'x'))
     await store.close()
-    expect(fs.readdirSync(temp.path).sort()).toEqual(['commitlog', 'consumequeue', 'metadata'])
+    expect(fs.readdirSync(temp.path).sort()).toEqual(['checkpoint', 'commitlog', 'consumequeue', 'metadata'])
     expect(fs.readdirSync(path.join(temp.path, 'commitlog'))).toEqual(['dledger-n0'])
     const file = path.join(temp.path, 'consumequeue/T/0/00000000000000000000')
     expect(fs.statSync(file).size).toBe(200)

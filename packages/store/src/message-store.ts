@@ -146,6 +146,7 @@ export class MessageStore implements MessageStoreApi {
       }
       const wanted = { ...forLog, stateMachine: machine, controlEnvelope: envelope, onFatal }
       const log = await Promise.race([DLedger.open(wanted), failed])
+      if (options.apacheFiles.opened()) options.logger.info({}, 'the store was not closed when it was open last')
       opened = new MessageStore(options, core, log, metadata)
       await core.takeUpSends()
       return opened
@@ -521,6 +522,7 @@ export class MessageStore implements MessageStoreApi {
     }
     await closed(this.#core)
     await attempt(() => settled((callback) => this.#metadata.close(callback)))
+    if (failure === null) this.#options.apacheFiles.closed()
     this.events.emit('closed')
     if (failure !== null) throw failure instanceof DLedgerError ? storeErrorOf(failure) : failure
   }

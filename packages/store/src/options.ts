@@ -13,6 +13,7 @@ import {
   type Transport,
 } from '@dledger-ts/dledger'
 import { DEFAULT_MESSAGE_DELAY_LEVEL, type HostAddress, parseDelayLevels } from '@dledger-ts/protocol'
+import { ApacheCheckpointFiles } from './apache/checkpoint-files.ts'
 import { CONSUME_QUEUE_ENTRY_BYTES, CONSUME_QUEUE_FILE_BYTES } from './consume-queue/entry-codec.ts'
 import { findLogDirectory } from './apache/log-directory.ts'
 import { StoreError } from './errors.ts'
@@ -136,6 +137,7 @@ export interface CheckedOptions {
   readonly sendOnce: { readonly windowMs: number; readonly idsMax: number; readonly timeoutMs: number } | null
   /** This boot of the machine; empty when it is not known. */
   readonly bootId: string
+  readonly apacheFiles: ApacheCheckpointFiles
   readonly onFatal: (error: Error) => void
 }
 
@@ -168,6 +170,7 @@ export function checkOptions(given: MessageStoreOptions): CheckedOptions {
     storeHost: given.storeHost ?? null,
     sendOnce: sendOnce(given),
     bootId: bootIdentity(),
+    apacheFiles: new ApacheCheckpointFiles(given.disk ?? nodeDisk, given.dir, process.pid),
     onFatal: given.onFatal ?? ((error) => logger.error({ err: error }, 'the store has stopped')),
   }
 }

@@ -13,6 +13,7 @@ import { assert, background, type Clock, type Logger } from '@dledger-ts/base'
 import type { CommittedEntry, Disk, Proposal } from '@dledger-ts/dledger'
 import type { HostAddress } from '@dledger-ts/protocol'
 import type { ApacheConfig } from './apache/config-files.ts'
+import type { ApacheCheckpointFiles } from './apache/checkpoint-files.ts'
 import { TakeOver } from './apache/take-over.ts'
 import { StoreMachine } from './apply.ts'
 import { Checkpointer } from './checkpoint.ts'
@@ -65,6 +66,8 @@ export interface StoreCoreOptions {
   readonly storeHost: HostAddress | null
   /** This boot of the machine; empty when it is not known: then every start counts as one after a power cut. */
   readonly bootId: string
+  /** What Apache's tools read beside the queues. Default none. */
+  readonly apacheFiles?: ApacheCheckpointFiles | null
   /** @see StoreMachineOptions. Default false. */
   readonly takesOverApache?: boolean
   /** Recognises repeated sends; null when that is off. */
@@ -211,6 +214,7 @@ export class StoreCore {
       clock,
       logger,
       bootId: options.bootId,
+      apacheFiles: options.apacheFiles ?? null,
       intervalMs: checkpointIntervalMs,
       firstNeeded: (callback) => needed.firstNeeded(callback),
       minimaKept: (queues) => minOffsets.kept(queues),
