@@ -50,6 +50,8 @@ const ENTRIES_PER_SLOT_PAGE = 64
 const UNSEALED_MAX = 2
 /** A query waits for what must be read from the log's files if it is not more than this. */
 const NEAR_BYTES = 8 * 1024 * 1024
+/** … and for no longer than this. */
+const CATCH_UP_MS_MAX = 1_000
 /** After the log could not be read, or the disk was full. */
 const RETRY_MS = 10_000
 /** Between two reads of the log's files, so that a long build leaves room for others. */
@@ -80,6 +82,8 @@ export interface KeyIndexProgress {
   readonly appliedPhysicalOffset: number
   readonly files: number
   readonly damagedFiles: number
+  /** Whole files that are still to be compared with their checksums since the start. */
+  readonly uncheckedFiles: number
 }
 
 interface Waiter {
@@ -104,6 +108,7 @@ export class KeyIndex {
   /** Of a damaged one. */
   #repair: IndexBuild | null = null
   #unchecked: IndexFile[] = []
+  #isChecking = false
   /** Taken up by itself up to here; beyond it waits for more, or for the timer. */
   #target = 0
   /** Nothing of the log is below. */
@@ -122,6 +127,8 @@ export class KeyIndex {
   /** Entries written since the slots were. */
   #entriesSinceSlots = 0
   #cancelTimer: (() => void) | null = null
+  /** Ends the pause between two reads of the log. */
+  #endPause: (() => void) | null = null
   #cancelRetry: (() => void) | null = null
   #flushing: Callback[] = []
   #idleWaiters: (() => void)[] = []
@@ -144,6 +151,7 @@ export class KeyIndex {
       appliedPhysicalOffset: this.#appliedEnd,
       files: this.#files.length,
       damagedFiles: this.#files.filter(({ state }) => state === 'damaged').length,
+      uncheckedFiles: this.#unchecked.length + (this.#isChecking ? 1 : 0),
     }
   }
 
@@ -261,7 +269,19 @@ export class KeyIndex {
     const pos = this.#appliedEnd
     if (this.#place().pos >= pos && !this.#isLoading && this.#openIsLoaded()) return callback(true)
     if (!this.#isAttached || this.#isStopped || this.#failure !== null) return callback(false)
-    this.#waiters.push({ pos, callback })
+    const tooLong = (): void => {
+      this.#waiters = this.#waiters.filter((other) => other !== waiter)
+      callback(false)
+    }
+    const cancel = this.#options.clock.after(CATCH_UP_MS_MAX, tooLong)
+    const waiter: Waiter = {
+      pos,
+      callback: (isCaughtUp) => {
+        cancel()
+        callback(isCaughtUp)
+      },
+    }
+    this.#waiters.push(waiter)
     this.#target = Math.max(this.#target, pos)
     this.#schedule()
   }
@@ -291,6 +311,7 @@ export class KeyIndex {
     this.#cancelRetry?.()
     this.#cancelRetry = null
     this.#tellWaiters(false)
+    this.#endPause?.()
   }
 
   checkInvariants(): void {
@@ -425,11 +446,16 @@ export class KeyIndex {
         this.#stall(error, 'the key index waits for a part of the log')
       }
       const goOn = (): void => {
+        this.#endPause = null
         if (generation === this.#generation) this.#isReading = false
         this.#run()
       }
-      if (this.#isStopped) goOn()
-      else this.#options.clock.after(COLD_PAUSE_MS, goOn)
+      if (this.#isStopped) return goOn()
+      const cancel = this.#options.clock.after(COLD_PAUSE_MS, goOn)
+      this.#endPause = () => {
+        cancel()
+        goOn()
+      }
     })
   }
 
@@ -631,6 +657,7 @@ export class KeyIndex {
   /** Compares sealed files with their checksums, one after the other, newest first. */
   #checkNext(): void {
     const file = this.#unchecked.pop()
+    this.#isChecking = file !== undefined
     if (file === undefined) return
     const generation = this.#generation
     const isOver = (): boolean => this.#isStopped || generation !== this.#generation

@@ -95,12 +95,12 @@ export interface CoreOptions {
   readonly fileBytes?: number
   /** Absent: keys are not indexed. */
   readonly indexShape?: IndexShape
+  readonly disk?: Disk
   readonly delayLevelsMs?: readonly number[]
   readonly sendOnce?: StoreCoreOptions['sendOnce']
   readonly hotBytesMax?: number
   readonly bootId?: string
   readonly logger?: Logger
-  readonly disk?: Disk
   readonly onFailed?: (error: Error) => void
 }
 
