@@ -1,6 +1,7 @@
 /**
  * The property by which a record names what it ends, so that applying it does both at once: `<level>:<queueOffset>` for a
- * message of a delay level, `timer:<outMs>:<physicalOffset>` for a timer, `half:<physicalOffset>` for a half message.
+ * message of a delay level, `timer:<outMs>:<physicalOffset>` for a timer, `half:<physicalOffset>` for a half
+ * message, `pop:<untilMs>:<queueId>:<queueOffset>:<group>:<topic>` for a message that was popped and comes again.
  *
  * It stands first in the property block, so that apply finds or misses it by one comparison. It is ours alone: a client's
  * message that carries it is stored without.
@@ -10,19 +11,21 @@
 import { assert } from '@dledger-ts/base'
 import { recordPropertiesSlice, removeProperty } from '@dledger-ts/protocol'
 import { StoreError } from './errors.ts'
+import type { PoppedHandle } from './metadata/popped-messages.ts'
 
 const NAME = 'DLEDGER_DELIVERED'
 /** As long as NAME: makes of an encoded delivery one that delivers nothing, without a change of size. */
 const VOID_NAME = 'DLEDGER_UNCOUNTED'
 assert(NAME.length === VOID_NAME.length, 'a void delivery is as long as a real one')
 const PREFIX = Buffer.from(`${NAME}\x01`)
-/** Of the whole piece: name, separators, the longest kind and two numbers. */
+/** Of the whole piece for everything that is delayed: name, separators, the longest kind and two numbers. */
 export const DELIVERED_PROPERTY_BYTES_MAX = NAME.length + 2 + 6 + 16 + 1 + 16
 
 export type Delivered =
   | { readonly kind: 'level'; readonly level: number; readonly queueOffset: number }
   | { readonly kind: 'timer'; readonly outMs: number; readonly physicalOffset: number }
   | { readonly kind: 'half'; readonly physicalOffset: number }
+  | { readonly kind: 'pop'; readonly message: PoppedHandle }
 
 export function withDelivered(properties: string, delivered: Delivered): string {
   return `${NAME}\x01${valueOf(delivered)}\x02${properties}`
@@ -52,6 +55,13 @@ export function deliveredOf(record: Buffer): Delivered | undefined {
     return { kind: 'timer', outMs: first, physicalOffset: second }
   }
   if (kind === 'half' && isCount(first)) return { kind: 'half', physicalOffset: first }
+  if (kind === 'pop' && isCount(first) && isCount(second)) {
+    const [, , offsetText, group = '', topic = ''] = rest
+    const queueOffset = Number(offsetText)
+    if (isCount(queueOffset) && group !== '' && topic !== '') {
+      return { kind: 'pop', message: { untilMs: first, queueId: second, queueOffset, group, topic } }
+    }
+  }
   const what = `a record ends ${JSON.stringify(value)}, which is not known here`
   throw new StoreError(what, { code: 'UNSUPPORTED', what })
 }
@@ -64,6 +74,10 @@ function valueOf(delivered: Delivered): string {
       return `timer:${delivered.outMs}:${delivered.physicalOffset}`
     case 'half':
       return `half:${delivered.physicalOffset}`
+    case 'pop': {
+      const { untilMs, queueId, queueOffset, group, topic } = delivered.message
+      return `pop:${untilMs}:${queueId}:${queueOffset}:${group}:${topic}`
+    }
   }
 }
 

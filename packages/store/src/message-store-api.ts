@@ -5,6 +5,7 @@ import type { FollowOptions } from './follow.ts'
 import type { MessageInput } from './message-input.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
+import type { Pops } from './pop/pops.ts'
 import type { RecallRequest } from './timer/timer-recall.ts'
 import type { EndTransaction, HalfMessagesPage, HalfMessagesRequest } from './transaction/transactions.ts'
 import type { StoreEvents, StoreStatistics } from './statistics.ts'
@@ -62,6 +63,8 @@ export interface MessageStoreApi extends AsyncDisposable {
    * @returns whether it was pending and is not delivered now; false when it is delivered or being delivered, or unknown.
    */
   recallTimer(request: RecallRequest): Promise<boolean>
+  /** Messages that were popped and are in flight; the leader's. */
+  readonly pops: Pops
   /** `put` as a promise; topic and body are enough. @throws StoreError NOT_LEADER, TIMEOUT, BUSY, DISK_FULL, TOO_LARGE, INVALID, CLOSED. */
   store(message: MessageInput): Promise<PutResult>
   /**

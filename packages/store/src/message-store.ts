@@ -55,6 +55,7 @@ import {
 } from './options.ts'
 import { refusePlainCommitLog } from './plain-commit-log.ts'
 import { type StoreEvents, statisticsEvery, type StoreStatistics } from './statistics.ts'
+import type { Pops } from './pop/pops.ts'
 import { StoreCore } from './store-core.ts'
 import type { RecallRequest } from './timer/timer-recall.ts'
 import type { EndTransaction, HalfMessagesPage, HalfMessagesRequest } from './transaction/transactions.ts'
@@ -271,6 +272,10 @@ export class MessageStore implements MessageStoreApi {
         putFailed(error instanceof StoreError ? error : storeErrorOfDraft(error))
       }
     })
+  }
+
+  get pops(): Pops {
+    return this.#core.pops
   }
 
   putHalf(message: NewMessage, listener: PutListener): void {

@@ -29,6 +29,7 @@ import { ConsumerOffsets } from './metadata/consumer-offsets.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
 import { SealedMetadata } from './metadata/sealed-metadata.ts'
 import { QueueLocks } from './metadata/queue-locks.ts'
+import { Pops } from './pop/pops.ts'
 import { type ProposalTarget, Putter } from './put.ts'
 import { type LogReader, MessageReader } from './read.ts'
 import type { AppliedEntries } from './rebuild/log-scan.ts'
@@ -106,6 +107,7 @@ export class StoreCore {
   readonly #minOffsets: MinOffsets
   readonly recall: TimerRecall
   readonly transactions: Transactions
+  readonly pops: Pops
   readonly #delays: DelayDelivery
   readonly #takeOver: TakeOver
   readonly #sends: StoredSends | null
@@ -172,6 +174,7 @@ export class StoreCore {
     const { timerPrecisionMs } = timerSettings
     this.#timers = new TimerDelivery({ machine, records, putter: this.putter, clock, logger, timerPrecisionMs })
     this.recall = new TimerRecall({ machine, records, changes: this.changes, timerPrecisionMs })
+    this.pops = new Pops({ machine, changes: this.changes, putter: this.putter, clock })
     this.transactions = new Transactions({
       machine,
       records,
@@ -372,7 +375,10 @@ export class StoreCore {
     if (!this.#port.isAttached) return
     this.#once?.roleChanged()
     this.offsets.roleChanged()
-    if (this.#epoch !== this.machine.epoch) this.transactions.roleChanged()
+    if (this.#epoch !== this.machine.epoch) {
+      this.transactions.roleChanged()
+      this.pops.roleChanged()
+    }
     this.#epoch = this.machine.epoch
     if (!this.#isRetired) {
       this.locks.roleChanged()

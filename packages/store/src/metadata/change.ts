@@ -12,6 +12,7 @@ import { type HostAddress, hostAddress, MessageSysFlag, type RecordFields } from
 import { Packr } from 'msgpackr'
 import { StoreError } from '../errors.ts'
 import type { HalfMessageRow } from './half-messages.ts'
+import type { PoppedChange } from './popped-messages.ts'
 import type { SubscriptionGroupConfig } from './subscription-group-config.ts'
 import type { TopicConfig } from './topic-config.ts'
 
@@ -31,6 +32,7 @@ export type Change =
   | { readonly kind: 'endTimers'; readonly timers: readonly TimerName[] }
   /** The producers of these half messages were asked for the outcome: the rows as they are from now on. */
   | { readonly kind: 'halfMessagesChecked'; readonly rows: readonly HalfMessageRow[] }
+  | { readonly kind: 'popped'; readonly rows: readonly PoppedChange[] }
   | ApacheImport
 
 /** A part of what Apache's broker knew beside the log that was taken over; without effect once the last part is applied. */
@@ -134,6 +136,11 @@ export function decodeChange(body: Buffer, physicalOffset: number): Change {
       const rows = map['rows']
       if (!Array.isArray(rows) || !rows.every(isHalfMessageRow)) throw bad()
       return { kind: 'halfMessagesChecked', rows }
+    }
+    case 'popped': {
+      const rows = map['rows']
+      if (!Array.isArray(rows) || !rows.every(isPoppedChange)) throw bad()
+      return { kind: 'popped', rows }
     }
     default:
       throw unsupported(`a change of kind ${JSON.stringify(map['kind'])} at ${physicalOffset} is not known here`)
@@ -250,6 +257,14 @@ function isHalfMessageRow(row: unknown): row is HalfMessageRow {
   const { physicalOffset, bytes, queueOffset, producerGroup, storeTimestamp, immunityMs, checkCount, checkedMs } = row
   const counts = [physicalOffset, bytes, queueOffset, storeTimestamp, checkCount, checkedMs]
   return counts.every(isCount) && isInteger(immunityMs) && typeof producerGroup === 'string'
+}
+
+function isPoppedChange(row: unknown): row is PoppedChange {
+  if (!Array.isArray(row)) return false
+  const [group, topic, queueId, queueOffset, before, after, poppedMs, attempts] = row as unknown[]
+  if (typeof group !== 'string' || typeof topic !== 'string') return false
+  const isTime = (value: unknown): boolean => value === null || isCount(value)
+  return [queueId, queueOffset, poppedMs, attempts].every(isCount) && isTime(before) && isTime(after)
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {

@@ -18,6 +18,7 @@ import type { MetadataStore, MetadataWrite } from './metadata-store.ts'
 import { OffsetTable } from './offset-table.ts'
 import { OrderedTable, type TableWrite } from './ordered-table.ts'
 import { PendingFiles } from './pending-files.ts'
+import { PoppedMessages } from './popped-messages.ts'
 import type { SubscriptionGroupConfig } from './subscription-group-config.ts'
 import { Timers } from './timers.ts'
 import type { TopicConfig } from './topic-config.ts'
@@ -66,6 +67,7 @@ export class MetadataState {
   readonly pendingFiles: PendingFiles
   readonly timers: Timers
   readonly halfMessages: HalfMessages
+  readonly popped: PoppedMessages
 
   /** @param fileBytes size of a log file. */
   constructor(fileBytes: number) {
@@ -74,6 +76,7 @@ export class MetadataState {
     })
     this.timers = new Timers(this.#table('timer'), this.pendingFiles)
     this.halfMessages = new HalfMessages(this.#table('half'), this.pendingFiles)
+    this.popped = new PoppedMessages(this.#table('pop'), this.#table('pop-time'))
   }
 
   /** Where the rows of the ordered tables are read. */
@@ -120,6 +123,9 @@ export class MetadataState {
         return
       case 'halfMessagesChecked':
         for (const row of change.rows) this.halfMessages.checked(place.index, row)
+        return
+      case 'popped':
+        for (const row of change.rows) this.popped.apply(place.index, row)
     }
   }
 
@@ -138,6 +144,10 @@ export class MetadataState {
         return this.timers.end(index, delivered.outMs, delivered.physicalOffset)
       case 'half':
         return this.halfMessages.end(index, delivered.physicalOffset)
+      case 'pop': {
+        const { group, topic, queueId, queueOffset, untilMs } = delivered.message
+        return this.popped.apply(index, [group, topic, queueId, queueOffset, untilMs, null, 0, 0])
+      }
     }
   }
 

@@ -209,6 +209,21 @@ describe('a check', () => {
 })
 
 describe('ending', () => {
+  test('is not tried again while its outcome is unknown: who asks waits for it', async () => {
+    const core = await leader()
+    const half = await prepared(core, 'a')
+    const first = core.transactions.end(ending(half, 'commit'))
+    await passes(8)
+    log.expire()
+    await expect(first).rejects.toMatchObject({ code: 'TIMEOUT' })
+    const second = core.transactions.end(ending(half, 'commit'))
+    await passes(8)
+    expect(log.waiting).toBe(1)
+    log.commit()
+    expect(await second).toBeNull()
+    expect(visible()).toEqual(['a'])
+  })
+
   test('happens once in the log, whatever is refused and wherever leaderships end', async () => {
     const steps = fc.array(
       fc.record({
