@@ -33,7 +33,11 @@ export interface HalfMessageRow {
   readonly checkedMs: number
 }
 
-export type HalfMessagesCallback = (error: StoreError | null, rows: readonly HalfMessageRow[], next: string | null) => void
+export type HalfMessagesCallback = (
+  error: StoreError | null,
+  rows: readonly HalfMessageRow[],
+  next: string | null,
+) => void
 
 export class HalfMessages {
   readonly rows: OrderedTable
