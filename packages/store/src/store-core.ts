@@ -148,8 +148,7 @@ export class StoreCore {
       kept: () => this.#checkpointer.kept,
     })
     this.#checks = new QueueChecks({ files, repairs: this.repairs, clock })
-    const whenWhole: QueueRepairs['whenWhole'] = (queue, callback) => this.repairs.whenWhole(queue, callback)
-    const minOffsets = new MinOffsets({ machine, files, whenWhole, clock, logger })
+    const minOffsets = new MinOffsets({ machine, files, repairs: this.repairs, clock, logger })
     this.#minOffsets = minOffsets
     this.reader = new MessageReader({ machine, files, log, clock, fileBytes, minOffsets, repairs: this.repairs })
     const once =

@@ -75,7 +75,8 @@ function get(core: StoreCore, queueId: number, queueOffset: number, maxCount = 3
 }
 
 function forget(core: StoreCore, log: TrimmedLog, before: number): void {
-  log.firstIndex = Math.min(before, core.machine.checkpointIndex + 1, log.entries.length - 1)
+  const firstIndex = Math.min(before, core.machine.checkpointIndex + 1, log.entries.length - 1)
+  log.firstIndex = Math.max(log.firstIndex, firstIndex)
   core.machine.logStarts(log.firstIndex, log.startPos)
 }
 
@@ -225,6 +226,20 @@ describe('a log that loses its head', () => {
     const again = await start(log, metadata.crash(0))
     await check(again, log)
     await close(again)
+    await close(core)
+  })
+
+  test('leaves a queue with its minimum though entries further on were wiped out in its file', async () => {
+    const log = new TrimmedLog()
+    const core = await start(log, new MemoryMetadata(clock), 20_000)
+    for (let i = 0; i < 900; i++) core.machine.apply([log.maker.add(message('T', `m${i}`))])
+    await flush(core, 899)
+    const file = path.join(temp.path, 'consumequeue/T/0', ''.padStart(20, '0'))
+    const bytes = fs.readFileSync(file).fill(0, 0, 20).fill(0, 20 * 300, 20 * 500)
+    fs.writeFileSync(file, bytes)
+    forget(core, log, 100)
+    await check(core, log)
+    expect(core.machine.queues.find('T', 0)?.minOffset).toBe(100)
     await close(core)
   })
 

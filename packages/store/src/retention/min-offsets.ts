@@ -14,9 +14,10 @@
 import type { Clock, Logger } from '@dledger-ts/base'
 import type { StoreMachine } from '../apply.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
-import { CONSUME_QUEUE_ENTRY_BYTES, entryPhysicalOffset } from '../consume-queue/entry-codec.ts'
+import { CONSUME_QUEUE_ENTRY_BYTES, entryPhysicalOffset, entrySize } from '../consume-queue/entry-codec.ts'
 import { isNotThere, type QueueFiles } from '../consume-queue/queue-files.ts'
 import { StoreError } from '../errors.ts'
+import type { QueueRepairs } from '../rebuild/queue-repairs.ts'
 
 /** Queues looked at at the same time … */
 const LOOKED_AT_MAX = 16
@@ -27,13 +28,15 @@ const BLOCK_COUNT = 204
 /** Queues whose files are removed in one pass of the event loop. */
 const REMOVED_IN_PASS = 32
 
+const UNWRITTEN = 'entries below its end were never written'
+
 type Callback = (error: StoreError | null) => void
 
 export interface MinOffsetsOptions {
   readonly machine: StoreMachine
   readonly files: QueueFiles
-  /** Calls back when a queue's files can be read. */
-  readonly whenWhole: (queue: ConsumeQueue, callback: Callback) => void
+  /** `whenWhole` calls back when a queue's files can be read. */
+  readonly repairs: Pick<QueueRepairs, 'damaged' | 'whenWhole'>
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -84,7 +87,7 @@ export class MinOffsets {
       this.#waiters.delete(queue)
       for (const waiter of all) waiter(error)
     }
-    this.#options.whenWhole(queue, (error) => {
+    this.#options.repairs.whenWhole(queue, (error) => {
       if (error === null) this.#search(queue, found)
       else found(error)
     })
@@ -154,6 +157,7 @@ export class MinOffsets {
 
   /** The entry before `low` is below the start, that at `high` is not (or there is none). */
   #searchFiles(queue: ConsumeQueue, range: SearchRange, callback: Callback): void {
+    const { repairs } = this.#options
     const { low, high } = range
     if (low === high) return this.#reached(queue, range, callback)
     const isLast = high - low <= BLOCK_COUNT
@@ -171,6 +175,14 @@ export class MinOffsets {
       if (error !== null || entries === null) return callback(unreadable(queue, from, error))
       const { logStartPos } = this.#options.machine
       const count = entries.length / CONSUME_QUEUE_ENTRY_BYTES
+      // Taken for an old one it would lead past entries that count.
+      if (hasUnwritten(entries) && repairs.damaged(queue, UNWRITTEN)) {
+        return repairs.whenWhole(queue, (failure) => {
+          if (failure === null) this.#search(queue, callback)
+          else callback(failure)
+        })
+      }
+      // Built again it has all that the log has: what is still unwritten is of records that are gone.
       let i = 0
       while (i < count && entryPhysicalOffset(entries, i * CONSUME_QUEUE_ENTRY_BYTES) < logStartPos) i++
       if (i === count) return this.#searchFiles(queue, { ...range, low: from + count }, callback)
@@ -218,6 +230,11 @@ interface SearchRange {
   readonly high: number
   /** -1 while it is not known. */
   readonly highPhysicalOffset: number
+}
+
+function hasUnwritten(entries: Buffer): boolean {
+  for (let at = 0; at < entries.length; at += CONSUME_QUEUE_ENTRY_BYTES) if (entrySize(entries, at) <= 0) return true
+  return false
 }
 
 function unreadable(queue: ConsumeQueue, queueOffset: number, cause: Error | null): StoreError {
