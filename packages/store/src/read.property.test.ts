@@ -53,7 +53,7 @@ async function openAt(maker: EntryMaker, kept: number, hotBytesMax: number): Pro
   const minOffsets = new MinOffsets({
     machine,
     files,
-    whenWhole: (_, callback) => callback(null),
+    repairs: NO_REPAIRS,
     clock,
     logger: silentLogger,
   })

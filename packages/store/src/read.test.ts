@@ -42,7 +42,7 @@ async function coldReader(maker: EntryMaker, logFileBytes = LOG_FILE_BYTES): Pro
   const minOffsets = new MinOffsets({
     machine,
     files,
-    whenWhole: (_, callback) => callback(null),
+    repairs: NO_REPAIRS,
     clock,
     logger: silentLogger,
   })

@@ -226,7 +226,7 @@ export class QueueRepairs {
     const { index: toIndex, physicalEnd } = kept()
     if (first === Number.POSITIVE_INFINITY) return callback(null, { fromIndex: toIndex + 1, toIndex, physicalEnd })
     rebuilder.indexAt(first, (error, index) => {
-      if (error === null) return callback(null, { fromIndex: index, toIndex, physicalEnd })
+      if (error === null) return callback(null, { fromIndex: Math.max(index, log.firstIndex), toIndex, physicalEnd })
       // Gone, or damaged there: what the log still has.
       callback(null, { fromIndex: log.firstIndex, toIndex, physicalEnd })
     })
