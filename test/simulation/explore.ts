@@ -34,8 +34,14 @@ export function tryFromSeed(seed: number, totals: Totals, planted?: PlantedFault
 
 /** As `tryFromSeed`, for a schedule that was made from that seed's. */
 export function trySchedule(seed: number, schedule: Schedule, totals: Totals, planted?: PlantedFaults): Failure | null {
-  const result = runSchedule(schedule, planted === undefined ? {} : { planted })
   totals.schedules++
+  let result
+  try {
+    result = runSchedule(schedule, planted === undefined ? {} : { planted })
+  } catch (error) {
+    // Of a long run nothing else may be lost.
+    return { seed, violation: `the simulation itself threw: ${error instanceof Error ? error.stack : String(error)}` }
+  }
   if (result.events < EVENTS_MIN) totals.small++
   totals.events += result.events
   totals.faults += result.faults
