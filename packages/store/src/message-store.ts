@@ -6,13 +6,13 @@
  * On disk, below one directory: `commitlog/dledger-<self>/` the log, the only truth; `consumequeue/` and `metadata/` what
  * applying it yields, which can be deleted and is built again.
  *
- * Keeps: what is opened here is closed here; nothing listens on a network unless other members are named.
+ * Keeps: nothing listens on a network unless other members are named. Opening and closing are in store-parts.ts; what the methods
+ * keep true is said where they lead to.
  */
 import { EventEmitter } from 'node:events'
-import { join } from 'node:path'
 import type { Clock } from '@dledger-ts/base'
-import { DLedger, DLedgerError } from '@dledger-ts/dledger'
-import { groupNameError, hostAddress, type MessageRecord, topicNameError } from '@dledger-ts/protocol'
+import { type DLedger, DLedgerError } from '@dledger-ts/dledger'
+import { hostAddress, type MessageRecord } from '@dledger-ts/protocol'
 import type {
   DataVersion,
   GetCallback,
@@ -31,42 +31,29 @@ import type {
   RoleChangeListener,
   StoreStatus,
 } from './api.ts'
-import { readApacheConfig } from './apache/config-files.ts'
-import { holdsApacheTerm } from './apache/log-directory.ts'
-import { readQueueEnds } from './apache/queue-ends.ts'
 import { StoreError } from './errors.ts'
 import { Arrivals, follow, type FollowOptions } from './follow.ts'
-import { storeErrorOf, storeErrorOfDraft } from './log-errors.ts'
+import { storeErrorOfDraft } from './log-errors.ts'
+import { Listeners } from './listeners.ts'
 import { MessageCount } from './message-count.ts'
 import { type MessageInput, messageOf } from './message-input.ts'
 import type { MessageStoreApi } from './message-store-api.ts'
-import { isGroupConfig, isTopicConfig } from './metadata/change.ts'
-import type { MetadataStore } from './metadata/metadata-store.ts'
-import type { TableVersion } from './metadata/state.ts'
+import { ConfigTables } from './metadata/config-tables.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
-import {
-  type CheckedOptions,
-  checkOptions,
-  commitLogDirectory,
-  logOptions,
-  type MessageStoreOptions,
-  openMetadata,
-} from './options.ts'
-import { refusePlainCommitLog } from './plain-commit-log.ts'
+import type { CheckedOptions, MessageStoreOptions } from './options.ts'
 import { type StoreEvents, statisticsEvery, type StoreStatistics } from './statistics.ts'
 import type { Pops } from './pop/pops.ts'
-import { StoreCore } from './store-core.ts'
+import { RoleChanges } from './role-changes.ts'
+import type { StoreCore } from './store-core.ts'
+import { closeStore, flushOffsetsBriefly, openStore, settled, type StoreParts } from './store-parts.ts'
 import type { RecallRequest } from './timer/timer-recall.ts'
 import type { EndTransaction, HalfMessagesPage, HalfMessagesRequest } from './transaction/transactions.ts'
 
-/** How long a stop or a transfer waits for coalesced offsets to be applied. */
-const FLUSH_OFFSETS_TIMEOUT_MS = 1_000
-
-/** The answer of a store that indexes no keys. */
 const READ_DEFAULTS = { queueId: 0, queueOffset: 0, maxCount: 32, maxBytes: 256 * 1024, tagFilter: null }
 /** Of messages that a program stores without saying where they come from. */
 const NO_HOST = hostAddress('0.0.0.0', 0)
+/** The answer of a store that indexes no keys. */
 const NOTHING_INDEXED: QueryResult = {
   records: [],
   recordBytes: 0,
@@ -76,31 +63,37 @@ const NOTHING_INDEXED: QueryResult = {
 }
 
 export class MessageStore implements MessageStoreApi {
+  readonly #parts: StoreParts
   readonly #core: StoreCore
   readonly #log: DLedger
-  readonly #metadata: MetadataStore
   readonly #options: CheckedOptions
   readonly #clock: Clock
-  readonly #roleListeners = new Listeners<RoleChangeListener>()
+  readonly #tables: ConfigTables
+  readonly #roles: RoleChanges
   readonly #topicListeners = new Listeners<() => void>()
-  readonly #creatingTopics = new Map<string, Promise<TopicConfig>>()
-  readonly #creatingGroups = new Map<string, Promise<SubscriptionGroupConfig>>()
-  #roleWaiters: (() => void)[] = []
   #closing: Promise<void> | null = null
   readonly events = new EventEmitter<StoreEvents>()
   readonly #closingSignal = new AbortController()
   readonly #arrivals: Arrivals
   readonly #read = new MessageCount()
 
-  private constructor(options: CheckedOptions, core: StoreCore, log: DLedger, metadata: MetadataStore) {
+  private constructor(parts: StoreParts) {
+    const { options, core, log } = parts
+    this.#parts = parts
     this.#options = options
     this.#core = core
     this.#log = log
-    this.#metadata = metadata
     this.#clock = options.clock
+    this.#tables = new ConfigTables(core)
+    this.#roles = new RoleChanges({
+      core,
+      events: this.events,
+      status: () => this.status(),
+      requireOpen: () => this.#requireOpen(),
+    })
     this.#arrivals = new Arrivals((listener) => core.machine.onMessages(listener))
     core.attach(log, {
-      roleChanged: () => this.#roleChanged(),
+      roleChanged: () => this.#roles.changed(),
       topicsChanged: () => {
         this.#topicListeners.each((listener) => listener())
         this.events.emit('topics')
@@ -114,48 +107,12 @@ export class MessageStore implements MessageStoreApi {
    * @throws StoreError INVALID (a setting, a directory in use or of another group), CORRUPT, UNSUPPORTED, STORAGE_FAILED;
    * nothing stays open then.
    */
-  static async open(given: MessageStoreOptions): Promise<MessageStore> {
-    const options = checkOptions(given)
-    // Opening the metadata database writes to it: what would be refused is refused before.
-    const forLog = logOptions(options)
-    refusePlainCommitLog(options.disk, commitLogDirectory(given))
-    refuse(() => DLedger.check(forLog))
-    const metadata = given.metadata ?? (await openMetadata(options))
-    let core: StoreCore | null = null
-    // A member that fails while it opens (an entry that this program does not know) must not be waited for.
-    let failOpening: (error: Error) => void = () => {}
-    const failed = new Promise<never>((_, reject) => {
-      failOpening = reject
+  static open(given: MessageStoreOptions): Promise<MessageStore> {
+    let store: MessageStore | null = null
+    return openStore(given, {
+      opened: (parts) => (store = new MessageStore(parts)),
+      failed: (error) => store?.events.emit('failed', error),
     })
-    let opened: MessageStore | null = null
-    const onFatal = (error: Error): void => {
-      failOpening(error)
-      options.onFatal(error)
-      opened?.events.emit('failed', error)
-    }
-    failed.catch(() => {})
-    try {
-      core = new StoreCore({ ...options, metadata, onFailed: onFatal, takesOverApache: true })
-      const { machine, envelope } = core
-      // Loading removes derived files that are not ours.
-      const isApaches = holdsApacheTerm(options.disk, forLog.directory)
-      const queueEnds = isApaches ? readQueueEnds(options.disk, options.consumeQueueDirectory) : []
-      await settled((callback) => core?.load(callback))
-      const isOwn = machine.appliedIndex >= 0 && machine.metadata.origin === 'own'
-      if (!isOwn && machine.metadata.origin !== 'imported') {
-        core.useApacheFiles(readApacheConfig(options.disk, join(given.dir, 'config')), queueEnds)
-      }
-      const wanted = { ...forLog, stateMachine: machine, controlEnvelope: envelope, onFatal }
-      const log = await Promise.race([DLedger.open(wanted), failed])
-      if (options.apacheFiles.opened()) options.logger.info({}, 'the store was not closed when it was open last')
-      opened = new MessageStore(options, core, log, metadata)
-      await core.takeUpSends()
-      return opened
-    } catch (error) {
-      await closed(core)
-      await settled((callback) => metadata.close(callback))
-      throw error instanceof DLedgerError ? storeErrorOf(error) : error
-    }
   }
 
   // ------------------------------------------------------------------------------------------------ what it tells of itself
@@ -214,25 +171,16 @@ export class MessageStore implements MessageStoreApi {
   }
 
   onRoleChange(listener: RoleChangeListener): () => void {
-    return this.#roleListeners.add(listener)
+    return this.#roles.listen(listener)
   }
 
-  async whenSettled(options: { signal?: AbortSignal } = {}): Promise<StoreStatus> {
-    const isSettled = (): boolean => {
-      const { role, leader } = this.#core.machine.role
-      return this.#core.isReady || (role === 'FOLLOWER' && leader !== null)
-    }
-    while (!isSettled()) {
-      options.signal?.throwIfAborted()
-      this.#requireOpen()
-      await this.#nextRoleChange(options.signal)
-    }
-    return this.status()
+  whenSettled(options: { signal?: AbortSignal } = {}): Promise<StoreStatus> {
+    return this.#roles.whenSettled(options.signal)
   }
 
   async transferLeadership(target?: string): Promise<boolean> {
     this.#requireOpen()
-    await this.#flushOffsetsBriefly()
+    await flushOffsetsBriefly(this.#parts)
     try {
       await this.#log.transferLeadership(target ?? null)
       return true
@@ -380,51 +328,43 @@ export class MessageStore implements MessageStoreApi {
   // ------------------------------------------------------------------------------------------------ topics and groups
 
   topics(): ReadonlyMap<string, TopicConfig> {
-    return this.#core.machine.metadata.topics
+    return this.#tables.topics
   }
 
   groups(): ReadonlyMap<string, SubscriptionGroupConfig> {
-    return this.#core.machine.metadata.groups
+    return this.#tables.groups
   }
 
-  async putTopic(topic: TopicConfig): Promise<void> {
-    checkTopic(topic)
-    await this.#core.changes.propose({ kind: 'putTopic', topic })
+  putTopic(topic: TopicConfig): Promise<void> {
+    return this.#tables.putTopic(topic)
   }
 
-  async createTopic(topic: TopicConfig): Promise<TopicConfig> {
-    checkTopic(topic)
-    return createOnce(topic.topicName, this.topics(), this.#creatingTopics, () =>
-      this.#core.changes.propose({ kind: 'createTopic', topic }),
-    )
+  createTopic(topic: TopicConfig): Promise<TopicConfig> {
+    return this.#tables.createTopic(topic)
   }
 
-  async deleteTopic(topicName: string): Promise<void> {
-    if (this.topics().has(topicName)) await this.#core.changes.propose({ kind: 'deleteTopic', topicName })
+  deleteTopic(topicName: string): Promise<void> {
+    return this.#tables.deleteTopic(topicName)
   }
 
-  async putGroup(group: SubscriptionGroupConfig): Promise<void> {
-    checkGroup(group)
-    await this.#core.changes.propose({ kind: 'putGroup', group })
+  putGroup(group: SubscriptionGroupConfig): Promise<void> {
+    return this.#tables.putGroup(group)
   }
 
-  async createGroup(group: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig> {
-    checkGroup(group)
-    return createOnce(group.groupName, this.groups(), this.#creatingGroups, () =>
-      this.#core.changes.propose({ kind: 'createGroup', group }),
-    )
+  createGroup(group: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig> {
+    return this.#tables.createGroup(group)
   }
 
-  async deleteGroup(groupName: string): Promise<void> {
-    if (this.groups().has(groupName)) await this.#core.changes.propose({ kind: 'deleteGroup', groupName })
+  deleteGroup(groupName: string): Promise<void> {
+    return this.#tables.deleteGroup(groupName)
   }
 
   dataVersion(): DataVersion {
-    return this.#versionOf(this.#core.machine.metadata.topicsVersion)
+    return this.#tables.topicsVersion
   }
 
   groupDataVersion(): DataVersion {
-    return this.#versionOf(this.#core.machine.metadata.groupsVersion)
+    return this.#tables.groupsVersion
   }
 
   onTopicsChanged(listener: () => void): () => void {
@@ -459,154 +399,13 @@ export class MessageStore implements MessageStoreApi {
 
   // ------------------------------------------------------------------------------------------------ inside
 
-  #versionOf({ counter, timestamp }: TableVersion): DataVersion {
-    return { counter, stateVersion: this.#core.machine.applied.term, timestamp }
-  }
-
-  #roleChanged(): void {
-    const waiters = this.#roleWaiters
-    this.#roleWaiters = []
-    for (const waiter of waiters) waiter()
-    if (this.#roleListeners.count === 0 && this.events.listenerCount('role') === 0) return
-    const status = this.status()
-    this.#roleListeners.each((listener) => listener.roleChanged(status))
-    this.events.emit('role', status)
-  }
-
-  /** Resolves at the next change of role or when the store closes. */
-  #nextRoleChange(signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const aborted = (): void => reject(signal?.reason as Error)
-      this.#roleWaiters.push(() => {
-        signal?.removeEventListener('abort', aborted)
-        resolve()
-      })
-      signal?.addEventListener('abort', aborted, { once: true })
-    })
-  }
-
   #requireOpen(): void {
     if (this.#closing !== null) throw new StoreError('the store is closed', { code: 'CLOSED' })
   }
 
-  /** What consumers committed goes into the log before the leadership goes, but nobody waits long for it. */
-  async #flushOffsetsBriefly(): Promise<void> {
-    if (!this.isReady()) return
-    let cancel = (): void => {}
-    const timeout = new Promise<void>((resolve) => {
-      cancel = this.#clock.after(FLUSH_OFFSETS_TIMEOUT_MS, resolve)
-    })
-    try {
-      await Promise.race([this.flushConsumerOffsets(), timeout])
-    } catch (error) {
-      this.#options.logger.warn({ err: error }, 'consumer offsets were not appended before the leadership goes')
-    } finally {
-      cancel()
-    }
-  }
-
-  /** Offsets into the log, the leadership over, the log synced, what is derived written, then everything is given free. */
   async #close(): Promise<void> {
     this.#closingSignal.abort()
     this.#arrivals.wakeAll()
-    this.#core.retire()
-    await this.#flushOffsetsBriefly()
-    let failure: unknown = null
-    const attempt = async (work: () => Promise<void>): Promise<void> => {
-      try {
-        await work()
-      } catch (error) {
-        failure ??= error
-      }
-    }
-    await attempt(() => this.#log.close())
-    this.#core.stop()
-    if (failure === null) {
-      const { appliedIndex } = this.#core.machine
-      await attempt(() => settled((callback) => this.#core.flush(appliedIndex, callback)))
-    }
-    await closed(this.#core)
-    await attempt(() => settled((callback) => this.#metadata.close(callback)))
-    if (failure === null) this.#options.apacheFiles.closed()
-    this.events.emit('closed')
-    if (failure !== null) throw failure instanceof DLedgerError ? storeErrorOf(failure) : failure
-  }
-}
-
-/** Listeners that may be removed while they are told. */
-class Listeners<Listener> {
-  #all: readonly Listener[] = []
-
-  get count(): number {
-    return this.#all.length
-  }
-
-  add(listener: Listener): () => void {
-    this.#all = [...this.#all, listener]
-    return () => {
-      this.#all = this.#all.filter((other) => other !== listener)
-    }
-  }
-
-  each(tell: (listener: Listener) => void): void {
-    for (const listener of this.#all) tell(listener)
-  }
-}
-
-/** @returns what is there under `name`, created when it is not; callers at the same time share one creation. */
-function createOnce<Config>(
-  name: string,
-  present: ReadonlyMap<string, Config>,
-  creating: Map<string, Promise<Config>>,
-  create: () => Promise<void>,
-): Promise<Config> {
-  const found = present.get(name)
-  if (found !== undefined) return Promise.resolve(found)
-  const underWay = creating.get(name)
-  if (underWay !== undefined) return underWay
-  const created = create()
-    .then(() => {
-      const config = present.get(name)
-      if (config !== undefined) return config
-      throw new StoreError(`${name} was deleted while it was created`, { code: 'TIMEOUT' })
-    })
-    .finally(() => creating.delete(name))
-  creating.set(name, created)
-  return created
-}
-
-/** @throws StoreError INVALID. */
-function checkTopic(topic: TopicConfig): void {
-  const what = isTopicConfig(topic) ? topicNameError(topic.topicName) : 'a topic has all fields of a TopicConfig'
-  if (what !== undefined) throw new StoreError(what, { code: 'INVALID', what })
-}
-
-/** @throws StoreError INVALID. */
-function checkGroup(group: SubscriptionGroupConfig): void {
-  const what = isGroupConfig(group)
-    ? groupNameError(group.groupName)
-    : 'a group has all fields of a SubscriptionGroupConfig'
-  if (what !== undefined) throw new StoreError(what, { code: 'INVALID', what })
-}
-
-function closed(core: StoreCore | null): Promise<void> {
-  return new Promise((resolve) => {
-    if (core === null) resolve()
-    else core.close(resolve)
-  })
-}
-
-/** A callback as a promise. */
-function settled(begin: (callback: (error: Error | null) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    begin((error) => (error === null ? resolve() : reject(error)))
-  })
-}
-
-function refuse(check: () => void): void {
-  try {
-    check()
-  } catch (error) {
-    throw error instanceof DLedgerError ? storeErrorOf(error) : error
+    await closeStore(this.#parts, () => this.events.emit('closed'))
   }
 }
