@@ -121,7 +121,7 @@ export const CONFIG_KEYS = {
   diskSpaceWarningLevelRatio: int(
     90,
     { min: 1, max: 100, unit: '%' },
-    'With more of the disk in use nothing is stored (14), until less is; reads go on. 35 to 90 counts.',
+    'With more of the disk in use nothing is stored (14), until less is; reads go on. From 35 on; 100: never so.',
   ),
   cleanFileForciblyEnable: boolean(true, 'False: no log file goes by diskSpaceCleanForciblyRatio.'),
   retentionBytes: bytes(0, 0, 2 ** 50, 'Log files go, oldest first, as long as the log has more; 0: no limit (ours).'),

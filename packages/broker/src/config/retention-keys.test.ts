@@ -33,7 +33,7 @@ describe('what the log forgets', () => {
       retentionHours: [4, 16],
       retentionEarlyDiskPercent: 95,
       retentionDiskPercent: 30,
-      diskUsedPercentMax: 90,
+      diskUsedPercentMax: 95,
       retentionBytes: 1000,
     })
     expect(optionsOf({ cleanFileForciblyEnable: 'false' })).toMatchObject({ retentionDiskPercent: null })

@@ -1,7 +1,7 @@
 /**
  * Apache's keys for what the log forgets, as settings of the store.
  *
- * Keeps: ratios beyond Apache's own bounds count as the bound, as there.
+ * Keeps: ratios beyond Apache's own bounds count as the bound, as there; but a large disk may be filled beyond Apache's 90 %.
  *
  * Source: org.apache.rocketmq.store.DefaultMessageStore.CleanCommitLogService, MessageStoreConfig.getDiskMaxUsedSpaceRatio.
  */
@@ -29,7 +29,7 @@ export function retentionOptions(config: ConfigValues): Required<RetentionOption
     retentionHours: parseHours(config.deleteWhen) ?? null,
     retentionEarlyDiskPercent: within(config.diskMaxUsedSpaceRatio, 10, 95),
     retentionDiskPercent: cleanFileForciblyEnable ? within(diskSpaceCleanForciblyRatio, 30, 85) : null,
-    diskUsedPercentMax: within(config.diskSpaceWarningLevelRatio, 35, 90),
+    diskUsedPercentMax: Math.max(config.diskSpaceWarningLevelRatio, 35),
     retentionBytes: retentionBytes === 0 ? null : retentionBytes,
     retainForLaggingBytes: config.retainForLaggingBytes,
   }

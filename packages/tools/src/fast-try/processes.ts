@@ -82,6 +82,8 @@ dLegerPeers=${peers}
 dLegerSelfId=${broker.id}
 flushDiskType=${flush}
 metricsPromExporterPort=${broker.metricsPort}
+# A try works on a disk that is well filled, too.
+diskSpaceWarningLevelRatio=100
 ${extra}`
 }
 
