@@ -25,6 +25,10 @@ class SyncedLog implements AttachedLog {
   readonly #owner: Process
   #pos = 0
 
+  get lastIndex(): number {
+    return this.entries.length - 1
+  }
+
   constructor(events: EventQueue, owner: Process) {
     this.#events = events
     this.#owner = owner

@@ -1,8 +1,12 @@
 /** A broker of one member, spoken to as clients speak: the thinnest path from a send to a pull. */
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { silentLogger } from '@dledger-ts/base'
 import { decodeRecords, getProperty, parseOffsetMsgId } from '@dledger-ts/protocol'
 import { RequestCode } from '@dledger-ts/remoting'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Fixture, startBroker, TestClient } from './testing/broker-fixture.ts'
+import { Broker, type BrokerStatus } from './broker.ts'
+import { brokerConfig, type Fixture, startBroker, TestClient } from './testing/broker-fixture.ts'
 
 let fixture: Fixture
 let client: TestClient
@@ -53,7 +57,27 @@ test('status tells the leader of a group of one', () => {
     up: true,
     addr: `127.0.0.1:${broker.ports[0]}`,
     storePath: directory,
+    rebuild: null,
+    repairs: { queues: 0, progress: null },
   })
+})
+
+test('status tells how far a rebuild is while the store is still being opened', async () => {
+  const earlier = await startBroker()
+  const { directory } = earlier
+  const lastIndex = earlier.broker.status().lastIndex
+  await earlier.broker.close()
+  await rm(join(directory, 'metadata'), { recursive: true })
+  let seen: BrokerStatus | null = null
+  const look = (_fields: Record<string, unknown>, event: string): void => {
+    if (event === 'the log was applied again') seen = broker.status()
+  }
+  const broker = new Broker(brokerConfig(directory), { logger: { ...silentLogger, info: look } })
+  await broker.start()
+  expect(seen).toMatchObject({ up: false, rebuild: { doneEntries: 0, totalEntries: lastIndex + 1 } })
+  expect(broker.status()).toMatchObject({ up: true, rebuild: null })
+  await broker.close()
+  await earlier.close()
 })
 
 test('an unknown request is answered 3', async () => {

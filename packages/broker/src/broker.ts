@@ -21,7 +21,7 @@ import {
   RequestCode,
   ResponseCode,
 } from '@dledger-ts/remoting'
-import { MessageStore } from '@dledger-ts/store'
+import { MessageStore, type RebuildProgress, type RepairStatus } from '@dledger-ts/store'
 import type { BrokerConfig } from './config/config.ts'
 import { retentionOptions } from './config/retention-keys.ts'
 import { encodeAdvertised } from './forwarding/advertised.ts'
@@ -29,6 +29,7 @@ import { type BrokerRole, roleName } from './role.ts'
 import { Serving } from './serving.ts'
 
 const VIP_PORT_DISTANCE = 2
+const NO_REPAIRS: RepairStatus = { queues: 0, progress: null }
 
 export interface BrokerOptions {
   readonly clock?: Clock
@@ -51,6 +52,10 @@ export interface BrokerStatus {
   readonly lastIndex: number
   readonly commitIndex: number
   readonly appliedIndex: number
+  /** How far a start is that applies much of the log again, also while the store is still being opened; null when none is. */
+  readonly rebuild: RebuildProgress | null
+  /** Queues whose files are built again while everything else is served. */
+  readonly repairs: RepairStatus
   readonly up: boolean
   readonly storePath: string
 }
@@ -64,6 +69,8 @@ export class Broker {
   readonly #processors = new Map(startingProcessors())
   readonly #server: RemotingServer
   #serving: Serving | null = null
+  /** What the store last told while it opened. */
+  #rebuild: RebuildProgress | null = null
   #isStarted = false
   #closing: Promise<void> | null = null
 
@@ -132,6 +139,8 @@ export class Broker {
       lastIndex: status?.lastIndex ?? -1,
       commitIndex: status?.commitIndex ?? -1,
       appliedIndex: status?.appliedIndex ?? -1,
+      rebuild: status === undefined ? this.#rebuild : status.rebuild,
+      repairs: status?.repairs ?? NO_REPAIRS,
       up: this.#serving !== null && this.#closing === null,
       storePath: this.#config.storePathRootDir,
     }
@@ -197,6 +206,9 @@ export class Broker {
       inMemoryBytes: recentBytes,
       clock: this.#clock,
       logger: this.#logger,
+      onRebuild: (progress) => {
+        this.#rebuild = progress
+      },
       onFatal: this.#onFatal,
     })
     this.#serving = new Serving({

@@ -17,6 +17,8 @@ const status = (given: Partial<StoreStatus>): StoreStatus => ({
   commitIndex: -1,
   appliedIndex: -1,
   maxPhysicalOffset: 0,
+  rebuild: null,
+  repairs: { queues: 0, progress: null },
   peers: [],
   ...given,
 })

@@ -105,10 +105,11 @@ test('the fullest disk of a group counts, file by file, until it has room', { ti
 })
 
 test(
-  'a state machine is told where its log starts, and where the file of a byte begins',
+  'a state machine is told where its log starts and ends, and where the file of a byte begins',
   { timeout: 60_000 },
   async () => {
     const told: number[][] = []
+    const ends: number[][] = []
     let applied = -1
     const machine: StateMachine = {
       get appliedIndex() {
@@ -124,9 +125,11 @@ test(
       roleChanged: () => {},
       durable: () => {},
       logStarts: (...start) => told.push(start),
+      logEnds: (...end) => ends.push(end),
     }
     const log = await start({ stateMachine: machine })
     expect(told).toEqual([[0, 0]])
+    expect(ends).toEqual([[-1, 0]])
     await fill(log, 4)
     const first = log.firstIndexInFileOf(2 * FILE_BYTES + 1_000) ?? 0
     expect((await log.read(first))?.pos).toBe(2 * FILE_BYTES)
@@ -137,9 +140,11 @@ test(
       [first, 2 * FILE_BYTES],
     ])
     expect(log.firstIndexInFileOf(FILE_BYTES)).toBeNull()
+    const { index, pos } = await log.append(Buffer.alloc(10))
     await stop(log)
     expect(log.firstIndexInFileOf(2 * FILE_BYTES)).toBeNull()
     await start({ stateMachine: machine })
     expect(told.slice(2)).toEqual([[first, 2 * FILE_BYTES]])
+    expect(ends.slice(1)).toEqual([[index, pos + 48 + 10]])
   },
 )

@@ -93,6 +93,11 @@ export interface StateMachine {
    */
   logStarts?(firstIndex: number, startPos: number): void
   /**
+   * At open, and after another member's log took its place: this member's log ends with entry `lastIndex`, before byte `endPos`.
+   * What of it is committed is applied next, oldest first; what is not may be truncated.
+   */
+  logEnds?(lastIndex: number, endPos: number): void
+  /**
    * At open, with nothing applied: the log is one of Apache's DLedger, which has deleted what stood up to entry `index` and byte
    * `endPos`. There never was a state for it; `appliedIndex` is `index` afterwards. Left out, or without that: the log is refused.
    */

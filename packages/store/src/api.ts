@@ -5,6 +5,8 @@
  */
 import type { RecordFields } from '@dledger-ts/protocol'
 import type { StoreError } from './errors.ts'
+import type { RebuildProgress } from './rebuild/full-rebuild.ts'
+import type { RepairStatus } from './rebuild/queue-repairs.ts'
 
 /** A message to store: a record without its place. `topic` and `queueId` are the real ones, also for delayed messages. */
 export type NewMessage = RecordFields
@@ -146,6 +148,10 @@ export interface StoreStatus {
   readonly appliedIndex: number
   /** One after the last byte of the newest applied record. */
   readonly maxPhysicalOffset: number
+  /** How far a start is that applies much of the log again; null when nothing is built again. */
+  readonly rebuild: RebuildProgress | null
+  /** Queues whose files are built again alone, while everything else is served. */
+  readonly repairs: RepairStatus
   readonly peers: readonly { readonly id: string; readonly connected: boolean; readonly advertised: string | null }[]
 }
 

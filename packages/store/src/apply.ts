@@ -81,6 +81,8 @@ export interface StoreMachineHooks {
   restore(index: number): StateRestore
   /** The log starts later than before, or elsewhere. */
   logStarts(): void
+  /** @see StateMachine.logEnds */
+  logEnds(lastIndex: number, endPos: number): void
 }
 
 export class StoreMachine implements StateMachine {
@@ -107,6 +109,7 @@ export class StoreMachine implements StateMachine {
   #role: RoleState = { role: 'FOLLOWER', term: 0, leader: null, ready: false }
   #epoch = 0
   #checkpointIndex = -1
+  #logFirstIndex = 0
   #logStartPos = 0
   // What became visible in the batch under way; three columns instead of an object for each message.
   #arrivedQueues: ConsumeQueue[] = []
@@ -152,6 +155,11 @@ export class StoreMachine implements StateMachine {
   /** Records before this byte of the log cannot be read any more. */
   get logStartPos(): number {
     return this.#logStartPos
+  }
+
+  /** The oldest entry of the log. */
+  get logFirstIndex(): number {
+    return this.#logFirstIndex
   }
 
   /** Grows with every change of leadership: what was given out in an earlier one is void. */
@@ -247,9 +255,14 @@ export class StoreMachine implements StateMachine {
     this.#hooks?.durable(index)
   }
 
-  logStarts(_firstIndex: number, startPos: number): void {
+  logStarts(firstIndex: number, startPos: number): void {
+    this.#logFirstIndex = firstIndex
     this.#logStartPos = startPos
     this.#hooks?.logStarts()
+  }
+
+  logEnds(lastIndex: number, endPos: number): void {
+    this.#hooks?.logEnds(lastIndex, endPos)
   }
 
   openSnapshot(callback: (error: Error | null, snapshot: StateSnapshot | null) => void): void {

@@ -118,7 +118,7 @@ export class MessageStore implements MessageStoreApi {
   // ------------------------------------------------------------------------------------------------ what it tells of itself
 
   statistics(): StoreStatistics {
-    const { machine, keyIndex } = this.#core
+    const { machine, keyIndex, fullRebuild, repairs } = this.#core
     const { firstIndex, lastIndex, commitIndex, appliedIndex, storage } = this.#log.status()
     return {
       applied: machine.visible,
@@ -133,6 +133,8 @@ export class MessageStore implements MessageStoreApi {
         bytes: Math.max(0, machine.applied.physicalEnd - machine.logStartPos),
       },
       checkpointIndex: machine.checkpointIndex,
+      rebuild: fullRebuild.progress,
+      repairs: repairs.status,
       keyIndex: keyIndex?.progress ?? null,
       repeatedSends: this.#core.repeatedSends(),
       hotBytes: machine.hot.bytes,
@@ -156,6 +158,7 @@ export class MessageStore implements MessageStoreApi {
   // ------------------------------------------------------------------------------------------------ role
 
   status(): StoreStatus {
+    const { fullRebuild, repairs } = this.#core
     const { role } = this.#core.machine
     return {
       ...this.#log.status(),
@@ -163,6 +166,8 @@ export class MessageStore implements MessageStoreApi {
       ready: this.#core.isReady,
       leaderAddress: role.leader === null ? null : this.#log.advertisedOf(role.leader),
       maxPhysicalOffset: this.#core.machine.applied.physicalEnd,
+      rebuild: fullRebuild.progress,
+      repairs: repairs.status,
     }
   }
 

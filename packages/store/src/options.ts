@@ -20,6 +20,7 @@ import { StoreError } from './errors.ts'
 import { DEFAULT_INDEX_SHAPE, INDEX_FILE_BYTES_MAX, indexFileBytes, type KeyIndexSettings } from './key-index/layout.ts'
 import { LevelMetadata } from './metadata/level-metadata.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
+import type { RebuildProgress } from './rebuild/full-rebuild.ts'
 import type { TimerSettings } from './timer/timer-message.ts'
 
 const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000
@@ -114,6 +115,11 @@ export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof 
   readonly disk?: Disk
   /** Where metadata is kept; closed with the store. Default: a `level` database in `<dir>/metadata`. */
   readonly metadata?: MetadataStore
+  /**
+   * A start that applies much of the log again, for what is derived from it is gone, damaged or old, says how far it is: when that
+   * begins, at most once a second, when it is done. A group of one does it within `open`. What it throws ends the member.
+   */
+  readonly onRebuild?: (progress: RebuildProgress) => void
   /** The member has stopped for good after a storage failure or a broken invariant; close it. */
   readonly onFatal?: (error: Error) => void
 }
@@ -138,6 +144,7 @@ export interface CheckedOptions {
   /** This boot of the machine; empty when it is not known. */
   readonly bootId: string
   readonly apacheFiles: ApacheCheckpointFiles
+  readonly onRebuild: ((progress: RebuildProgress) => void) | null
   readonly onFatal: (error: Error) => void
 }
 
@@ -171,6 +178,7 @@ export function checkOptions(given: MessageStoreOptions): CheckedOptions {
     sendOnce: sendOnce(given),
     bootId: bootIdentity(),
     apacheFiles: new ApacheCheckpointFiles(given.disk ?? nodeDisk, given.dir, process.pid),
+    onRebuild: given.onRebuild ?? null,
     onFatal: given.onFatal ?? ((error) => logger.error({ err: error }, 'the store has stopped')),
   }
 }

@@ -4,6 +4,8 @@ import type { StoreStatus } from './api.ts'
 import { StoreError } from './errors.ts'
 import type { KeyIndexProgress } from './key-index/key-index.ts'
 import type { Amount } from './message-count.ts'
+import type { RebuildProgress } from './rebuild/full-rebuild.ts'
+import type { RepairStatus } from './rebuild/queue-repairs.ts'
 
 export interface StoreStatistics {
   /** Became visible since the store was opened, whoever put it; what a start applies again counts. */
@@ -24,6 +26,10 @@ export interface StoreStatistics {
   }
   /** What a restart need not apply again, and the log may forget; -1 for nothing. */
   readonly checkpointIndex: number
+  /** How far a start is that applies much of the log again; null when nothing is built again. */
+  readonly rebuild: RebuildProgress | null
+  /** Queues whose files are built again alone. */
+  readonly repairs: RepairStatus
   /** How far keys are indexed: a rebuild shows here. Null when they are not. */
   readonly keyIndex: KeyIndexProgress | null
   /** Repeated sends; null where they are not recognised. */

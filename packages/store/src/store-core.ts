@@ -33,6 +33,7 @@ import { Pops } from './pop/pops.ts'
 import { type ProposalTarget, Putter } from './put.ts'
 import { type LogReader, MessageReader } from './read.ts'
 import type { AppliedEntries } from './rebuild/log-scan.ts'
+import { FullRebuild, type RebuildProgress } from './rebuild/full-rebuild.ts'
 import { QueueChecks } from './rebuild/queue-checks.ts'
 import { QueueRepairs } from './rebuild/queue-repairs.ts'
 import { Rebuilder } from './rebuild/rebuilder.ts'
@@ -73,12 +74,14 @@ export interface StoreCoreOptions {
   readonly takesOverApache?: boolean
   /** Recognises repeated sends; null when that is off. */
   readonly sendOnce?: { readonly windowMs: number; readonly idsMax: number; readonly timeoutMs: number } | null
+  /** Told how far a start is that applies the log again. @see FullRebuild */
+  readonly onRebuild?: ((progress: RebuildProgress) => void) | null
   /** Writing what is derived failed: the member takes part until its next entry, then its log stops it. */
   readonly onFailed: (error: Error) => void
 }
 
 /** What the store needs of a log: `DLedger` and `LogNode` have it. */
-export type AttachedLog = ProposalTarget & LogReader & AppliedEntries & EntryFinder
+export type AttachedLog = ProposalTarget & LogReader & AppliedEntries & EntryFinder & { readonly lastIndex: number }
 
 /** What is told to the outside; each after the state is complete. */
 export interface StoreCoreEvents {
@@ -100,6 +103,8 @@ export class StoreCore {
   readonly queries: KeyQueries | null
   /** Queues whose files are being built again. */
   readonly repairs: QueueRepairs
+  /** The start that applies the log again. */
+  readonly fullRebuild: FullRebuild
   readonly #checks: QueueChecks
   readonly #checkpointer: Checkpointer
   readonly #transfer: StateTransfer
@@ -146,6 +151,14 @@ export class StoreCore {
       clock,
       logger,
       kept: () => this.#checkpointer.kept,
+    })
+    this.fullRebuild = new FullRebuild({
+      machine,
+      clock,
+      logger,
+      kept: () => this.#checkpointer.kept,
+      lastIndex: () => log.lastIndex,
+      onProgress: options.onRebuild ?? null,
     })
     this.#checks = new QueueChecks({ files, repairs: this.repairs, clock })
     const minOffsets = new MinOffsets({ machine, files, repairs: this.repairs, clock, logger })
@@ -229,6 +242,7 @@ export class StoreCore {
         this.#checkpointer.applied()
         this.#once?.applied()
         this.keyIndex?.applied()
+        this.fullRebuild.applied()
       },
       durable: (index) => {
         this.#checkpointer.durable(index)
@@ -242,12 +256,16 @@ export class StoreCore {
       roleChanged: () => this.#roleChanged(),
       discarded: () => this.#checkpointer.discard(),
       openSnapshot: (callback) => this.#transfer.open(callback),
-      restore: (index) => this.#transfer.restore(index),
+      restore: (index) => {
+        this.fullRebuild.abandon()
+        return this.#transfer.restore(index)
+      },
       trimApplied: () => this.#checkpointer.syncNext(),
       logStarts: () => {
         minOffsets.sweep()
         this.keyIndex?.removeBefore(physicalOffsetOf(machine.logStartPos))
       },
+      logEnds: (lastIndex, endPos) => this.fullRebuild.logEnds(lastIndex, endPos),
     })
   }
 
@@ -414,6 +432,11 @@ class LogPort implements ProposalTarget, LogReader, AppliedEntries, EntryFinder 
   get firstIndex(): number {
     assert(this.#log !== null, 'nothing is read before the log is attached')
     return this.#log.firstIndex
+  }
+
+  /** Before the log is attached nothing can be told. */
+  get lastIndex(): number {
+    return this.#log?.lastIndex ?? Number.POSITIVE_INFINITY
   }
 
   readApplied(

@@ -35,6 +35,8 @@ const nobody: StoreStatus = {
   commitIndex: -1,
   appliedIndex: -1,
   maxPhysicalOffset: 0,
+  rebuild: null,
+  repairs: { queues: 0, progress: null },
   peers: [],
 }
 

@@ -16,7 +16,7 @@ import {
   type SubscriptionData,
 } from '@dledger-ts/remoting'
 import { Broker } from '../broker.ts'
-import { parseConfig } from '../config/config.ts'
+import { type BrokerConfig, parseConfig } from '../config/config.ts'
 import { EventQueue } from './event-queue.ts'
 
 const ANSWER_TIMEOUT_MS = 20_000
@@ -27,8 +27,8 @@ export interface Fixture {
   close(): Promise<void>
 }
 
-export async function startBroker(keys: Record<string, string> = {}): Promise<Fixture> {
-  const directory = await mkdtemp(join(tmpdir(), 'broker-test-'))
+/** Of a broker with its store in that directory. */
+export function brokerConfig(directory: string, keys: Record<string, string> = {}): BrokerConfig {
   const { config } = parseConfig(
     {
       brokerClusterName: 'C',
@@ -43,7 +43,12 @@ export async function startBroker(keys: Record<string, string> = {}): Promise<Fi
     },
     { homeDirectory: directory, hostName: 'localhost', address: '127.0.0.1' },
   )
-  const broker = new Broker(config)
+  return config
+}
+
+export async function startBroker(keys: Record<string, string> = {}): Promise<Fixture> {
+  const directory = await mkdtemp(join(tmpdir(), 'broker-test-'))
+  const broker = new Broker(brokerConfig(directory, keys))
   const close = async () => {
     await broker.close()
     await rm(directory, { recursive: true, force: true })

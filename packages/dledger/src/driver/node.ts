@@ -433,8 +433,9 @@ export class LogNode {
     }
     this.#rooms = buildRooms(wiring, point)
     this.#role = { role: 'FOLLOWER', term: this.#rooms.raft.status().term, leader: null, ready: false }
-    const { firstIndex, startPos } = this.#member.log
+    const { firstIndex, startPos, lastIndex, endPos } = this.#member.log
     this.#options.stateMachine?.logStarts?.(firstIndex, startPos)
+    this.#options.stateMachine?.logEnds?.(lastIndex, endPos)
   }
 
   #join(callback: (error: Error | null) => void): void {

@@ -25,6 +25,10 @@ class TrimmedLog implements AttachedLog {
     return this.maker.entries
   }
 
+  get lastIndex(): number {
+    return this.entries.length - 1
+  }
+
   get startPos(): number {
     return this.entries[this.firstIndex]?.pos ?? 0
   }

@@ -101,6 +101,7 @@ export interface CoreOptions {
   readonly hotBytesMax?: number
   readonly bootId?: string
   readonly logger?: Logger
+  readonly onRebuild?: StoreCoreOptions['onRebuild']
   readonly onFailed?: (error: Error) => void
 }
 
@@ -124,6 +125,7 @@ export function makeCore(options: CoreOptions): StoreCore {
     storeHost: null,
     sendOnce: options.sendOnce ?? null,
     bootId: options.bootId ?? 'this boot',
+    onRebuild: options.onRebuild ?? null,
     onFailed:
       options.onFailed ??
       ((error) => {

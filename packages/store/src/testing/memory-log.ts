@@ -90,6 +90,10 @@ export class MemoryLog implements AttachedLog {
     return this.entries[0]?.index ?? 0
   }
 
+  get lastIndex(): number {
+    return this.firstIndex + this.entries.length - 1
+  }
+
   /** Entries that cannot be read. */
   readonly lost = new Set<number>()
 
