@@ -21,6 +21,7 @@ final class Scenarios {
             new Orderly(context),
             new CreateTopic(context),
             new ViewMessage(context),
+            new Query(context),
             new Pull(context),
             new LitePull(context),
             new Broadcast(context),
