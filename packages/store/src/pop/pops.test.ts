@@ -5,34 +5,25 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { MemoryMetadata } from '../metadata/memory-metadata.ts'
 import type { PoppedMessage } from '../metadata/popped-messages.ts'
 import type { StoreCore } from '../store-core.ts'
-import { close, flush, load, makeCore, message, TempDirectory } from '../testing/fixture.ts'
-import { ManualClock, passes } from '../testing/manual-clock.ts'
-import { MemoryLog } from '../testing/memory-log.ts'
+import { flush, message } from '../testing/fixture.ts'
+import { Leaderships } from '../testing/leaderships.ts'
+import { type ManualClock, passes } from '../testing/manual-clock.ts'
+import type { MemoryLog } from '../testing/memory-log.ts'
 
 const QUEUE = { group: 'g', topic: 'T', queueId: 0 }
 
-let temp: TempDirectory
+let led: Leaderships
 let clock: ManualClock
 let log: MemoryLog
-let made = 0
-const cores: StoreCore[] = []
-beforeEach(() => {
-  temp = new TempDirectory()
-  clock = new ManualClock()
-  log = new MemoryLog()
-})
-afterEach(async () => {
-  for (const core of cores.splice(0)) await close(core)
-  temp.remove()
-})
+beforeEach(begin)
+afterEach(() => led.close())
 
-async function leader(metadata = new MemoryMetadata(clock), directory = `${temp.path}/${made++}`): Promise<StoreCore> {
-  const core = makeCore({ directory, clock, metadata })
-  cores.push(core)
-  await load(core)
-  log.lead(core)
-  return core
+function begin(): void {
+  led = new Leaderships()
+  ;({ clock, log } = led)
 }
+
+const leader = (metadata?: MemoryMetadata, directory?: string): Promise<StoreCore> => led.leader(metadata, directory)
 
 async function committed<T>(promise: Promise<T>): Promise<T> {
   await passes(8)
@@ -96,7 +87,7 @@ describe('a popped message', () => {
 
   test('is remembered by the next leader, and after a restart', async () => {
     const metadata = new MemoryMetadata(clock)
-    const core = await leader(metadata, `${temp.path}/same`)
+    const core = await leader(metadata, `${led.temp.path}/same`)
     for (let i = 0; i < 20; i++) {
       await committed(core.pops.pop({ ...QUEUE, queueOffset: i }, 9_000 - i, 1_000))
     }
@@ -104,7 +95,7 @@ describe('a popped message', () => {
     expect(rows).toHaveLength(20)
     await flush(core, core.machine.appliedIndex)
     log.lose(0)
-    const restarted = await leader(metadata.crash(0), `${temp.path}/same`)
+    const restarted = await leader(metadata.crash(0), `${led.temp.path}/same`)
     expect(await inFlight(restarted)).toEqual(rows)
     log.lose(0)
     expect(await inFlight(await leader())).toEqual(rows)
@@ -125,7 +116,8 @@ describe('a popped message', () => {
     })
     await fc.assert(
       fc.asyncProperty(fc.array(leadership, { minLength: 1, maxLength: 4 }), async (all) => {
-        log = new MemoryLog()
+        await led.close()
+        begin()
         let core = await leader()
         for (const { refused, steps, kept } of all) {
           log.refuses = (n) => refused.includes(n % 16)
@@ -151,7 +143,6 @@ describe('a popped message', () => {
         log.refuses = () => false
         for (const row of await inFlight(core)) expect(await committed(core.pops.acknowledge(row))).toBe(true)
         expect(await inFlight(core)).toEqual([])
-        for (const each of cores.splice(0)) await close(each)
       }),
       { numRuns: 60 },
     )

@@ -5,32 +5,23 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { StoreError } from '../errors.ts'
 import { MemoryMetadata } from '../metadata/memory-metadata.ts'
 import type { StoreCore } from '../store-core.ts'
-import { close, flush, load, makeCore, message, stateOf, TempDirectory } from '../testing/fixture.ts'
-import { ManualClock, passes, until } from '../testing/manual-clock.ts'
-import { MemoryLog } from '../testing/memory-log.ts'
+import { close, flush, message, stateOf } from '../testing/fixture.ts'
+import { Leaderships } from '../testing/leaderships.ts'
+import { type ManualClock, passes, until } from '../testing/manual-clock.ts'
+import type { MemoryLog } from '../testing/memory-log.ts'
 
-let temp: TempDirectory
+let led: Leaderships
 let clock: ManualClock
 let log: MemoryLog
-let made = 0
-const cores: StoreCore[] = []
-beforeEach(() => {
-  temp = new TempDirectory()
-  clock = new ManualClock()
-  log = new MemoryLog()
-})
-afterEach(async () => {
-  for (const core of cores.splice(0)) await close(core)
-  temp.remove()
-})
+beforeEach(begin)
+afterEach(() => led.close())
 
-async function leader(metadata = new MemoryMetadata(clock), directory = `${temp.path}/${made++}`): Promise<StoreCore> {
-  const core = makeCore({ directory, clock, metadata })
-  cores.push(core)
-  await load(core)
-  log.lead(core)
-  return core
+function begin(): void {
+  led = new Leaderships()
+  ;({ clock, log } = led)
 }
+
+const leader = (metadata?: MemoryMetadata, directory?: string): Promise<StoreCore> => led.leader(metadata, directory)
 
 function put(core: StoreCore, body: string, properties: string): void {
   core.putter.put(message('T', body, { queueId: 3, properties: `UNIQ_KEY\x01id-${body}\x02${properties}` }), {
@@ -233,20 +224,18 @@ describe('delivery', () => {
 
   test('goes on after a restart that loads none of the rows', async () => {
     const metadata = new MemoryMetadata(clock)
-    const first = await leader(metadata, `${temp.path}/same`)
+    const first = await leader(metadata, `${led.temp.path}/same`)
     for (let i = 0; i < 1_200; i++) put(first, `m${i}`, `TIMER_DELAY_MS\x01${1_000 + i}\x02`)
     await committed()
     await flush(first, first.machine.appliedIndex)
     expect(first.machine.metadata.timers.rows.unwritten).toBe(0)
-    const before = stateOf(first.machine, `${temp.path}/same`)
+    const before = stateOf(first.machine, `${led.temp.path}/same`)
     log.lose(0)
     await close(first)
-    const second = makeCore({ directory: `${temp.path}/same`, clock, metadata: metadata.crash(0) })
-    cores.push(second)
-    await load(second)
+    const second = await led.open(metadata.crash(0), `${led.temp.path}/same`)
     expect(second.machine.appliedIndex).toBe(1_199)
     expect(second.machine.metadata.timers.rows.unwritten).toBe(0)
-    expect(stateOf(second.machine, `${temp.path}/same`)).toEqual(before)
+    expect(stateOf(second.machine, `${led.temp.path}/same`)).toEqual(before)
     log.lead(second)
     clock.advance(3_000)
     for (let i = 0; i < 50 && bodies().length < 1_200; i++) await committed()
@@ -264,7 +253,8 @@ describe('delivery', () => {
     })
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.array(leadership, { maxLength: 5 }), async (count, all) => {
-        log = new MemoryLog()
+        await led.close()
+        begin()
         const start = clock.nowMs()
         let core = await leader()
         for (let i = 0; i < count; i++) put(core, `m${i}`, `TIMER_DELIVER_MS\x01${start + 100 + i * 100}\x02`)
@@ -310,7 +300,6 @@ describe('delivery', () => {
         for (const { body, at } of delivered())
           expect(at).toBeGreaterThanOrEqual(start + 100 + Number(body.slice(1)) * 100)
         expect(core.machine.metadata.pendingFiles.count).toBe(0)
-        for (const each of cores.splice(0)) await close(each)
       }),
       { numRuns: 100 },
     )

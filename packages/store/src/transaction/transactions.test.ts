@@ -7,33 +7,24 @@ import type { StoreError } from '../errors.ts'
 import type { HalfMessageRow } from '../metadata/half-messages.ts'
 import { MemoryMetadata } from '../metadata/memory-metadata.ts'
 import type { StoreCore } from '../store-core.ts'
-import { close, flush, load, makeCore, message, TempDirectory } from '../testing/fixture.ts'
-import { ManualClock, passes, until } from '../testing/manual-clock.ts'
-import { MemoryLog } from '../testing/memory-log.ts'
+import { flush, message } from '../testing/fixture.ts'
+import { Leaderships } from '../testing/leaderships.ts'
+import { type ManualClock, passes, until } from '../testing/manual-clock.ts'
+import type { MemoryLog } from '../testing/memory-log.ts'
 import type { EndTransaction } from './transactions.ts'
 
-let temp: TempDirectory
+let led: Leaderships
 let clock: ManualClock
 let log: MemoryLog
-let made = 0
-const cores: StoreCore[] = []
-beforeEach(() => {
-  temp = new TempDirectory()
-  clock = new ManualClock()
-  log = new MemoryLog()
-})
-afterEach(async () => {
-  for (const core of cores.splice(0)) await close(core)
-  temp.remove()
-})
+beforeEach(begin)
+afterEach(() => led.close())
 
-async function leader(metadata = new MemoryMetadata(clock), directory = `${temp.path}/${made++}`): Promise<StoreCore> {
-  const core = makeCore({ directory, clock, metadata })
-  cores.push(core)
-  await load(core)
-  log.lead(core)
-  return core
+function begin(): void {
+  led = new Leaderships()
+  ;({ clock, log } = led)
 }
+
+const leader = (metadata?: MemoryMetadata, directory?: string): Promise<StoreCore> => led.leader(metadata, directory)
 
 function putHalf(core: StoreCore, body: string, more = '', sysFlag = 4): Promise<PutResult> {
   const properties = `TRAN_MSG\x01true\x02PGROUP\x01pg\x02UNIQ_KEY\x01id-${body}\x02${more}`
@@ -172,7 +163,7 @@ describe('a half message', () => {
 describe('a check', () => {
   test('is counted in the row, and survives a restart', async () => {
     const metadata = new MemoryMetadata(clock)
-    const core = await leader(metadata, `${temp.path}/same`)
+    const core = await leader(metadata, `${led.temp.path}/same`)
     const results = [await prepared(core, 'a'), await prepared(core, 'b'), await prepared(core, 'c')]
     const counted = core.transactions.countCheck([results[0]?.physicalOffset ?? -1, 99_999], 5_000)
     await passes(8)
@@ -186,7 +177,7 @@ describe('a check', () => {
     ])
     await flush(core, core.machine.appliedIndex)
     log.lose(0)
-    const next = await leader(metadata.crash(0), `${temp.path}/same`)
+    const next = await leader(metadata.crash(0), `${led.temp.path}/same`)
     expect(await pending(next)).toEqual(rows)
   })
 
@@ -237,7 +228,8 @@ describe('ending', () => {
     const leadership = fc.record({ refused: fc.array(fc.nat(20), { maxLength: 4 }), steps, kept: fc.nat(8) })
     await fc.assert(
       fc.asyncProperty(fc.array(leadership, { maxLength: 5 }), async (all) => {
-        log = new MemoryLog()
+        await led.close()
+        begin()
         let core = await leader()
         const halves: PutResult[] = []
         for (let i = 0; i < 6; i++) halves.push(await prepared(core, `m${i}`))
@@ -283,7 +275,6 @@ describe('ending', () => {
         for (const { queueOffset } of left) expect(found).toContain(`m${queueOffset}`)
         expect(await pending(core)).toEqual([])
         expect(core.machine.metadata.pendingFiles.count).toBe(0)
-        for (const each of cores.splice(0)) await close(each)
       }),
       { numRuns: 100 },
     )
