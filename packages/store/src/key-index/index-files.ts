@@ -222,6 +222,11 @@ export class IndexFiles {
     return { value: encodeIndexRecord(this.#options.shape, files), removed }
   }
 
+  /** The record could not be written: what it does not name any more goes with the next one. */
+  giveBack(removed: readonly IndexFile[]): void {
+    this.#removed = [...removed, ...this.#removed]
+  }
+
   /** Makes the next file, in memory; it comes to the disk with its first entries. */
   #nextBuild(start: IndexPlace): IndexBuild {
     const previous = this.#all[this.#all.length - 1]?.name ?? ''

@@ -68,6 +68,7 @@ export class Mending {
     this.#generation++
     this.#repair = null
     this.#unchecked = []
+    this.#isChecking = false
   }
 
   /** Nothing begins after this. */

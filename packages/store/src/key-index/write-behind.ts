@@ -162,6 +162,7 @@ export class WriteBehind {
     const { value, removed } = files.nextRecord()
     metadata.write([{ key: KEY_INDEX_KEY, value }], { sync: isFlushing() }, (error) => {
       if (error === null) for (const file of removed) file.remove()
+      else if (generation === this.#generation) files.giveBack(removed)
       this.#wroteRecord(generation, error)
     })
   }
