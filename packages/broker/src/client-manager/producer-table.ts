@@ -3,10 +3,12 @@
  *
  * Keeps: a group exists here exactly while it has a connection.
  */
+import { ClientChannels } from './client-channels.ts'
 import type { ClientInfo, Member } from './consumer-table.ts'
 
 export class ProducerTable<Channel> {
   readonly #groups = new Map<string, Map<Channel, Member<Channel>>>()
+  readonly #clients = new ClientChannels<Channel>()
 
   get size(): number {
     return this.#groups.size
@@ -16,7 +18,18 @@ export class ProducerTable<Channel> {
     return this.#groups.get(group)
   }
 
+  /** Where a client is reached that heartbeats as a producer, or was seen otherwise. */
+  channelOf(clientId: string): Channel | undefined {
+    return this.#clients.channelOf(clientId)
+  }
+
+  /** A message of this client came, maybe before its first heartbeat to this member. */
+  sawClient(clientId: string, channel: Channel): void {
+    this.#clients.saw(clientId, channel)
+  }
+
   register(channel: Channel, client: ClientInfo, group: string, nowMs: number): void {
+    this.#clients.saw(client.clientId, channel)
     let members = this.#groups.get(group)
     if (members === undefined) {
       members = new Map()
@@ -33,6 +46,7 @@ export class ProducerTable<Channel> {
   }
 
   closed(channel: Channel): void {
+    this.#clients.closed(channel)
     for (const group of this.#groups.keys()) this.unregister(channel, group)
   }
 

@@ -1,5 +1,5 @@
 /**
- * Messages from producers: SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320).
+ * Messages from producers: SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320); and the answers to requests, 324 and 325.
  *
  * Keeps:
  *   - code 0 means committed and applied; what is refused with 14 or 13 was certainly not stored;
@@ -54,6 +54,7 @@ import type { BrokerContext } from '../context.ts'
 import { refusalOf } from '../refusal.ts'
 import { CONTROL_TOPIC, RETRY_QUEUES } from '../topics/topic-table.ts'
 import type { Processor } from './registry.ts'
+import { isReply, ReplyRelay, type ReplyResult } from './reply.ts'
 import { VERSION_WITH_OWN_RETRY_LIMIT } from './retry-limit.ts'
 
 const MULTI_TAG = 'MULTI_TAG'
@@ -65,6 +66,8 @@ export function sendProcessors(context: BrokerContext): [number, Processor][] {
     [RequestCode.SEND_MESSAGE, processor],
     [RequestCode.SEND_MESSAGE_V2, processor],
     [RequestCode.SEND_BATCH_MESSAGE, processor],
+    [RequestCode.SEND_REPLY_MESSAGE, processor],
+    [RequestCode.SEND_REPLY_MESSAGE_V2, processor],
   ]
 }
 
@@ -74,9 +77,11 @@ class SendProcessor {
   readonly #regionFields: Readonly<ExtFields>
   /** What the broker adds to each message, as property text. */
   readonly #addedProperties: string
+  readonly #relay: ReplyRelay
 
   constructor(context: BrokerContext) {
     this.#context = context
+    this.#relay = new ReplyRelay(context)
     const { brokerClusterName, regionId, traceOn } = context.config
     this.#regionFields = { MSG_REGION: regionId, TRACE_ON: String(traceOn) }
     this.#addedProperties = encodeProperties([
@@ -151,6 +156,7 @@ class SendProcessor {
     }
     const illegal = this.#contentFault(request, header)
     if (illegal !== null) return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, illegal)
+    if (isReply(request.code)) return this.#reply(connection, request, header, topic)
     if (request.code === RequestCode.SEND_BATCH_MESSAGE || header.batch === true) {
       return this.#sendBatch(connection, request, header, topic)
     }
@@ -235,8 +241,25 @@ class SendProcessor {
         'messages cannot be delayed by any time: timerWheelEnable is false',
       )
     }
+    this.#relay.noteRequester(connection, request, header)
     const uniqKey = getProperty(properties, PropertyName.UNIQ_KEY) ?? this.#context.uniqKeys.next()
-    const message: NewMessage = {
+    const message = this.#messageOf(connection, request, header, topic, properties, topicName, queueId, uniqKey)
+    this.#context.store.put(message, new PendingSend(this.#context, this.#regionFields, connection, request, uniqKey))
+    return undefined
+  }
+
+  // Hot.
+  #messageOf(
+    connection: Connection,
+    request: RemotingCommand,
+    header: SendMessageRequest,
+    topic: TopicConfig,
+    properties: string,
+    topicName: string,
+    queueId: number,
+    uniqKey: string,
+  ): NewMessage {
+    return {
       topic: topicName,
       queueId,
       flag: header.flag,
@@ -244,13 +267,41 @@ class SendProcessor {
       bornTimestamp: header.bornTimestamp,
       bornHost: this.#context.bornHostOf(connection, request),
       storeHost: this.#context.storeHost,
-      reconsumeTimes,
+      reconsumeTimes: header.reconsumeTimes ?? 0,
       preparedTransactionOffset: 0,
       body: request.bodyBytes,
       properties: this.#completeProperties(properties, uniqKey),
     }
-    this.#context.store.put(message, new PendingSend(this.#context, this.#regionFields, connection, request, uniqKey))
-    return undefined
+  }
+
+  /**
+   * A consumer's answer to a request goes to who asked, and then, where that is wanted, into the log. The code tells whether it arrived:
+   * what is stored of it nobody waits for.
+   */
+  async #reply(
+    connection: Connection,
+    request: RemotingCommand,
+    header: SendMessageRequest,
+    topic: TopicConfig,
+  ): Promise<ProcessorResult> {
+    const properties = header.properties ?? ''
+    const failure = await this.#relay.push(connection, request, header)
+    const queueId = this.#queueOf(header, topic)
+    let stored: ReplyResult = { msgId: '0', queueId, queueOffset: 0 }
+    if (this.#context.config.storeReplyMessageEnable) {
+      const uniqKey = getProperty(properties, PropertyName.UNIQ_KEY) ?? this.#context.uniqKeys.next()
+      const message = this.#messageOf(connection, request, header, topic, properties, header.topic, queueId, uniqKey)
+      stored = (await this.#relay.store(message)) ?? stored
+    }
+    const extFields: ExtFields = {
+      msgId: stored.msgId,
+      queueId: String(stored.queueId),
+      queueOffset: String(stored.queueOffset),
+      ...this.#regionFields,
+    }
+    return failure === null
+      ? createResponse(ResponseCode.SUCCESS, undefined, extFields)
+      : createResponse(ResponseCode.SYSTEM_ERROR, failure, extFields)
   }
 
   async #sendBatch(

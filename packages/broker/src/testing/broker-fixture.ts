@@ -7,12 +7,15 @@ import { join } from 'node:path'
 import {
   type Connection,
   createRequest,
+  createResponse,
   encodeHeartbeat,
   type HeartbeatData,
   type ExtFields,
   RemotingClient,
+  type Processor,
   type RemotingCommand,
   RequestCode,
+  ResponseCode,
   type SubscriptionData,
 } from '@dledger-ts/remoting'
 import { Broker } from '../broker.ts'
@@ -66,6 +69,10 @@ export async function startBroker(keys: Record<string, string> = {}): Promise<Fi
 /** One client with its connection, and the 40s that it is sent. */
 export class TestClient {
   readonly notices = new EventQueue<string>()
+  /** The answers to its requests (326) that it was given. */
+  readonly replies = new EventQueue<RemotingCommand>()
+  /** What it says to such an answer. */
+  replyCode: number = ResponseCode.SUCCESS
   readonly #address: string
   readonly #remoting: RemotingClient
   readonly version: number
@@ -74,12 +81,19 @@ export class TestClient {
     this.#address = address
     this.version = version
     this.#remoting = new RemotingClient({
-      processors: new Map([
+      processors: new Map<number, Processor>([
         [
           RequestCode.NOTIFY_CONSUMER_IDS_CHANGED,
           (_connection: Connection, request: RemotingCommand) => {
             this.notices.push(request.extFields?.['consumerGroup'] ?? '')
             return undefined
+          },
+        ],
+        [
+          RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT,
+          (_connection: Connection, request: RemotingCommand) => {
+            this.replies.push(request)
+            return createResponse(this.replyCode)
           },
         ],
       ]),

@@ -26,7 +26,11 @@ final class Scenarios {
             new LitePull(context),
             new Broadcast(context),
             new Delay(context),
-            new Offsets(context));
+            new Offsets(context),
+            new RequestReply(context),
+            new DeadLetters(context),
+            new Bodies(context),
+            new Trace(context));
     }
 
     void run(String phase) throws Exception {

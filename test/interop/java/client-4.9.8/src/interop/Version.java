@@ -1,5 +1,6 @@
 package interop;
 
+import java.util.List;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -20,4 +21,11 @@ final class Version {
     static void broadcast(DefaultMQPushConsumer consumer) {
         consumer.setMessageModel(MessageModel.BROADCASTING);
     }
+
+    /** There is one, and it is not chosen. */
+    static List<String> compressionMethods() {
+        return List.of("ZLIB");
+    }
+
+    static void compressWith(DefaultMQProducer producer, String method) {}
 }

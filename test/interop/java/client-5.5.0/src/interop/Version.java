@@ -1,8 +1,10 @@
 package interop;
 
+import java.util.List;
 import java.util.Map;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.compression.CompressionType;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
 
@@ -20,5 +22,13 @@ final class Version {
 
     static void broadcast(DefaultMQPushConsumer consumer) {
         consumer.setMessageModel(MessageModel.BROADCASTING);
+    }
+
+    static List<String> compressionMethods() {
+        return List.of("ZLIB", "LZ4", "ZSTD");
+    }
+
+    static void compressWith(DefaultMQProducer producer, String method) {
+        producer.setCompressType(CompressionType.of(method));
     }
 }
