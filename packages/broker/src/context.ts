@@ -10,6 +10,8 @@ import type { ProducerTable } from './client-manager/producer-table.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { GroupTable } from './groups/group-table.ts'
 import type { TopicTable } from './topics/topic-table.ts'
+import type { TransactionChecks } from './transaction/transaction-checks.ts'
+import type { TransactionProducers } from './transaction/transaction-producers.ts'
 
 export interface BrokerContext {
   readonly config: BrokerConfig
@@ -18,6 +20,8 @@ export interface BrokerContext {
   readonly groups: GroupTable
   readonly consumers: ConsumerTable<Connection>
   readonly producers: ProducerTable<Connection>
+  readonly transactionProducers: TransactionProducers
+  readonly transactionChecks: TransactionChecks
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger

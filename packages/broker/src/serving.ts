@@ -6,7 +6,7 @@
  *   - name servers hear of a role, a new leader's term and a change of topics at once.
  */
 import type { Clock, Logger, Random } from '@dledger-ts/base'
-import { type HostAddress, UniqKeyGenerator } from '@dledger-ts/protocol'
+import { type HostAddress, SystemTopic, UniqKeyGenerator } from '@dledger-ts/protocol'
 import {
   type Connection,
   NotifyConsumerIdsChangedRequest,
@@ -28,14 +28,18 @@ import { lockProcessors } from './processors/lock.ts'
 import { offsetProcessors } from './processors/offset.ts'
 import { type Pull, PullProcessor, pullProcessors } from './processors/pull.ts'
 import { queryProcessors } from './processors/query.ts'
+import { recallProcessors } from './processors/recall.ts'
 import { Registry } from './processors/registry.ts'
 import { sendBackProcessors } from './processors/send-back.ts'
 import { sendProcessors } from './processors/send.ts'
 import { topicProcessors } from './processors/topic.ts'
+import { transactionProcessors } from './processors/transaction.ts'
 import { type Identity, registrationOf, unregistrationOf } from './registration/registration.ts'
 import { Registrar } from './registration/registrar.ts'
 import { type BrokerRole, roleOf } from './role.ts'
 import { TopicTable } from './topics/topic-table.ts'
+import { TransactionChecks } from './transaction/transaction-checks.ts'
+import { TransactionProducers } from './transaction/transaction-producers.ts'
 
 const CLIENT_SCAN_MS = 10_000
 
@@ -62,6 +66,8 @@ export class Serving {
   readonly #topics: TopicTable
   readonly #consumers: ConsumerTable<Connection>
   readonly #producers: ProducerTable<Connection>
+  readonly #transactionProducers: TransactionProducers
+  readonly #transactionChecks: TransactionChecks
   readonly #polling: LongPolling<Pull>
   readonly #forwarder: Forwarder
   readonly #registrars: readonly Registrar[]
@@ -77,7 +83,15 @@ export class Serving {
     this.store = store
     this.#topics = new TopicTable(config, store)
     this.#consumers = new ConsumerTable((group) => this.#membersChanged(group))
-    this.#producers = new ProducerTable()
+    this.#producers = new ProducerTable((group) => this.#transactionChecks.producerAppeared(group))
+    this.#transactionProducers = new TransactionProducers(this.#producers)
+    this.#transactionChecks = new TransactionChecks({
+      store,
+      producers: this.#transactionProducers,
+      clock,
+      logger,
+      config,
+    })
     const dispatch = { isLeader: () => store.isReady(), logger }
     this.#forwarder = new Forwarder({
       ...dispatch,
@@ -93,6 +107,8 @@ export class Serving {
       groups: new GroupTable(config.autoCreateSubscriptionGroup, store, logger),
       consumers: this.#consumers,
       producers: this.#producers,
+      transactionProducers: this.#transactionProducers,
+      transactionChecks: this.#transactionChecks,
       clock,
       random,
       logger,
@@ -121,6 +137,8 @@ export class Serving {
         ...lockProcessors(context),
         ...topicProcessors(context),
         ...assignmentProcessors(context),
+        ...transactionProcessors(context),
+        ...recallProcessors(context),
       ]),
       {
         ...dispatch,
@@ -153,7 +171,10 @@ export class Serving {
     this.#unsubscribe.push(
       store.onRoleChange({ roleChanged: (status) => this.#roleChanged(status) }),
       store.onMessages({
-        messageArrived: (topic, queueId, tagsCode) => this.#polling.arrived(topic, queueId, tagsCode),
+        messageArrived: (topic, queueId, tagsCode) => {
+          this.#polling.arrived(topic, queueId, tagsCode)
+          if (topic === SystemTopic.TRANSACTION_HALF) this.#transactionChecks.halfStored()
+        },
       }),
       store.onTopicsChanged(() => this.#register()),
     )
@@ -165,6 +186,7 @@ export class Serving {
     this.#polling.closed(connection)
     this.#consumers.closed(connection)
     this.#producers.closed(connection)
+    this.#transactionProducers.closed(connection)
     if (this.#options.server.connections.size === 0) this.#lingerEnded?.()
   }
 
@@ -184,6 +206,7 @@ export class Serving {
   /** The second half, after the server has closed its connections. */
   async close(): Promise<void> {
     this.#cancelScan?.()
+    this.#transactionChecks.stop()
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     await this.store.close()
   }
@@ -192,6 +215,7 @@ export class Serving {
     const previous = this.#role
     this.#role = roleOf(status, this.#options.config.slaveId, previous)
     this.#forwarder.leaderChanged()
+    this.#transactionChecks.roleChanged(status.term)
     if (this.#role === null) return
     const isNewRole = previous?.brokerId !== this.#role.brokerId
     if (isNewRole) {

@@ -127,4 +127,5 @@ export const ResponseCode = {
   POLLING_TIMEOUT: 210,
   BROKER_NOT_EXIST: 211,
   FLOW_CONTROL: 215,
+  ILLEGAL_OPERATION: 604,
 } as const

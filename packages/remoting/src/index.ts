@@ -115,6 +115,7 @@ export {
 } from './header/offset.ts'
 export { PullMessageRequest, PullMessageResponse, PullSysFlag } from './header/pull.ts'
 export { QueryMessageRequest, QueryMessageResponse, ViewMessageRequest } from './header/query.ts'
+export { RecallMessageRequest, RecallMessageResponse } from './header/recall.ts'
 export {
   BrokerHeartbeatRequest,
   QueryDataVersionRequest,
@@ -143,6 +144,7 @@ export {
   SendMessageResponse,
 } from './header/send.ts'
 export { CreateTopicRequest, DeleteTopicRequest } from './header/topic.ts'
+export { CheckTransactionStateRequest, EndTransactionRequest } from './header/transaction.ts'
 export type { ResponseHandler } from './pending-requests.ts'
 export type { Processor, ProcessorResult, ProcessorTable } from './processor.ts'
 export { RemotingServer, type RemotingServerCounters, type RemotingServerOptions } from './server.ts'

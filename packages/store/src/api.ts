@@ -16,8 +16,10 @@ export interface PutResult {
   /** Topic and queue of the record: for a delayed message those of its delay level. */
   readonly topic: string
   readonly queueId: number
-  /** The queue of the message itself: of a delayed one that to which it will be delivered. */
+  /** The queue of the message itself: of a delayed or half one that to which it will be delivered. */
   readonly wantedQueueId: number
+  /** TIMER_OUT_MS of a message that waits in the topic of the timers; null for every other one. */
+  readonly timerOutMs: number | null
   /** Where the bare record starts in the log; the offset in message ids. */
   readonly physicalOffset: number
   /** The place in the queue; 0 for prepared and rolled back messages, which have none. */

@@ -15,6 +15,7 @@ import { withoutCount } from './delivered-property.ts'
 import { StoreError } from './errors.ts'
 import { storeErrorOf } from './log-errors.ts'
 import { physicalOffsetOf } from './log-place.ts'
+import { timerOutMs } from './timer/timer-message.ts'
 
 /** Whether everything before a record, in an order that counts, was stored. */
 export interface PutOrder {
@@ -56,6 +57,10 @@ export class PutProposal implements Proposal, PutResult, RecordPlace {
 
   get queueId(): number {
     return this.#draft.fields.queueId
+  }
+
+  get timerOutMs(): number | null {
+    return timerOutMs(this.#draft.fields.topic, this.#draft.fields.properties)
   }
 
   get recordBytes(): number {

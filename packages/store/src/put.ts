@@ -48,7 +48,7 @@ export class Putter {
   }
 
   // Hot.
-  put(message: NewMessage, listener: PutListener): void {
+  put(message: NewMessage, listener: PutListener, wantedQueueId = message.queueId): void {
     const { machine, log, once } = this.#options
     let draft: RecordDraft
     try {
@@ -59,12 +59,12 @@ export class Putter {
     }
     const claim = once === null ? null : once.claim(message, listener)
     if (once === null || claim === null) {
-      log.propose(new PutProposal(machine, draft, message.queueId, listener, null))
+      log.propose(new PutProposal(machine, draft, wantedQueueId, listener, null))
       return
     }
     if (claim.isWaiting) return
     once.lookUp(claim, message, (isNew) => {
-      if (isNew) once.put(claim, draft, message.queueId)
+      if (isNew) once.put(claim, draft, wantedQueueId)
     })
   }
 
@@ -180,7 +180,7 @@ export class Putter {
       this.#refuse(error, listener)
       return
     }
-    this.put(half, listener)
+    this.put(half, listener, message.queueId)
   }
 
   #refuse(cause: unknown, listener: { putFailed(error: StoreError): void }): void {

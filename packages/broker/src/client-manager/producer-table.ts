@@ -9,6 +9,12 @@ import type { ClientInfo, Member } from './consumer-table.ts'
 export class ProducerTable<Channel> {
   readonly #groups = new Map<string, Map<Channel, Member<Channel>>>()
   readonly #clients = new ClientChannels<Channel>()
+  readonly #appeared: (group: string) => void
+
+  /** @param appeared called for a group that has its first connection. */
+  constructor(appeared: (group: string) => void = () => {}) {
+    this.#appeared = appeared
+  }
 
   get size(): number {
     return this.#groups.size
@@ -31,6 +37,7 @@ export class ProducerTable<Channel> {
   register(channel: Channel, client: ClientInfo, group: string, nowMs: number): void {
     this.#clients.saw(client.clientId, channel)
     let members = this.#groups.get(group)
+    const isNew = members === undefined
     if (members === undefined) {
       members = new Map()
       this.#groups.set(group, members)
@@ -38,6 +45,7 @@ export class ProducerTable<Channel> {
     const present = members.get(channel)
     if (present !== undefined && present.clientId === client.clientId) present.lastSeenMs = nowMs
     else members.set(channel, { ...client, channel, lastSeenMs: nowMs })
+    if (isNew) this.#appeared(group)
   }
 
   unregister(channel: Channel, group: string): void {

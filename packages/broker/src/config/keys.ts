@@ -179,6 +179,21 @@ export const CONFIG_KEYS = {
   timerWheelEnable: boolean(true, 'Messages may be delayed by any time.'),
   timerMaxDelaySec: int(259_200, { min: 1, max: 31_536_000, unit: 's' }, 'The longest such delay.'),
   timerPrecisionMs: ms(100, 1, 60_000, 'Such a message comes at most so much late.'),
+  recallMessageEnable: boolean(false, 'Producers may call such a message back before its time (370).'),
+  allowRecallWhenBrokerNotWriteable: boolean(true, 'That, too, where brokerPermission has no write.'),
+  rejectTransactionMessage: boolean(false, 'Messages of transactions are refused.'),
+  transactionTimeOut: ms(
+    6_000,
+    1,
+    INT32_MAX,
+    'From this age on a half message is asked for; CHECK_IMMUNITY_TIME_IN_SECONDS of its own wins.',
+  ),
+  transactionCheckInterval: ms(30_000, 100, INT32_MAX, 'Time between two questions for one half message.'),
+  transactionCheckMax: int(
+    15,
+    { min: 1, max: INT32_MAX },
+    'Asked for so often without an answer, a half message is given up: it goes to TRANS_CHECK_MAX_TIME_TOPIC.',
+  ),
 
   enableDLegerCommitLog: boolean(false, 'This broker is a member of a replicated group (Apache spells it so).'),
   dLegerGroup: text('', 'Name of the group; brokerName when absent.'),
@@ -234,7 +249,6 @@ export const CONFIG_KEYS = {
 
 /** Keys of Apache's broker that are accepted and change nothing here. */
 export const IGNORED_KEYS: readonly string[] = [
-  'rejectTransactionMessage',
   'enablePropertyFilter',
   'filterSupportRetry',
   'maxFilterMessageSize',
@@ -246,9 +260,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'forceRegister',
   'compressedRegister',
   'brokerHeartbeatInterval',
-  'transactionTimeOut',
-  'transactionCheckMax',
-  'transactionCheckInterval',
   'transactionOpMsgMaxSize',
   'transactionOpBatchInterval',
   'flushConsumerOffsetInterval',
@@ -271,7 +282,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'popFromRetryProbability',
   'defaultMessageRequestMode',
   'defaultPopShareQueueNum',
-  'recallMessageEnable',
   'enableMixedMessageType',
   'flushIntervalConsumeQueue',
   'syncFlushTimeout',

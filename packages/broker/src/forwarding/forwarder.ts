@@ -138,7 +138,7 @@ export class Forwarder {
     if (this.#options.isLeader()) return this.#options.run(one.connection, one.request)
     if (this.#isClosed) return this.#refuse(one, 'this broker is shutting down')
     const status = this.#options.status()
-    const isMarked = one.request.extFields?.[MARK_FIELD] !== undefined
+    const isMarked = isForwarded(one.request)
     const leader =
       status.leader === null || status.leader === status.self ? null : decodeAdvertised(status.leaderAddress ?? '')
     if (leader === null) return this.#wait(one)
@@ -233,9 +233,14 @@ export class Forwarder {
   }
 
   #refuse(one: Waiting, remark: string): void {
-    const extFields = one.request.extFields?.[MARK_FIELD] === undefined ? undefined : { [REFUSED_FIELD]: 'true' }
+    const extFields = isForwarded(one.request) ? { [REFUSED_FIELD]: 'true' } : undefined
     one.connection.respond(one.request, createResponse(ResponseCode.SERVICE_NOT_AVAILABLE, remark, extFields))
   }
+}
+
+/** Whether another member sent it on: its connection is that member's, not the client's. */
+export function isForwarded(request: RemotingCommand): boolean {
+  return request.extFields?.[MARK_FIELD] !== undefined
 }
 
 /** The request as the client sent it, version and language included, with the marks. */

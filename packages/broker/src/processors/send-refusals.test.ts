@@ -29,7 +29,7 @@ async function createTopic(topic: string, perm: number): Promise<void> {
 }
 
 beforeAll(async () => {
-  fixture = await startBroker({ maxMessageSize: String(MAX_MESSAGE_BYTES) })
+  fixture = await startBroker({ maxMessageSize: String(MAX_MESSAGE_BYTES), rejectTransactionMessage: 'true' })
   client = new TestClient(fixture.broker.address)
   await createTopic('ReadOnly', 4)
   await createTopic('Two', 6)

@@ -51,11 +51,14 @@ import {
   type TopicConfig,
 } from '@dledger-ts/store'
 import type { BrokerContext } from '../context.ts'
+import { isForwarded } from '../forwarding/forwarder.ts'
+import { encodeRecallHandle } from '../recall-handle.ts'
 import { refusalOf } from '../refusal.ts'
 import { CONTROL_TOPIC, RETRY_QUEUES } from '../topics/topic-table.ts'
 import type { Processor } from './registry.ts'
 import { isReply, ReplyRelay, type ReplyResult } from './reply.ts'
 import { VERSION_WITH_OWN_RETRY_LIMIT } from './retry-limit.ts'
+import { immunityMs } from './transaction.ts'
 
 const MULTI_TAG = 'MULTI_TAG'
 
@@ -231,20 +234,21 @@ class SendProcessor {
     queueId: number,
   ): ProcessorResult {
     const reconsumeTimes = header.reconsumeTimes ?? 0
-    if (isTransactional(properties, reconsumeTimes)) {
-      const remark = `the broker[${this.#context.config.brokerIP1}] sending transaction message is forbidden: not supported by this version`
+    const isHalf = isTransactional(properties, reconsumeTimes)
+    if (isHalf && this.#context.config.rejectTransactionMessage) {
+      const remark = `the broker[${this.#context.config.brokerIP1}] sending transaction message is forbidden`
       return this.#refuse(ResponseCode.NO_PERMISSION, remark)
     }
     if (!this.#context.config.timerWheelEnable && isTimer(properties)) {
-      return this.#refuse(
-        ResponseCode.SYSTEM_ERROR,
-        'messages cannot be delayed by any time: timerWheelEnable is false',
-      )
+      const remark = 'accurate timer message is not enabled, timerWheelEnable is false'
+      return this.#refuse(ResponseCode.SYSTEM_ERROR, remark)
     }
     this.#relay.noteRequester(connection, request, header)
     const uniqKey = getProperty(properties, PropertyName.UNIQ_KEY) ?? this.#context.uniqKeys.next()
     const message = this.#messageOf(connection, request, header, topic, properties, topicName, queueId, uniqKey)
-    this.#context.store.put(message, new PendingSend(this.#context, this.#regionFields, connection, request, uniqKey))
+    const pending = new PendingSend(this.#context, this.#regionFields, connection, request, topicName, uniqKey)
+    if (isHalf) putHalf(this.#context, connection, request, message, pending)
+    else this.#context.store.put(message, pending)
     return undefined
   }
 
@@ -379,6 +383,7 @@ class PendingSend implements PutListener {
   readonly #regionFields: Readonly<ExtFields>
   readonly #request: RemotingCommand
   readonly #connection: Connection
+  readonly #topic: string
   readonly #uniqKey: string
 
   constructor(
@@ -386,12 +391,14 @@ class PendingSend implements PutListener {
     regionFields: Readonly<ExtFields>,
     connection: Connection,
     request: RemotingCommand,
+    topic: string,
     uniqKey: string,
   ) {
     this.#context = context
     this.#regionFields = regionFields
     this.#request = request
     this.#connection = connection
+    this.#topic = topic
     this.#uniqKey = uniqKey
   }
 
@@ -407,11 +414,18 @@ class PendingSend implements PutListener {
       MSG_REGION: this.#regionFields['MSG_REGION'] as string,
       TRACE_ON: this.#regionFields['TRACE_ON'] as string,
     }
+    const { timerOutMs } = result
+    if (timerOutMs !== null && !isRetryTopic(this.#topic)) extFields['recallHandle'] = this.#recallHandle(timerOutMs)
     this.#connection.respond(this.#request, createResponse(ResponseCode.SUCCESS, undefined, extFields))
   }
 
   putFailed(error: StoreError): void {
     answerFailedPut(this.#context, this.#regionFields, this.#request, this.#connection, error)
+  }
+
+  #recallHandle(timerOutMs: number): string {
+    const { brokerName } = this.#context.config
+    return encodeRecallHandle({ topic: this.#topic, brokerName, deliverMs: timerOutMs + 1, uniqKey: this.#uniqKey })
   }
 }
 
@@ -471,6 +485,23 @@ function answerFailedPut(
   if (request.isOneway) return
   const refusal = refusalOf(error, request.version)
   connection.respond(request, createResponse(refusal.code, refusal.remark, { ...regionFields }))
+}
+
+/** Its producer can be asked for it over this connection, unless another member forwarded it. */
+function putHalf(
+  context: BrokerContext,
+  connection: Connection,
+  request: RemotingCommand,
+  message: NewMessage,
+  listener: PutListener,
+): void {
+  const { transactionProducers, transactionChecks, store } = context
+  const group = getProperty(message.properties, PropertyName.PRODUCER_GROUP)
+  if (group !== undefined && !isForwarded(request) && transactionProducers.sent(connection, group)) {
+    transactionChecks.producerAppeared(group)
+  }
+  transactionChecks.halfStored(immunityMs(message.properties))
+  store.putHalf(message, listener)
 }
 
 /** Apache refuses a message that says so and is none; here none is. */

@@ -66,13 +66,15 @@ export async function startBroker(keys: Record<string, string> = {}): Promise<Fi
   return { broker, directory, close }
 }
 
-/** One client with its connection, and the 40s that it is sent. */
+/** One client with its connection, and the 40s and 39s that it is sent. */
 export class TestClient {
   readonly notices = new EventQueue<string>()
   /** The answers to its requests (326) that it was given. */
   readonly replies = new EventQueue<RemotingCommand>()
   /** What it says to such an answer. */
   replyCode: number = ResponseCode.SUCCESS
+  /** Questions for half messages. */
+  readonly checks = new EventQueue<RemotingCommand>()
   readonly #address: string
   readonly #remoting: RemotingClient
   readonly version: number
@@ -94,6 +96,13 @@ export class TestClient {
           (_connection: Connection, request: RemotingCommand) => {
             this.replies.push(request)
             return createResponse(this.replyCode)
+          },
+        ],
+        [
+          RequestCode.CHECK_TRANSACTION_STATE,
+          (_connection: Connection, request: RemotingCommand) => {
+            this.checks.push(request)
+            return undefined
           },
         ],
       ]),

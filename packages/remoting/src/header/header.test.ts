@@ -21,12 +21,26 @@ import * as keyValue from './key-value.ts'
 import * as offset from './offset.ts'
 import * as pull from './pull.ts'
 import * as query from './query.ts'
+import * as recall from './recall.ts'
 import * as registration from './registration.ts'
 import * as route from './route.ts'
 import * as send from './send.ts'
 import * as topic from './topic.ts'
+import * as transaction from './transaction.ts'
 
-const modules = { ...client, ...keyValue, ...offset, ...pull, ...query, ...registration, ...route, ...send, ...topic }
+const modules = {
+  ...client,
+  ...keyValue,
+  ...offset,
+  ...pull,
+  ...query,
+  ...recall,
+  ...registration,
+  ...route,
+  ...send,
+  ...topic,
+  ...transaction,
+}
 const requests = new Map<number, Header<HeaderFields>>()
 const responses = new Map<number, Header<HeaderFields>>()
 for (const [name, declaration] of Object.entries(modules) as [string, unknown][]) {
@@ -55,7 +69,8 @@ const declared = frames.filter(({ frame, command }) => {
 it('has a declaration for most of what was recorded', () => {
   const codes = new Set(declared.filter(({ frame }) => !frame.response).map(({ command }) => command.code))
   expect([...codes].sort((a, b) => a - b)).toEqual([
-    10, 11, 12, 14, 15, 17, 29, 30, 31, 32, 33, 35, 36, 38, 40, 103, 104, 105, 215, 310, 320, 322, 325, 326, 901, 904,
+    10, 11, 12, 14, 15, 17, 29, 30, 31, 32, 33, 35, 36, 37, 38, 39, 40, 103, 104, 105, 215, 310, 320, 322, 325, 326,
+    370, 901, 904,
   ])
   expect(declared.filter(({ frame }) => frame.response).length).toBeGreaterThan(50)
 })

@@ -16,6 +16,7 @@ import type { NewMessage, PutListener, PutResult } from '../api.ts'
 import type { StoreMachine } from '../apply.ts'
 import { StoreError } from '../errors.ts'
 import { type PutOrder, PutProposal } from '../put-proposal.ts'
+import { timerOutMs } from '../timer/timer-message.ts'
 import { sendKey, sentTopicOf, uniqueIdOf, uniqueIdOfRecord } from './send-identity.ts'
 import type { StoredSends } from './stored-sends.ts'
 
@@ -244,7 +245,16 @@ function resultOf(record: Buffer): PutResult {
   const realQueueId = getProperty(properties, PropertyName.REAL_QUEUE_ID)
   const wantedQueueId =
     sentTopicOf(record, topic) === topic || realQueueId === undefined ? queueId : Number(realQueueId)
-  return { topic, queueId, wantedQueueId, physicalOffset, queueOffset, storeTimestamp, recordBytes: totalSize }
+  return {
+    topic,
+    queueId,
+    wantedQueueId,
+    timerOutMs: timerOutMs(topic, properties),
+    physicalOffset,
+    queueOffset,
+    storeTimestamp,
+    recordBytes: totalSize,
+  }
 }
 
 function isTrimmed(error: StoreError): boolean {

@@ -78,6 +78,13 @@ export function outTime(deliverMs: number, precisionMs: number): number {
   return cut === deliverMs ? cut - precisionMs : cut
 }
 
+/** TIMER_OUT_MS of a message in the topic of the timers; null elsewhere. */
+export function timerOutMs(topic: string, properties: string): number | null {
+  if (topic !== SystemTopic.WHEEL_TIMER) return null
+  const outMs = Number(getProperty(properties, PropertyName.TIMER_OUT_MS))
+  return Number.isSafeInteger(outMs) ? outMs : null
+}
+
 /** The row of a timer's record; undefined for a record that is no timer (nobody here makes one in that topic). */
 export function timerRowOf(record: Buffer, physicalOffset: number): TimerRow | undefined {
   const outMs = Number(recordProperty(record, PropertyName.TIMER_OUT_MS))

@@ -17,7 +17,6 @@ import {
   recordQueueOffset,
   recordStoreTimestamp,
   recordTotalSize,
-  removeProperty,
   setProperty,
   SystemTopic,
   topicNameError,
@@ -73,7 +72,8 @@ export function committedMessage(record: Buffer): NewMessage {
     queueId: real.queueId,
     sysFlag: withTransactionType(stored.sysFlag, MessageSysFlag.TRANSACTION_COMMIT),
     preparedTransactionOffset: stored.physicalOffset,
-    properties: removeProperty(withoutForeignDelivered(stored.properties), PropertyName.TRANSACTION_PREPARED),
+    // TRAN_MSG stays, as in what Apache's broker writes.
+    properties: withoutForeignDelivered(stored.properties),
   }
 }
 

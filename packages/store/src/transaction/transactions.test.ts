@@ -99,7 +99,7 @@ describe('a half message', () => {
     const record = decodeRecord(log.entries[1]?.body as Buffer)
     expect([record.topic, record.queueId, record.sysFlag]).toEqual(['T', 2, 8])
     expect(record.preparedTransactionOffset).toBe(stored.physicalOffset)
-    expect(getProperty(record.properties, 'TRAN_MSG')).toBeUndefined()
+    expect(getProperty(record.properties, 'TRAN_MSG')).toBe('true')
     expect(result?.physicalOffset).toBe(record.physicalOffset)
     expect(await pending(core)).toEqual([])
     expect(core.machine.metadata.pendingFiles.count).toBe(0)

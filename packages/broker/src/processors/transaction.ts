@@ -1,0 +1,82 @@
+/**
+ * END_TRANSACTION (37): the producer commits or rolls back its half message, by itself or asked for it.
+ *
+ * Keeps:
+ *   - a half message is ended once, by whoever says so first; who says it again is answered 0 and changes nothing, where
+ *     Apache's broker would deliver the message again;
+ *   - a producer that does not know the outcome gets no answer, as from Apache.
+ *
+ * Source: org.apache.rocketmq.broker.processor.EndTransactionProcessor.
+ */
+import {
+  decodeRecord,
+  getProperty,
+  type MessageRecord,
+  MessageSysFlag,
+  PropertyName,
+  SystemTopic,
+} from '@dledger-ts/protocol'
+import {
+  type Connection,
+  createResponse,
+  EndTransactionRequest,
+  type ProcessorResult,
+  type RemotingCommand,
+  RequestCode,
+  ResponseCode,
+} from '@dledger-ts/remoting'
+import type { BrokerContext } from '../context.ts'
+import type { Processor } from './registry.ts'
+
+export function transactionProcessors(context: BrokerContext): [number, Processor][] {
+  const handle = (_connection: Connection, request: RemotingCommand) => end(context, request)
+  return [[RequestCode.END_TRANSACTION, { served: 'leader', handle }]]
+}
+
+async function end(context: BrokerContext, request: RemotingCommand): Promise<ProcessorResult> {
+  const header = EndTransactionRequest.decode(request.extFields)
+  const outcome = outcomeOf(header.commitOrRollback)
+  if (outcome === undefined) return undefined
+  const { store, clock } = context
+  const physicalOffset = header.commitLogOffset
+  const bytes = physicalOffset < 0 ? undefined : await store.messageAt(physicalOffset)
+  const half = bytes === undefined ? undefined : decodeRecord(bytes)
+  if (half === undefined || half.topic !== SystemTopic.TRANSACTION_HALF) {
+    return createResponse(ResponseCode.SYSTEM_ERROR, 'Find prepared transaction message failed')
+  }
+  const wrong = faultOf(half, header)
+  if (wrong !== undefined) return createResponse(ResponseCode.SYSTEM_ERROR, wrong)
+  if (!header.fromTransactionCheck && isTooLate(half, clock.nowMs())) {
+    const remark = `CHECK_IMMUNITY_TIME_IN_SECONDS of the half message is over: it is asked for`
+    return createResponse(ResponseCode.ILLEGAL_OPERATION, remark)
+  }
+  const { producerGroup, tranStateTableOffset: queueOffset } = header
+  const ended = await store.endTransaction({ physicalOffset, queueOffset, producerGroup, outcome })
+  return createResponse(ResponseCode.SUCCESS, ended === null ? 'the half message was ended before' : undefined)
+}
+
+function outcomeOf(commitOrRollback: number): 'commit' | 'rollback' | undefined {
+  if (commitOrRollback === MessageSysFlag.TRANSACTION_COMMIT) return 'commit'
+  if (commitOrRollback === MessageSysFlag.TRANSACTION_ROLLBACK) return 'rollback'
+  return undefined
+}
+
+/** @returns what of the request is not the half message's. */
+function faultOf(half: MessageRecord, header: EndTransactionRequest): string | undefined {
+  if (getProperty(half.properties, PropertyName.PRODUCER_GROUP) !== header.producerGroup) {
+    return 'The producer group wrong'
+  }
+  return half.queueOffset === header.tranStateTableOffset ? undefined : 'The transaction state table offset wrong'
+}
+
+/** A producer that asked for a first question at some time tells the outcome before it, or is asked. */
+function isTooLate(half: MessageRecord, nowMs: number): boolean {
+  const immunity = immunityMs(half.properties)
+  return immunity >= 0 && nowMs - half.storeTimestamp > immunity
+}
+
+/** When a half message wants to be asked for, at the earliest; -1 when it does not say. */
+export function immunityMs(properties: string): number {
+  const seconds = Number(getProperty(properties, PropertyName.CHECK_IMMUNITY_TIME_IN_SECONDS) ?? -1)
+  return seconds >= 0 && Number.isSafeInteger(seconds * 1_000) ? seconds * 1_000 : -1
+}
