@@ -8,6 +8,7 @@ import type { MessageStoreApi } from '@dledger-ts/store'
 import type { ConsumerTable } from './client-manager/consumer-table.ts'
 import type { ProducerTable } from './client-manager/producer-table.ts'
 import type { BrokerConfig } from './config/config.ts'
+import type { CompiledExpressions } from './filter/compiled-expressions.ts'
 import type { GroupTable } from './groups/group-table.ts'
 import type { TopicTable } from './topics/topic-table.ts'
 import type { TransactionChecks } from './transaction/transaction-checks.ts'
@@ -22,6 +23,7 @@ export interface BrokerContext {
   readonly producers: ProducerTable<Connection>
   readonly transactionProducers: TransactionProducers
   readonly transactionChecks: TransactionChecks
+  readonly expressions: CompiledExpressions
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger

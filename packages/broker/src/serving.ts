@@ -19,6 +19,7 @@ import { type ConsumerGroup, ConsumerTable } from './client-manager/consumer-tab
 import { ProducerTable } from './client-manager/producer-table.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { BrokerContext } from './context.ts'
+import { CompiledExpressions } from './filter/compiled-expressions.ts'
 import { Forwarder } from './forwarding/forwarder.ts'
 import { GroupTable } from './groups/group-table.ts'
 import { LongPolling } from './long-polling.ts'
@@ -109,6 +110,7 @@ export class Serving {
       producers: this.#producers,
       transactionProducers: this.#transactionProducers,
       transactionChecks: this.#transactionChecks,
+      expressions: new CompiledExpressions(),
       clock,
       random,
       logger,

@@ -64,7 +64,12 @@ export interface GetRequest {
   readonly maxBytes: number
   /** Tag codes (int32) that are wanted; null for every message. A message without a tag has code 0. */
   readonly tagFilter: ReadonlySet<number> | null
+  /** Which of the records are given out; every one without it. */
+  readonly recordFilter?: RecordFilter | null
 }
+
+/** Whether a whole record is wanted. Hot, and must not throw. */
+export type RecordFilter = (record: Buffer) => boolean
 
 /** A `GetRequest` of which only the topic is needed: queue 0, from 0, at most 32 messages and 256 KiB, every tag. */
 export type ReadRequest = Pick<GetRequest, 'topic'> & Partial<GetRequest>

@@ -14,6 +14,7 @@ export type {
   QueryResult,
   QueueKey,
   ReadRequest,
+  RecordFilter,
   RoleChangeListener,
   StoreStatus,
 } from './api.ts'

@@ -88,11 +88,16 @@ function get(reader: MessageReader, request: GetRequest): Promise<GetResult> {
   })
 }
 
+interface Wish extends GetRequest {
+  /** Wanted are only messages whose body has a multiple of so many bytes. */
+  readonly multipleOf: number
+}
+
 /** What Apache's rules say. */
 function expected(
   queue: readonly Stored[],
   minOffset: number,
-  { queueOffset, maxCount, maxBytes, tagFilter }: GetRequest,
+  { queueOffset, maxCount, maxBytes, tagFilter, multipleOf }: Wish,
 ): Pick<GetResult, 'status' | 'nextBeginOffset'> & { readonly bodies: readonly Buffer[] } {
   if (queue.length === 0) return { status: 'NO_MATCHED_LOGIC_QUEUE', nextBeginOffset: 0, bodies: [] }
   if (queueOffset < minOffset) return { status: 'OFFSET_TOO_SMALL', nextBeginOffset: minOffset, bodies: [] }
@@ -104,6 +109,7 @@ function expected(
   for (; next < queue.length && bodies.length < maxCount; next++) {
     const stored = queue[next] as Stored
     if (tagFilter !== null && !tagFilter.has(javaHash(`t${stored.tag}`))) continue
+    if (stored.body.length % multipleOf !== 0) continue
     if (bodies.length > 0 && bytes + stored.bytes > maxBytes) break
     bodies.push(stored.body)
     bytes += stored.bytes
@@ -124,6 +130,7 @@ const wish = fc.record({
   maxCount: fc.integer({ min: 1, max: 12 }),
   maxBytes: fc.integer({ min: 1, max: 12_000 }),
   tags: fc.option(fc.uniqueArray(fc.nat(3), { minLength: 1, maxLength: 2 })),
+  multipleOf: fc.constantFrom(1, 1, 2, 5, 50),
 })
 
 describe('reads of random stores', () => {
@@ -144,13 +151,15 @@ describe('reads of random stores', () => {
           const nexts = [0, 0, 0]
           let minima = [0, 0, 0]
           for (const [turn, round] of rounds.entries()) {
-            const requests = round.map(({ queueId, from, maxCount, maxBytes, tags }) => ({
+            const requests = round.map(({ queueId, from, maxCount, maxBytes, tags, multipleOf }): Wish => ({
               topic: 'T',
               queueId,
               queueOffset: offsetOf(from, model[queueId]?.length ?? 0, nexts[queueId] ?? 0),
               maxCount,
               maxBytes,
               tagFilter: tags === null ? null : new Set(tags.map((tag) => javaHash(`t${tag}`))),
+              // What is forgotten between two parts of one filtered read is in no model.
+              ...filterOf(forgotten === null ? multipleOf : 1),
             }))
             const reading = Promise.all(requests.map((request) => get(opened.reader, request)))
             const before = minima
@@ -162,7 +171,7 @@ describe('reads of random stores', () => {
             const results = await reading
             for (const queue of opened.core.machine.queues.all()) await settled(opened.minOffsets, queue)
             for (const [i, result] of results.entries()) {
-              const request = requests[i] as GetRequest
+              const request = requests[i] as Wish
               const queue = model[request.queueId] ?? []
               const told = {
                 status: result.status,
@@ -218,6 +227,11 @@ describe('reads of random stores', () => {
     )
   })
 })
+
+function filterOf(multipleOf: number): Pick<Wish, 'multipleOf' | 'recordFilter'> {
+  if (multipleOf === 1) return { multipleOf, recordFilter: null }
+  return { multipleOf, recordFilter: (record) => recordBody(record).length % multipleOf === 0 }
+}
 
 /** The log starts at `startPos` from here on. */
 function forget({ core, log }: Opened, startPos: number): void {

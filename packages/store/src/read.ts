@@ -33,6 +33,7 @@ import { Admission } from './read/admission.ts'
 import { ColdGet, type ColdGetParts } from './read/cold-get.ts'
 import { type EntriesCallback, EntryBlocks } from './read/entry-blocks.ts'
 import { fillHot } from './read/fetch.ts'
+import { FilteredGet } from './read/filtered-get.ts'
 import { LogBlocks, type LogReader } from './read/log-blocks.ts'
 import { type QueueEntries, TailEntries } from './read/queue-entries.ts'
 import { isClosed, mismatch, noEntry } from './read/read-errors.ts'
@@ -66,6 +67,7 @@ export class MessageReader {
   readonly #minOffsets: MinOffsets
   readonly #repairs: MessageReaderOptions['repairs']
   readonly #fileBytes: number
+  readonly #clock: Clock
   readonly #lane = new ReadLane()
   readonly #entryBlocks: EntryBlocks
   readonly #blocks: LogBlocks
@@ -78,6 +80,7 @@ export class MessageReader {
     this.#minOffsets = minOffsets
     this.#repairs = repairs
     this.#fileBytes = fileBytes
+    this.#clock = clock
     this.#entryBlocks = new EntryBlocks({ files, lane, clock, machine, fileBytes })
     this.#blocks = new LogBlocks({
       log,
@@ -99,6 +102,13 @@ export class MessageReader {
 
   // Hot.
   get(request: GetRequest, callback: GetCallback): void {
+    const { recordFilter } = request
+    if (recordFilter === undefined || recordFilter === null) return this.#get(request, callback)
+    const get = (part: GetRequest, told: GetCallback) => this.#get(part, told)
+    new FilteredGet({ request, recordFilter, get, clock: this.#clock, callback }).start()
+  }
+
+  #get(request: GetRequest, callback: GetCallback): void {
     const queue = this.#machine.queues.find(request.topic, request.queueId)
     if (queue === undefined || queue.nextOffset === 0) {
       const status = queue === undefined ? 'NO_MATCHED_LOGIC_QUEUE' : 'NO_MESSAGE_IN_QUEUE'
@@ -220,7 +230,7 @@ export class MessageReader {
   /** The queue came with the state of another member: what is asked for may be there and not built yet, or be gone. */
   #whenMinIsKnown(queue: ConsumeQueue, request: GetRequest, callback: GetCallback): void {
     this.#minOffsets.settle(queue, (error) => {
-      if (error === null) return this.get(request, callback)
+      if (error === null) return this.#get(request, callback)
       callback(null, without('OFFSET_FOUND_NULL', request.queueOffset, queue.minOffset, queue.nextOffset))
     })
   }
@@ -253,7 +263,7 @@ export class MessageReader {
   #failed(error: StoreError, queue: ConsumeQueue, request: GetRequest, callback: GetCallback): void {
     if (!this.#isBeingRepaired(queue, error)) return callback(error, null)
     this.#repairs.whenWhole(queue, (waited) => {
-      if (waited === null) this.get(request, callback)
+      if (waited === null) this.#get(request, callback)
       else callback(waited, null)
     })
   }

@@ -1,10 +1,12 @@
 /** Members and subscriptions of consumer groups: who is told what when. */
 import { describe, expect, test } from 'vitest'
+import { CompiledExpressions } from '../filter/compiled-expressions.ts'
 import { ConsumerTable, type GroupData } from './consumer-table.ts'
 import { buildSubscription, type Subscription } from './subscription.ts'
 
+const expressions = new CompiledExpressions()
 const sub = (topic: string, expression: string, subVersion: number): Subscription =>
-  buildSubscription(topic, expression, 'TAG', subVersion) as Subscription
+  buildSubscription({ topic, expression, expressionType: 'TAG', subVersion }, expressions) as Subscription
 
 const data = (...subscriptions: Subscription[]): GroupData => ({
   groupName: 'g',
@@ -105,7 +107,10 @@ test('what subscription texts mean', () => {
     { text: '||', codes: 'nothing' },
   ]
   for (const { text, codes } of rows) {
-    const built = buildSubscription('T', text, undefined, 0)
+    const built = buildSubscription(
+      { topic: 'T', expression: text, expressionType: undefined, subVersion: 0 },
+      expressions,
+    )
     if (codes === 'nothing') expect(built).toBeNull()
     else expect(built?.tagCodes).toEqual(codes === null ? null : new Set(codes))
   }

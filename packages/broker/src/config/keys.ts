@@ -79,6 +79,11 @@ export const CONFIG_KEYS = {
   longPollingEnable: boolean(true, 'A pull that finds nothing is held for as long as the client asked.'),
   shortPollingTimeMills: ms(1_000, 1, 60_000, 'How long a pull is held when longPollingEnable is false.'),
   notifyConsumerIdsChangedEnable: boolean(true, 'Consumers are told at once when their group changes.'),
+  enablePropertyFilter: boolean(true, 'Consumers may filter by SQL92 expressions over properties (Apache: false).'),
+  filterSupportRetry: boolean(
+    false,
+    "An expression on a retry topic is that of the group's subscription to the topic that the message came from.",
+  ),
   slaveReadEnable: boolean(true, 'Followers serve pulls, and a busy leader may send consumers there (Apache: false).'),
   litePullMessageEnable: boolean(true, 'Request 361 is served.'),
   rejectPullConsumerEnable: boolean(false, 'Consumers that pull by themselves are refused.'),
@@ -249,8 +254,6 @@ export const CONFIG_KEYS = {
 
 /** Keys of Apache's broker that are accepted and change nothing here. */
 export const IGNORED_KEYS: readonly string[] = [
-  'enablePropertyFilter',
-  'filterSupportRetry',
   'maxFilterMessageSize',
   'brokerId',
   'brokerIP2',

@@ -23,8 +23,9 @@ import {
 } from '@dledger-ts/remoting'
 import { StoreError } from '@dledger-ts/store'
 import type { ClientInfo } from '../client-manager/consumer-table.ts'
-import { EXPRESSION_TAG, subscriptionsOf } from '../client-manager/subscription.ts'
+import { isTagType, subscriptionsOf } from '../client-manager/subscription.ts'
 import type { BrokerContext } from '../context.ts'
+import { ExpressionError } from '../filter/expression-error.ts'
 import type { Processor } from './registry.ts'
 
 export function clientProcessors(context: BrokerContext): [number, Processor][] {
@@ -41,7 +42,7 @@ export function clientProcessors(context: BrokerContext): [number, Processor][] 
       if (context.config.rejectPullConsumerEnable && consumer.consumeType === 'CONSUME_ACTIVELY') continue
       if (context.groups.findOrCreate(consumer.groupName) === undefined) continue
       if (context.store.isReady()) created.push(createGroupAndRetryTopic(context, consumer))
-      const subscriptions = subscriptionsOf(consumer.subscriptionDataSet)
+      const subscriptions = subscriptionsOf(consumer.subscriptionDataSet, context.expressions)
       const isUnknown = consumers.register(
         connection,
         client,
@@ -75,10 +76,15 @@ export function clientProcessors(context: BrokerContext): [number, Processor][] 
 
   function checkConfig(_connection: Connection, request: RemotingCommand): RemotingCommand {
     const { subscriptionData } = decodeCheckClientConfig(request.bodyBytes)
-    const { expressionType } = subscriptionData
-    if (expressionType === EXPRESSION_TAG || expressionType === '') return createResponse(ResponseCode.SUCCESS)
-    const remark = `The broker does not support consumer to filter message by ${expressionType}`
-    return createResponse(ResponseCode.SYSTEM_ERROR, remark)
+    const { expressionType, subString } = subscriptionData
+    if (isTagType(expressionType)) return createResponse(ResponseCode.SUCCESS)
+    if (!context.config.enablePropertyFilter) {
+      const remark = `The broker does not support consumer to filter message by ${expressionType}`
+      return createResponse(ResponseCode.SYSTEM_ERROR, remark)
+    }
+    const compiled = context.expressions.compiled(expressionType, subString)
+    if (!(compiled instanceof ExpressionError)) return createResponse(ResponseCode.SUCCESS)
+    return createResponse(ResponseCode.SUBSCRIPTION_PARSE_FAILED, `Invalid MessageSelector. ${compiled.message}`)
   }
 
   return [

@@ -5,7 +5,6 @@ import {
   decodeConsumerIdList,
   decodeLockBatchResponse,
   decodeTopicConfigTable,
-  encodeCheckClientConfig,
   encodeLockBatchRequest,
   type ExtFields,
   RequestCode,
@@ -383,20 +382,6 @@ describe('tools', () => {
     }
     expect(body.subscriptionGroupTable['listed']?.retryMaxTimes).toBe(16)
     expect(answer.extFields?.['totalGroupNum']).toBe(String(Object.keys(body.subscriptionGroupTable).length))
-  })
-
-  test.each([
-    { expressionType: 'TAG', code: 0 },
-    { expressionType: 'SQL92', code: 1 },
-  ])('a subscription by $expressionType is checked: $code', async ({ expressionType, code }) => {
-    const subscription = { ...subscriptionData('T', 'a > 1', 1), expressionType }
-    const body = encodeCheckClientConfig({
-      clientId: 'c',
-      group: 'g',
-      namespace: undefined,
-      subscriptionData: subscription,
-    })
-    expect((await client.call(RequestCode.CHECK_CLIENT_CONFIG, {}, body)).code).toBe(code)
   })
 
   test('queues are assigned to members by pulling', async () => {

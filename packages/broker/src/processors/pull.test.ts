@@ -115,7 +115,6 @@ describe('refusals', () => {
       ext: { consumerGroup: 'subscribed', sysFlag: '0', topic: 'BenchmarkTest' },
       code: 24,
     },
-    { name: 'an expression', ext: { subscription: 'a > 1', expressionType: 'SQL92' }, code: 1 },
   ]
   test.each(rows)('$name: $code', async ({ ext, code, forbiddenType }) => {
     const answer = await client.pull({ topic: 'Tags', ...ext })

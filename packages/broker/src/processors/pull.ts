@@ -4,11 +4,19 @@
  * Keeps:
  *   - every answer 0, 19, 20 and 21 carries the four offsets that clients cannot do without;
  *   - 21 ("go back") is said only by a leader that has applied all, or for what is certainly gone: a follower that lags waits;
- *   - a pull is held at most once and commits its piggy-backed offset at most once: on its first pass.
+ *   - a pull is held until its deadline at the latest and commits its piggy-backed offset at most once: on its first pass;
+ *   - a held pull that filters by an expression is not answered for messages that it does not want: it goes on behind them.
  *
  * Source: PullMessageProcessor, DefaultPullMessageResultHandler.
  */
-import { isReadable, recordPhysicalOffset, SystemTopic } from '@dledger-ts/protocol'
+import {
+  isReadable,
+  isRetryTopic,
+  PropertyName,
+  recordPhysicalOffset,
+  recordProperty,
+  SystemTopic,
+} from '@dledger-ts/protocol'
 import {
   type Connection,
   createResponse,
@@ -19,9 +27,17 @@ import {
   RequestCode,
   ResponseCode,
 } from '@dledger-ts/remoting'
-import { type GetResult, StoreError, type SubscriptionGroupConfig, type TopicConfig } from '@dledger-ts/store'
-import { buildSubscription, everything, EXPRESSION_TAG, type Subscription } from '../client-manager/subscription.ts'
+import {
+  type GetResult,
+  type RecordFilter,
+  StoreError,
+  type SubscriptionGroupConfig,
+  type TopicConfig,
+} from '@dledger-ts/store'
+import { buildSubscription, everything, type Subscription } from '../client-manager/subscription.ts'
 import type { BrokerContext } from '../context.ts'
+import { ExpressionError } from '../filter/expression-error.ts'
+import { Sql92 } from '../filter/sql92.ts'
 import { HeldPull, type LongPolling } from '../long-polling.ts'
 import { busy, refusalOf } from '../refusal.ts'
 import type { Processor } from './registry.ts'
@@ -39,11 +55,16 @@ export class Pull {
   readonly request: RemotingCommand
   readonly connection: Connection
   readonly header: PullMessageRequest
+  /** Where it reads on: behind what was examined while it was held. */
+  queueOffset: number
+  /** Monotonic; set when it is held first. */
+  deadlineMs: number | null = null
 
   constructor(connection: Connection, request: RemotingCommand, header: PullMessageRequest) {
     this.request = request
     this.connection = connection
     this.header = header
+    this.queueOffset = header.queueOffset
   }
 }
 
@@ -109,14 +130,14 @@ export class PullProcessor {
     const { header } = pull
     if (isFirstPass && (header.sysFlag & PullSysFlag.COMMIT_OFFSET) !== 0) this.#commitOffset(header)
     const { config, store } = this.#context
-    const isRecent = store.isInMemory(header.topic, header.queueId, header.queueOffset)
+    const isRecent = store.isInMemory(header.topic, header.queueId, pull.queueOffset)
     const countMax = isRecent ? config.maxTransferCountOnMessageInMemory : config.maxTransferCountOnMessageInDisk
     const bytesMax = isRecent ? config.maxTransferBytesOnMessageInMemory : config.maxTransferBytesOnMessageInDisk
     store.getMessages(
       {
         topic: header.topic,
         queueId: header.queueId,
-        queueOffset: header.queueOffset,
+        queueOffset: pull.queueOffset,
         maxCount: Math.max(1, Math.min(header.maxMsgNums, countMax)),
         maxBytes:
           header.maxMsgBytes !== undefined && header.maxMsgBytes > 0
@@ -124,6 +145,7 @@ export class PullProcessor {
             : bytesMax,
         // The field holds a time there, not a tag.
         tagFilter: header.topic === SystemTopic.SCHEDULE ? null : admitted.subscription.tagCodes,
+        recordFilter: this.#recordFilter(header, admitted.subscription),
       },
       (error, result) => {
         if (result !== null) this.#answer(pull, admitted, result, isFirstPass)
@@ -141,22 +163,26 @@ export class PullProcessor {
   #answer(pull: Pull, admitted: Admitted, result: GetResult, isFirstPass: boolean): void {
     const { header } = pull
     const isLeader = this.#context.store.isReady()
-    let code = codeOf(result, header.queueOffset)
+    let code = codeOf(result, pull.queueOffset)
     let nextBeginOffset = result.nextBeginOffset
     if (!isLeader && code === ResponseCode.PULL_OFFSET_MOVED && result.status !== 'OFFSET_TOO_SMALL') {
       // A follower that lags: what is asked for may well exist.
       code = ResponseCode.PULL_NOT_FOUND
-      nextBeginOffset = header.queueOffset
+      nextBeginOffset = pull.queueOffset
     }
     if (code === ResponseCode.PULL_NOT_FOUND && isFirstPass && (header.sysFlag & PullSysFlag.SUSPEND) !== 0) {
-      if (
-        this.#context.store.maxOffset(header.topic, header.queueId) > Math.max(result.maxOffset, header.queueOffset)
-      ) {
+      if (this.#context.store.maxOffset(header.topic, header.queueId) > Math.max(result.maxOffset, pull.queueOffset)) {
         // It came while the disk was read.
         this.#run(pull, false)
         return
       }
       if (this.#hold(pull, admitted.subscription)) return
+    }
+    if (result.status === 'NO_MATCHED_MESSAGE' && pull.deadlineMs !== null) {
+      // Woken for what its expression does not want. It goes on waiting, unless something came in the meantime.
+      pull.queueOffset = nextBeginOffset
+      const isAtEnd = this.#context.store.maxOffset(header.topic, header.queueId) <= nextBeginOffset
+      if (isAtEnd && this.#hold(pull, admitted.subscription)) return
     }
     const extFields: ExtFields = {
       suggestWhichBrokerId: String(this.#suggestedBrokerId(admitted.group, result, isLeader)),
@@ -173,8 +199,10 @@ export class PullProcessor {
   #hold(pull: Pull, subscription: Subscription): boolean {
     const { header, connection } = pull
     const { config } = this.#context
+    const nowMs = this.#context.clock.monotonicMs()
     const wantedMs = config.longPollingEnable ? header.suspendTimeoutMillis : config.shortPollingTimeMills
-    const holdMs = Math.min(wantedMs, HOLD_MS_MAX)
+    pull.deadlineMs ??= nowMs + Math.min(wantedMs, HOLD_MS_MAX)
+    const holdMs = pull.deadlineMs - nowMs
     if (holdMs <= 0 || this.#polling === null || connection.isClosed) return false
     const held = new HeldPull(header.topic, header.queueId, subscription.tagCodes, connection, pull)
     if (this.#polling.hold(held, holdMs)) return true
@@ -245,7 +273,7 @@ export class PullProcessor {
     }
     const subscription = this.#subscriptionOf(header, group)
     if ('code' in subscription) return subscription
-    if (subscription.expressionType !== EXPRESSION_TAG) {
+    if (subscription.filter !== null && !config.enablePropertyFilter) {
       const remark = `The broker does not support consumer to filter message by ${subscription.expressionType}`
       return { code: ResponseCode.SYSTEM_ERROR, remark }
     }
@@ -254,12 +282,11 @@ export class PullProcessor {
 
   #subscriptionOf(header: PullMessageRequest, group: SubscriptionGroupConfig): Subscription | Refused {
     if ((header.sysFlag & PullSysFlag.SUBSCRIPTION) !== 0) {
-      return (
-        buildSubscription(header.topic, header.subscription, header.expressionType, header.subVersion) ?? {
-          code: ResponseCode.SUBSCRIPTION_PARSE_FAILED,
-          remark: "parse the consumer's subscription failed",
-        }
-      )
+      const { topic, subscription: expression, expressionType, subVersion } = header
+      const own = buildSubscription({ topic, expression, expressionType, subVersion }, this.#context.expressions)
+      if (own !== null && !(own.filter instanceof ExpressionError)) return own
+      const remark = "parse the consumer's subscription failed"
+      return { code: ResponseCode.SUBSCRIPTION_PARSE_FAILED, remark }
     }
     const consumers = this.#context.consumers.group(header.consumerGroup)
     if (consumers === undefined) {
@@ -273,11 +300,36 @@ export class PullProcessor {
     if (known === undefined) {
       return { code: ResponseCode.SUBSCRIPTION_NOT_EXIST, remark: "the consumer's subscription not exist" }
     }
+    if (known.filter !== null) return expressionOf(known, header)
     // Refusing would stall the client until its next heartbeat, up to 30 s. It filters again by itself, so nothing is lost by
     // giving it everything until the heartbeat with the newer subscription comes.
-    if (known.subVersion < header.subVersion && known.expressionType === EXPRESSION_TAG) return everything(header.topic)
-    return known
+    return known.subVersion < header.subVersion ? everything(header.topic) : known
   }
+
+  /** Null for tags. */
+  #recordFilter({ topic, consumerGroup }: PullMessageRequest, { filter }: Subscription): RecordFilter | null {
+    if (!(filter instanceof Sql92)) return null
+    if (!this.#context.config.filterSupportRetry || !isRetryTopic(topic)) return filter.matches
+    return (record) => {
+      const source = recordProperty(record, PropertyName.RETRY_TOPIC)
+      const subscriptions = this.#context.consumers.group(consumerGroup)?.subscriptions
+      const original = source === undefined ? undefined : subscriptions?.get(source)?.filter
+      return !(original instanceof Sql92) || original.matches(record)
+    }
+  }
+}
+
+/**
+ * No client filters by an expression again, so the one it pulls for must be the one that is known: an older one would pass over
+ * messages that the newer one wants.
+ */
+function expressionOf(known: Subscription, header: PullMessageRequest): Subscription | Refused {
+  if (known.subVersion < header.subVersion) {
+    return { code: ResponseCode.SUBSCRIPTION_NOT_LATEST, remark: "the consumer's subscription not latest" }
+  }
+  if (!(known.filter instanceof ExpressionError)) return known
+  const remark = `The broker's consumer filter data is not exist!Your expression may be wrong! ${known.filter.message}`
+  return { code: ResponseCode.FILTER_DATA_NOT_EXIST, remark }
 }
 
 function forbidden(remark: string, forbiddenType: number): Refused {
