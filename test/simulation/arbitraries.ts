@@ -3,6 +3,7 @@
  */
 import fc from 'fast-check'
 import type { ClientRead, ClientRequest, Death, Fault, RegisterRequest, Profile, Schedule } from './schedule.ts'
+import { shortened } from './short.ts'
 
 const FAULTY_MS = 6_000
 const FAULTS_MAX = 16
@@ -229,9 +230,11 @@ const mixedCrowd: fc.Arbitrary<readonly Fault[]> = fc.array(fc.oneof(...CROWDS.d
 export const schedules = schedulesWith(crowd)
 const mixedSchedules = schedulesWith(mixedCrowd).map((schedule): Schedule => ({ ...schedule, profile: 'mixed' }))
 const beyondSchedules = schedules.map((schedule): Schedule => ({ ...schedule, profile: 'beyond' }))
+const shortSchedules = schedules.map(shortened)
 
 export const SCHEDULES: Readonly<Record<Profile, fc.Arbitrary<Schedule>>> = {
   within: schedules,
+  short: shortSchedules,
   mixed: mixedSchedules,
   beyond: beyondSchedules,
 }

@@ -2,16 +2,11 @@
 import fc from 'fast-check'
 import { SCHEDULES, scheduleOf } from './arbitraries.ts'
 import type { PlantedFaults } from './planted.ts'
-import { runSchedule } from './run.ts'
+import { EVENTS_MIN, runSchedule } from './run.ts'
 import type { Profile, Schedule } from './schedule.ts'
-
-/** A schedule of fewer events is none that a volume should boast of. */
-const EVENTS_MIN = 2_000
 
 export interface Totals {
   schedules: number
-  /** Schedules of fewer events than count in a volume. */
-  small: number
   events: number
   faults: number
   committed: number
@@ -24,7 +19,7 @@ export interface Failure {
 }
 
 export function noTotals(): Totals {
-  return { schedules: 0, small: 0, events: 0, faults: 0, committed: 0, acknowledged: 0 }
+  return { schedules: 0, events: 0, faults: 0, committed: 0, acknowledged: 0 }
 }
 
 /** Runs one seed's schedule and adds to `totals`. @returns what was violated, or null. */
@@ -42,12 +37,13 @@ export function trySchedule(seed: number, schedule: Schedule, totals: Totals, pl
     // Of a long run nothing else may be lost.
     return { seed, violation: `the simulation itself threw: ${error instanceof Error ? error.stack : String(error)}` }
   }
-  if (result.events < EVENTS_MIN) totals.small++
   totals.events += result.events
   totals.faults += result.faults
   totals.committed += result.committed
   totals.acknowledged += result.acknowledged
-  return result.violation === null ? null : { seed, violation: result.violation }
+  if (result.violation !== null) return { seed, violation: result.violation }
+  if (result.events >= EVENTS_MIN) return null
+  return { seed, violation: `the simulation had ${result.events} events: fewer than ${EVENTS_MIN} prove too little` }
 }
 
 /** The smallest schedule that fast-check finds from this seed's which still violates something. */

@@ -5,6 +5,7 @@ import type { LogNode } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
 import { isNamed } from './membership.ts'
 import type { Member } from './member.ts'
+import { US_PER_MS } from './sim-clock.ts'
 import type { ClientProposal } from './workload.ts'
 
 /** Of the longest election timeout (twice `electionTimeoutMs`): until there is a leader that takes writes. */
@@ -16,6 +17,10 @@ const CATCH_UP_MS_MAX_OF_DATAGRAMS = 60_000
 const REPROPOSE_MS = 500
 /** What is settled for so long has no write left that waits behind another. */
 const SETTLED_MS = 200
+/** What clients do besides, where too little has happened. */
+const MORE_REQUESTS = 10
+const MORE_EVERY_MS = 30
+const MORE_BYTES = 12
 
 /** Ends all faults: links work, disks are fast, who is down or stopped by an error is started. */
 export function heal(cluster: Cluster): void {
@@ -32,6 +37,16 @@ export function heal(cluster: Cluster): void {
     if (member.life === 'failed') cluster.restartFailed(member, 0)
     else if (member.life === 'down' && !member.isSpare) cluster.startIn(member, 0)
   }
+}
+
+/** Clients go on for a while. Each request is an event, whoever there is to take it. */
+export function workOn(cluster: Cluster): void {
+  for (let i = 0; i < MORE_REQUESTS; i++) {
+    cluster.events.schedule(i * MORE_EVERY_MS * US_PER_MS, 'request', null, () => {
+      for (const leader of cluster.leaders()) cluster.propose(leader, MORE_BYTES)
+    })
+  }
+  cluster.run(cluster.nowMs + MORE_REQUESTS * MORE_EVERY_MS)
 }
 
 /** Runs until the healed group is one again; what it does not reach in time is a violation. */

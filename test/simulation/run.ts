@@ -3,10 +3,13 @@ import { Cluster } from './cluster.ts'
 import { scheduleFaults, scheduleRequests, scheduleTrims } from './faults.ts'
 import { checkEqualLogs } from './final-checks.ts'
 import { expectRepair } from './reading.ts'
-import { expectRecovery, heal } from './healing.ts'
+import { expectRecovery, heal, workOn } from './healing.ts'
 import { mayLosePowerTogether } from './rotting.ts'
 import { NO_PLANTED_FAULTS, type PlantedFaults } from './planted.ts'
 import type { Schedule } from './schedule.ts'
+
+/** A schedule of fewer events is none that a volume should boast of: the healed group works on until it has had so many. */
+export const EVENTS_MIN = 2_000
 
 export interface RunResult {
   readonly violation: string | null
@@ -42,6 +45,10 @@ export function runSchedule(schedule: Schedule, options: RunOptions = {}): RunRe
   cluster.run(schedule.faultyMs)
   if (cluster.violation === null) heal(cluster)
   recover(cluster)
+  while (cluster.violation === null && cluster.eventCount < EVENTS_MIN) {
+    workOn(cluster)
+    recover(cluster)
+  }
   if (cluster.violation === null && cluster.decisions.chance('last outage', 0, 0, 300)) {
     const death = mayLosePowerTogether(cluster) ? 'power' : 'kill'
     for (const member of cluster.members) {

@@ -170,7 +170,7 @@ export interface RegisterRequest {
  * What is asked of the group: everything, for damage within the budget; `beyond`: only that damage is detected. `mixed`: everything,
  * while members come, go and lose their disks in the same schedules.
  */
-export type Profile = 'within' | 'mixed' | 'beyond'
+export type Profile = 'within' | 'short' | 'mixed' | 'beyond'
 
 /** Asks one member, or all for -1, up to where to read. */
 export interface ClientRead {
