@@ -392,7 +392,7 @@ export class Cluster {
       if (incarnation !== member.incarnation) return
       if (error !== null) return this.#refusedToStart(member, error)
       member.life = 'up'
-      this.say(member, `is up, term ${node.status.term}, log up to ${node.status.lastIndex}`)
+      this.say(member, `is up, term ${node.role.term}, log up to ${node.lastIndex}`)
       this.invariants.lives.started(member)
     })
   }

@@ -6,6 +6,7 @@
 import { crc32, readInt64 } from '@dledger-ts/base'
 import type { SimDrive } from './sim-drive.ts'
 import type { Inode } from './sim-inode.ts'
+import type { SparseBytes } from './sparse-bytes.ts'
 
 const SLOT_BYTES = 4096
 /** Two slots, and a copy of each. */
@@ -40,13 +41,13 @@ const NONE: DurableVote = { term: 0, votedFor: null, storeId: '', incarnation: 0
 export class HardStateImage {
   readonly #drive: SimDrive
   readonly #path: string
-  readonly #bytes = Buffer.alloc(RECORDS * SLOT_BYTES)
   readonly #view: 'cache' | 'durable'
   /** What was looked at last: the file, and as which of its versions. */
   #inode: Inode | null = null
   #version = -1
-  /** The head of the slot that `#newest` was read from: no two states have the same. */
-  readonly #head = Buffer.alloc(CONTENT_AT)
+  /** What `#newest` was read from, and its checksum: no two states have the same. */
+  #sequence = -1
+  #crc = 0
   #newest: DurableVote = NONE
 
   constructor(drive: SimDrive, path: string, view: 'cache' | 'durable') {
@@ -64,35 +65,52 @@ export class HardStateImage {
     if (inode === this.#inode && version === this.#version) return this.#newest
     this.#inode = inode
     this.#version = version
-    const bytes = this.#bytes
-    const source = isDurable ? inode.durable : inode.cache
-    source.read(bytes, 0)
-    const at = newestSlotOf(bytes)
-    if (at < 0) {
-      this.#head.fill(0)
-      this.#newest = NONE
-    } else if (bytes.compare(this.#head, 0, CONTENT_AT, at, at + CONTENT_AT) !== 0) {
-      bytes.copy(this.#head, 0, at, at + CONTENT_AT)
-      const from = at + CONTENT_AT
-      this.#newest = JSON.parse(bytes.toString('utf8', from, from + bytes.readUInt32BE(at + 16))) as DurableVote
-    }
+    this.#look(isDurable ? inode.durable : inode.cache)
     return this.#newest
   }
-}
 
-/** @returns where the newest record that is whole begins, or -1. */
-function newestSlotOf(bytes: Buffer): number {
-  let newest = -1
-  for (let at = 0; at < bytes.length; at += SLOT_BYTES) {
-    if (isWhole(bytes, at) && (newest < 0 || readInt64(bytes, at + 8) > readInt64(bytes, newest + 8))) newest = at
+  /** Takes the records from the newest on, until one is whole: then nothing depends on the others. */
+  #look(source: SparseBytes): void {
+    for (let record = 0; record < RECORDS; record++) SEQUENCES[record] = sequenceAt(source, record * SLOT_BYTES)
+    for (;;) {
+      let newest = 0
+      for (let record = 1; record < RECORDS; record++) {
+        if ((SEQUENCES[record] as number) > (SEQUENCES[newest] as number)) newest = record
+      }
+      const sequence = SEQUENCES[newest] as number
+      if (sequence < 0) break
+      SEQUENCES[newest] = -1
+      if (!isWhole(source, newest * SLOT_BYTES)) continue
+      const crc = SLOT.readUInt32BE(CRC_AT)
+      if (sequence !== this.#sequence || crc !== this.#crc) {
+        this.#newest = JSON.parse(SLOT.toString('utf8', CONTENT_AT, CONTENT_AT + SLOT.readUInt32BE(16))) as DurableVote
+      }
+      this.#sequence = sequence
+      this.#crc = crc
+      return
+    }
+    this.#sequence = -1
+    this.#newest = NONE
   }
-  return newest
 }
 
-function isWhole(bytes: Buffer, at: number): boolean {
-  if (bytes.readUInt32BE(at) !== MAGIC) return false
-  const contentBytes = bytes.readUInt32BE(at + 16)
+/** Only while one is looked at; of all images. */
+const SLOT = Buffer.alloc(SLOT_BYTES)
+const HEAD = SLOT.subarray(0, CONTENT_AT)
+const SEQUENCES: number[] = []
+
+/** @returns what the head of a record there says; -1: there is none. */
+function sequenceAt(source: SparseBytes, at: number): number {
+  source.read(HEAD, at)
+  return HEAD.readUInt32BE(0) === MAGIC ? readInt64(HEAD, 8) : -1
+}
+
+/** Reads the record at `at` into `SLOT`, as far as its content goes. */
+function isWhole(source: SparseBytes, at: number): boolean {
+  source.read(HEAD, at)
+  const contentBytes = HEAD.readUInt32BE(16)
   if (contentBytes > SLOT_BYTES - CONTENT_AT) return false
-  const from = at + CONTENT_AT
-  return bytes.readUInt32BE(at + CRC_AT) === crc32(bytes, from, from + contentBytes, crc32(bytes, at, at + CRC_AT))
+  const end = CONTENT_AT + contentBytes
+  source.read(SLOT.subarray(CONTENT_AT, end), at + CONTENT_AT)
+  return SLOT.readUInt32BE(CRC_AT) === crc32(SLOT, CONTENT_AT, end, crc32(SLOT, 0, CRC_AT))
 }

@@ -110,7 +110,7 @@ function isSettled(cluster: Cluster): boolean {
       return false
     if (node.lastIndex !== lastIndex || member.cacheImage.entries.at(-1)?.chain !== chain) return false
     // Found to be damaged, and not filled in yet by those who can: what others have trimmed is not compared either.
-    if (cluster.isDamaged && node.status.lost.some((range) => range.lastIndex >= trimmedUpTo)) return false
+    if (cluster.isDamaged && node.lost.some((range) => range.lastIndex >= trimmedUpTo)) return false
     if (cluster.isDamaged && lacksState(node, member.checkpoint.appliedIndex, leader.node.firstIndex)) return false
   }
   if (cluster.readers.reads.some((read) => read.outcome === 'pending')) return false
@@ -123,7 +123,7 @@ function isSettled(cluster: Cluster): boolean {
  */
 function lacksState(node: LogNode, checkpointIndex: number, firstIndexOfLeader: number): boolean {
   if (checkpointIndex < firstIndexOfLeader - 1) return false
-  return node.status.lost.some(({ lastIndex }) => lastIndex < firstIndexOfLeader)
+  return node.lost.some(({ lastIndex }) => lastIndex < firstIndexOfLeader)
 }
 
 function describe(cluster: Cluster): string {

@@ -32,7 +32,7 @@ export interface ImageEntry {
 }
 
 export interface ImageChange {
-  /** Entries from here on were read again; the count of entries when nothing changed. */
+  /** Entries from here on were read again; no entry is there when nothing changed. */
   readonly from: number
   /** What stood there before. */
   readonly before: readonly ImageEntry[]
@@ -48,6 +48,12 @@ interface LogImageOptions {
 }
 
 const NOTHING: readonly ImageEntry[] = []
+const NO_CHANGE: ImageChange = { from: Number.POSITIVE_INFINITY, before: NOTHING }
+
+/** Only while an entry is looked at; of all images. */
+const HEADER = Buffer.alloc(HEADER_BYTES)
+const BLANK = HEADER.subarray(0, BLANK_BYTES)
+let body = Buffer.alloc(0)
 
 export class LogImage {
   readonly #drive: SimDrive
@@ -60,8 +66,6 @@ export class LogImage {
   readonly #fileBytes: number
   readonly #durable: boolean
   readonly #files = new Map<number, Inode>()
-  readonly #header = Buffer.alloc(HEADER_BYTES)
-  readonly #body: Buffer
   #namesVersion = -1
   /** Entries below are gone from the files, and count as held. */
   firstIndex = 0
@@ -76,7 +80,7 @@ export class LogImage {
     this.#committed = options.committed
     this.#fileBytes = options.fileBytes
     this.#durable = options.view === 'durable'
-    this.#body = Buffer.alloc(options.fileBytes)
+    if (body.length < options.fileBytes) body = Buffer.alloc(options.fileBytes)
   }
 
   get lastIndex(): number {
@@ -91,7 +95,7 @@ export class LogImage {
 
   refresh(): ImageChange {
     const view = this.#durable ? 'durable' : 'cache'
-    if (!this.#drive.marks[view]) return { from: this.entries.length, before: NOTHING }
+    if (!this.#drive.marks[view]) return NO_CHANGE
     this.#drive.marks[view] = false
     const { beforeFirst, incoming } = this.#hardState.read()
     const arrives = incoming?.phase === 'SWITCHING'
@@ -105,7 +109,7 @@ export class LogImage {
     this.firstIndex = firstIndex
     const changed = this.#changedFrom()
     const changedFrom = goesBack ? 0 : changed
-    if (changedFrom === Number.POSITIVE_INFINITY && !moved) return { from: this.entries.length, before: NOTHING }
+    if (changedFrom === Number.POSITIVE_INFINITY && !moved) return NO_CHANGE
     let from = this.entries.length
     while (from > this.firstIndex && end(this.entries[from - 1] as ImageEntry) > changedFrom) from--
     // Another base than what was held there: the log came from elsewhere.
@@ -138,14 +142,15 @@ export class LogImage {
   }
 
   bodyOf(entry: ImageEntry): Buffer {
-    const body = Buffer.alloc(entry.size - HEADER_BYTES)
-    this.#read(body, entry.pos + HEADER_BYTES)
-    return body
+    const bytes = Buffer.alloc(entry.size - HEADER_BYTES)
+    this.#read(bytes, entry.pos + HEADER_BYTES)
+    return bytes
   }
 
   #changedFrom(): number {
     let changedFrom = Number.POSITIVE_INFINITY
-    if (this.#namesVersion !== this.#drive.namesVersion) changedFrom = this.#findFiles()
+    const { namesVersion, durableNamesVersion } = this.#drive
+    if (this.#namesVersion !== (this.#durable ? durableNamesVersion : namesVersion)) changedFrom = this.#findFiles()
     for (const [start, inode] of this.#files) {
       const inFile = this.#durable ? inode.durableChangedFrom : inode.cacheChangedFrom
       if (inFile === Number.POSITIVE_INFINITY) continue
@@ -158,7 +163,7 @@ export class LogImage {
 
   /** Looks for data files that came, went or are others now. @returns the lowest place that this touches. */
   #findFiles(): number {
-    this.#namesVersion = this.#drive.namesVersion
+    this.#namesVersion = this.#durable ? this.#drive.durableNamesVersion : this.#drive.namesVersion
     const names = this.#durable ? this.#drive.durableNames : this.#drive.names
     let changedFrom = Number.POSITIVE_INFINITY
     const found = new Map<number, Inode>()
@@ -211,9 +216,9 @@ export class LogImage {
     const fileBytes = this.#fileBytes
     let pos = at
     const rest = fileBytes - (pos % fileBytes)
-    const header = this.#header
+    const header = HEADER
     if (rest < fileBytes && rest >= BLANK_BYTES) {
-      this.#read(header.subarray(0, BLANK_BYTES), pos)
+      this.#read(BLANK, pos)
       if (header.readInt32BE(0) === -1 && header.readInt32BE(4) === rest) pos += rest
     }
     const room = fileBytes - (pos % fileBytes)
@@ -231,9 +236,9 @@ export class LogImage {
     const bodyCrc = header.readUInt32BE(40)
     header.writeUInt32BE(0, 36)
     if (crc32(header, 0, HEADER_BYTES, last === undefined ? 0 : last.chain) !== chain) return null
-    const body = this.#body.subarray(0, size - HEADER_BYTES)
-    this.#read(body, pos + HEADER_BYTES)
-    if (crc32(body) !== bodyCrc) return null
+    const bodyBytes = size - HEADER_BYTES
+    this.#read(body.subarray(0, bodyBytes), pos + HEADER_BYTES)
+    if (crc32(body, 0, bodyBytes) !== bodyCrc) return null
     return { index, term, pos, size, channel, chain, bodyCrc }
   }
 

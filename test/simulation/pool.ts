@@ -6,7 +6,7 @@ import type { Profile } from './schedule.ts'
 
 const CHUNK_SEEDS = 50
 /** Most of what a schedule makes lives as long as the schedule: with so much room it dies before it is moved. */
-const YOUNG_GENERATION_MB = 96
+const YOUNG_GENERATION_MB = 192
 
 export interface Workers {
   /** The built file that they run. */

@@ -86,7 +86,7 @@ class Reader {
 }
 
 function lostBy(member: Member): NodeStatus['lost'] {
-  return member.isUp && member.node !== null ? member.node.status.lost : []
+  return member.isUp && member.node !== null ? member.node.lost : []
 }
 
 /** What is read anywhere in the log is what was written there. */

@@ -169,6 +169,7 @@ export interface RegisterRequest {
 /**
  * What is asked of the group: everything, for damage within the budget; `beyond`: only that damage is detected. `mixed`: everything,
  * while members come, go and lose their disks in the same schedules.
+ * `short`: everything, in less time; such a schedule names no profile.
  */
 export type Profile = 'within' | 'short' | 'mixed' | 'beyond'
 

@@ -6,7 +6,7 @@
  */
 import type { Fault, Schedule } from './schedule.ts'
 
-const SHORT_FAULTY_MS = 3_000
+const SHORT_FAULTY_MS = 2_500
 /** Mostly there is a leader by then. */
 const FIRST_MS = 500
 /** What lasts no longer than this does so as long as ever. */

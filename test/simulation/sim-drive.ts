@@ -38,8 +38,9 @@ export class SimDrive {
   readonly decisions: Decisions
   names = new Map<string, NamedThing>(EMPTY_DRIVE)
   durableNames = new Map<string, NamedThing>(EMPTY_DRIVE)
-  /** Changes with every change of `names` or `durableNames`. */
+  /** Change with every change of `names` and `durableNames`. */
   namesVersion = 0
+  durableNamesVersion = 0
   /** Files that no process sees, though they ought to be there. */
   readonly missing = new Set<string>()
   readonly marks: ChangeMarks = { cache: true, durable: true }
@@ -119,17 +120,20 @@ export class SimDrive {
   changeNames(directory: string, names: NameChange['names']): void {
     for (const [path, thing] of names) setName(this.names, path, thing)
     this.#pendingNames.push({ directory, names })
-    this.#namesChanged()
+    this.namesVersion++
+    this.marks.cache = true
   }
 
   syncDirectory(directory: string): void {
+    if (this.#pendingNames.length === 0) return
     const rest: NameChange[] = []
     for (const change of this.#pendingNames) {
       if (change.directory !== directory) rest.push(change)
       else for (const [path, thing] of change.names) setName(this.durableNames, path, thing)
     }
     this.#pendingNames = rest
-    this.#namesChanged()
+    this.durableNamesVersion++
+    this.marks.durable = true
   }
 
   /** The `operationsLeft`-th operation of that kind from now on fails. */
@@ -230,6 +234,7 @@ export class SimDrive {
 
   #namesChanged(): void {
     this.namesVersion++
+    this.durableNamesVersion++
     this.marks.cache = true
     this.marks.durable = true
   }

@@ -11,10 +11,12 @@ import { scheduleOf } from './arbitraries.ts'
 import { type Failure, noTotals, replayCommand, shrink, tryFromSeed } from './explore.ts'
 import { type FaultName, plant } from './planted.ts'
 import { runSeeds } from './pool.ts'
-import { runSchedule } from './run.ts'
-import type { Schedule } from './schedule.ts'
+import { EVENTS_MIN, runSchedule } from './run.ts'
+import type { Profile, Schedule } from './schedule.ts'
 
 const SCHEDULES_BEYOND = 100
+const SCHEDULES_FOR_EVENTS = 60
+const PROFILES: readonly Profile[] = ['within', 'short', 'mixed', 'beyond']
 /** Continuous integration runs at least 5,000 more. */
 const SCHEDULES = 300
 const TIMEOUT_MS = 600_000
@@ -59,6 +61,25 @@ describe('a group under faults', () => {
 })
 
 describe('a simulation', () => {
+  test.each(PROFILES)('has at least 2,000 events (%s)', { timeout: TIMEOUT_MS }, (profile) => {
+    // Among the first ones of each profile are some that would have fewer if their group did not work on.
+    for (let seed = 1; seed <= SCHEDULES_FOR_EVENTS; seed++) {
+      const { events, violation } = runSchedule(scheduleOf(seed, profile))
+      expect({ seed, violation, few: events < EVENTS_MIN }).toEqual({ seed, violation: null, few: false })
+    }
+  })
+
+  test('of the short profile has the faults of the same seed, closer together', () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      const [long, short] = [scheduleOf(seed), scheduleOf(seed, 'short')]
+      expect(short.faults.map(({ kind }) => kind)).toEqual(long.faults.map(({ kind }) => kind))
+      expect(short.seed).toBe(long.seed)
+      expect(short.faultyMs).toBeLessThan(long.faultyMs / 2)
+      for (const { atMs } of [...short.faults, ...short.requests])
+        expect(atMs).toBeLessThanOrEqual(short.faultyMs + 200)
+    }
+  })
+
   test('run again does the same', () => {
     const hashes = new Set<number>()
     for (let seed = 1; seed <= 20; seed++) {

@@ -53,16 +53,34 @@ export class SparseBytes {
 
   clone(): SparseBytes {
     const copy = new SparseBytes()
-    for (const [page, bytes] of this.#pages) copy.#pages.set(page, Buffer.from(bytes))
+    for (const [page, bytes] of this.#pages) {
+      const own = newPage()
+      bytes.copy(own)
+      copy.#pages.set(page, own)
+    }
     return copy
   }
 
   #pageAt(page: number): Buffer {
     let bytes = this.#pages.get(page)
     if (bytes === undefined) {
-      bytes = Buffer.alloc(PAGE_BYTES)
+      bytes = newPage()
       this.#pages.set(page, bytes)
     }
     return bytes
   }
+}
+
+/** Pages are cut from slabs: memory outside the heap costs much for each piece. */
+const SLAB_PAGES = 32
+let slab = Buffer.alloc(0)
+let used = 0
+
+function newPage(): Buffer {
+  if (used === slab.length) {
+    slab = Buffer.alloc(SLAB_PAGES * PAGE_BYTES)
+    used = 0
+  }
+  used += PAGE_BYTES
+  return slab.subarray(used - PAGE_BYTES, used)
 }

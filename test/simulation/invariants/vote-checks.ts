@@ -64,7 +64,7 @@ export class VoteChecks {
     const leader = this.#leaderOfTerm.get(term)
     if (leader === undefined) {
       this.#leaderOfTerm.set(term, member.name)
-      const lost = member.node?.status.lost ?? []
+      const lost = member.node?.lost ?? []
       if (lost.length > 0)
         this.#observed.violated(`${member.name} leads term ${term} and has lost entry ${lost[0]?.firstIndex} (16)`)
     } else if (leader !== member.name)

@@ -16,6 +16,7 @@
 import { assert } from '@dledger-ts/base'
 import { checkNames, checkSettings, invalid } from '../config.ts'
 import { DLedgerError } from '../errors.ts'
+import type { LostRange } from '../log/lost-ranges.ts'
 import type { MembershipChange } from '../raft/membership-change.ts'
 import type { MemberId } from '../raft/messages.ts'
 import type { RoleState } from '../raft/output.ts'
@@ -182,6 +183,11 @@ export class LogNode {
 
   get lastIndex(): number {
     return this.#member.log.lastIndex
+  }
+
+  /** Damaged and not repaired yet, in order; `status` has these too. */
+  get lost(): readonly LostRange[] {
+    return this.#member.log.lostRanges()
   }
 
   /** The entry that the data file of this byte begins with; null while that cannot be told. Reads a header, synchronously. */
