@@ -9,6 +9,7 @@ import { InvalidArgumentError, Option } from 'commander'
 import { commandLine, jobs, minutes, wholeNumber } from '../command-line.ts'
 import { scheduleOf } from './arbitraries.ts'
 import { type Failure, noTotals, replayCommand, shrink, type Totals } from './explore.ts'
+import { LongRun, type Ran } from './long-run.ts'
 import { runSeeds } from './pool.ts'
 import { runSchedule } from './run.ts'
 import type { Profile, Schedule } from './schedule.ts'
@@ -30,6 +31,7 @@ interface Options {
   readonly jobs: number
   readonly trace: boolean
   readonly schedule?: string
+  readonly record?: string
   readonly profile: Profile
 }
 
@@ -44,6 +46,7 @@ const options = commandLine('sim', 'Simulates groups of members under faults, on
   .addOption(jobs())
   .option('--trace', 'prints what happened in a single one, also without a violation', false)
   .option('--schedule <file>', 'replays a schedule that was made small')
+  .option('--record <file>', 'adds a line of JSON with the totals to this file, also of a run that is stopped')
   .addOption(
     new Option(
       '--profile <name>',
@@ -54,7 +57,7 @@ const options = commandLine('sim', 'Simulates groups of members under faults, on
   )
   .addHelpText(
     'after',
-    '\nThe last line is `S schedules, E events, F faults, V violations`; exit status 1 on any violation.',
+    '\nEvery minute the totals so far go to stderr; SIGINT and SIGTERM end a run with those. The last line is\n`S schedules, E events, F faults, V violations`; exit status 1 on any violation.',
   )
   .parse()
   .opts<Options>()
@@ -105,19 +108,26 @@ async function explore({
   atLeast,
   jobs: threads,
   profile,
+  record,
 }: Options): Promise<void> {
   const failures: Failure[] = []
+  const totals = noTotals()
+  const ran = (): Ran => ({ from, to, profile, totals, violatingSeeds: failures.map(({ seed }) => seed) })
+  const run = new LongRun(ran)
   const deadline = performance.now() + atMost * 60_000
-  const workers = { url: new URL('./worker.js', import.meta.url), jobs: threads }
-  const totals = await runSeeds({ from, to, deadline, atLeast, profile, workers }, (failure) => {
+  const workers = { url: new URL('./worker.js', import.meta.url), jobs: threads, signal: run.signal }
+  await runSeeds({ from, to, deadline, atLeast, profile, workers, totals }, (failure) => {
     failures.push(failure)
     console.log(`seed ${failure.seed}: ${failure.violation}`)
     console.log(`  replay: ${replayCommand(failure.seed, profile)}`)
   })
+  run.end(ran(), record)
   // What is made small is of the budget.
-  if (profile !== 'beyond') for (const failure of failures.slice(0, SHRUNK_MAX)) makeSmall(failure, profile)
+  if (profile !== 'beyond' && run.stoppedBy === null)
+    for (const failure of failures.slice(0, SHRUNK_MAX)) makeSmall(failure, profile)
   console.log(`${totals.committed} entries committed, ${totals.acknowledged} proposals acknowledged`)
   finish(totals, failures.length)
+  if (run.stoppedBy !== null) process.exitCode = run.stoppedBy
 }
 
 function makeSmall({ seed }: Failure, profile: Profile): void {

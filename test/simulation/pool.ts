@@ -12,26 +12,35 @@ export interface Workers {
   /** The built file that they run. */
   readonly url: URL
   readonly jobs: number
+  /** Ends them before their time. */
+  readonly signal?: AbortSignal
 }
 
-/** Gives each worker `nextTask()` until that is null. Rejects when a worker throws. */
+/** Gives each worker `nextTask()` until that is null, or the signal is aborted: then at once. Rejects when a worker throws. */
 export async function onWorkers(
-  { url, jobs }: Workers,
+  workers: Workers,
   nextTask: () => object | null,
   answered: (answer: unknown) => void,
 ): Promise<void> {
-  await Promise.all(Array.from({ length: jobs }, () => employ(url, nextTask, answered)))
+  await Promise.all(Array.from({ length: workers.jobs }, () => employ(workers, nextTask, answered)))
 }
 
-function employ(url: URL, nextTask: () => object | null, answered: (answer: unknown) => void): Promise<void> {
+function employ(
+  { url, signal }: Workers,
+  nextTask: () => object | null,
+  answered: (answer: unknown) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(url, { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } })
+    const end = (): void => void worker.terminate().then(() => resolve(), reject)
     const give = (): void => {
       const task = nextTask()
-      if (task === null) void worker.terminate().then(() => resolve(), reject)
+      if (task === null) end()
       else worker.postMessage(task)
     }
+    signal?.addEventListener('abort', end, { once: true })
     worker.on('message', (answer: unknown) => {
+      if (signal?.aborted === true) return
       answered(answer)
       give()
     })
@@ -51,14 +60,15 @@ export interface SeedRange {
   readonly profile?: Profile
   /** They run the built `worker.js`. */
   readonly workers: Workers
+  /** Counted up as they are done; new ones where they are missing. */
+  readonly totals?: Totals
 }
 
 /** Runs the schedules of a range of seeds. */
 export async function runSeeds(
-  { from, to, deadline, atLeast = 0, profile = 'within', workers }: SeedRange,
+  { from, to, deadline, atLeast = 0, profile = 'within', workers, totals = noTotals() }: SeedRange,
   failed: (failure: Failure) => void,
 ): Promise<Totals> {
-  const totals = noTotals()
   let next = from
   await onWorkers(
     workers,
