@@ -73,8 +73,9 @@ export class Damage {
     while (from === null) from = places.goodPlace(--at)
     const { checksummedFrom } = outline
     const found = examineRun({ data, index, checksummedFrom, from, lastIndex: upTo, end })
+    const isNews = found.lost.some((range) => (lost.of(range.firstIndex)?.lastIndex ?? -1) < range.lastIndex)
     for (const range of found.lost) lost.add(this.#withTerms(range))
-    if (found.lost.length > 0) this.#onChanged()
+    if (isNews) this.#onChanged()
     for (const pos of found.badBlanks) {
       mendBlank(data, pos)
       data.syncRangeSync(pos, 1)

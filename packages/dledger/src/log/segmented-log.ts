@@ -390,8 +390,8 @@ export class SegmentedLog {
       if (index === null || index > before) break
       found = index
     }
-    if (found <= this.firstIndex || this.#lost.of(found) !== null || this.#places.goodPlace(found - 1) === null)
-      return null
+    // What is told of the entry before it outlives that entry: its term and chain value are looked at by the chain first.
+    if (found <= this.firstIndex || this.#lost.of(found) !== null || !this.canEndBefore(found)) return null
     const { lastIndex: index, ...rest } = this.#places.endBefore(found)
     return { index, ...rest }
   }

@@ -27,6 +27,23 @@ function pointBefore(before: number): BeforeFirst {
   return point
 }
 
+/** Bytes of an entry's header. */
+const HEADER_FIELDS = [
+  { field: 'index', at: 15 },
+  { field: 'term', at: 23 },
+  { field: 'chain value', at: 39 },
+]
+
+function flipBit(index: number, at: number): void {
+  const pos = log.locate(index)
+  const start = pos - (pos % log.fileBytes)
+  const file = disk.openSync(`${DIRECTORY}/data/${String(start).padStart(20, '0')}`, { create: false })
+  const byte = Buffer.alloc(1)
+  file.readSync(byte, pos - start + at)
+  file.writeSync(Buffer.from([byte.readUInt8(0) ^ 1]), pos - start + at)
+  file.closeSync()
+}
+
 describe('a log that is trimmed', () => {
   test('loses whole files only, and nothing at or above the index that was named', () => {
     const filesBefore = disk.listSync(`${DIRECTORY}/data`).length
@@ -131,22 +148,19 @@ describe('a log that is trimmed', () => {
     }
   })
 
-  test.each([
-    { field: 'index', at: 15 },
-    { field: 'term', at: 23 },
-    { field: 'chain value', at: 39 },
-  ])('does not end after an entry whose $field in the header is another one', ({ at }) => {
+  test.each(HEADER_FIELDS)('does not end after an entry whose $field in the header is another one', ({ at }) => {
     log.trimTo(pointBefore(23))
     const index = log.firstIndex + 2
     expect(log.canEndBefore(index + 1)).toBe(true)
-    const pos = log.locate(index)
-    const start = pos - (pos % log.fileBytes)
-    const file = disk.openSync(`${DIRECTORY}/data/${String(start).padStart(20, '0')}`, { create: false })
-    const byte = Buffer.alloc(1)
-    file.readSync(byte, pos - start + at)
-    file.writeSync(Buffer.from([byte.readUInt8(0) ^ 1]), pos - start + at)
-    file.closeSync()
+    flipBit(index, at)
     expect(log.canEndBefore(index + 1)).toBe(false)
+    expect(log.lostRanges()).toMatchObject([{ firstIndex: index, lastIndex: index }])
+  })
+
+  test.each(HEADER_FIELDS)('is not trimmed behind an entry whose $field in the header is another one', ({ at }) => {
+    const { index } = pointBefore(23)
+    flipBit(index, at)
+    expect(log.trimPoint(23)).toBeNull()
     expect(log.lostRanges()).toMatchObject([{ firstIndex: index, lastIndex: index }])
   })
 
