@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
+import type { Totals } from './explore.ts'
 
 const MAIN = fileURLToPath(new URL('../dist/simulation/main.js', import.meta.url))
 
@@ -17,7 +18,7 @@ test('each run adds one line with the totals that it prints', { timeout: 60_000 
     return spawnSync(process.execPath, args, { encoding: 'utf8' }).stdout.trim().split('\n').at(-1)
   })
   const lines = readFileSync(file, 'utf8').trim().split('\n')
-  const records = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+  const records = lines.map((line) => JSON.parse(line) as Totals & { readonly violations: number })
   expect(records).toMatchObject([
     { seeds: '1..3', profile: 'short', schedules: 3, violations: 0, stopped: false },
     { seeds: '4..5', profile: 'short', schedules: 2, violations: 0, stopped: false },

@@ -32,7 +32,7 @@ const IMPURE_WORDS =
   /(?<![.#])\b(Date\b|performance\.|Math\.random|crypto\.|setTimeout|setInterval|setImmediate|queueMicrotask|process\.)|\bnew Promise\b/
 /** All of the simulation but what starts it: programs, workers and tests. */
 const SIMULATED: readonly RegExp[] = [
-  /^test\/simulation\/(?!main\.|mutants\.|pool\.|worker\.|mutant-worker\.|.*\.test\.)/,
+  /^test\/simulation\/(?!main\.|long-run\.|mutants\.|pool\.|worker\.|mutant-worker\.|.*\.test\.)/,
 ]
 /** What a pure part may import of Node: functions of their arguments only. */
 const PURE_NODE_MODULES = new Set(['node:zlib', 'node:path', 'node:util'])
