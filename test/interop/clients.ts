@@ -135,8 +135,7 @@ export interface StorePeer {
   launch(program: string, args: readonly (string | number)[], home: string): Launch
 }
 
-function storePeer(version: string): StorePeer {
-  const name = `store-${version}`
+function storePeer(name: string): StorePeer {
   const folder = join(SOURCES, 'java', name)
   let classPath = ''
   const launch = (program: string, args: readonly (string | number)[], home: string): Launch => ({
@@ -176,7 +175,9 @@ function storePeer(version: string): StorePeer {
   }
 }
 
-export const STORE_PEER: StorePeer = storePeer('5.5.0')
+export const STORE_PEER: StorePeer = storePeer('store-5.5.0')
+/** Apache's filter module. */
+export const FILTER_PEER: StorePeer = storePeer('filter-5.5.0')
 
 const go: Client = {
   name: 'go-2.1.2',

@@ -11,3 +11,5 @@ export {
 } from './config/config.ts'
 export { CONFIG_KEYS, type ConfigKey, type KeyDeclaration } from './config/keys.ts'
 export type { Peer } from './config/peers.ts'
+export { ExpressionError } from './filter/expression-error.ts'
+export { type Outcome, Sql92 } from './filter/sql92.ts'

@@ -24,6 +24,7 @@ final class Scenarios {
             new Query(context),
             new Pull(context),
             new LitePull(context),
+            new Filters(context),
             new Broadcast(context),
             new Delay(context),
             new Offsets(context),
