@@ -30,8 +30,6 @@ export interface BrokerContext {
   readonly uniqKeys: UniqKeyGenerator
   /** The advertised address as records hold it. */
   readonly storeHost: HostAddress
-  /** Whether another member forwarded it: the connection is that member's. */
-  isForwarded(request: RemotingCommand): boolean
   /** The host that a message was born on: the client's, also when another member forwarded the request. */
   bornHostOf(connection: Connection, request: RemotingCommand): HostAddress
   /** The store refused with NOT_LEADER: the request is done by the next leader. @returns false to answer it instead. */

@@ -121,7 +121,6 @@ export class Serving {
         clock,
       }),
       storeHost: options.storeHost,
-      isForwarded: (request) => this.#forwarder.isForwarded(request),
       bornHostOf: (connection, request) => this.#forwarder.bornHostOf(connection, request),
       retryOnLeader: (connection, request) => this.#forwarder.retry(connection, request),
     }

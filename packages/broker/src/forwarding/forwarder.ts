@@ -106,15 +106,10 @@ export class Forwarder {
     for (const one of waiting) this.#place(one)
   }
 
-  /** Whether it came through another member, so that the connection is not the client's. */
-  isForwarded(request: RemotingCommand): boolean {
-    return request.extFields?.[MARK_FIELD] === this.#options.ownMark
-  }
-
   /** The host that a message was born on. */
   bornHostOf(connection: Connection, request: RemotingCommand): HostAddress {
     const forwarded = request.extFields?.[BORN_HOST_FIELD]
-    if (forwarded !== undefined && this.isForwarded(request)) {
+    if (forwarded !== undefined && request.extFields?.[MARK_FIELD] === this.#options.ownMark) {
       const host = parsedHost(forwarded)
       if (host !== null) return host
     }

@@ -24,6 +24,7 @@ import {
 } from '@dledger-ts/remoting'
 import type { NewMessage } from '@dledger-ts/store'
 import type { BrokerContext } from '../context.ts'
+import { isForwarded } from '../forwarding/forwarder.ts'
 
 /** Source: Broker2Client.callClient. */
 const PUSH_TIMEOUT_MS = 10_000
@@ -57,7 +58,7 @@ export class ReplyRelay {
     if (properties?.includes(PropertyName.REPLY_TO_CLIENT) !== true || (reconsumeTimes ?? 0) > 0) return
     const clientId = getProperty(properties, PropertyName.REPLY_TO_CLIENT)
     if (clientId === undefined || getProperty(properties, PropertyName.MESSAGE_TYPE) === REPLY) return
-    if (isRetryTopic(header.topic) || this.#context.isForwarded(request)) return
+    if (isRetryTopic(header.topic) || isForwarded(request)) return
     if (this.#context.producers.channelOf(clientId) === undefined)
       this.#context.producers.sawClient(clientId, connection)
   }
