@@ -23,6 +23,7 @@ import { CompiledExpressions } from './filter/compiled-expressions.ts'
 import { Forwarder } from './forwarding/forwarder.ts'
 import { GroupTable } from './groups/group-table.ts'
 import { LongPolling } from './long-polling.ts'
+import { PopServing } from './pop/pop-serving.ts'
 import { assignmentProcessors } from './processors/assignment.ts'
 import { clientProcessors } from './processors/client.ts'
 import { lockProcessors } from './processors/lock.ts'
@@ -70,6 +71,7 @@ export class Serving {
   readonly #transactionProducers: TransactionProducers
   readonly #transactionChecks: TransactionChecks
   readonly #polling: LongPolling<Pull>
+  readonly #pop: PopServing
   readonly #forwarder: Forwarder
   readonly #registrars: readonly Registrar[]
   readonly #unsubscribe: (() => void)[] = []
@@ -127,6 +129,7 @@ export class Serving {
     const pulls = new PullProcessor(context, { recentBytes: options.recentBytes })
     this.#polling = new LongPolling(clock, (pull) => pulls.resume(pull))
     pulls.holdIn(this.#polling)
+    this.#pop = new PopServing(context)
     const registry = new Registry(
       new Map([
         ...sendProcessors(context),
@@ -140,6 +143,7 @@ export class Serving {
         ...assignmentProcessors(context),
         ...transactionProcessors(context),
         ...recallProcessors(context),
+        ...this.#pop.processors(),
       ]),
       {
         ...dispatch,
@@ -174,6 +178,7 @@ export class Serving {
       store.onMessages({
         messageArrived: (topic, queueId, tagsCode) => {
           this.#polling.arrived(topic, queueId, tagsCode)
+          this.#pop.arrived(topic, queueId, tagsCode)
           if (topic === SystemTopic.TRANSACTION_HALF) this.#transactionChecks.halfStored()
         },
       }),
@@ -185,6 +190,7 @@ export class Serving {
 
   connectionClosed(connection: Connection): void {
     this.#polling.closed(connection)
+    this.#pop.connectionClosed(connection)
     this.#consumers.closed(connection)
     this.#producers.closed(connection)
     this.#transactionProducers.closed(connection)
@@ -208,6 +214,7 @@ export class Serving {
   async close(): Promise<void> {
     this.#cancelScan?.()
     this.#transactionChecks.stop()
+    this.#pop.stop()
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     await this.store.close()
   }
@@ -217,6 +224,7 @@ export class Serving {
     this.#role = roleOf(status, this.#options.config.slaveId, previous)
     this.#forwarder.leaderChanged()
     this.#transactionChecks.roleChanged(status.term)
+    this.#pop.roleChanged()
     if (this.#role === null) return
     const isNewRole = previous?.brokerId !== this.#role.brokerId
     if (isNewRole) {

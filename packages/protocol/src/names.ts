@@ -33,7 +33,8 @@ export function isDlqTopic(topic: string): boolean {
 /** @returns why `topic` is no topic name, in Apache's words, or undefined when it is one. */
 export function topicNameError(topic: string): string | undefined {
   if (isBlank(topic)) return 'The specified topic is blank.'
-  if (!hasOnlyAllowedChars(topic)) {
+  // A group's retries of what it popped may stand under `%RETRY%group+topic`.
+  if (!hasOnlyAllowedChars(isRetryTopic(topic) ? topic.replace('+', '') : topic)) {
     return `The specified topic: ${topic}, contains illegal characters, allowing only ${ALLOWED}`
   }
   if (isRetryTopic(topic) || isDlqTopic(topic)) {

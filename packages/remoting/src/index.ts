@@ -1,3 +1,13 @@
+export {
+  type AssignmentQuery,
+  decodeAssignmentQuery,
+  decodeRequestMode,
+  encodeAssignment,
+  encodeRequestModes,
+  type RequestMode,
+  type RequestModeSetting,
+} from './body/assignment.ts'
+export { type BatchAck, type BatchAckRequest, decodeBatchAck } from './body/batch-ack.ts'
 export { normalizedIp, parseAddress, type SocketAddress } from './address.ts'
 export { type DataVersion, dataVersionText, decodeDataVersion, equalDataVersions } from './body/data-version.ts'
 export { type DialectObject, type DialectValue, objectKeyedTable, parseDialect } from './body/dialect.ts'
@@ -113,6 +123,18 @@ export {
   SearchOffsetResponse,
   UpdateConsumerOffsetRequest,
 } from './header/offset.ts'
+export {
+  AckMessageRequest,
+  ChangeInvisibleTimeRequest,
+  ChangeInvisibleTimeResponse,
+  ConsumeInitMode,
+  NotificationRequest,
+  NotificationResponse,
+  PollingInfoRequest,
+  PollingInfoResponse,
+  PopMessageRequest,
+  PopMessageResponse,
+} from './header/pop.ts'
 export { PullMessageRequest, PullMessageResponse, PullSysFlag } from './header/pull.ts'
 export { QueryMessageRequest, QueryMessageResponse, ViewMessageRequest } from './header/query.ts'
 export { RecallMessageRequest, RecallMessageResponse } from './header/recall.ts'

@@ -5,6 +5,8 @@ import type { FollowOptions } from './follow.ts'
 import type { MessageInput } from './message-input.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
+import type { RequestModeConfig } from './metadata/request-modes.ts'
+import type { OrderedPops } from './pop/ordered-pops.ts'
 import type { Pops } from './pop/pops.ts'
 import type { RecallRequest } from './timer/timer-recall.ts'
 import type { EndTransaction, HalfMessagesPage, HalfMessagesRequest } from './transaction/transactions.ts'
@@ -65,6 +67,8 @@ export interface MessageStoreApi extends AsyncDisposable {
   recallTimer(request: RecallRequest): Promise<boolean>
   /** Messages that were popped and are in flight; the leader's. */
   readonly pops: Pops
+  /** Messages that were popped in order; the leader's. */
+  readonly orderedPops: OrderedPops
   /** `put` as a promise; topic and body are enough. @throws StoreError NOT_LEADER, TIMEOUT, BUSY, DISK_FULL, TOO_LARGE, INVALID, CLOSED. */
   store(message: MessageInput): Promise<PutResult>
   /**
@@ -118,6 +122,10 @@ export interface MessageStoreApi extends AsyncDisposable {
   putGroup(config: SubscriptionGroupConfig): Promise<void>
   createGroup(config: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig>
   deleteGroup(group: string): Promise<void>
+  /** How the clients of a group get the messages of a topic; undefined where nobody has said so. */
+  requestMode(topic: string, group: string): RequestModeConfig | undefined
+  requestModes(): Iterable<RequestModeConfig>
+  putRequestMode(config: RequestModeConfig): Promise<void>
   /** Of the topic table. */
   dataVersion(): DataVersion
   groupDataVersion(): DataVersion

@@ -43,6 +43,8 @@ import type { SubscriptionGroupConfig } from './metadata/subscription-group-conf
 import type { TopicConfig } from './metadata/topic-config.ts'
 import type { CheckedOptions, MessageStoreOptions } from './options.ts'
 import { type StoreEvents, statisticsEvery, type StoreStatistics } from './statistics.ts'
+import type { RequestModeConfig } from './metadata/request-modes.ts'
+import type { OrderedPops } from './pop/ordered-pops.ts'
 import type { Pops } from './pop/pops.ts'
 import { RoleChanges } from './role-changes.ts'
 import type { StoreCore } from './store-core.ts'
@@ -231,6 +233,10 @@ export class MessageStore implements MessageStoreApi {
     return this.#core.pops
   }
 
+  get orderedPops(): OrderedPops {
+    return this.#core.orderedPops
+  }
+
   putHalf(message: NewMessage, listener: PutListener): void {
     this.#core.putter.putHalf(message, listener)
   }
@@ -338,6 +344,18 @@ export class MessageStore implements MessageStoreApi {
 
   groups(): ReadonlyMap<string, SubscriptionGroupConfig> {
     return this.#tables.groups
+  }
+
+  requestMode(topic: string, group: string): RequestModeConfig | undefined {
+    return this.#core.machine.metadata.requestModes.get(topic, group)
+  }
+
+  requestModes(): Iterable<RequestModeConfig> {
+    return this.#core.machine.metadata.requestModes.all()
+  }
+
+  putRequestMode(config: RequestModeConfig): Promise<void> {
+    return this.#tables.putRequestMode(config)
   }
 
   putTopic(topic: TopicConfig): Promise<void> {

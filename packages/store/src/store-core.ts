@@ -29,6 +29,7 @@ import { ConsumerOffsets } from './metadata/consumer-offsets.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
 import { SealedMetadata } from './metadata/sealed-metadata.ts'
 import { QueueLocks } from './metadata/queue-locks.ts'
+import { OrderedPops } from './pop/ordered-pops.ts'
 import { Pops } from './pop/pops.ts'
 import { type ProposalTarget, Putter } from './put.ts'
 import { type LogReader, MessageReader } from './read.ts'
@@ -113,6 +114,7 @@ export class StoreCore {
   readonly recall: TimerRecall
   readonly transactions: Transactions
   readonly pops: Pops
+  readonly orderedPops: OrderedPops
   readonly #delays: DelayDelivery
   readonly #takeOver: TakeOver
   readonly #sends: StoredSends | null
@@ -186,7 +188,8 @@ export class StoreCore {
     const { timerPrecisionMs } = timerSettings
     this.#timers = new TimerDelivery({ machine, records, putter: this.putter, clock, logger, timerPrecisionMs })
     this.recall = new TimerRecall({ machine, records, changes: this.changes, timerPrecisionMs })
-    this.pops = new Pops({ machine, changes: this.changes, putter: this.putter, clock })
+    this.pops = new Pops({ machine, changes: this.changes, putter: this.putter, offsets: this.offsets, clock })
+    this.orderedPops = new OrderedPops({ machine, changes: this.changes, offsets: this.offsets })
     this.transactions = new Transactions({
       machine,
       records,

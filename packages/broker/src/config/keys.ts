@@ -88,6 +88,35 @@ export const CONFIG_KEYS = {
   litePullMessageEnable: boolean(true, 'Request 361 is served.'),
   rejectPullConsumerEnable: boolean(false, 'Consumers that pull by themselves are refused.'),
   serverLoadBalancerEnable: boolean(true, 'Request 400 assigns queues; false returns all of them.'),
+  defaultMessageRequestMode: choice(
+    'PULL',
+    ['PULL', 'POP'],
+    'How request 400 tells clients to get messages, where nobody has said so for their topic and group.',
+  ),
+  defaultPopShareQueueNum: int(
+    -1,
+    { min: -1, max: 1_000_000 },
+    'With POP by default: how many more clients share the queues of each; -1: each pops all queues.',
+  ),
+  popPollingSize: int(
+    1_024,
+    { min: 0, max: 1_000_000 },
+    'Pops of one group that wait for messages of one queue, or of all, at most; beyond: 209.',
+  ),
+  maxPopPollingSize: int(100_000, { min: 0, max: 1_000_000 }, 'Pops that wait at most, of all groups; beyond: 209.'),
+  enableRetryTopicV2: boolean(
+    false,
+    'What comes again because it was popped and not acknowledged goes to %RETRY%group+topic, not to %RETRY%group_topic.',
+  ),
+  retrieveMessageFromPopRetryTopicV1: boolean(
+    true,
+    'With enableRetryTopicV2, pops still give what is in %RETRY%group_topic.',
+  ),
+  popFromRetryProbability: int(
+    20,
+    { min: 0, max: 100, unit: '%' },
+    'How many pops look first at what comes again; the others last.',
+  ),
 
   storePathRootDir: text('', 'Directory of all that is stored; ~/store when absent.'),
   storePathCommitLog: text('', 'Directory of the log; commitlog under storePathRootDir when absent.'),
@@ -279,12 +308,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'sendMessageThreadPoolNums',
   'pullMessageThreadPoolNums',
   'reviveQueueNum',
-  'popPollingSize',
-  'maxPopPollingSize',
-  'enableRetryTopicV2',
-  'popFromRetryProbability',
-  'defaultMessageRequestMode',
-  'defaultPopShareQueueNum',
   'enableMixedMessageType',
   'flushIntervalConsumeQueue',
   'syncFlushTimeout',

@@ -12,7 +12,9 @@ import { type HostAddress, hostAddress, MessageSysFlag, type RecordFields } from
 import { Packr } from 'msgpackr'
 import { StoreError } from '../errors.ts'
 import type { HalfMessageRow } from './half-messages.ts'
+import { isOrderedBatch, type OrderedChange } from './pop-orders.ts'
 import type { PoppedChange } from './popped-messages.ts'
+import { isRequestModeConfig, type RequestModeConfig } from './request-modes.ts'
 import type { SubscriptionGroupConfig } from './subscription-group-config.ts'
 import type { TopicConfig } from './topic-config.ts'
 
@@ -32,7 +34,11 @@ export type Change =
   | { readonly kind: 'endTimers'; readonly timers: readonly TimerName[] }
   /** The producers of these half messages were asked for the outcome: the rows as they are from now on. */
   | { readonly kind: 'halfMessagesChecked'; readonly rows: readonly HalfMessageRow[] }
-  | { readonly kind: 'popped'; readonly rows: readonly PoppedChange[] }
+  /** Messages that were popped, or are no more; their groups go on at `offsets`. */
+  | { readonly kind: 'popped'; readonly rows: readonly PoppedChange[]; readonly offsets: readonly ConsumerOffsetRow[] }
+  | ({ readonly kind: 'popOrder' } & OrderedChange)
+  /** How the clients of a group get the messages of a topic. */
+  | ({ readonly kind: 'requestMode' } & RequestModeConfig)
   | ApacheImport
 
 /** A part of what Apache's broker knew beside the log that was taken over; without effect once the last part is applied. */
@@ -138,9 +144,21 @@ export function decodeChange(body: Buffer, physicalOffset: number): Change {
       return { kind: 'halfMessagesChecked', rows }
     }
     case 'popped': {
-      const rows = map['rows']
+      const { rows, offsets } = map
       if (!Array.isArray(rows) || !rows.every(isPoppedChange)) throw bad()
-      return { kind: 'popped', rows }
+      if (!Array.isArray(offsets) || !offsets.every(isOffsetRow)) throw bad()
+      return { kind: 'popped', rows, offsets }
+    }
+    case 'popOrder': {
+      const { group, topic, queueId, batch, offset } = map
+      if (typeof group !== 'string' || typeof topic !== 'string' || !isCount(queueId) || !isCount(offset)) throw bad()
+      if (batch !== null && !isOrderedBatch(batch)) throw bad()
+      return { kind: 'popOrder', group, topic, queueId, batch, offset }
+    }
+    case 'requestMode': {
+      if (!isRequestModeConfig(map)) throw bad()
+      const { group, topic, mode, popShareQueueNum } = map
+      return { kind: 'requestMode', group, topic, mode, popShareQueueNum }
     }
     default:
       throw unsupported(`a change of kind ${JSON.stringify(map['kind'])} at ${physicalOffset} is not known here`)

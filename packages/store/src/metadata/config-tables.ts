@@ -10,6 +10,7 @@ import type { StoreMachine } from '../apply.ts'
 import { StoreError } from '../errors.ts'
 import type { ChangeProposer } from './change-proposals.ts'
 import { isGroupConfig, isTopicConfig } from './change.ts'
+import { isRequestModeConfig, type RequestModeConfig } from './request-modes.ts'
 import type { TableVersion } from './state.ts'
 import type { SubscriptionGroupConfig } from './subscription-group-config.ts'
 import type { TopicConfig } from './topic-config.ts'
@@ -60,6 +61,14 @@ export class ConfigTables {
   async putGroup(group: SubscriptionGroupConfig): Promise<void> {
     checkGroup(group)
     await this.#changes.propose({ kind: 'putGroup', group })
+  }
+
+  async putRequestMode(config: RequestModeConfig): Promise<void> {
+    if (config.group === '' || config.topic === '' || !isRequestModeConfig(config)) {
+      const what = `no request mode: ${JSON.stringify(config)}`
+      throw new StoreError(what, { code: 'INVALID', what })
+    }
+    await this.#changes.propose({ kind: 'requestMode', ...config })
   }
 
   async createGroup(group: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig> {

@@ -6,6 +6,7 @@
  *   O2  What was committed is appended within COALESCE_MS, or kept and tried again while the leadership lasts.
  *   O3  On losing the leadership everything not applied is dropped: a crash repeats at most what was consumed meanwhile.
  *   O4  Nothing is written for an offset that did not change.
+ *   O5  What is told here and what is applied end the same: offsets are appended in the order in which they were told.
  */
 import type { Clock, Logger } from '@dledger-ts/base'
 import type { StoreMachine } from '../apply.ts'
@@ -86,6 +87,25 @@ export class ConsumerOffsets {
     this.#told.set(group, topic, queueId, offset)
     this.#waiting.set(`${group}\0${topic}\0${queueId}`, [group, topic, queueId, offset])
     this.#arm()
+  }
+
+  /**
+   * An offset goes into the log with an entry that is proposed now: what was told before it is not appended after it.
+   *
+   * @returns to be called when that entry failed: what was known before counts again, unless something newer was told.
+   */
+  proposed([group, topic, queueId, offset]: ConsumerOffsetRow): () => void {
+    this.#enterEpoch()
+    const epoch = this.#epoch
+    const before = this.get(group, topic, queueId)
+    this.#told.set(group, topic, queueId, offset)
+    this.#waiting.delete(`${group}\0${topic}\0${queueId}`)
+    return () => {
+      if (before === undefined || this.#epoch !== epoch || this.#told.get(group, topic, queueId) !== offset) return
+      this.#told.set(group, topic, queueId, before)
+      this.#waiting.set(`${group}\0${topic}\0${queueId}`, [group, topic, queueId, before])
+      this.#arm()
+    }
   }
 
   /** Appends what waits; called back when all of it is applied, or with the first failure. */

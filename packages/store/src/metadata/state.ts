@@ -11,14 +11,16 @@ import { assert } from '@dledger-ts/base'
 import { Packr } from 'msgpackr'
 import type { Delivered } from '../delivered-property.ts'
 import { StoreError } from '../errors.ts'
-import { type ApacheImport, type Change, isGroupConfig, isTopicConfig } from './change.ts'
+import { type ApacheImport, type Change, type ConsumerOffsetRow, isGroupConfig, isTopicConfig } from './change.ts'
 import { HalfMessages } from './half-messages.ts'
 import { LockTable } from './lock-table.ts'
 import type { MetadataStore, MetadataWrite } from './metadata-store.ts'
 import { OffsetTable } from './offset-table.ts'
 import { OrderedTable, type TableWrite } from './ordered-table.ts'
 import { PendingFiles } from './pending-files.ts'
+import { isOrderedBatch, PopOrders } from './pop-orders.ts'
 import { PoppedMessages } from './popped-messages.ts'
+import { isRequestModeConfig, RequestModes } from './request-modes.ts'
 import type { SubscriptionGroupConfig } from './subscription-group-config.ts'
 import { Timers } from './timers.ts'
 import type { TopicConfig } from './topic-config.ts'
@@ -54,6 +56,8 @@ export class MetadataState {
   readonly groups = new Map<string, SubscriptionGroupConfig>()
   readonly offsets = new OffsetTable()
   readonly locks = new LockTable()
+  readonly popOrders = new PopOrders()
+  readonly requestModes = new RequestModes()
   /** By level (from 1): entries of its queue before this are delivered. */
   readonly delivered = new Map<number, number>()
   topicsVersion: TableVersion = NEVER
@@ -104,11 +108,7 @@ export class MetadataState {
       case 'deleteGroup':
         return this.#deleteGroup(change.groupName, place)
       case 'consumerOffsets':
-        for (const [group, topic, queueId, offset] of change.offsets) {
-          this.offsets.set(group, topic, queueId, offset)
-          this.#write(place.index, offset, 'offset', group, topic, queueId)
-        }
-        return
+        return this.#setOffsets(change.offsets, place)
       case 'queueLocks':
         for (const [group, topic, queueId, clientId] of change.locks) {
           this.locks.set(group, topic, queueId, clientId)
@@ -126,6 +126,18 @@ export class MetadataState {
         return
       case 'popped':
         for (const row of change.rows) this.popped.apply(place.index, row)
+        return this.#setOffsets(change.offsets, place)
+      case 'popOrder': {
+        const { group, topic, queueId, batch, offset } = change
+        this.popOrders.set(change, batch)
+        this.#write(place.index, batch, 'order', group, topic, queueId)
+        return this.#setOffsets([[group, topic, queueId, offset]], place)
+      }
+      case 'requestMode': {
+        const { group, topic, mode, popShareQueueNum } = change
+        this.requestModes.set({ group, topic, mode, popShareQueueNum })
+        this.#write(place.index, { group, topic, mode, popShareQueueNum }, 'mode', group, topic)
+      }
     }
   }
 
@@ -206,6 +218,17 @@ export class MetadataState {
         if (typeof content !== 'string') throw unreadable(key)
         this.locks.set(text(parts, 0, key), text(parts, 1, key), whole(parts, 2, key), content)
         return true
+      case 'order':
+        if (!isOrderedBatch(content)) throw unreadable(key)
+        this.popOrders.set(
+          { group: text(parts, 0, key), topic: text(parts, 1, key), queueId: whole(parts, 2, key) },
+          content,
+        )
+        return true
+      case 'mode':
+        if (!isRequestModeConfig(content)) throw unreadable(key)
+        this.requestModes.set(content)
+        return true
       case 'delivered':
         if (!isCount(content)) throw unreadable(key)
         this.delivered.set(whole(parts, 0, key), content)
@@ -235,6 +258,8 @@ export class MetadataState {
     this.groups.clear()
     this.offsets.clear()
     this.locks.clear()
+    this.popOrders.clear()
+    this.requestModes.clear()
     this.delivered.clear()
     this.pendingFiles.clear()
     this.topicsVersion = NEVER
@@ -270,6 +295,13 @@ export class MetadataState {
       this.#write(place.index, queueOffset, 'delivered', level)
     }
     if (isLast) this.setOrigin('imported', place.index)
+  }
+
+  #setOffsets(offsets: readonly ConsumerOffsetRow[], place: ChangePlace): void {
+    for (const [group, topic, queueId, offset] of offsets) {
+      this.offsets.set(group, topic, queueId, offset)
+      this.#write(place.index, offset, 'offset', group, topic, queueId)
+    }
   }
 
   #endDelayed(level: number, queueOffset: number, index: number): void {

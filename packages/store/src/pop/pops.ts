@@ -4,8 +4,10 @@
  *
  * Keeps:
  *   Q1  For one message one entry is under way (metadata/claims.ts): an acknowledgement that comes twice, or after its message
- *       came again, ends nothing.
+ *       came again, ends nothing, and is answered when that is certain.
  *   Q2  Whatever is asked in one pass of the event loop goes into one entry, up to ROWS_MAX.
+ *   Q3  A group goes on behind what it popped by the same entry that puts that in flight: nothing is passed over, and nothing
+ *       that was acknowledged is popped again.
  */
 import type { Clock } from '@dledger-ts/base'
 import { RecordDraft } from '@dledger-ts/protocol'
@@ -14,7 +16,9 @@ import type { StoreMachine } from '../apply.ts'
 import { withDelivered, withoutForeignDelivered } from '../delivered-property.ts'
 import { StoreError } from '../errors.ts'
 import { storeErrorOfDraft } from '../log-errors.ts'
+import type { ConsumerOffsetRow } from '../metadata/change.ts'
 import type { ChangeProposer } from '../metadata/change-proposals.ts'
+import type { ConsumerOffsets } from '../metadata/consumer-offsets.ts'
 import {
   type PoppedChange,
   type PoppedHandle,
@@ -39,11 +43,31 @@ export interface PopsOptions {
   readonly machine: StoreMachine
   readonly changes: ChangeProposer
   readonly putter: Putter
+  readonly offsets: ConsumerOffsets
   readonly clock: Clock
 }
 
+/** What is popped of one queue. */
+export interface PoppedQueue {
+  readonly topic: string
+  readonly queueId: number
+  /** Ascending. */
+  readonly queueOffsets: readonly number[]
+  /** Where the group goes on. */
+  readonly nextOffset: number
+}
+
+export interface PopRequest {
+  readonly group: string
+  readonly queues: readonly PoppedQueue[]
+  /** Invisible until then. */
+  readonly untilMs: number
+  readonly poppedMs: number
+}
+
 interface Waiting {
-  readonly change: PoppedChange
+  readonly changes: readonly PoppedChange[]
+  readonly offsets: readonly ConsumerOffsetRow[]
   readonly epoch: number
   readonly callback: (error: StoreError | null) => void
 }
@@ -51,6 +75,7 @@ interface Waiting {
 export class Pops {
   readonly #options: PopsOptions
   #waiting: Waiting[] = []
+  #waitingRows = 0
 
   constructor(options: PopsOptions) {
     this.#options = options
@@ -64,7 +89,7 @@ export class Pops {
   /**
    * Puts a message in flight, or in flight again: until `untilMs` it is not to be popped. Resolves when that is applied here.
    *
-   * @returns false when another entry for it is under way.
+   * @returns true.
    */
   async pop(name: PoppedName, untilMs: number, poppedMs: number): Promise<boolean> {
     checkTime(untilMs)
@@ -72,7 +97,39 @@ export class Pops {
     return this.#change(name, (row) => [row?.untilMs ?? null, untilMs, poppedMs, (row?.attempts ?? 0) + 1])
   }
 
-  /** The message was consumed. @returns false when it is not in flight under this handle, or its end is under way. */
+  /**
+   * Puts what was read of some queues in flight, and moves the group on behind it. Resolves when that is applied here.
+   *
+   * @returns for each queue the offsets that are in flight now; without those that are being acknowledged just now, or that are
+   *   about to come again: a group that was moved back meets such.
+   */
+  async popQueues({ group, queues, untilMs, poppedMs }: PopRequest): Promise<readonly (readonly number[])[]> {
+    checkTime(untilMs)
+    checkTime(poppedMs)
+    const epoch = this.#requireLeader()
+    const changes: PoppedChange[] = []
+    const names: PoppedName[] = []
+    const taken: number[][] = []
+    try {
+      for (const { topic, queueId, queueOffsets } of queues) {
+        const ours = await this.#claimRange({ group, topic, queueId }, queueOffsets, epoch)
+        taken.push([...ours.keys()])
+        for (const [queueOffset, row] of ours) {
+          names.push({ group, topic, queueId, queueOffset })
+          const attempts = (row?.attempts ?? 0) + 1
+          changes.push([group, topic, queueId, queueOffset, row?.untilMs ?? null, untilMs, poppedMs, attempts])
+        }
+      }
+      const offsets = queues.map(({ topic, queueId, nextOffset }) => [group, topic, queueId, nextOffset] as const)
+      await this.#propose(changes, offsets, epoch)
+    } catch (error) {
+      for (const name of names) this.#releaseUnless(error, name, epoch)
+      throw error
+    }
+    return taken
+  }
+
+  /** The message was consumed. @returns false when it is not in flight under this handle. */
   async acknowledge(handle: PoppedHandle): Promise<boolean> {
     return this.#change(handle, (row) => {
       return row?.untilMs === handle.untilMs ? [row.untilMs, null, row.poppedMs, row.attempts] : null
@@ -90,7 +147,7 @@ export class Pops {
   /**
    * Puts a message that ends another one's flight, as its republication does: both happen or none.
    *
-   * @returns null when that is not in flight under this handle, or another entry for it is under way.
+   * @returns null when that is not in flight under this handle.
    */
   async endWith(handle: PoppedHandle, message: NewMessage): Promise<PutResult | null> {
     const { machine, putter } = this.#options
@@ -142,44 +199,116 @@ export class Pops {
     })
     if (row === null) return false
     const { group, topic, queueId, queueOffset } = name
-    await new Promise<void>((resolve, reject) => {
-      this.#waiting.push({
-        change: [group, topic, queueId, queueOffset, ...(outcome as unknown as Outcome)],
-        epoch,
-        callback: (error) => (error === null ? resolve() : reject(error)),
-      })
-      if (this.#waiting.length === 1) this.#options.clock.defer(() => this.#flush())
-    }).catch((error: unknown) => {
+    try {
+      await this.#propose([[group, topic, queueId, queueOffset, ...(outcome as unknown as Outcome)]], [], epoch)
+    } catch (error) {
       this.#releaseUnless(error, name, epoch)
       throw error
-    })
+    }
     return true
+  }
+
+  #propose(changes: readonly PoppedChange[], offsets: readonly ConsumerOffsetRow[], epoch: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const callback: Waiting['callback'] = (error) => (error === null ? resolve() : reject(error))
+      this.#waiting.push({ changes, offsets, epoch, callback })
+      this.#waitingRows += changes.length
+      if (this.#waiting.length === 1) this.#options.clock.defer(() => this.#flush())
+    })
   }
 
   #flush(): void {
     const all = this.#waiting
     this.#waiting = []
-    for (let i = 0; i < all.length; i += ROWS_MAX) this.#propose(all.slice(i, i + ROWS_MAX))
+    this.#waitingRows = 0
+    let begin = 0
+    let rows = 0
+    for (let i = 0; i < all.length; i++) {
+      const { length } = (all[i] as Waiting).changes
+      if (i > begin && rows + length > ROWS_MAX) {
+        this.#proposeAll(all.slice(begin, i))
+        begin = i
+        rows = 0
+      }
+      rows += length
+    }
+    this.#proposeAll(all.slice(begin))
   }
 
-  #propose(all: readonly Waiting[]): void {
-    const { machine, changes } = this.#options
+  #proposeAll(all: readonly Waiting[]): void {
+    const { machine, changes, offsets } = this.#options
     const lost = new StoreError('the leadership was lost', { code: 'NOT_LEADER', leader: machine.role.leader })
     const current = all.filter(({ epoch }) => epoch === machine.epoch)
     for (const { epoch, callback } of all) if (epoch !== machine.epoch) callback(lost)
     if (current.length === 0) return
+    const moved = current.flatMap((one) => one.offsets)
+    const movedBack = moved.map((row) => offsets.proposed(row))
     const told = (error: StoreError | null): void => {
+      if (error !== null) for (const undo of movedBack) undo()
       for (const { callback } of current) callback(error)
     }
     try {
-      changes.proposeWith({ kind: 'popped', rows: current.map(({ change }) => change) }, told)
+      changes.proposeWith({ kind: 'popped', rows: current.flatMap((one) => one.changes), offsets: moved }, told)
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
       told(error)
     }
   }
 
-  /** @returns the row, `none` where there is none, claimed; null when `isWanted` says no or it is claimed by another. */
+  /** Claims those of the messages that nobody has claimed. @returns their rows, undefined where there is none. */
+  #claimRange(
+    queue: Omit<PoppedName, 'queueOffset'>,
+    queueOffsets: readonly number[],
+    epoch: number,
+  ): Promise<ReadonlyMap<number, PoppedMessage | undefined>> {
+    const { popped } = this.#options.machine.metadata
+    const first = queueOffsets[0]
+    const last = queueOffsets.at(-1)
+    if (first === undefined || last === undefined) return Promise.resolve(new Map())
+    if (queueOffsets.length > PAGE_ROWS_MAX) {
+      const what = `${queueOffsets.length} messages are too many for one pop`
+      throw new StoreError(what, { code: 'INVALID', what })
+    }
+    for (const queueOffset of queueOffsets) checkName({ ...queue, queueOffset })
+    this.#checkRoom()
+    const range = {
+      from: poppedKey({ ...queue, queueOffset: first }),
+      before: `${poppedKey({ ...queue, queueOffset: last })}\0`,
+    }
+    return new Promise((resolve, reject) => {
+      popped.inOrder({ ...range, limit: PAGE_ROWS_MAX }, (error, page) => {
+        if (error !== null) return reject(error)
+        const lost = this.#lost(epoch)
+        if (lost !== null) return reject(lost)
+        const rows = new Map((page?.rows ?? []).map((row) => [row.queueOffset, row]))
+        const ours = new Map<number, PoppedMessage | undefined>()
+        for (const queueOffset of queueOffsets) {
+          const key = poppedKey({ ...queue, queueOffset })
+          if (popped.claims.has(key)) continue
+          popped.claims.claim(key)
+          ours.set(queueOffset, rows.get(queueOffset))
+        }
+        resolve(ours)
+      })
+    })
+  }
+
+  #checkRoom(): void {
+    if (this.#waitingRows < WAITING_MAX) return
+    throw new StoreError(`${WAITING_MAX} popped messages wait for their entry`, { code: 'BUSY' })
+  }
+
+  #lost(epoch: number): StoreError | null {
+    const { machine } = this.#options
+    if (machine.epoch === epoch) return null
+    return new StoreError('the leadership was lost', { code: 'NOT_LEADER', leader: machine.role.leader })
+  }
+
+  /**
+   * Waits while another entry for the message is under way, then claims it.
+   *
+   * @returns the row, `none` where there is none, claimed; null when `isWanted` says no.
+   */
   #claim(
     name: PoppedName,
     epoch: number,
@@ -187,22 +316,25 @@ export class Pops {
   ): Promise<PoppedMessage | 'none' | null> {
     const { popped } = this.#options.machine.metadata
     checkName(name)
-    if (this.#waiting.length >= WAITING_MAX) {
-      throw new StoreError(`${WAITING_MAX} popped messages wait for their entry`, { code: 'BUSY' })
-    }
+    this.#checkRoom()
     const key = poppedKey(name)
     return new Promise((resolve, reject) => {
-      popped.inOrder({ from: key, before: `${key}\0`, limit: 1 }, (error, page) => {
-        if (error !== null) return reject(error)
-        const { machine } = this.#options
-        if (machine.epoch !== epoch) {
-          return reject(new StoreError('the leadership was lost', { code: 'NOT_LEADER', leader: machine.role.leader }))
-        }
-        const row = page?.rows[0]
-        if (popped.claims.has(key) || !isWanted(row)) return resolve(null)
-        popped.claims.claim(key)
-        resolve(row ?? 'none')
-      })
+      const look = (): void => {
+        popped.inOrder({ from: key, before: `${key}\0`, limit: 1 }, (error, page) => {
+          if (error !== null) return reject(error)
+          const lost = this.#lost(epoch)
+          if (lost !== null) return reject(lost)
+          if (popped.claims.has(key)) {
+            if (popped.claims.whenReleased(key, look)) return
+            return reject(new StoreError('too much is asked of one popped message', { code: 'BUSY' }))
+          }
+          const row = page?.rows[0]
+          if (!isWanted(row)) return resolve(null)
+          popped.claims.claim(key)
+          resolve(row ?? 'none')
+        })
+      }
+      look()
     })
   }
 
