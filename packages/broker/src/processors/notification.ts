@@ -14,6 +14,7 @@ import {
 } from '@dledger-ts/remoting'
 import { blockedUntil } from '@dledger-ts/store'
 import type { BrokerContext } from '../context.ts'
+import { isForwarded } from '../forwarding/forwarder.ts'
 import { admit, brokerForbids } from '../pop/admission.ts'
 import { pollDeadline } from '../pop/poll-time.ts'
 import { type PopPolling, WaitingPop } from '../pop/pop-polling.ts'
@@ -61,7 +62,7 @@ export class NotificationProcessor {
 
   handle(connection: Connection, request: RemotingCommand): undefined {
     const header = NotificationRequest.decode(request.extFields)
-    const deadlineMs = pollDeadline(header, this.#context.clock.nowMs(), this.#context.isForwarded(request))
+    const deadlineMs = pollDeadline(header, this.#context.clock.nowMs(), isForwarded(request))
     this.resume(new Notification(connection, request, header, deadlineMs))
   }
 

@@ -27,6 +27,7 @@ import { buildSubscription, type Subscription } from '../client-manager/subscrip
 import type { BrokerContext } from '../context.ts'
 import { ExpressionError } from '../filter/expression-error.ts'
 import { Sql92 } from '../filter/sql92.ts'
+import { isForwarded } from '../forwarding/forwarder.ts'
 import { type Admitted, admit, brokerForbids, type Refused } from '../pop/admission.ts'
 import {
   buildExtraInfo,
@@ -109,7 +110,7 @@ export class PopProcessor {
     }
     const fault = this.#fault(header)
     if (fault !== null) return createResponse(fault.code, fault.remark)
-    this.resume(new Pop(connection, request, header, pollDeadline(header, nowMs, this.#context.isForwarded(request))))
+    this.resume(new Pop(connection, request, header, pollDeadline(header, nowMs, isForwarded(request))))
     return undefined
   }
 
