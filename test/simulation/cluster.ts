@@ -407,7 +407,7 @@ export class Cluster {
   #fatal(member: Member, error: Error): void {
     this.say(member, `stops for good: ${error.message}`)
     member.life = 'failed'
-    this.workload.died(member.id)
+    this.workload.stopped(member.id)
     this.readers.died(member.id)
     this.invariants.lives.stopped(member)
     if (error instanceof AssertionError) this.violated(`${member.name}: ${error.message} (asserted)`)

@@ -41,6 +41,7 @@ export class ClientProposal implements Proposal {
   committedAt = -1
   readonly #workload: Workload
   #encoded = false
+  #memberHasStopped = false
 
   constructor(workload: Workload, id: number, options: ProposalOptions) {
     this.#workload = workload
@@ -74,6 +75,11 @@ export class ClientProposal implements Proposal {
     }
   }
 
+  /** Its member stopped: of what it was asked, only what it had refused by then may be told later, in a pass of its event loop. */
+  memberStopped(): void {
+    this.#memberHasStopped = true
+  }
+
   /** The member died: nobody will tell. */
   orphan(): void {
     if (this.outcome === 'pending') this.outcome = 'unknown'
@@ -82,6 +88,9 @@ export class ClientProposal implements Proposal {
   #told(outcome: Outcome): void {
     if (this.outcome !== 'pending') {
       this.#workload.violated(`proposal ${this.id} was told ${outcome} after ${this.outcome} (20)`)
+    }
+    if (this.#memberHasStopped && outcome !== 'refused') {
+      this.#workload.violated(`proposal ${this.id} was told ${outcome} by a member that had stopped (20)`)
     }
     this.outcome = outcome
   }
@@ -129,6 +138,11 @@ export class Workload {
     }
     proposal.committedAt = index
     if (proposal.outcome === 'refused') this.violated(`proposal ${id} was refused and is committed at ${index} (20)`)
+  }
+
+  /** The member stopped itself and lives on for a moment. */
+  stopped(member: number): void {
+    for (const proposal of this.proposals) if (proposal.member === member) proposal.memberStopped()
   }
 
   /** The member died: what it had not answered stays unknown. */
