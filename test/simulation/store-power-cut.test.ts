@@ -21,6 +21,7 @@ class SyncedLog implements AttachedLog {
   readonly entries: CommittedEntry[] = []
   readonly bodies: string[][] = Array.from({ length: QUEUES }, () => [])
   readonly firstIndex = 0
+  readonly forgetBefore = 0
   readonly #events: EventQueue
   readonly #owner: Process
   #pos = 0

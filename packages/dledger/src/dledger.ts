@@ -347,6 +347,14 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     return this.#node.firstIndexInFileOf(pos)
   }
 
+  /**
+   * Entries below this are to be forgotten as soon as nothing keeps them: applied, synced, in the state machine's checkpoint. 0 when
+   * no trim entry was applied since the start.
+   */
+  get forgetBefore(): number {
+    return this.#node.forgetBefore
+  }
+
   get firstIndex(): number {
     return this.#node.firstIndex
   }

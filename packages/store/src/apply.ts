@@ -35,7 +35,7 @@ import { MetadataState } from './metadata/state.ts'
 import type { StoredSends } from './send-once/stored-sends.ts'
 import { timerRowOf } from './timer/timer-message.ts'
 import { type Amount, MessageCount } from './message-count.ts'
-import { halfMessageRowOf } from './transaction/half-message.ts'
+import { halfMessageRowOf, movedHalfMessageRow } from './transaction/half-message.ts'
 
 /** The state after some entry: what a checkpoint names. */
 export interface AppliedMark {
@@ -368,11 +368,19 @@ export class StoreMachine implements StateMachine {
       if (timer !== undefined) this.metadata.timers.put(entry.index, timer)
       return true
     }
-    if (topic === SystemTopic.TRANSACTION_HALF) {
-      const half = halfMessageRowOf(record, physicalOffset)
-      if (half !== undefined) this.metadata.halfMessages.put(entry.index, half)
-    }
+    if (topic === SystemTopic.TRANSACTION_HALF) this.#applyHalf(record, physicalOffset, delivered, entry.index)
     return delivered !== undefined || topic === SystemTopic.SCHEDULE
+  }
+
+  #applyHalf(record: Buffer, physicalOffset: number, delivered: Delivered | undefined, index: number): void {
+    const { halfMessages } = this.metadata
+    if (delivered?.kind === 'halfMove') {
+      const moved = movedHalfMessageRow(record, physicalOffset, delivered)
+      if (moved === undefined) throw corrupt('it moves a half message and is none', physicalOffset)
+      return halfMessages.moved(index, delivered.recordOffset, moved)
+    }
+    const half = halfMessageRowOf(record, physicalOffset)
+    if (half !== undefined) halfMessages.put(index, half)
   }
 
   #applyDelivered(delivered: Delivered, physicalOffset: number, index: number): void {

@@ -1,7 +1,12 @@
 /**
  * The property by which a record names what it ends, so that applying it does both at once: `<level>:<queueOffset>` for a
  * message of a delay level, `timer:<outMs>:<physicalOffset>` for a timer, `half:<physicalOffset>` for a half
- * message, `pop:<untilMs>:<queueId>:<queueOffset>:<group>:<topic>` for a message that was popped and comes again.
+ * message (`moved-half:<physicalOffset>:<recordOffset>` once its record is elsewhere), `pop:<untilMs>:<queueId>:<queueOffset>:<group>:<topic>`
+ * for a message that was popped and comes again.
+ *
+ * A record in the timers' own topic that names a timer or a message of a level moves it: it is pending at the new place.
+ * `half-move:<physicalOffset>:<recordOffset>:<queueOffset>:<storeTimestamp>:<checkCount>:<checkedMs>` does so for a half message, and says
+ * what stays as it was.
  *
  * It stands first in the property block, so that apply finds or misses it by one comparison. It is ours alone: a client's
  * message that carries it is stored without.
@@ -11,6 +16,7 @@
 import { assert } from '@dledger-ts/base'
 import { recordPropertiesSlice, removeProperty } from '@dledger-ts/protocol'
 import { StoreError } from './errors.ts'
+import type { HalfMessageRow } from './metadata/half-messages.ts'
 import type { PoppedHandle } from './metadata/popped-messages.ts'
 
 const NAME = 'DLEDGER_DELIVERED'
@@ -24,8 +30,15 @@ export const DELIVERED_PROPERTY_BYTES_MAX = NAME.length + 2 + 6 + 16 + 1 + 16
 export type Delivered =
   | { readonly kind: 'level'; readonly level: number; readonly queueOffset: number }
   | { readonly kind: 'timer'; readonly outMs: number; readonly physicalOffset: number }
-  | { readonly kind: 'half'; readonly physicalOffset: number }
+  | { readonly kind: 'half'; readonly physicalOffset: number; readonly recordOffset: number }
+  | ({ readonly kind: 'halfMove' } & MovedHalf)
   | { readonly kind: 'pop'; readonly message: PoppedHandle }
+
+/** What is known of a half message beside its record, at the moment at which that is put again. */
+export type MovedHalf = Pick<
+  HalfMessageRow,
+  'physicalOffset' | 'recordOffset' | 'queueOffset' | 'storeTimestamp' | 'checkCount' | 'checkedMs'
+>
 
 export function withDelivered(properties: string, delivered: Delivered): string {
   return `${NAME}\x01${valueOf(delivered)}\x02${properties}`
@@ -54,7 +67,21 @@ export function deliveredOf(record: Buffer): Delivered | undefined {
   if (kind === 'timer' && isCount(first) && isCount(second)) {
     return { kind: 'timer', outMs: first, physicalOffset: second }
   }
-  if (kind === 'half' && isCount(first)) return { kind: 'half', physicalOffset: first }
+  if (kind === 'half' && isCount(first)) return { kind: 'half', physicalOffset: first, recordOffset: first }
+  if (kind === 'moved-half' && isCount(first) && isCount(second)) {
+    return { kind: 'half', physicalOffset: first, recordOffset: second }
+  }
+  if (kind === 'half-move' && rest.length === 6 && rest.map(Number).every(isCount)) {
+    const [physicalOffset, recordOffset, queueOffset, storeTimestamp, checkCount, checkedMs] = rest.map(Number) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ]
+    return { kind: 'halfMove', physicalOffset, recordOffset, queueOffset, storeTimestamp, checkCount, checkedMs }
+  }
   if (kind === 'pop' && isCount(first) && isCount(second)) {
     const [, , offsetText, group = '', topic = ''] = rest
     const queueOffset = Number(offsetText)
@@ -72,8 +99,14 @@ function valueOf(delivered: Delivered): string {
       return `${delivered.level}:${delivered.queueOffset}`
     case 'timer':
       return `timer:${delivered.outMs}:${delivered.physicalOffset}`
-    case 'half':
-      return `half:${delivered.physicalOffset}`
+    case 'half': {
+      const { physicalOffset, recordOffset } = delivered
+      return physicalOffset === recordOffset ? `half:${physicalOffset}` : `moved-half:${physicalOffset}:${recordOffset}`
+    }
+    case 'halfMove': {
+      const { physicalOffset, recordOffset, queueOffset, storeTimestamp, checkCount, checkedMs } = delivered
+      return ['half-move', physicalOffset, recordOffset, queueOffset, storeTimestamp, checkCount, checkedMs].join(':')
+    }
     case 'pop': {
       const { untilMs, queueId, queueOffset, group, topic } = delivered.message
       return `pop:${untilMs}:${queueId}:${queueOffset}:${group}:${topic}`

@@ -38,8 +38,11 @@ import { FullRebuild, type RebuildProgress } from './rebuild/full-rebuild.ts'
 import { QueueChecks } from './rebuild/queue-checks.ts'
 import { QueueRepairs } from './rebuild/queue-repairs.ts'
 import { Rebuilder } from './rebuild/rebuilder.ts'
-import { MinOffsets } from './retention/min-offsets.ts'
 import { type EntryFinder, NeededEntries, UndeliveredMessages } from './retention/needed-entries.ts'
+import { MinOffsets } from './retention/min-offsets.ts'
+import { LevelMoves, movableHalfMessages, movableTimers } from './retention/movable.ts'
+import { PendingMoves } from './retention/pending-moves.ts'
+import { RowMoves } from './retention/row-moves.ts'
 import { PutOnce } from './send-once/put-once.ts'
 import { StoredSends } from './send-once/stored-sends.ts'
 import { StateTransfer } from './snapshot/state-transfer.ts'
@@ -120,6 +123,8 @@ export class StoreCore {
   readonly #sends: StoredSends | null
   readonly #once: PutOnce | null
   readonly #timers: TimerDelivery
+  /** Told of trims. */
+  readonly moves: PendingMoves
   readonly #port = new LogPort()
   #events: StoreCoreEvents | null = null
   #isRetired = false
@@ -183,9 +188,17 @@ export class StoreCore {
     this.changes = new ChangeProposer({ machine, log, storeHost, recordBytesMax })
     this.offsets = new ConsumerOffsets({ machine, changes: this.changes, clock, logger })
     this.locks = new QueueLocks({ machine, changes: this.changes, clock, logger })
-    this.#delays = new DelayDelivery({ machine, reader: this.reader, putter: this.putter, clock, logger })
-    const records = new RecordReader({ machine, log })
     const { timerPrecisionMs } = timerSettings
+    this.#delays = new DelayDelivery({
+      machine,
+      reader: this.reader,
+      putter: this.putter,
+      timerPrecisionMs,
+      recordBytesMax,
+      clock,
+      logger,
+    })
+    const records = new RecordReader({ machine, log })
     this.#timers = new TimerDelivery({ machine, records, putter: this.putter, clock, logger, timerPrecisionMs })
     this.recall = new TimerRecall({ machine, records, changes: this.changes, timerPrecisionMs })
     this.pops = new Pops({ machine, changes: this.changes, putter: this.putter, offsets: this.offsets, clock })
@@ -202,6 +215,21 @@ export class StoreCore {
     // Whoever else reads records of what is pending stands here, too.
     const needs = [new UndeliveredMessages(machine, this.reader), machine.metadata.pendingFiles]
     const needed = new NeededEntries({ log, needs, logger })
+    const { putter } = this
+    this.moves = new PendingMoves({
+      machine,
+      log,
+      needs,
+      pending: [
+        new LevelMoves(machine, this.reader, this.#delays),
+        new RowMoves({ rows: movableTimers(machine, this.#timers, clock), records, putter }),
+        new RowMoves({ rows: movableHalfMessages(machine), records, putter }),
+      ],
+      fileBytes,
+      clock,
+      logger,
+      cleared: () => this.#checkpointer.syncNext(),
+    })
     const onFailed = (error: Error): void => {
       machine.fail(error)
       options.onFailed(error)
@@ -263,7 +291,10 @@ export class StoreCore {
         this.fullRebuild.abandon()
         return this.#transfer.restore(index)
       },
-      trimApplied: () => this.#checkpointer.syncNext(),
+      trimApplied: () => {
+        this.#checkpointer.syncNext()
+        this.moves.wake()
+      },
       logStarts: () => {
         minOffsets.sweep()
         this.keyIndex?.removeBefore(physicalOffsetOf(machine.logStartPos))
@@ -349,6 +380,7 @@ export class StoreCore {
     this.#isRetired = true
     this.#takeOver.stop()
     this.#delays.stop()
+    this.moves.stop()
     this.#timers.stop()
     this.locks.stop()
   }
@@ -408,6 +440,7 @@ export class StoreCore {
       } else {
         this.#delays.roleChanged()
         this.#timers.roleChanged()
+        this.moves.roleChanged()
       }
     }
     this.#events?.roleChanged()
@@ -460,5 +493,9 @@ class LogPort implements ProposalTarget, LogReader, AppliedEntries, EntryFinder 
   /** Before the log is attached nothing can be told. */
   firstIndexInFileOf(pos: number): number | null {
     return this.#log?.firstIndexInFileOf(pos) ?? null
+  }
+
+  get forgetBefore(): number {
+    return this.#log?.forgetBefore ?? 0
   }
 }

@@ -197,6 +197,11 @@ export class LogNode {
     return log.firstIndexIn(pos - (pos % log.fileBytes))
   }
 
+  /** Entries below this are to be forgotten as soon as nothing keeps them; 0 when no trim entry was applied since the start. */
+  get forgetBefore(): number {
+    return this.#rooms.trimming.before
+  }
+
   /** A state that was given to this member is being taken over. */
   get isRestoring(): boolean {
     return this.#rooms.applying.isRestoring

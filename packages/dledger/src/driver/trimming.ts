@@ -49,6 +49,11 @@ export class Trimming {
     this.#options = options
   }
 
+  /** Entries below this are to be forgotten, as an applied trim entry of this life says; 0 when none does. */
+  get before(): number {
+    return this.#before
+  }
+
   /** The hard state is being written for it. */
   get isUnderWay(): boolean {
     return this.#underWay

@@ -141,7 +141,7 @@ export function decodeChange(body: Buffer, physicalOffset: number): Change {
     case 'halfMessagesChecked': {
       const rows = map['rows']
       if (!Array.isArray(rows) || !rows.every(isHalfMessageRow)) throw bad()
-      return { kind: 'halfMessagesChecked', rows }
+      return { kind: 'halfMessagesChecked', rows: rows.map(halfMessageRow) }
     }
     case 'popped': {
       const { rows, offsets } = map
@@ -270,10 +270,15 @@ function isTimerName(row: unknown): row is TimerName {
   return Array.isArray(row) && row.length === 2 && row.every(isCount)
 }
 
+/** Of one that was never moved the log may have one place only. */
+function halfMessageRow(row: HalfMessageRow): HalfMessageRow {
+  return { ...row, recordOffset: (row as Partial<HalfMessageRow>).recordOffset ?? row.physicalOffset }
+}
+
 function isHalfMessageRow(row: unknown): row is HalfMessageRow {
   if (!isMap(row)) return false
   const { physicalOffset, bytes, queueOffset, producerGroup, storeTimestamp, immunityMs, checkCount, checkedMs } = row
-  const counts = [physicalOffset, bytes, queueOffset, storeTimestamp, checkCount, checkedMs]
+  const counts = [physicalOffset, row['recordOffset'] ?? 0, bytes, queueOffset, storeTimestamp, checkCount, checkedMs]
   return counts.every(isCount) && isInteger(immunityMs) && typeof producerGroup === 'string'
 }
 

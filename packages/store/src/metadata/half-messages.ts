@@ -1,11 +1,14 @@
 /**
  * The half messages that are pending: prepared by a producer, neither committed nor rolled back. One row for each, in the order
- * of the log, which is that of their age.
+ * in which they came into the log, which is that of their age.
  *
  *   key     physicalOffset 14 hex digits
- *   value   bytes of its record 4 | checkCount 4 | queueOffset 8 | storeTimestamp 8 | checkedMs 8 | immunityMs 8 | producer group
+ *   value   bytes of its record 4 | checkCount 4 | queueOffset 8 | storeTimestamp 8 | checkedMs 8 | immunityMs 8 | producer group,
+ *           and, once it was moved, 2 | recordOffset as text
  *
- * Keeps: a row is there from the apply of a half message to the apply of the record that ends it, which is the only one.
+ * Keeps:
+ *   - a row is there from the apply of a half message to the apply of the record that ends it, which is the only one.
+ *   - a half message is known by its first place, whose offsets its producer was given, however often its record is moved.
  */
 import { readInt64, writeInt64 } from '@dledger-ts/base'
 import { StoreError } from '../errors.ts'
@@ -16,12 +19,16 @@ import type { PendingFiles } from './pending-files.ts'
 import { damagedRow, NUMBER_DIGITS, numberKey, numberOfKey } from './row-codec.ts'
 
 const GROUP_AT = 40
+/** Ends the producer group; no property has it. */
+const GROUP_END = 2
 
 export interface HalfMessageRow {
-  /** Where the record of the half message starts: commitLogOffset of END_TRANSACTION. */
+  /** Where the record of the half message started first: its name, commitLogOffset of END_TRANSACTION. */
   readonly physicalOffset: number
+  /** Where its record starts now: to be read there. */
+  readonly recordOffset: number
   readonly bytes: number
-  /** In the half topic's queue: tranStateTableOffset of END_TRANSACTION. */
+  /** Of its first record in the half topic's queue: tranStateTableOffset of END_TRANSACTION. */
   readonly queueOffset: number
   readonly producerGroup: string
   readonly storeTimestamp: number
@@ -51,7 +58,13 @@ export class HalfMessages {
 
   put(index: number, row: HalfMessageRow): void {
     this.rows.put(index, halfMessageKey(row.physicalOffset), encode(row))
-    this.#files.add(index, row.physicalOffset)
+    this.#files.add(index, row.recordOffset)
+  }
+
+  /** Its record stood at `from` and was put again: the row as it is from now on. */
+  moved(index: number, from: number, row: HalfMessageRow): void {
+    this.end(index, row.physicalOffset, from)
+    this.put(index, row)
   }
 
   /** The producer was asked: the row as it is from now on. */
@@ -61,10 +74,10 @@ export class HalfMessages {
     this.claims.release(key)
   }
 
-  end(index: number, physicalOffset: number): void {
+  end(index: number, physicalOffset: number, recordOffset: number): void {
     const key = halfMessageKey(physicalOffset)
     this.rows.remove(index, key)
-    this.#files.remove(index, physicalOffset)
+    this.#files.remove(index, recordOffset)
     this.claims.release(key)
   }
 
@@ -97,31 +110,37 @@ export function halfMessageAt(key: string): number {
 }
 
 function encode(row: HalfMessageRow): Buffer {
-  const value = Buffer.allocUnsafe(GROUP_AT + Buffer.byteLength(row.producerGroup))
+  const { producerGroup, physicalOffset, recordOffset } = row
+  const text =
+    recordOffset === physicalOffset ? producerGroup : producerGroup + String.fromCharCode(GROUP_END) + recordOffset
+  const value = Buffer.allocUnsafe(GROUP_AT + Buffer.byteLength(text))
   value.writeUInt32BE(row.bytes, 0)
   value.writeUInt32BE(row.checkCount, 4)
   writeInt64(value, row.queueOffset, 8)
   writeInt64(value, row.storeTimestamp, 16)
   writeInt64(value, row.checkedMs, 24)
   writeInt64(value, row.immunityMs, 32)
-  value.write(row.producerGroup, GROUP_AT)
+  value.write(text, GROUP_AT)
   return value
 }
 
 /** @throws StoreError CORRUPT. */
 function decode({ key, value }: MetadataRow): HalfMessageRow {
   if (value.length < GROUP_AT) throw damagedRow(key)
+  const groupEnd = value.indexOf(GROUP_END, GROUP_AT)
+  const physicalOffset = numberOfKey(key, 0)
   const row = {
-    physicalOffset: numberOfKey(key, 0),
+    physicalOffset,
+    recordOffset: groupEnd < 0 ? physicalOffset : Number(value.toString('latin1', groupEnd + 1)),
     bytes: value.readUInt32BE(0),
     checkCount: value.readUInt32BE(4),
     queueOffset: readInt64(value, 8),
     storeTimestamp: readInt64(value, 16),
     checkedMs: readInt64(value, 24),
     immunityMs: readInt64(value, 32),
-    producerGroup: value.toString('utf8', GROUP_AT),
+    producerGroup: value.toString('utf8', GROUP_AT, groupEnd < 0 ? value.length : groupEnd),
   }
-  for (const number of [row.queueOffset, row.storeTimestamp, row.checkedMs, row.immunityMs]) {
+  for (const number of [row.recordOffset, row.queueOffset, row.storeTimestamp, row.checkedMs, row.immunityMs]) {
     if (!Number.isSafeInteger(number)) throw damagedRow(key)
   }
   return row

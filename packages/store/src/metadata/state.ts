@@ -154,8 +154,11 @@ export class MetadataState {
         return this.#endDelayed(delivered.level, delivered.queueOffset, index)
       case 'timer':
         return this.timers.end(index, delivered.outMs, delivered.physicalOffset)
+      case 'halfMove':
+        // With the record that moves it (apply.ts).
+        return
       case 'half':
-        return this.halfMessages.end(index, delivered.physicalOffset)
+        return this.halfMessages.end(index, delivered.physicalOffset, delivered.recordOffset)
       case 'pop': {
         const { group, topic, queueId, queueOffset, untilMs } = delivered.message
         return this.popped.apply(index, [group, topic, queueId, queueOffset, untilMs, null, 0, 0])

@@ -58,6 +58,12 @@ export class Timers {
     this.claims.delete(key)
   }
 
+  /** Drops a claim whose end is certainly not in the log: who delivers looks at the row again. */
+  release(row: TimerRow): void {
+    this.claims.delete(timerKey(row.outMs, row.physicalOffset))
+    if (row.outMs < this.#soonestMs) this.#soonestMs = row.outMs
+  }
+
   get soonestMs(): number {
     return this.#soonestMs
   }

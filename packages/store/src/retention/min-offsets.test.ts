@@ -17,6 +17,7 @@ import { ManualClock, passes, until } from '../testing/manual-clock.ts'
 /** A log whose files hold one entry each. */
 class TrimmedLog implements AttachedLog {
   readonly maker = new EntryMaker()
+  readonly forgetBefore = 0
   firstIndex = 0
   /** Called before a read is answered. */
   onRead: () => void = () => {}

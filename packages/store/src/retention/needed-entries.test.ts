@@ -105,6 +105,14 @@ describe('the log may forget', () => {
     first([need(null, Number.POSITIVE_INFINITY)], 3)
     first([need(null, 1_000), need(null, Number.POSITIVE_INFINITY)], 3)
     first([need(null, 1_000)], null)
+    // Told as the start of the file that holds it.
+    const asked: number[] = []
+    new NeededEntries({
+      log: { firstIndexInFileOf: (pos) => asked.push(pos) },
+      needs: [need(null, 4_096)],
+      logger: silentLogger,
+    }).firstNeeded(() => {})
+    expect(asked).toEqual([4_096])
     first([need(new Error('unreadable'), 0), need(null, 1_000)], 0)
     expect(told).toEqual([Number.POSITIVE_INFINITY, 3, 0, 0])
   })

@@ -10,12 +10,11 @@ import { SystemTopic } from '@dledger-ts/protocol'
 import type { Logger } from '@dledger-ts/base'
 import type { StoreMachine } from '../apply.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
-import { posOf } from '../log-place.ts'
 import type { MessageReader } from '../read.ts'
 
 /** Somebody who reads records of what is pending. */
 export interface NeedsRecords {
-  /** Where the oldest record starts that is still needed; infinite for none. Calls back once, at once or later. */
+  /** Where the oldest record that is still needed starts, or the log file that holds it; infinite for none. Calls back once, at once or later. */
   oldestNeeded(callback: (error: Error | null, physicalOffset: number) => void): void
 }
 
@@ -23,10 +22,12 @@ export interface NeedsRecords {
 export interface EntryFinder {
   /** The entry that the log file of byte `pos` begins with; null when that cannot be told. */
   firstIndexInFileOf(pos: number): number | null
+  /** Entries below this are to be forgotten as soon as nothing needs them; 0 for none. */
+  readonly forgetBefore: number
 }
 
 export interface NeededEntriesOptions {
-  readonly log: EntryFinder
+  readonly log: Pick<EntryFinder, 'firstIndexInFileOf'>
   readonly needs: readonly NeedsRecords[]
   readonly logger: Logger
 }
@@ -52,8 +53,8 @@ export class NeededEntries {
       }
       underWay--
       if (underWay > 0) return
-      // What is known of the log's files is enough: it forgets whole files only.
-      callback(oldest === Number.POSITIVE_INFINITY ? oldest : (log.firstIndexInFileOf(posOf(oldest)) ?? 0))
+      // What is known of the log's files is enough: it forgets whole files only, and no record stands in two.
+      callback(oldest === Number.POSITIVE_INFINITY ? oldest : (log.firstIndexInFileOf(oldest) ?? 0))
     }
     for (const need of needs) {
       underWay++

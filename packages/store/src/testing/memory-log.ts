@@ -6,6 +6,10 @@ import type { AttachedLog, StoreCore } from '../store-core.ts'
 
 export class MemoryLog implements AttachedLog {
   readonly entries: CommittedEntry[] = []
+  /** As a trim would have it. */
+  forgetBefore = 0
+  /** Nothing can be read before this byte. */
+  startPos = 0
   /** Whether the n-th proposal since this log was made is refused. */
   refuses: (n: number) => boolean = () => false
   #core: StoreCore | null = null
@@ -15,6 +19,12 @@ export class MemoryLog implements AttachedLog {
   #waiting: { entry: CommittedEntry; proposal: Proposal | null }[] = []
 
   readonly #attached = new WeakSet<StoreCore>()
+  readonly #fileBytes: number | null
+
+  /** @param fileBytes of a log file, where entries do not cross its end; null: each entry is in a file of its own. */
+  constructor(fileBytes: number | null = null) {
+    this.#fileBytes = fileBytes
+  }
 
   /** Makes a loaded core the leader of a new term; what another one had under way is in the log or not, as it was committed. */
   lead(core: StoreCore): void {
@@ -45,9 +55,17 @@ export class MemoryLog implements AttachedLog {
       return
     }
     // As the driver: places are given at the end of the pass, so a refusal is told after the others have theirs.
+    const term = this.#term
     setImmediate(() => {
+      if (this.#core === null || this.#term !== term) {
+        proposal.failed(new DLedgerError('the leadership was lost', { code: 'NOT_LEADER', leader: null }))
+        return
+      }
       const body = Buffer.alloc(proposal.bodyBytes)
       const index = this.entries.length + this.#waiting.length
+      const left = this.#fileBytes === null ? Number.POSITIVE_INFINITY : this.#fileBytes - (this.#pos % this.#fileBytes)
+      // A file ends with a blank of at least 8 bytes.
+      if (48 + body.length + 8 > left) this.#pos += left
       const entry: CommittedEntry = { index, term: this.#term, pos: this.#pos, kind: 'data', body }
       this.#pos += 48 + body.length
       proposal.encodeBody(body, 0, entry)
@@ -117,12 +135,19 @@ export class MemoryLog implements AttachedLog {
     })
   }
 
-  /** Each entry is in a file of its own. */
   firstIndexInFileOf(pos: number): number | null {
+    if (this.#fileBytes !== null) {
+      const start = pos - (pos % this.#fileBytes)
+      return this.entries.find((entry) => entry.pos === start)?.index ?? null
+    }
     return this.entries.find((entry) => entry.pos <= pos && pos < entry.pos + 48 + entry.body.length)?.index ?? null
   }
 
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
+    if (pos < this.startPos) {
+      setImmediate(() => callback(new DLedgerError('trimmed', { code: 'TRIMMED', firstIndex: this.firstIndex }), null))
+      return
+    }
     const bytes = Buffer.alloc(size)
     let found = 0
     for (const entry of this.entries) {

@@ -9,9 +9,10 @@
  *   D2  An entry is proposed again only if it is certain that its record is not in the log: it was refused. One of unknown
  *       outcome is left to the apply, or to the next leader.
  *   D3  One timer, for the nearest due time; none while all levels are empty.
+ *   D4  A message whose log file is to go becomes a timer with the same due time (timer-delivery.ts), in the order of its level, too.
  */
 import { assert, type Clock, type Logger } from '@dledger-ts/base'
-import { SystemTopic } from '@dledger-ts/protocol'
+import { type RecordDraft, SystemTopic } from '@dledger-ts/protocol'
 import type { GetResult, PutListener } from '../api.ts'
 import type { StoreMachine } from '../apply.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
@@ -20,11 +21,15 @@ import type { StoreError } from '../errors.ts'
 import type { Putter } from '../put.ts'
 import type { PutOrder, PutProposal } from '../put-proposal.ts'
 import type { MessageReader, QueueEntries } from '../read.ts'
+import { SOON_MS } from '../retention/row-moves.ts'
+import { timerOfLevel } from './timer-message.ts'
 
 /** Messages of one level under way at most, and their bytes. */
 const WINDOW_COUNT_MAX = 128
 const WINDOW_BYTES_MAX = 1024 * 1024
 const RETRY_MS = 500
+/** Between two windows that are moved. */
+const MOVE_PAUSE_MS = 250
 /** Longest sleep of one timer; Node's own limit is 2^31 - 1 ms. */
 const SLEEP_MS_MAX = 3_600_000
 
@@ -32,6 +37,9 @@ export interface DelayDeliveryOptions {
   readonly machine: StoreMachine
   readonly reader: MessageReader
   readonly putter: Putter
+  readonly timerPrecisionMs: number
+  /** The largest record that the log takes. */
+  readonly recordBytesMax: number
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -60,14 +68,20 @@ export class DelayDelivery {
   /** Entries or deliveries were applied. */
   wake(): void {
     if (this.#epoch === -1) return
+    for (const level of this.#allLevels()) level.step()
+  }
+
+  #allLevels(): Level[] {
+    const all: Level[] = []
     for (const queue of this.#options.machine.queues.ofTopic(SystemTopic.SCHEDULE)) {
       let level = this.#levels.get(queue.queueId)
       if (level === undefined) {
         level = new Level(this, this.#options, queue)
         this.#levels.set(queue.queueId, level)
       }
-      level.step()
+      all.push(level)
     }
+    return all
   }
 
   stop(): void {
@@ -77,6 +91,15 @@ export class DelayDelivery {
     this.#cancelTimer?.()
     this.#cancelTimer = null
     this.#wakeAtMs = Number.POSITIVE_INFINITY
+  }
+
+  /**
+   * Puts messages again as timers whose records start before this byte and that are not due soon. Resolves when that is done, or
+   * cannot be done now.
+   */
+  async moveBefore(physicalOffset: number): Promise<void> {
+    if (this.#epoch === -1) return
+    await Promise.all(this.#allLevels().map((level) => level.moveBefore(physicalOffset)))
   }
 
   /** Looks at all levels again at this time of the wall clock, or earlier. */
@@ -106,6 +129,9 @@ class Level implements PutOrder, PutListener {
   #expected = 0
   #reading = false
   #stopped = false
+  /** Messages whose records start before this become timers; 0 for none. */
+  #moveBefore = 0
+  #whenMoved: (() => void)[] = []
 
   constructor(owner: DelayDelivery, options: DelayDeliveryOptions, queue: ConsumeQueue) {
     this.#delivery = owner
@@ -117,26 +143,46 @@ class Level implements PutOrder, PutListener {
 
   stop(): void {
     this.#stopped = true
+    this.#moved()
   }
 
-  /** Proposes what is due, when nothing is under way. */
+  /** Resolves when no more can be moved now. */
+  moveBefore(physicalOffset: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#moveBefore = physicalOffset
+      this.#whenMoved.push(resolve)
+      this.step()
+    })
+  }
+
+  #moved(): void {
+    this.#moveBefore = 0
+    for (const told of this.#whenMoved.splice(0)) told()
+  }
+
+  /** Proposes what is due, or is to be moved, when nothing is under way. */
   step(): void {
     if (this.#stopped || this.#reading || this.#underWay.size > 0 || this.#expected > 0) return
     const next = this.#encodedNext
-    if (next >= this.#queue.nextOffset) return
+    if (next >= this.#queue.nextOffset) return this.#moved()
     this.#reading = true
     const count = Math.min(WINDOW_COUNT_MAX, this.#queue.nextOffset - next)
     this.#options.reader.entries(this.#queue, next, count, (error, entries) => {
       if (this.#stopped) return
       if (error !== null) return this.#failed(error)
       const due = this.#countDue(entries as QueueEntries)
-      if (due === 0) {
-        this.#reading = false
-        this.#delivery.wakeAt((entries as QueueEntries).tagsCodeAt(next))
-        return
-      }
-      this.#read(next, due)
+      if (due > 0) return this.#read(next, due, null)
+      const dueMs = this.#movable(entries as QueueEntries)
+      if (dueMs.length > 0) return this.#read(next, dueMs.length, dueMs)
+      this.#wait((entries as QueueEntries).tagsCodeAt(next))
     })
+  }
+
+  /** Nothing is to be done before the next message is due. */
+  #wait(dueMs: number): void {
+    this.#reading = false
+    this.#moved()
+    this.#delivery.wakeAt(dueMs)
   }
 
   maySucceed(proposal: PutProposal): boolean {
@@ -165,8 +211,14 @@ class Level implements PutOrder, PutListener {
     const all = first + this.#underWay.size === wanted
     this.#underWay.clear()
     if (this.#stopped) return
-    if (all) this.step()
-    else this.#delivery.wakeAt(this.#options.clock.nowMs() + RETRY_MS)
+    if (all) return this.#moveBefore === 0 ? this.step() : this.#stepLater()
+    this.#moved()
+    this.#delivery.wakeAt(this.#options.clock.nowMs() + RETRY_MS)
+  }
+
+  /** What is moved is in no hurry. */
+  #stepLater(): void {
+    this.#delivery.wakeAt(this.#options.clock.nowMs() + MOVE_PAUSE_MS)
   }
 
   #countDue(entries: QueueEntries): number {
@@ -176,7 +228,19 @@ class Level implements PutOrder, PutListener {
     return offset - entries.from
   }
 
-  #read(from: number, count: number): void {
+  /** When those are due, of the next ones, that are to be moved. */
+  #movable(entries: QueueEntries): number[] {
+    const soonMs = this.#options.clock.nowMs() + SOON_MS
+    const dueMs: number[] = []
+    for (let offset = entries.from; offset < entries.to; offset++) {
+      if (entries.physicalOffsetAt(offset) >= this.#moveBefore || entries.tagsCodeAt(offset) <= soonMs) break
+      dueMs.push(entries.tagsCodeAt(offset))
+    }
+    return dueMs
+  }
+
+  /** @param dueMs of those that are moved; null when they are delivered. */
+  #read(from: number, count: number, dueMs: readonly number[] | null): void {
     const request = {
       topic: this.#queue.topic,
       queueId: this.#queue.queueId,
@@ -189,14 +253,32 @@ class Level implements PutOrder, PutListener {
       if (this.#stopped) return
       if (error !== null) return this.#failed(error)
       this.#reading = false
-      this.#propose(from, (result as GetResult).records)
+      const { records } = result as GetResult
+      if (dueMs === null) return this.#propose(from, this.#deliveries(from, records))
+      const drafts = this.#moves(from, records, dueMs)
+      if (drafts.length > 0) this.#propose(from, drafts)
+      else this.#wait(dueMs[0] as number)
     })
   }
 
-  #propose(from: number, records: readonly Buffer[]): void {
-    const drafts = records.map((record, i) =>
-      delivery(record, { kind: 'level', level: this.#level, queueOffset: from + i }),
-    )
+  #deliveries(from: number, records: readonly Buffer[]): RecordDraft[] {
+    return records.map((record, i) => delivery(record, { kind: 'level', level: this.#level, queueOffset: from + i }))
+  }
+
+  /** Of the first ones, up to one for which there is no room as a timer. */
+  #moves(from: number, records: readonly Buffer[], dueMs: readonly number[]): RecordDraft[] {
+    const { timerPrecisionMs: precisionMs, recordBytesMax } = this.#options
+    const drafts: RecordDraft[] = []
+    for (const [i, record] of records.entries()) {
+      const delivered = { kind: 'level', level: this.#level, queueOffset: from + i } as const
+      const draft = timerOfLevel(record, delivered, { dueMs: dueMs[i] as number, precisionMs, recordBytesMax })
+      if (draft === null) break
+      drafts.push(draft)
+    }
+    return drafts
+  }
+
+  #propose(from: number, drafts: readonly RecordDraft[]): void {
     this.#expected = drafts.length
     for (const [i, draft] of drafts.entries()) {
       this.#underWay.set(this.#options.putter.putOrdered(draft, this, this), from + i)
@@ -205,6 +287,7 @@ class Level implements PutOrder, PutListener {
 
   #failed(error: StoreError): void {
     this.#reading = false
+    this.#moved()
     this.#options.logger.error({ err: error, level: this.#level }, 'a delay level cannot be read')
     this.#delivery.wakeAt(this.#options.clock.nowMs() + RETRY_MS)
   }

@@ -8,10 +8,12 @@
  * Source: org.apache.rocketmq.broker.util.HookUtils.transformTimerMessage, TimerMessageStore.convert.
  */
 import {
+  decodeRecord,
   getProperty,
   indexHash,
   isQueued,
   PropertyName,
+  ProtocolError,
   RecordDraft,
   recordProperty,
   recordStoreTimestamp,
@@ -21,7 +23,12 @@ import {
 } from '@dledger-ts/protocol'
 import type { NewMessage } from '../api.ts'
 import { checkDelivery, delivery } from '../delayed-message.ts'
-import { DELIVERED_PROPERTY_BYTES_MAX } from '../delivered-property.ts'
+import {
+  type Delivered,
+  DELIVERED_PROPERTY_BYTES_MAX,
+  withDelivered,
+  withoutForeignDelivered,
+} from '../delivered-property.ts'
 import { StoreError } from '../errors.ts'
 import type { TimerRow } from '../metadata/timers.ts'
 
@@ -103,6 +110,35 @@ export function timerDelivery(record: Buffer, { outMs, physicalOffset }: TimerRo
   let added = setProperty('', PropertyName.TIMER_ENQUEUE_MS, String(recordStoreTimestamp(record)))
   added = setProperty(added, PropertyName.TIMER_DEQUEUE_MS, String(nowMs))
   return delivery(record, { kind: 'timer', outMs, physicalOffset }, added)
+}
+
+/** The draft that puts a timer's record again, so that the log file in which it stands can go: it waits on at its new place. */
+export function movedTimer(record: Buffer, { outMs, physicalOffset }: TimerRow): RecordDraft {
+  const stored = decodeRecord(record)
+  const delivered = { kind: 'timer', outMs, physicalOffset } as const
+  return new RecordDraft({
+    ...stored,
+    properties: withDelivered(withoutForeignDelivered(stored.properties), delivered),
+  })
+}
+
+/** The draft by which a message of a delay level waits on as a timer, due at the same time; null when there is no room for that. */
+export function timerOfLevel(
+  record: Buffer,
+  delivered: Extract<Delivered, { readonly kind: 'level' }>,
+  { dueMs, precisionMs, recordBytesMax }: { dueMs: number; precisionMs: number; recordBytesMax: number },
+): RecordDraft | null {
+  const stored = decodeRecord(record)
+  let properties = withoutForeignDelivered(stored.properties)
+  properties = setProperty(properties, PropertyName.TIMER_OUT_MS, String(outTime(dueMs, precisionMs)))
+  const fields = { ...stored, topic: SystemTopic.WHEEL_TIMER, queueId: 0, properties }
+  try {
+    checkDelivery(new RecordDraft(fields), DELIVERED_PROPERTY_BYTES_MAX + BOOKKEEPING_BYTES_MAX, recordBytesMax)
+  } catch (error) {
+    if (!(error instanceof StoreError || error instanceof ProtocolError)) throw error
+    return null
+  }
+  return new RecordDraft({ ...fields, properties: withDelivered(properties, delivered) })
 }
 
 /** @returns when the message is to be delivered, undefined when nothing says so. @throws StoreError INVALID. */

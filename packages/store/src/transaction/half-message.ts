@@ -23,7 +23,12 @@ import {
   withTransactionType,
 } from '@dledger-ts/protocol'
 import type { NewMessage } from '../api.ts'
-import { DELIVERED_PROPERTY_BYTES_MAX, withDelivered, withoutForeignDelivered } from '../delivered-property.ts'
+import {
+  DELIVERED_PROPERTY_BYTES_MAX,
+  type MovedHalf,
+  withDelivered,
+  withoutForeignDelivered,
+} from '../delivered-property.ts'
 import { CHANGE_TOPIC } from '../metadata/change.ts'
 import type { HalfMessageRow } from '../metadata/half-messages.ts'
 
@@ -52,6 +57,7 @@ export function halfMessageRowOf(record: Buffer, physicalOffset: number): HalfMe
   const immunityMs = seconds >= 0 && Number.isSafeInteger(seconds * 1_000) ? seconds * 1_000 : -1
   return {
     physicalOffset,
+    recordOffset: physicalOffset,
     bytes: recordTotalSize(record),
     queueOffset: recordQueueOffset(record),
     producerGroup,
@@ -102,11 +108,30 @@ export function opMessage(queueOffset: number, host: HostAddress, nowMs: number)
 }
 
 /** The draft of a record that ends a half message. */
-export function endingDraft(message: NewMessage, physicalOffset: number): RecordDraft {
+export function endingDraft(message: NewMessage, { physicalOffset, recordOffset }: HalfMessageRow): RecordDraft {
   return new RecordDraft({
     ...message,
-    properties: withDelivered(message.properties, { kind: 'half', physicalOffset }),
+    properties: withDelivered(message.properties, { kind: 'half', physicalOffset, recordOffset }),
   })
+}
+
+/** The draft that puts the record of a half message again, so that the log file in which it stands can go. */
+export function movedHalfMessage(record: Buffer, row: HalfMessageRow): RecordDraft {
+  const stored = decodeRecord(record)
+  const properties = withDelivered(withoutForeignDelivered(stored.properties), { kind: 'halfMove', ...row })
+  return new RecordDraft({ ...fieldsOf(stored), properties })
+}
+
+/** The row of a half message whose record was put again at `physicalOffset`; undefined as for `halfMessageRowOf`. */
+export function movedHalfMessageRow(
+  record: Buffer,
+  physicalOffset: number,
+  was: MovedHalf,
+): HalfMessageRow | undefined {
+  const row = halfMessageRowOf(record, physicalOffset)
+  if (row === undefined) return undefined
+  const { queueOffset, storeTimestamp, checkCount, checkedMs } = was
+  return { ...row, physicalOffset: was.physicalOffset, queueOffset, storeTimestamp, checkCount, checkedMs }
 }
 
 interface RealTopic {

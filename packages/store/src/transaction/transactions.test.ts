@@ -84,6 +84,7 @@ describe('a half message', () => {
     expect(await pending(core)).toEqual([
       {
         physicalOffset: stored.physicalOffset,
+        recordOffset: stored.physicalOffset,
         bytes: half.totalSize,
         queueOffset: 0,
         producerGroup: 'pg',

@@ -9,7 +9,7 @@
  *   H2  What is counted for a half message does not come after its end.
  */
 import type { Clock } from '@dledger-ts/base'
-import { type HostAddress, hostAddress } from '@dledger-ts/protocol'
+import { type HostAddress, hostAddress, recordQueueOffset } from '@dledger-ts/protocol'
 import type { NewMessage, PutResult } from '../api.ts'
 import type { StoreMachine } from '../apply.ts'
 import { StoreError } from '../errors.ts'
@@ -96,10 +96,12 @@ export class Transactions {
     if (row === null) return null
     return this.#whileClaimed(row, epoch, async () => {
       const record = await new Promise<Buffer>((resolve, reject) => {
-        records.read(row, (error, bytes) => (bytes === null ? reject(error as StoreError) : resolve(bytes)))
+        records.read({ ...row, physicalOffset: row.recordOffset }, (error, bytes) =>
+          bytes === null ? reject(error as StoreError) : resolve(bytes),
+        )
       })
       this.#requireEpoch(epoch)
-      return this.#put(this.#ending(request, record), row.physicalOffset, epoch)
+      return this.#put(this.#ending(request, record), row, epoch)
     })
   }
 
@@ -127,14 +129,14 @@ export class Transactions {
 
   // ------------------------------------------------------------------------------------------------ inside
 
-  #ending({ outcome, queueOffset }: EndTransaction, record: Buffer): NewMessage {
+  #ending({ outcome }: EndTransaction, record: Buffer): NewMessage {
     switch (outcome) {
       case 'commit':
         return this.#committed(committedMessage(record))
       case 'abandon':
         return abandonedMessage(record)
       case 'rollback':
-        return opMessage(queueOffset, this.#options.storeHost ?? NOBODY, this.#options.clock.nowMs())
+        return opMessage(recordQueueOffset(record), this.#options.storeHost ?? NOBODY, this.#options.clock.nowMs())
     }
   }
 
@@ -143,9 +145,9 @@ export class Transactions {
     return this.#options.putter.delayedOf(message)?.fields ?? message
   }
 
-  #put(message: NewMessage, physicalOffset: number, epoch: number): Promise<PutResult> {
+  #put(message: NewMessage, row: HalfMessageRow, epoch: number): Promise<PutResult> {
     const { machine, putter } = this.#options
-    const draft = endingDraft(message, physicalOffset)
+    const draft = endingDraft(message, row)
     return new Promise((stored, putFailed) => {
       putter.putOrdered(draft, { maySucceed: () => machine.epoch === epoch }, { stored, putFailed })
     })
