@@ -78,6 +78,8 @@ export interface MessageStoreApi extends AsyncDisposable {
   putHalf(message: NewMessage, listener: PutListener): void
   /** Half messages that are pending, oldest first. They are not in memory; a page has 500 at most. */
   halfMessages(request: HalfMessagesRequest): Promise<HalfMessagesPage>
+  /** @see Transactions.halfMessage */
+  halfMessage(physicalOffset: number): Promise<MessageRecord | undefined>
   /** @returns the record that ends it; null when no such half message is pending. @throws StoreError INVALID for another's. */
   endTransaction(request: EndTransaction): Promise<PutResult | null>
   /** The producers of these half messages (500 at most) were asked once more for the outcome. */

@@ -245,6 +245,10 @@ export class MessageStore implements MessageStoreApi {
     return this.#core.transactions.halfMessages(request)
   }
 
+  halfMessage(physicalOffset: number): Promise<MessageRecord | undefined> {
+    return this.#core.transactions.halfMessage(physicalOffset)
+  }
+
   endTransaction(request: EndTransaction): Promise<PutResult | null> {
     return this.#core.transactions.end(request)
   }

@@ -210,6 +210,7 @@ export class StoreCore {
       changes: this.changes,
       clock,
       storeHost,
+      messageAt: (physicalOffset) => this.reader.messageAt(physicalOffset),
     })
     this.#takeOver = new TakeOver({ machine, changes: this.changes, clock, logger })
     // Whoever else reads records of what is pending stands here, too.

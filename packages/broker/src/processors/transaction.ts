@@ -8,14 +8,7 @@
  *
  * Source: org.apache.rocketmq.broker.processor.EndTransactionProcessor.
  */
-import {
-  decodeRecord,
-  getProperty,
-  type MessageRecord,
-  MessageSysFlag,
-  PropertyName,
-  SystemTopic,
-} from '@dledger-ts/protocol'
+import { getProperty, type MessageRecord, MessageSysFlag, PropertyName } from '@dledger-ts/protocol'
 import {
   type Connection,
   createResponse,
@@ -39,9 +32,8 @@ async function end(context: BrokerContext, request: RemotingCommand): Promise<Pr
   if (outcome === undefined) return undefined
   const { store, clock } = context
   const physicalOffset = header.commitLogOffset
-  const bytes = physicalOffset < 0 ? undefined : await store.messageAt(physicalOffset)
-  const half = bytes === undefined ? undefined : decodeRecord(bytes)
-  if (half === undefined || half.topic !== SystemTopic.TRANSACTION_HALF) {
+  const half = physicalOffset < 0 ? undefined : await store.halfMessage(physicalOffset)
+  if (half === undefined) {
     return createResponse(ResponseCode.SYSTEM_ERROR, 'Find prepared transaction message failed')
   }
   const wrong = faultOf(half, header)

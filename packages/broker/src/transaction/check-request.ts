@@ -1,13 +1,13 @@
 /**
  * CHECK_TRANSACTION_STATE (39): the question for one half message. The body is its record as the client will decode it, with the
- * topic and queue that it is meant for, and how often it was asked for as TRANSACTION_CHECK_TIMES. The place is that of the half
- * message itself, which never moves: Apache's broker stores it anew for each question.
+ * topic and queue that it is meant for, and how often it was asked for as TRANSACTION_CHECK_TIMES. The place is that at which
+ * the half message was put first, wherever its record stands: Apache's broker stores it anew for each question, and asks with the new place.
  *
  * Source: AbstractTransactionalMessageCheckListener.sendCheckMessage, Broker2Client.checkProducerTransactionState.
  */
 import {
-  decodeRecord,
   getProperty,
+  type MessageRecord,
   offsetMsgId,
   PropertyName,
   RecordDraft,
@@ -16,9 +16,8 @@ import {
 } from '@dledger-ts/protocol'
 import { CheckTransactionStateRequest, type RemotingCommand } from '@dledger-ts/remoting'
 
-/** @param record a half message as it is stored. @param checkTimes this question included. */
-export function checkRequest(record: Buffer, checkTimes: number, brokerName: string): RemotingCommand {
-  const half = decodeRecord(record)
+/** @param half as its producer knows it. @param checkTimes this question included. */
+export function checkRequest(half: MessageRecord, checkTimes: number, brokerName: string): RemotingCommand {
   const { physicalOffset, queueOffset, properties, storeHost } = half
   const uniqKey = getProperty(properties, PropertyName.UNIQ_KEY)
   const draft = new RecordDraft({

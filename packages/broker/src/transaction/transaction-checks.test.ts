@@ -1,5 +1,5 @@
 /** When producers are asked, and when not: on a clock that is moved by hand, over a table of half messages in memory. */
-import { hostAddress, offsetMsgId, RecordDraft, SystemTopic } from '@dledger-ts/protocol'
+import { decodeRecord, hostAddress, offsetMsgId, RecordDraft, SystemTopic } from '@dledger-ts/protocol'
 import { silentLogger } from '@dledger-ts/base'
 import type { Connection, RemotingCommand } from '@dledger-ts/remoting'
 import { type HalfMessageRow, StoreError } from '@dledger-ts/store'
@@ -31,6 +31,7 @@ class Pending {
   add(physicalOffset: number, row: Partial<HalfMessageRow> = {}): void {
     this.rows.set(physicalOffset, {
       physicalOffset,
+      recordOffset: physicalOffset,
       bytes: 200,
       queueOffset: physicalOffset / 1_000,
       producerGroup: 'pg',
@@ -66,7 +67,7 @@ class Pending {
     return null
   }
 
-  messageAt = async (physicalOffset: number) => {
+  halfMessage = async (physicalOffset: number) => {
     const draft = new RecordDraft({
       topic: SystemTopic.TRANSACTION_HALF,
       queueId: 0,
@@ -82,7 +83,7 @@ class Pending {
     })
     const bytes = Buffer.alloc(draft.bytes)
     draft.encode(bytes, 0, { queueOffset: 0, physicalOffset, storeTimestamp: 0 })
-    return bytes
+    return decodeRecord(bytes)
   }
 
   maxOffset = () => 77

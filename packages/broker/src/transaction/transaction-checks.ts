@@ -43,7 +43,7 @@ type ChecksStore = Pick<
   | 'halfMessages'
   | 'countCheck'
   | 'endTransaction'
-  | 'messageAt'
+  | 'halfMessage'
   | 'maxOffset'
   | 'consumerOffset'
   | 'commitConsumerOffset'
@@ -251,11 +251,11 @@ class Round {
     this.#dueAt(nowMs + config.transactionCheckInterval)
     for (const row of batch) {
       if (this.#isEnded) return
-      const record = await this.#whileReadable(row, () => store.messageAt(row.physicalOffset))
+      const half = await this.#whileReadable(row, () => store.halfMessage(row.physicalOffset))
       const connection = producers.choose(row.producerGroup)
       // It went while this was counted; the next one is asked after the interval.
-      if (record === undefined || record === null || connection === undefined) continue
-      connection.oneway(checkRequest(record, row.checkCount + 1, config.brokerName))
+      if (half === undefined || half === null || connection === undefined) continue
+      connection.oneway(checkRequest(half, row.checkCount + 1, config.brokerName))
       logger.debug({ group: row.producerGroup, physicalOffset: row.physicalOffset }, 'a producer was asked')
     }
   }

@@ -82,6 +82,7 @@ async function forget(core: StoreCore): Promise<void> {
   const wanted = log.entries[log.forgetBefore]?.pos ?? 0
   const needed = await oldestNeeded(core)
   log.startPos = Math.max(log.startPos, Math.min(wanted, needed - (needed % FILE_BYTES)))
+  core.machine.logStarts(log.firstIndexInFileOf(log.startPos) ?? 0, log.startPos)
 }
 
 async function settle(core: StoreCore, isDone: () => boolean, what: string): Promise<void> {
@@ -122,10 +123,19 @@ describe('a log file that is to go', () => {
     expect(after).toEqual({ ...before, recordOffset: after?.recordOffset, bytes: after?.bytes })
     expect(after?.recordOffset).toBeGreaterThan(log.startPos)
     expect(before).toMatchObject({ checkCount: 1, checkedMs: start + 7 })
-    // A producer says what it was told when it sent.
+    // A producer is asked, and answers, by what it was told when it sent.
+    expect(await core.transactions.halfMessage(physicalOffset)).toMatchObject({
+      topic: 'RMQ_SYS_TRANS_HALF_TOPIC',
+      physicalOffset,
+      queueOffset,
+      storeTimestamp: before.storeTimestamp,
+      properties: expect.not.stringContaining('DLEDGER_DELIVERED') as string,
+    })
+    expect(await core.transactions.halfMessage(after?.recordOffset ?? 0)).toBeUndefined()
     const ended = core.transactions.end({ physicalOffset, queueOffset, producerGroup: 'pg', outcome: 'commit' })
     await committed()
     expect(await ended).not.toBeNull()
+    expect(await core.transactions.halfMessage(physicalOffset)).toBeUndefined()
     clock.advance(start + HOUR_MS - clock.nowMs() - 1)
     await passes()
     expect(delivered()).toEqual(['half'])

@@ -25,6 +25,7 @@ import {
 import type { NewMessage } from '../api.ts'
 import {
   DELIVERED_PROPERTY_BYTES_MAX,
+  deliveredOf,
   type MovedHalf,
   withDelivered,
   withoutForeignDelivered,
@@ -65,6 +66,21 @@ export function halfMessageRowOf(record: Buffer, physicalOffset: number): HalfMe
     immunityMs,
     checkCount: 0,
     checkedMs: 0,
+  }
+}
+
+/** A half message as it was put first. @param row null when it has ended: then `record` is that first one, or none. */
+export function firstHalfMessage(record: Buffer, row: HalfMessageRow | null): MessageRecord | undefined {
+  const stored = decodeRecord(record)
+  if (stored.topic !== SystemTopic.TRANSACTION_HALF) return undefined
+  if (row === null) return deliveredOf(record) === undefined ? stored : undefined
+  const { physicalOffset, queueOffset, storeTimestamp } = row
+  return {
+    ...stored,
+    physicalOffset,
+    queueOffset,
+    storeTimestamp,
+    properties: withoutForeignDelivered(stored.properties),
   }
 }
 

@@ -9,7 +9,7 @@
  *   H2  What is counted for a half message does not come after its end.
  */
 import type { Clock } from '@dledger-ts/base'
-import { type HostAddress, hostAddress, recordQueueOffset } from '@dledger-ts/protocol'
+import { type HostAddress, hostAddress, type MessageRecord, recordQueueOffset } from '@dledger-ts/protocol'
 import type { NewMessage, PutResult } from '../api.ts'
 import type { StoreMachine } from '../apply.ts'
 import { StoreError } from '../errors.ts'
@@ -17,7 +17,7 @@ import type { ChangeProposer } from '../metadata/change-proposals.ts'
 import { halfMessageAt, halfMessageKey, type HalfMessageRow } from '../metadata/half-messages.ts'
 import type { Putter } from '../put.ts'
 import type { RecordReader } from '../timer/record-reader.ts'
-import { abandonedMessage, committedMessage, endingDraft, opMessage } from './half-message.ts'
+import { abandonedMessage, committedMessage, endingDraft, firstHalfMessage, opMessage } from './half-message.ts'
 
 /** Half messages in one page, and in one entry that counts, at most. */
 export const HALF_MESSAGES_MAX = 500
@@ -30,6 +30,7 @@ export interface TransactionsOptions {
   readonly changes: ChangeProposer
   readonly clock: Clock
   readonly storeHost: HostAddress | null
+  readonly messageAt: (physicalOffset: number) => Promise<Buffer | undefined>
 }
 
 export interface EndTransaction {
@@ -81,6 +82,25 @@ export class Transactions {
         resolve({ rows: wanted, next: isEnd ? null : halfMessageAt(next) })
       })
     })
+  }
+
+  /**
+   * The half message of this name as it was put first, wherever its record stands now: with the place, the queue offset and the
+   * time that its producer knows. Also one that has ended, as long as it is in the log where it was put.
+   *
+   * @returns undefined when there is none. @throws StoreError when it cannot be read.
+   */
+  async halfMessage(physicalOffset: number): Promise<MessageRecord | undefined> {
+    const { messageAt } = this.#options
+    let row = await this.#row(physicalOffset)
+    for (;;) {
+      const record = await messageAt(row?.recordOffset ?? physicalOffset)
+      if (record !== undefined) return firstHalfMessage(record, row)
+      // It may have been moved, and what stood there forgotten, while it was read.
+      const now = await this.#row(physicalOffset)
+      if (now === null || now.recordOffset === row?.recordOffset) return undefined
+      row = now
+    }
   }
 
   /**
@@ -143,6 +163,16 @@ export class Transactions {
   /** A delay that it asks for begins now. */
   #committed(message: NewMessage): NewMessage {
     return this.#options.putter.delayedOf(message)?.fields ?? message
+  }
+
+  #row(physicalOffset: number): Promise<HalfMessageRow | null> {
+    const key = halfMessageKey(physicalOffset)
+    return new Promise((resolve, reject) => {
+      this.#options.machine.metadata.halfMessages.page({ from: key, before: `${key}\0`, limit: 1 }, (error, rows) => {
+        if (error === null) resolve(rows[0] ?? null)
+        else reject(error)
+      })
+    })
   }
 
   #put(message: NewMessage, row: HalfMessageRow, epoch: number): Promise<PutResult> {
