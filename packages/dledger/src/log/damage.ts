@@ -6,12 +6,12 @@
  * Keeps: L6, what is not good is marked before anybody is told; a mark goes only with entries that were fitted, synced and read back
  * (fill.ts). Whoever watches is told of every change of the marks, from within the call that makes it.
  */
-import { DLedgerError } from '../errors.ts'
 import { ENTRY_HEADER_BYTES } from './entry-batch.ts'
 import { decodeEntryHeader } from './entry-codec.ts'
 import type { EntryPlaces } from './entry-places.ts'
 import { fitEntries, type ForeignEntries, headerBytesAt, type RangeEnd, writeEntries } from './fill.ts'
 import { encodeIndexUnit, INDEX_UNIT_BYTES } from './index-codec.ts'
+import { fileStartOf } from './layout.ts'
 import type { LostRange, LostRanges } from './lost-ranges.ts'
 import type { LogOutline } from './outline.ts'
 import { type DurableHint, examineRun } from './recovery.ts'
@@ -160,16 +160,22 @@ export class Damage {
     return { ...range, termRuns: [{ firstIndex, term: outline.termAt(firstIndex) }, ...within] }
   }
 
+  /**
+   * What stands behind a range, by its own word: an index unit has no checksum. Where the index leads to no such entry it is at the
+   * end of the range, or in the file after that.
+   */
   #endOf(range: LostRange): RangeEnd {
     const { data, outline, places } = this.#options
     if (range.lastIndex === outline.lastIndex) return { kind: 'end', endPos: outline.endPos, chain: outline.lastChain }
-    try {
-      const pos = places.locate(range.lastIndex + 1)
-      return { kind: 'entry', pos, header: headerBytesAt(data, pos) }
-    } catch (error) {
-      if (!(error instanceof DLedgerError && error.detail.code === 'CORRUPT')) throw error
-      return { kind: 'entry', pos: range.endPos, header: headerBytesAt(data, range.endPos) }
+    const index = range.lastIndex + 1
+    const nextFile = fileStartOf(range.endPos, data.fileBytes) + data.fileBytes
+    for (const pos of [places.placeOf(index), range.endPos, nextFile]) {
+      if (pos === null) continue
+      const header = headerBytesAt(data, pos)
+      const found = decodeEntryHeader(header, 0)
+      if (found !== null && found.index === index && found.pos === pos) return { kind: 'entry', pos, header }
     }
+    return { kind: 'entry', pos: range.endPos, header: headerBytesAt(data, range.endPos) }
   }
 
   /** Once: what follows the entry behind was checked against it, so then it is the peer's entries that are wrong. */

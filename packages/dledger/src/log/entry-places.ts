@@ -54,6 +54,16 @@ export class EntryPlaces {
     return header
   }
 
+  /** Where that entry itself says that it stands; null where its index unit or its header is not good. */
+  placeOf(index: number): number | null {
+    try {
+      return this.readHeader(index).pos
+    } catch (error) {
+      if (error instanceof DLedgerError && error.detail.code === 'CORRUPT') return null
+      throw error
+    }
+  }
+
   /** @throws DLedgerError CORRUPT. */
   readBody(index: number): Buffer {
     const header = this.readHeader(index)

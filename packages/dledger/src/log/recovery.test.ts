@@ -7,6 +7,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { type DiskImage, MemoryDisk } from '../disk/memory-disk.ts'
 import { DLedgerError } from '../errors.ts'
 import { type EntryBatch, EntryChannel } from './entry-batch.ts'
+import { INDEX_UNIT_BYTES } from './index-codec.ts'
 import { append, batchAfter, hintOf, openLog, read, stateOf } from './log-fixture.ts'
 import type { ForeignEntries, LostRange, SegmentedLog, SegmentedLogOptions } from './segmented-log.ts'
 
@@ -400,6 +401,35 @@ describe('entries that do not belong there are not filled in', () => {
     expect(log.lostRanges()).toEqual([])
     log.close()
   })
+})
+
+test('an index unit that leads astray, behind what is lost, does not keep a repair away', async () => {
+  for (let index = 0; index < BODIES.length - 1; index++) {
+    for (let byte = 0; byte < INDEX_UNIT_BYTES; byte++) {
+      const pos = entryStart(index)
+      const disk = new MemoryDisk()
+      disk.restore(
+        changed(dataFile(pos - (pos % 1024)), (bytes) => {
+          bytes.fill(0x55, pos % 1024, (pos % 1024) + 40)
+          return bytes
+        }),
+      )
+      const log = openLog(DIRECTORY, { disk, ...hinted(BODIES.length) })
+      expect(await readOrExamine(log, index)).toBeNull()
+      // Only now: what was read in search of the damage was mended.
+      const at = (index + 1) * INDEX_UNIT_BYTES + byte
+      const units = disk.openSync(indexFile(at - (at % (32 * 16))), { create: false })
+      const unit = Buffer.alloc(1)
+      units.readSync(unit, at % (32 * 16))
+      units.writeSync(Buffer.from([(unit[0] as number) ^ 0x10]), at % (32 * 16))
+      const term = 1 + Math.floor(index / 4)
+      const filled = log.fill([{ firstIndex: index, count: 1, term, bytes: entryBytes(index) }])
+      expect(filled, `entry ${index}, byte ${byte} of the unit behind`).toMatchObject({ filled: true })
+      expect(log.lostRanges()).toEqual([])
+      expect((await readOrExamine(log, index + 1))?.bytes).toEqual(entryBytes(index + 1))
+      log.close()
+    }
+  }
 })
 
 test('files of another size are refused', () => {

@@ -414,23 +414,12 @@ export class SegmentedLog {
   #removeTrimmed(): void {
     const { index } = this.#outline.before
     if (index < 0 || this.lastIndex === index || this.#lost.of(index + 1) !== null) return
-    const pos = this.#placeOf(index + 1)
+    // An index unit has no checksum, and files go by this. Where it or the entry is damaged, which a reader will find, those files go
+    // with the next ones, or at the next start.
+    const pos = this.#places.placeOf(index + 1)
     if (pos === null) return
     this.#writes.forget(this.#data.removeBefore(pos))
     this.#index.removeBefore((index + 1) * INDEX_UNIT_BYTES)
-  }
-
-  /**
-   * Where that entry itself says that it stands: an index unit has no checksum, and files go by this. Null where either is damaged,
-   * which a reader will find: then those files go with the next ones, or at the next start.
-   */
-  #placeOf(index: number): number | null {
-    try {
-      return this.#places.readHeader(index).pos
-    } catch (error) {
-      if (error instanceof DLedgerError && error.detail.code === 'CORRUPT') return null
-      throw error
-    }
   }
 
   /** What a durable hint says of a log that ends before `index`; for lowering the hint ahead of a truncation. */
