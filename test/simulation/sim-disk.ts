@@ -306,7 +306,7 @@ class SimFile implements DiskFile {
     const tookUs = (leastUs + drive.decisions.below(kind, drive.id, operation, mostUs - leastUs)) * drive.slowness
     this.#underWay++
     const asked = { atUs: events.nowUs }
-    if (kind !== 'read') drive.askedFor.add(asked)
+    drive.askedFor.add(asked)
     const happen = (): void => {
       const error = effect()
       if (this.#incarnation !== owner.incarnation) return
@@ -316,7 +316,7 @@ class SimFile implements DiskFile {
         callback(error)
       })
     }
-    events.schedule(tookUs, kind, null, () => drive.whenAnswering(happen))
+    events.schedule(tookUs, kind, null, () => drive.whenAnswering(kind, happen))
   }
 
   /** A write that the end of the process interrupted. */

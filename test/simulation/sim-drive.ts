@@ -51,13 +51,16 @@ export class SimDrive {
   /** Names what was asked of it beside the operations. */
   looks = 0
   readonly writesUnderWay = new Set<WriteUnderWay>()
-  /** Writes and syncs that the living process waits for, oldest first: when each was asked for. */
+  /** Writes, syncs and reads that the living process waits for, oldest first: when each was asked for. */
   readonly askedFor = new Set<{ readonly atUs: number }>()
   isFull = false
   /** It has hung, or was slow, once. */
   wasTroubled = false
   /** What waits for a drive that hangs; null while it does not. */
   #held: (() => void)[] | null = null
+  /** It hangs in reads alone. */
+  #writesAll = false
+  #hangs = 0
   #pendingNames: NameChange[] = []
   #inodes = 0
   #losses = 0
@@ -70,9 +73,11 @@ export class SimDrive {
     this.decisions = decisions
   }
 
-  /** From now on nothing that is asked for happens; what the process does synchronously still does. */
+  /** From now on nothing that is asked for happens, or nothing is read; what the process does synchronously still does. */
   hang(): void {
     this.wasTroubled = true
+    const writesAll = this.decisions.chance('hangs in reads alone', this.id, this.#hangs++, 250)
+    this.#writesAll = writesAll && (this.#held === null || this.#writesAll)
     this.#held ??= []
   }
 
@@ -82,8 +87,8 @@ export class SimDrive {
     for (const happen of held) happen()
   }
 
-  whenAnswering(happen: () => void): void {
-    if (this.#held === null) happen()
+  whenAnswering(kind: string, happen: () => void): void {
+    if (this.#held === null || (this.#writesAll && kind !== 'read')) happen()
     else this.#held.push(happen)
   }
 

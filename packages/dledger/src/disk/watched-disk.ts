@@ -2,15 +2,16 @@
  * A disk around another one, which knows what is under way on it and tells every failure with operation, file and cause.
  *
  * Keeps:
- *   - an operation that changes something is among those under way from its call to its callback;
+ *   - a write, sync or read is among those under way from its call to its callback;
+ *   - it is idle when nothing is under way that changes something: what a read is told afterwards harms nobody;
  *   - what fails, fails with a DLedgerError STORAGE_FAILED that names the operation, the file and the cause's code.
  */
 import { DLedgerError } from '../errors.ts'
 import type { Disk, DiskCallback, DiskFile } from './disk.ts'
 
-/** One write or sync under way. */
+/** One write, sync or read under way. */
 export interface DiskOperation {
-  readonly what: 'write' | 'sync'
+  readonly what: 'write' | 'sync' | 'read'
   readonly file: string
   /** By the clock of whoever watches. */
   readonly beganMs: number
@@ -21,6 +22,7 @@ export class WatchedDisk implements Disk {
   readonly #nowMs: () => number
   /** Oldest first. */
   readonly #underWay = new Set<DiskOperation>()
+  #changesUnderWay = 0
   #whenIdle: (() => void)[] = []
 
   constructor(disk: Disk, nowMs: () => number) {
@@ -33,9 +35,9 @@ export class WatchedDisk implements Disk {
     return this.#underWay.values().next().value
   }
 
-  /** Calls back when nothing is under way: at once, or after the last callback. */
+  /** Calls back when no write and no sync is under way: at once, or after the last callback. */
   whenIdle(callback: () => void): void {
-    if (this.#underWay.size === 0) callback()
+    if (this.#changesUnderWay === 0) callback()
     else this.#whenIdle.push(callback)
   }
 
@@ -82,17 +84,29 @@ export class WatchedDisk implements Disk {
     return telling('make', path, () => this.#disk.createExclusiveSync(path, content))
   }
 
-  /** @internal For its files. @returns a callback that ends the operation. */
-  begun(what: DiskOperation['what'], file: string, callback: DiskCallback): DiskCallback {
+  /** @internal For its files. @returns a callback that ends a write or a sync. */
+  begun(what: 'write' | 'sync', file: string, callback: DiskCallback): DiskCallback {
     const operation: DiskOperation = { what, file, beganMs: this.#nowMs() }
     this.#underWay.add(operation)
+    this.#changesUnderWay++
     return (error) => {
       this.#underWay.delete(operation)
+      this.#changesUnderWay--
       callback(error === null ? null : storageFailed(what, file, error))
-      if (this.#underWay.size > 0 || this.#whenIdle.length === 0) return
+      if (this.#changesUnderWay > 0 || this.#whenIdle.length === 0) return
       const waiting = this.#whenIdle
       this.#whenIdle = []
       for (const idle of waiting) idle()
+    }
+  }
+
+  /** @internal As `begun`, for a read. */
+  begunRead(file: string, callback: (error: Error | null, bytesRead: number) => void): typeof callback {
+    const operation: DiskOperation = { what: 'read', file, beganMs: this.#nowMs() }
+    this.#underWay.add(operation)
+    return (error, bytesRead) => {
+      this.#underWay.delete(operation)
+      callback(error === null ? null : storageFailed('read', file, error), bytesRead)
     }
   }
 }
@@ -113,9 +127,7 @@ class WatchedFile implements DiskFile {
   }
 
   read(target: Buffer, at: number, callback: (error: Error | null, bytesRead: number) => void): void {
-    this.#file.read(target, at, (error, bytesRead) =>
-      callback(error === null ? null : storageFailed('read', this.path, error), bytesRead),
-    )
+    this.#file.read(target, at, this.#disk.begunRead(this.path, callback))
   }
 
   sync(callback: DiskCallback): void {

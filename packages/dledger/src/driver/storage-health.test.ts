@@ -189,6 +189,46 @@ describe('a disk that hangs', () => {
     expect(outcomes).toEqual(['a TIMEOUT'])
   })
 
+  describe('in reads alone', () => {
+    const COLD = { hotBytesMax: 0, leaseReads: true }
+
+    /** Asks for an entry that only the files have. */
+    async function readCold({ node, disk }: Running): Promise<void> {
+      const outcomes: string[] = []
+      for (let i = 0; i < 5; i++) propose(node, outcomes, 'p')
+      await until('they are committed', () => outcomes.length === 5)
+      disk.holdsReads = true
+      node.read(1, 1, 1, () => {})
+      await until('it is read', () => disk.heldCount > 0)
+    }
+
+    test('makes a leader hand over, and no lease holds meanwhile', async () => {
+      const old = await startAll(COLD)
+      await until('it has a lease', () => old.node.leaseRemainingMs > 0)
+      await readCold(old)
+      await until('it is slow', () => old.node.status.storage === 'slow')
+      await until('another leads', () => {
+        expect(old.node.leaseRemainingMs).toBe(0)
+        return [...group.values()].some((one) => one !== old && one.node.role.ready)
+      })
+      expect(old.fatal).toEqual([])
+      old.disk.release()
+      await until('it is well', () => old.node.status.storage === 'ok')
+      expect(await leader()).not.toBe(old)
+    })
+
+    test('is a failed one after storageHangMs, and does not keep the directory locked', async () => {
+      const running = await start('n0', ['n0'], { ...COLD, storageHangMs: 300 })
+      await leader()
+      await readCold(running)
+      await until('it stops', () => running.fatal.length > 0)
+      expect(running.fatal[0]).toMatchObject({ code: 'STORAGE_FAILED', detail: { operation: 'read' } })
+      expect(running.fatal[0]?.message).toMatch(/^read of \/n0\/index\/0{20} has not ended after \d+ ms$/)
+      await close(running.node)
+      expect(running.disk.listSync('/n0')).not.toContain('lock')
+    })
+  })
+
   test('does not keep a member from closing; the directory stays locked until nothing can arrive there any more', async () => {
     const { node, disk } = await start('n0', ['n0'], { storageHangMs: 300 })
     await leader()

@@ -2,9 +2,9 @@
  * How the storage of one member does: looked at once a heartbeat, no timer of its own.
  *
  *   ok      everything is done in time
- *   slow    a write or sync has been under way for longer than an election timeout, now or an election timeout ago at most
+ *   slow    a write, sync or read has been under way for longer than an election timeout, now or an election timeout ago at most
  *   full    no room for more data
- *   failed  a write or sync has been under way for longer than `storageHangMs`
+ *   failed  a write, sync or read has been under way for longer than `storageHangMs`
  *
  * Keeps: time in which the process itself stood still does not count, so what waits only to be heard of is not slow.
  */

@@ -1,6 +1,6 @@
 /** What a member says of its own storage: a small bit set, 0 while nothing is wrong. It travels in every HeartbeatResponse. */
 export const StorageHealth = {
-  /** A write or sync has been under way for longer than an election timeout. */
+  /** A write, sync or read has been under way for longer than an election timeout. */
   SLOW: 1,
   /** There is no room for data; entries of the log's own may still fit. */
   FULL: 2,

@@ -1,4 +1,4 @@
-/** Tests only: a disk in memory whose writes and syncs can be held back, or made to fail. */
+/** Tests only: a disk in memory whose writes, syncs and reads can be held back, or made to fail. */
 import type { Disk, DiskCallback, DiskFile } from '../../disk/disk.ts'
 import { MemoryDisk } from '../../disk/memory-disk.ts'
 
@@ -7,6 +7,8 @@ export class HangingDisk extends MemoryDisk implements Disk {
   hangs = false
   /** As `hangs`, for syncs alone. */
   holdsSyncs = false
+  /** As `hangs`, for reads alone. */
+  holdsReads = false
   /** Only what was written before may be written over. */
   full = false
   /** Files with writes that failed, once that was told. */
@@ -26,6 +28,7 @@ export class HangingDisk extends MemoryDisk implements Disk {
   /** What was held back happens. */
   release(): void {
     this.hangs = false
+    this.holdsReads = false
     const held = this.#held
     this.#held = []
     for (const operation of held) operation()
@@ -67,7 +70,11 @@ export class HangingDisk extends MemoryDisk implements Disk {
               this.refused.add(path)
             })
         }),
-      read: (target, at, callback) => file.read(target, at, callback),
+      read: (target, at, callback) => {
+        const read = (): void => file.read(target, at, callback)
+        if (this.holdsReads) this.#held.push(read)
+        else read()
+      },
       sync: (callback: DiskCallback) => {
         const sync = (): void => file.sync(callback)
         if (this.holdsSyncs) this.#held.push(sync)
