@@ -190,7 +190,13 @@ class SimFile implements DiskFile {
         if (kept > 0) this.#inode.write(bytes.subarray(0, kept), at)
         return error
       }
-      const room = drive.isFull ? this.#inode.roomAt(at, bytes.length) : bytes.length
+      // What finds room in the first copy may find none in the second.
+      const keeps = basename(this.path) === 'hard-state' && drive.writesElsewhere
+      const room = keeps
+        ? drive.decisions.below('room', drive.id, drive.operations++, 2) * bytes.length
+        : drive.isFull
+          ? this.#inode.roomAt(at, bytes.length)
+          : bytes.length
       if (room > 0) this.#inode.write(bytes.subarray(0, room), at)
       return room < bytes.length ? noRoom() : null
     })

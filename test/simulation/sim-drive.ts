@@ -118,6 +118,11 @@ export class SimDrive {
     return this.isFull && this.decisions.chance('full means no names', this.id, 0, 400)
   }
 
+  /** Some file systems write nothing in place: what is written over needs room, too. */
+  get writesElsewhere(): boolean {
+    return this.isFull && this.decisions.chance('full means no room to write over', this.id, 0, 300)
+  }
+
   newInode(): Inode {
     return new Inode(this.id * 1_000_000 + this.#inodes++, this.marks)
   }

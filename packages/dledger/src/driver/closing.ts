@@ -7,6 +7,7 @@
  * succeeded. Time in which the process itself stood still does not count for the disk.
  */
 import type { Clock } from '@dledger-ts/base'
+import { DLedgerError } from '../errors.ts'
 import type { Raft } from '../raft/raft.ts'
 import type { RoleState } from '../raft/output.ts'
 import type { Durability } from './durability.ts'
@@ -66,8 +67,9 @@ export interface ClosingOptions {
   /** Of the log in force. */
   readonly rooms: () => { readonly raft: Raft; readonly writer: LogWriter; readonly durability: Durability }
   readonly role: () => RoleState
-  /** No read and no write is under way, and no log is being replaced. */
+  /** No read and no write is under way, and no log is being replaced, but for what waits for room on the disk. */
   readonly isQuiet: () => boolean
+  readonly isSwitching: () => boolean
   /** Ends whatever acts on its own. */
   readonly stopParts: () => void
   readonly schedulePass: () => void
@@ -147,6 +149,10 @@ export class Closing {
     life.guarded(() => pending.abandon('was waiting when the log was closed; it may still be committed'))
     if (life.state === 'failed') return done(null)
     const { writer, durability } = rooms()
+    const { member, isSwitching } = this.#options
+    // The next start goes on with it; the files of the log are closed already.
+    if (isSwitching()) return done(noRoom(node.directory))
+    member.stopWaitingForHardState()
     writer.flush((error, mark, isAll) => {
       if (life.state === 'closed') return
       if (error !== null) return done(error)
@@ -162,4 +168,9 @@ export class Closing {
     rooms().writer.stop()
     member.release(callback)
   }
+}
+
+function noRoom(directory: string): DLedgerError {
+  const what = `the hard state in ${directory} found no room on the disk before the log was closed`
+  return new DLedgerError(what, { code: 'STORAGE_FAILED', what, operation: 'write', file: directory, errno: 'ENOSPC' })
 }

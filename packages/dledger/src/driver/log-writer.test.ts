@@ -36,6 +36,7 @@ function writerOf(
     onDurable: (seq) => void told.durable.push(seq),
     onSynced: () => {},
     beforeTruncate: (_index, callback) => setImmediate(callback),
+    hintWaitsForRoom: () => false,
     onIdle: () => {},
     onFailed: (error) => void told.failed.push(error),
     ...options,

@@ -10,7 +10,8 @@
  *       made, and that one may be the only one that has synced what was acknowledged.
  *   W4  The durable hint on disk never points beyond what is synced, nor beyond a truncation that has begun.
  *   W5  The first failure is final: nothing is retried, nothing more is told durable.
- *   W6  A stop waits for what is under way, never for room on the disk or for a repair: what waits for that was promised to nobody.
+ *   W6  A stop waits for what is under way, never for room on the disk (the log's, or the hard state's before a truncation) or for a
+ *       repair: what waits for that was promised to nobody.
  *       Nor does another log that takes the place of this one as a whole wait for a repair, which may never come.
  */
 import { assert, type Clock } from '@dledger-ts/base'
@@ -50,6 +51,8 @@ export interface LogWriterOptions {
   readonly onSynced: (mark: LogMark, tookMs: number) => void
   /** Lowers the durable hint below `index` and calls back when that is durable. */
   readonly beforeTruncate: (index: number, callback: () => void) => void
+  /** The durable hint waits for room on the disk. */
+  readonly hintWaitsForRoom: () => boolean
   readonly onIdle: () => void
   readonly onFailed: (error: Error) => void
 }
@@ -144,7 +147,8 @@ export class LogWriter {
 
   /** Nothing is under way on the log, nor going to be. */
   get quiet(): boolean {
-    if (this.#truncating || this.#syncing) return false
+    if (this.#truncating) return this.#waitsNoMore && this.#options.hintWaitsForRoom()
+    if (this.#syncing) return false
     if (this.#waitsNoMore && this.#isBlocked) return true
     return this.#waiting.length === 0 && this.#writesUnderWay === 0
   }

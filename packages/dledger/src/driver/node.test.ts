@@ -513,6 +513,7 @@ describe('the log writer', () => {
       onDurable: () => void written++,
       onSynced: (mark) => void marks.push(mark),
       beforeTruncate: (_, callback) => callback(),
+      hintWaitsForRoom: () => false,
       onIdle: () => {},
       onFailed: (error) => {
         throw error

@@ -30,6 +30,7 @@ import { ChangeWatch } from './change-watch.ts'
 import { abandonStart, Closing } from './closing.ts'
 import { committedEntries } from './committed-entries.ts'
 import type { TransferCallback } from './handing-over.ts'
+import { HardStateRoom } from './hard-state-room.ts'
 import { HotTail } from './hot-tail.ts'
 import { Inputs } from './inputs.ts'
 import { closed, Life } from './life.ts'
@@ -55,6 +56,7 @@ export class LogNode {
   readonly #wakeUps: WakeUps
   readonly #hot: HotTail
   readonly #watch: StorageWatch
+  readonly #hardStateRoom: HardStateRoom
   readonly #budget: CatchUpBudget
   readonly #pending = new PendingProposals()
   readonly #changes = new ChangeWatch()
@@ -81,6 +83,7 @@ export class LogNode {
     this.#wakeUps = new WakeUps({ clock, settings, ticker, wake: (ticks, nowMs) => this.#tick(ticks, nowMs) })
     this.#hot = new HotTail(settings.hotBytesMax)
     this.#watch = new StorageWatch(disk, clock, options)
+    this.#hardStateRoom = new HardStateRoom(() => this.#member, logger)
     this.#budget = new CatchUpBudget(settings.catchUpBytesPerSecond, settings.heartbeatMs)
     this.#logReading = new LogReading({
       clock,
@@ -161,7 +164,12 @@ export class LogNode {
   get #storageState(): StorageState {
     if (this.#storageFailed) return 'failed'
     if (this.#watch.isSlow) return 'slow'
-    return this.#watch.lacksRoom || this.#member.log.isFull ? 'full' : 'ok'
+    return this.#watch.lacksRoom || this.#lacksRoom ? 'full' : 'ok'
+  }
+
+  /** Something found no room, and waits for it. */
+  get #lacksRoom(): boolean {
+    return this.#member.log.isFull || this.#member.hardStateIsFull
   }
 
   get role(): RoleState {
@@ -406,7 +414,8 @@ export class LogNode {
       watch: this.#watch,
       pending: this.#pending,
       role: () => this.#role,
-      isQuiet: () => this.#isQuiet && !this.#switching.isUnderWay,
+      isQuiet: () => this.#isQuiet && (!this.#switching.isUnderWay || this.#member.hardStateIsFull),
+      isSwitching: () => this.#switching.isUnderWay,
       stopParts: () => this.#stopParts(),
       schedulePass,
     })
@@ -501,7 +510,8 @@ export class LogNode {
     const { raft, installReceiver, installSender, sending, reading, repairing, scrubber, retention } = this.#rooms
     if (log.isFull) log.retryFull()
     installReceiver.wake()
-    this.#health = this.#watch.look(nowMs) | (log.isFull ? StorageHealth.FULL : 0)
+    const roomHealth = this.#hardStateRoom.look({ leads: this.#role.role === 'LEADER' })
+    this.#health = this.#watch.look(nowMs) | roomHealth | (log.isFull ? StorageHealth.FULL : 0)
     raft.storageHealth(this.#health)
     if (this.#switching.isUnderWay) return
     for (let i = 0; i < ticks; i++) raft.tick()
@@ -559,7 +569,7 @@ export class LogNode {
 
   /** At once: data must not use up what is left for the log's own entries. */
   #noticeFull(): void {
-    if (!this.#member.log.isFull || (this.#health & StorageHealth.FULL) !== 0) return
+    if (!this.#lacksRoom || (this.#health & StorageHealth.FULL) !== 0) return
     this.#health |= StorageHealth.FULL
     this.#rooms.raft.storageHealth(this.#health)
   }
@@ -587,17 +597,15 @@ export class LogNode {
 
   /** No write and no read of the log is under way, and no change of the hard state that others wait for. */
   get #isQuiet(): boolean {
-    return this.#rooms.writer.quiet && this.#isUnused
+    // What waits for room was told to nobody.
+    const isWritten = !this.#rooms.durability.writesTermOrVote || this.#member.hardStateIsFull
+    return this.#rooms.writer.quiet && isWritten && this.#logReading.isIdle
   }
 
   /** The same, but for what waits for entries that the others may have trimmed: only another log ends that wait. */
   get #isStill(): boolean {
-    const { writer } = this.#rooms
-    return (writer.quiet || writer.waitsForRepair) && this.#isUnused
-  }
-
-  get #isUnused(): boolean {
-    return !this.#rooms.durability.writesTermOrVote && this.#logReading.isIdle
+    const { writer, durability } = this.#rooms
+    return (writer.quiet || writer.waitsForRepair) && !durability.writesTermOrVote && this.#logReading.isIdle
   }
 
   #fail(error: Error): void {

@@ -39,6 +39,11 @@ export interface OpenedMember {
   reopenLog(): void
   /** Changes some fields and makes the whole durable; calls in order. */
   writeHardState(change: Partial<HardState>, callback: DiskCallback): void
+  /** What the hard state is to say found no room on the disk: it waits for `retryFullHardState`, and nothing that depends on it happens. */
+  readonly hardStateIsFull: boolean
+  retryFullHardState(): void
+  /** For a stop: from here on nothing waits for room; what does is given up, and nobody is told. */
+  stopWaitingForHardState(): void
   /** Closes the files and gives the directory free, once nothing under way can arrive there any more; then calls back. */
   release(callback: () => void): void
   /** As `release`, for a start that failed before anything was taken in: a clean stop before it is still one. */
@@ -240,6 +245,18 @@ class Member implements OpenedMember {
   writeHardState(change: Partial<HardState>, callback: DiskCallback): void {
     this.hardState = { ...this.hardState, ...change }
     this.#file.write(this.hardState, callback)
+  }
+
+  get hardStateIsFull(): boolean {
+    return this.#file.isFull
+  }
+
+  retryFullHardState(): void {
+    this.#file.retryFull()
+  }
+
+  stopWaitingForHardState(): void {
+    this.#file.stopWaiting()
   }
 
   release(callback: () => void): void {

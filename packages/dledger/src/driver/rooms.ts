@@ -190,6 +190,7 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
         durability.synced(mark)
       }),
     beforeTruncate: (index, callback) => life.guarded(() => durability.lower(index, callback)),
+    hintWaitsForRoom: () => member.hardStateIsFull,
     onIdle: () => {
       if (proposing.hasWork) schedulePass()
     },

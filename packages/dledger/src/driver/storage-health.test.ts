@@ -3,6 +3,7 @@ import { silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DEFAULT_SETTINGS, type NodeSettings } from '../config.ts'
 import type { DLedgerError } from '../errors.ts'
+import { HardStateFile } from '../hard-state/hard-state-file.ts'
 import type { Proposal } from '../state-machine.ts'
 import { MemoryNetwork, MemoryTransport } from '../transport/memory.ts'
 import { bareEnvelope } from './batch-builder.ts'
@@ -347,6 +348,54 @@ describe('a full disk', () => {
     old.disk.full = false
     await until('it has caught up', () => old.node.status.appliedIndex === next.node.status.lastIndex)
     expect(old.fatal).toEqual([])
+  })
+
+  describe('that takes no hard state', () => {
+    const idOfOther = (one: Running): string => idOf([...group.values()].find((other) => other !== one) as Running)
+
+    test('keeps a member from voting and from nothing else: it stays, says so, and votes when there is room', async () => {
+      const old = await startAll()
+      const full = group.get(idOfOther(old)) as Running
+      const third = [...group.values()].find((one) => one !== old && one !== full) as Running
+      full.disk.fullForHardState = true
+      await close(old.node)
+      group.delete(idOf(old))
+      // Each of the two needs the other's vote.
+      await until('it is asked for its vote', () => full.node.status.storage === 'full')
+      for (let i = 0; i < 3; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 2 * small.electionTimeoutMs))
+        expect([full.node.role.role, third.node.role.role]).not.toContain('LEADER')
+      }
+      const { term } = full.node.status
+      const stored = HardStateFile.openSync(full.disk, `/${idOf(full)}/hard-state`)
+      expect(stored?.state.term).toBeLessThan(term)
+      const read = new Promise((resolve) => full.node.read(1, 1, 1, (error, batch) => resolve(error ?? batch?.count)))
+      expect(await read).toBeGreaterThan(0)
+      full.disk.fullForHardState = false
+      await until('they elect', () => [full, third].some(({ node }) => node.role.ready))
+      expect(full.fatal).toEqual([])
+      expect(full.node.status.storage).toBe('ok')
+    })
+
+    test('does not hold up a stop, which is no clean one, nor the next start', async () => {
+      const { node, disk, fatal } = await start('n0', ['n0'])
+      await leader()
+      disk.fullForHardState = true
+      const outcomes: string[] = []
+      for (let i = 0; node.status.storage !== 'full' || outcomes.length < i;) {
+        if (outcomes.length === i && node.status.storage !== 'full' && i++ < 1_000) propose(node, outcomes, 'p')
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      const acknowledged = outcomes.filter((outcome) => outcome === 'p committed').length
+      expect(acknowledged).toBeGreaterThan(0)
+      expect(await close(node)).toMatchObject({ code: 'STORAGE_FAILED', detail: { errno: 'ENOSPC' } })
+      expect(fatal).toEqual([])
+      expect(HardStateFile.openSync(disk, '/n0/hard-state')?.state.cleanStop).toBe(false)
+      disk.fullForHardState = false
+      const again = await start('n0', ['n0'])
+      await leader()
+      expect(again.node.status.lastIndex).toBeGreaterThan(acknowledged)
+    })
   })
 
   test('does not hold up a stop: what waits for room is given up, what was acknowledged is there at the next start', async () => {

@@ -285,3 +285,98 @@ test('a file that could not be made is not left open', () => {
     expect(disk.existsSync(PATH)).toBe(false)
   }
 })
+
+describe('a full disk', () => {
+  function fullDisk(): LimitedDisk {
+    const disk = new LimitedDisk()
+    disk.makeDirectorySync('/m')
+    HardStateFile.createSync(disk, PATH, state).closeSync()
+    return disk
+  }
+
+  test.each([0, 100, SLOT_BYTES, SLOT_BYTES + 100])(
+    'is waited for: nobody is told, what counted counts, and the last state goes on; %i bytes found room',
+    async (bytes) => {
+      const disk = fullDisk()
+      disk.roomBytes = 2 * SLOT_BYTES
+      const file = HardStateFile.openSync(disk, PATH) as HardStateFile
+      await write(file, { ...state, term: 8 })
+      disk.roomBytes = bytes
+      const told: string[] = []
+      const tell = (name: string) => (error: Error | null) => void told.push(`${name} ${error === null ? 'ok' : 'no'}`)
+      file.write({ ...state, term: 9 }, tell('9'))
+      while (!file.isFull) await new Promise((resolve) => setImmediate(resolve))
+      file.write({ ...state, term: 10 }, tell('10'))
+      // As after a crash: what was never told may be there, what was told is.
+      const found = HardStateFile.openSync(diskWith(content(disk)), PATH)?.state.term
+      expect(found === 8 || (found === 9 && bytes >= SLOT_BYTES)).toBe(true)
+      disk.roomBytes = 100
+      file.retryFull()
+      await new Promise((resolve) => setImmediate(resolve))
+      expect(told).toEqual([])
+      expect(file.isFull).toBe(true)
+      expect(HardStateFile.openSync(diskWith(content(disk)), PATH)?.state.term).toBeGreaterThanOrEqual(8)
+      disk.roomBytes = Number.POSITIVE_INFINITY
+      file.retryFull()
+      while (file.isFull) await new Promise((resolve) => setImmediate(resolve))
+      expect(told).toEqual(['9 ok', '10 ok'])
+      expect(HardStateFile.openSync(diskWith(content(disk)), PATH)?.state.term).toBe(10)
+      await write(file, { ...state, term: 11 })
+      file.closeSync()
+      expect(HardStateFile.openSync(diskWith(content(disk)), PATH)?.state.term).toBe(11)
+    },
+  )
+
+  test('is not waited for in a stop: what waits is told to nobody, and what finds no room then fails', async () => {
+    const disk = fullDisk()
+    const file = HardStateFile.openSync(disk, PATH) as HardStateFile
+    const told: unknown[] = []
+    file.write({ ...state, term: 8 }, (error) => told.push(error))
+    while (!file.isFull) await new Promise((resolve) => setImmediate(resolve))
+    file.stopWaiting()
+    await expect(write(file, { ...state, term: 9 })).rejects.toMatchObject({ code: 'ENOSPC' })
+    disk.roomBytes = Number.POSITIVE_INFINITY
+    await write(file, { ...state, term: 10 })
+    file.closeSync()
+    expect(told).toEqual([])
+    expect(HardStateFile.openSync(disk, PATH)?.state.term).toBe(10)
+  })
+
+  test('finds a file of an older format with all its room, once that is open', async () => {
+    const old = asVersion1(await fileWith([8])).subarray(0, 2 * SLOT_BYTES)
+    for (const open of ['mendSync', 'rewriteSync'] as const) {
+      const disk = diskWith(Buffer.from(old))
+      const file = HardStateFile.openSync(disk, PATH) as HardStateFile
+      file[open]()
+      expect(content(disk).length).toBe(4 * SLOT_BYTES)
+      file.closeSync()
+    }
+  })
+})
+
+/** Writes find room for so many bytes, whatever they write over. */
+class LimitedDisk extends MemoryDisk {
+  roomBytes = 0
+
+  override openSync(path: string, options: { readonly create: boolean }): DiskFile {
+    const file = super.openSync(path, options)
+    return {
+      path,
+      write: (buffers, at, callback) => {
+        const bytes = Buffer.concat(buffers)
+        const part = bytes.subarray(0, Math.min(this.roomBytes, bytes.length))
+        this.roomBytes -= part.length
+        file.write([part], at, () => callback(part.length < bytes.length ? noRoom() : null))
+      },
+      read: (target, at, callback) => file.read(target, at, callback),
+      sync: (callback) => file.sync(callback),
+      writeSync: (bytes, at) => file.writeSync(bytes, at),
+      readSync: (target, at) => file.readSync(target, at),
+      syncSync: () => file.syncSync(),
+      sizeSync: () => file.sizeSync(),
+      modifiedMsSync: () => file.modifiedMsSync(),
+      truncateSync: (size) => file.truncateSync(size),
+      closeSync: () => file.closeSync(),
+    }
+  }
+}

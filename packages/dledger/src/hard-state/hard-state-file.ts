@@ -17,9 +17,11 @@
  *   H4  before the slot that does not count is overwritten, the one that counts is on the disk.
  *   H5  a state that was told durable is there twice, far apart: damage of one record never brings an older state back. What counts
  *       and has lost a copy gets it back when it is opened.
+ *   H6  the file has all its room from the beginning. Where a write finds none all the same (a file system that writes nothing in place,
+ *       a quota), nobody is told anything: it waits for `retryFull`, at the same slot. Only a synchronous one cannot wait.
  */
 import { assert, crc32, readInt64, writeInt64 } from '@dledger-ts/base'
-import type { Disk, DiskCallback, DiskFile } from '../disk/disk.ts'
+import { type Disk, type DiskCallback, type DiskFile, isDiskFull } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
 import { decodeHardState, type HardState } from './hard-state-codec.ts'
 
@@ -55,6 +57,9 @@ export class HardStateFile {
   #underWay = false
   #closing = false
   #waiting: DiskCallback[] = []
+  /** What is due found no room: it waits for `retryFull`. */
+  #full = false
+  #failsWhenFull = false
 
   /**
    * @returns null when there is no such file.
@@ -117,36 +122,65 @@ export class HardStateFile {
     return this.#state
   }
 
-  /** Makes `state` durable. Those handed in while a write is under way share the next one, which writes the last of them. */
+  /** The last write found no room on the disk; whoever waits for it is told nothing before one does. */
+  get isFull(): boolean {
+    return this.#full
+  }
+
+  /** Room may have come back: what found none is tried again. */
+  retryFull(): void {
+    if (this.#full && !this.#underWay) this.#writeNext()
+  }
+
+  /** For a stop: what waits for room is given up and told to nobody, and what finds none from here on fails. */
+  stopWaiting(): void {
+    this.#failsWhenFull = true
+    if (!this.#full || this.#underWay) return
+    this.#full = false
+    this.#waiting = []
+  }
+
+  /**
+   * Makes `state` durable. Those handed in while a write is under way, or waits for room, share the next one, which writes the last
+   * of them.
+   */
   write(state: HardState, callback: DiskCallback): void {
     assert(!this.#closing, 'a closed hard state is not written')
     this.#state = state
     this.#waiting.push(callback)
-    if (!this.#underWay) this.#writeNext()
+    if (!this.#underWay && !this.#full) this.#writeNext()
   }
 
   #writeNext(): void {
     const callbacks = this.#waiting
     this.#waiting = []
     this.#underWay = true
-    const done: DiskCallback = (error) => {
-      this.#underWay = false
-      // Before the callbacks, which may hand in the next state.
-      if (this.#waiting.length > 0) this.#writeNext()
-      else if (this.#closing) this.#file.closeSync()
-      for (const callback of callbacks) callback(error)
-    }
     const { bytes, at } = this.#nextRecord()
     let left = 2
     let failure: Error | null = null
     const written: DiskCallback = (error) => {
-      failure ??= error
+      // Only want of room is waited for, and only where nothing worse happened.
+      if (error !== null && (failure === null || isDiskFull(failure))) failure = error
       if (--left > 0) return
-      if (failure !== null) done(failure)
-      else this.#file.sync(done)
+      if (failure === null) return this.#file.sync((error) => this.#written(callbacks, error))
+      if (!isDiskFull(failure) || this.#failsWhenFull) return this.#written(callbacks, failure)
+      this.#underWay = false
+      this.#full = true
+      this.#waiting = [...callbacks, ...this.#waiting]
+      if (this.#closing) this.#file.closeSync()
     }
     this.#file.write([bytes], at, written)
     this.#file.write([bytes], at + COPY_AT, written)
+  }
+
+  #written(callbacks: readonly DiskCallback[], error: Error | null): void {
+    this.#underWay = false
+    this.#full = false
+    if (error === null) this.#slot = 1 - this.#slot
+    // Before the callbacks, which may hand in the next state.
+    if (this.#waiting.length > 0) this.#writeNext()
+    else if (this.#closing) this.#file.closeSync()
+    for (const callback of callbacks) callback(error)
   }
 
   /** As `write`, for opening and closing; not while a write is under way. */
@@ -157,34 +191,43 @@ export class HardStateFile {
     this.#file.writeSync(bytes, at)
     this.#file.writeSync(bytes, at + COPY_AT)
     this.#file.syncSync()
+    this.#slot = 1 - this.#slot
   }
 
-  /** Gives what was read its second copy, where that is not there; before the first write. */
+  /** Gives what was read its second copy, where that is not there, and the file all its room; before the first write. */
   mendSync(): void {
     const { record, lacksCopyAt } = this.#read
     if (lacksCopyAt === null) return
+    this.#claimRoomSync()
     // Not where the good one stands: a crash here leaves that.
     this.#file.writeSync(record, lacksCopyAt)
     this.#file.syncSync()
+  }
+
+  /** A file of version 1 has no copies: where those go it has no blocks. */
+  #claimRoomSync(): void {
+    const size = this.#file.sizeSync()
+    if (size < FILE_BYTES) this.#file.writeSync(Buffer.alloc(FILE_BYTES - size), size)
   }
 
   /** As `mendSync`, and makes durable what was read: after a sync that failed it may be in the page cache only. */
   rewriteSync(): void {
     const { record } = this.#read
     const at = this.#slot * SLOT_BYTES
+    this.#claimRoomSync()
     // The bytes that are there: nothing of a good one is lost on the way.
     this.#file.writeSync(record, at + COPY_AT)
     this.#file.writeSync(record, at)
     this.#file.syncSync()
   }
 
+  /** For the slot that does not count; it does once the record is synced. */
   #nextRecord(): { bytes: Buffer; at: number } {
     this.#sequence++
-    this.#slot = 1 - this.#slot
-    return { bytes: encodeRecord(this.#state, this.#sequence), at: this.#slot * SLOT_BYTES }
+    return { bytes: encodeRecord(this.#state, this.#sequence), at: (1 - this.#slot) * SLOT_BYTES }
   }
 
-  /** What is under way ends first. */
+  /** What is under way ends first; what waits for room does not. */
   closeSync(): void {
     this.#closing = true
     if (!this.#underWay) this.#file.closeSync()

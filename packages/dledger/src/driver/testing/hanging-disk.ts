@@ -11,6 +11,8 @@ export class HangingDisk extends MemoryDisk implements Disk {
   holdsReads = false
   /** Only what was written before may be written over. */
   full = false
+  /** Nor is there room to write the hard state over: a file system that writes nothing in place. */
+  fullForHardState = false
   /** Files with writes that failed, once that was told. */
   readonly refused = new Set<string>()
   /** No file can be made. */
@@ -40,11 +42,12 @@ export class HangingDisk extends MemoryDisk implements Disk {
 
   #noRoom(path: string, end: number): Error | null {
     const writtenTo = this.#writtenTo.get(path) ?? 0
+    if (this.fullForHardState && path.endsWith('hard-state')) return noSpace()
     if (!this.full || end <= writtenTo || path.endsWith('hard-state')) {
       this.#writtenTo.set(path, Math.max(writtenTo, end))
       return null
     }
-    return Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+    return noSpace()
   }
 
   override openSync(path: string, options: { readonly create: boolean; readonly readOnly?: boolean }): DiskFile {
@@ -89,4 +92,8 @@ export class HangingDisk extends MemoryDisk implements Disk {
       closeSync: () => file.closeSync(),
     }
   }
+}
+
+function noSpace(): Error {
+  return Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
 }
