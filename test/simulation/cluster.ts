@@ -12,6 +12,7 @@ import { Member } from './member.ts'
 import type { PlantedFaults } from './planted.ts'
 import { Readers } from './readers.ts'
 import { RegisterClients } from './registers.ts'
+import { stagedStateRots } from './rotting.ts'
 import type { ClientRead, Death, Schedule } from './schedule.ts'
 import { settingsOf } from './settings.ts'
 import { EventQueue, SimClock, type SimEvent, US_PER_MS } from './sim-clock.ts'
@@ -202,6 +203,7 @@ export class Cluster {
       member.boots++
       member.drive.powerLost()
     } else member.drive.processKilled()
+    stagedStateRots(this, member)
     this.workload.died(member.id)
     this.readers.died(member.id)
     this.invariants.lives.afterDeath(member, death, before)

@@ -27,7 +27,12 @@ export interface DurableVote {
   /** The entry before the first one kept, of a trimmed log. */
   readonly beforeFirst: Place | null
   /** Another member's log on its way here. */
-  readonly incoming?: { readonly phase: string; readonly beforeFirst: Place; readonly hint: Place | null } | null
+  readonly incoming?: {
+    readonly phase: string
+    readonly beforeFirst: Place
+    readonly hint: Place | null
+    readonly snapshot: { readonly bytes: number } | null
+  } | null
 }
 
 export interface Place {

@@ -46,6 +46,7 @@ export class Member implements Process {
   readonly cacheImage: LogImage
   readonly durableImage: LogImage
   readonly durableVote: HardStateImage
+  readonly cacheVote: HardStateImage
   readonly checkpoint: Checkpoint = { appliedIndex: -1, hash: 0 }
   readonly heldBack: SimEvent[] = []
   /** What its state machine holds; of a dead process, what it held. */
@@ -96,7 +97,8 @@ export class Member implements Process {
       new LogImage(drive, this.directory, { fileBytes, view, hardState, committed })
     this.durableVote = new HardStateImage(drive, `${this.directory}/hard-state`, 'durable')
     this.durableImage = image('durable', this.durableVote)
-    this.cacheImage = image('cache', new HardStateImage(drive, `${this.directory}/hard-state`, 'cache'))
+    this.cacheVote = new HardStateImage(drive, `${this.directory}/hard-state`, 'cache')
+    this.cacheImage = image('cache', this.cacheVote)
   }
 
   /** Its drive as this start finds it, for a later one that goes back to it. */

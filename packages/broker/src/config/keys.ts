@@ -246,13 +246,13 @@ export const CONFIG_KEYS = {
     5_000,
     1,
     3_600_000,
-    'A leader whose disk has not ended a write or sync for so long steps down; it hands over after an election timeout (ours).',
+    'A leader whose disk has not ended a write, sync or read for so long steps down; it hands over after an election timeout (ours).',
   ),
   raftStorageHangMs: ms(
     30_000,
     1,
     3_600_000,
-    'A write or sync under way for so long has failed: the broker stops (ours).',
+    'A write, sync or read under way for so long has failed: the broker stops (ours).',
   ),
   diskFreeBytesMin: bytes(
     67_108_864,

@@ -63,6 +63,8 @@ export class InstallReceiver {
   readonly #options: InstallReceiverOptions
   #offer: InstallOffer | null = null
   #staging: Staging | null = null
+  /** What is there of it is being read. */
+  #opening: Staging | null = null
   /** What is on its way is made ready, or the switch has begun: nothing is taken in. */
   #isBusy = false
   /** What is being synced and remembered; whether a sync of what was given up is ever told does not matter. */
@@ -128,9 +130,10 @@ export class InstallReceiver {
   /** The received files are this member's now, or the member stops. Idempotent. */
   close(): void {
     this.#isBusy = true
-    const staging = this.#staging
+    const staging = this.#staging ?? this.#opening
     // Before it is closed: writes that wait for room are told so then, and that is no failure.
     this.#staging = null
+    this.#opening = null
     staging?.close()
   }
 
@@ -247,7 +250,7 @@ export class InstallReceiver {
     ): void => {
       discardIncoming(disk, directory, { log: !keepsLog, state: !keepsState })
       const { firstIndex, prevTerm: term, prevEndPos: endPos, prevChain: chain, snapshotIndex, snapshotId } = offer
-      const fresh = { index: snapshotIndex, id: snapshotId, bytes: 0, isWhole: false }
+      const fresh = { index: snapshotIndex, id: snapshotId, bytes: 0, isWhole: false, crc: 0 }
       const incoming: Incoming = {
         phase: 'STAGING',
         beforeFirst: keepsLog ? known.beforeFirst : { index: firstIndex - 1, term, endPos, chain },
@@ -275,8 +278,9 @@ export class InstallReceiver {
 
   #open(incoming: Incoming): void {
     const { member, logger, directory, disk } = this.#options
+    let staging: Staging
     try {
-      this.#staging = Staging.open(this.#options, incoming)
+      staging = Staging.open(this.#options, incoming)
     } catch (failure) {
       const error = failure as Error
       if (isDiskFull(error)) {
@@ -296,10 +300,24 @@ export class InstallReceiver {
       })
       return
     }
-    this.#isBusy = false
-    this.#nextIndex = this.#staging.log.lastIndex + 1
-    this.#acknowledge()
-    this.#progress()
+    this.#opening = staging
+    staging.checkState((error, isGood) => {
+      // Closed meanwhile.
+      if (this.#opening !== staging) return
+      this.#opening = null
+      if (error !== null) {
+        staging.close()
+        return this.#options.onFailed(error)
+      }
+      if (!isGood) logger.warn({ directory }, 'the state that was received is damaged, and is received again')
+      this.#staging = staging
+      this.#isBusy = false
+      this.#nextIndex = staging.log.lastIndex + 1
+      this.#options.whileRunning(() => {
+        this.#acknowledge()
+        this.#progress()
+      })
+    })
   }
 
   /** Once a heartbeat: a write that found no room waits for some, and a state for the own log to reach it. */

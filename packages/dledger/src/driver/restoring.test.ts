@@ -1,3 +1,4 @@
+import { crc32 } from '@dledger-ts/base'
 import { expect, test } from 'vitest'
 import { HandleDisk } from '../disk/testing/handle-disk.ts'
 import type { StateMachine, StateRestore } from '../state-machine.ts'
@@ -15,7 +16,10 @@ const good: StateRestore = {
 }
 
 /** A state of ten bytes that was received, for a state machine that takes it in by `restore`. */
-function received(restore: () => StateRestore): { disk: HandleDisk; failures: Error[]; make: () => Restoring } {
+function received(
+  restore: () => StateRestore,
+  { bytes = 10, crc = crc32(Buffer.alloc(10)) }: { readonly bytes?: number; readonly crc?: number | undefined } = {},
+): { disk: HandleDisk; failures: Error[]; make: () => Restoring } {
   const disk = new HandleDisk()
   disk.makeDirectorySync('/m/incoming')
   const file = disk.openSync(STATE, { create: true })
@@ -35,7 +39,7 @@ function received(restore: () => StateRestore): { disk: HandleDisk; failures: Er
       directory: '/m',
       member: { writeHardState: (_, callback) => callback(null) } as OpenedMember,
       stateMachine: { restore } as unknown as StateMachine,
-      snapshot: { index: 7, id: 'id', bytes: 10, isWhole: true },
+      snapshot: { index: 7, id: 'id', bytes, isWhole: true, ...(crc === undefined ? {} : { crc }) },
       whileRunning: guarded,
       onRestored: () => {},
       onFailed: (error) => void failures.push(error),
@@ -53,8 +57,33 @@ test('a state machine that throws at a piece is heard by the member', async () =
   const { disk, failures, make } = received(() => ({ ...good, write: oops }))
   const restoring = make()
   restoring.start()
-  await new Promise((resolve) => setImmediate(resolve))
+  await until(() => failures.length > 0)
   expect(failures.map(({ message }) => message)).toEqual(['oops'])
   restoring.abort()
   expect(disk.open).toEqual([])
 })
+
+test.each([
+  { name: 'it has other bytes', known: { crc: 1 } },
+  { name: 'it is shorter', known: { bytes: 11, crc: crc32(Buffer.alloc(11)) } },
+  { name: 'it is shorter, and nobody knows its checksum', known: { bytes: 11, crc: undefined } },
+])('a state that is not what was received is given to nobody: $name', async ({ known }) => {
+  const given: string[] = []
+  const { disk, failures, make } = received(
+    () => ({
+      write: () => void given.push('a piece'),
+      commit: () => void given.push('all of it'),
+      abort: () => void given.push('nothing'),
+    }),
+    known,
+  )
+  make().start()
+  await until(() => failures.length > 0)
+  expect(failures).toMatchObject([{ code: 'CORRUPT', detail: { file: STATE } }])
+  expect(given).toEqual(['nothing'])
+  await until(() => disk.open.length === 0)
+})
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve))
+}

@@ -6,10 +6,12 @@
  *
  * Keeps:
  *   - what is in the received log was checked entry by entry, chain and all; it goes on after a restart where it was synced.
+ *   - a received state was checked piece by piece; a checksum over all of it is remembered with how much of it is synced, and what a start
+ *     finds is read and compared with that before it goes on or is taken in. What was received is no entry that a peer could repair.
  *   - `moveIn` can be repeated after a crash at any point of it: once SWITCHING is durable, a received file counts wherever it
  *     stands, and a file of the old log counts nowhere.
  */
-import { assert, type Logger } from '@dledger-ts/base'
+import { assert, crc32, type Logger } from '@dledger-ts/base'
 import type { NodeSettings } from '../config.ts'
 import type { Disk, DiskCallback, DiskFile } from '../disk/disk.ts'
 import type { HardState, Incoming, IncomingSnapshot } from '../hard-state/hard-state-codec.ts'
@@ -23,6 +25,7 @@ import { closed } from './life.ts'
 
 const KINDS = ['data', 'index'] as const
 const CONFIGURATIONS_KEPT = 16
+const CHECKED_BYTES = 1024 * 1024
 
 export interface StagingOptions {
   readonly disk: Disk
@@ -42,6 +45,8 @@ export class Staging {
   /** What was handed to the disk. */
   #stateBytes: number
   #stateIsWhole: boolean
+  /** Of these bytes. */
+  #stateCrc: number
   /** What has reached the page cache: a sync covers it. */
   #written: Pick<Incoming, 'hint' | 'snapshot'>
   #closing = false
@@ -94,10 +99,37 @@ export class Staging {
     this.#stateLane = new WriteLane({ fileAt, mayWrite: () => true, defer })
     this.#incoming = incoming
     const kept = incoming.snapshot
-    const isThere = kept !== null && state !== null && state.sizeSync() >= kept.bytes
+    const isThere = kept?.crc !== undefined && state !== null && state.sizeSync() >= kept.bytes
     this.#stateBytes = isThere ? kept.bytes : 0
     this.#stateIsWhole = isThere && kept.isWhole
-    this.#written = { hint: markOf(log), snapshot: snapshotAt(kept, this.#stateBytes, this.#stateIsWhole) }
+    this.#stateCrc = isThere ? (kept.crc ?? 0) : 0
+    this.#written = { hint: markOf(log), snapshot: this.#snapshot() }
+  }
+
+  /** What is said of the state, counting all that was handed in. */
+  #snapshot(): IncomingSnapshot | null {
+    const { snapshot } = this.#incoming
+    if (snapshot === null) return null
+    return { ...snapshot, bytes: this.#stateBytes, isWhole: this.#stateIsWhole, crc: this.#stateCrc }
+  }
+
+  /**
+   * Reads what is there of the state; where that is not what was written, it is received from the beginning. Before the first piece.
+   *
+   * @param callback `isGood` false: it was not.
+   */
+  checkState(callback: (error: Error | null, isGood: boolean) => void): void {
+    const state = this.#state
+    if (state === null || this.#stateBytes === 0) return callback(null, true)
+    checkStaged(state, { bytes: this.#stateBytes, crc: this.#stateCrc }, (error, isGood) => {
+      if (error === null && !isGood) {
+        this.#stateBytes = 0
+        this.#stateIsWhole = false
+        this.#stateCrc = 0
+        this.#written = { ...this.#written, snapshot: this.#snapshot() }
+      }
+      callback(error, isGood)
+    })
   }
 
   get incoming(): Incoming {
@@ -121,12 +153,12 @@ export class Staging {
   /** Pieces go one after another; what finds no room waits for `retryFull`. */
   writeState(bytes: Buffer, isLast: boolean, callback: DiskCallback): void {
     const at = this.#stateBytes
-    const end = at + bytes.length
-    this.#stateBytes = end
+    this.#stateBytes = at + bytes.length
     this.#stateIsWhole = isLast
+    this.#stateCrc = crc32(bytes, 0, bytes.length, this.#stateCrc)
+    const snapshot = this.#snapshot()
     const done: DiskCallback = (error) => {
-      const { snapshot } = this.#incoming
-      if (error === null) this.#written = { ...this.#written, snapshot: snapshotAt(snapshot, end, isLast) }
+      if (error === null) this.#written = { ...this.#written, snapshot }
       callback(error)
     }
     this.#stateLane.push({ start: 0, at, bytes: bytes.length, buffers: [bytes], done })
@@ -168,8 +200,26 @@ export class Staging {
   }
 }
 
-function snapshotAt(snapshot: IncomingSnapshot | null, bytes: number, isWhole: boolean): IncomingSnapshot | null {
-  return snapshot === null ? null : { ...snapshot, bytes, isWhole }
+/** Is that which was written still there? Reads it in pieces, never called back within this call. */
+export function checkStaged(
+  file: Pick<SegmentFile, 'read'>,
+  { bytes, crc }: { readonly bytes: number; readonly crc: number },
+  callback: (error: Error | null, isGood: boolean) => void,
+): void {
+  const piece = Buffer.allocUnsafe(Math.min(bytes, CHECKED_BYTES))
+  let at = 0
+  let found = 0
+  const next = (): void => {
+    const part = piece.subarray(0, Math.min(piece.length, bytes - at))
+    file.read(part, at, (error) => {
+      if (error !== null) return callback(error, false)
+      found = crc32(part, 0, part.length, found)
+      at += part.length
+      if (at < bytes) next()
+      else callback(null, found === crc)
+    })
+  }
+  next()
 }
 
 function markOf({ firstIndex, lastIndex, endPos, lastChain }: SegmentedLog): Incoming['hint'] {

@@ -39,6 +39,8 @@ export interface IncomingSnapshot {
   readonly id: string
   readonly bytes: number
   readonly isWhole: boolean
+  /** CRC-32 of these bytes, as they were written. Left out by older versions: not known. */
+  readonly crc?: number
 }
 
 export interface HardState {
@@ -222,9 +224,9 @@ function asIncomingSnapshot(value: unknown): IncomingSnapshot | null {
   const id = asString(fields['id'])
   const bytes = asCount(fields['bytes'])
   const { isWhole } = fields
-  return index === null || id === null || bytes === null || typeof isWhole !== 'boolean'
-    ? null
-    : { index, id, bytes, isWhole }
+  const crc = fields['crc'] === undefined ? undefined : asCount(fields['crc'])
+  if (index === null || id === null || bytes === null || typeof isWhole !== 'boolean' || crc === null) return null
+  return { index, id, bytes, isWhole, ...(crc === undefined ? {} : { crc }) }
 }
 
 function asKnownPeers(value: unknown): Readonly<Record<string, KnownPeer>> | null {

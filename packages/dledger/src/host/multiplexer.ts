@@ -21,7 +21,14 @@ import { encodeControl, type Scalar } from '../transport/control-part.ts'
 import { encodeFrame, FrameError } from '../transport/frame-codec.ts'
 import { type Channel, WIRE_VERSION, whyUnfit } from '../transport/greeting.ts'
 import type { Links, LinksHandler } from '../transport/links.ts'
-import { type Correspondents, isAnswered, isData, payloadBytesOf } from '../transport/message-codec.ts'
+import {
+  answersData,
+  asksOnData,
+  type Correspondents,
+  isAnswered,
+  isData,
+  payloadBytesOf,
+} from '../transport/message-codec.ts'
 import type { Hello, Refusal } from '../transport/transport.ts'
 import { GroupTransport } from './group-transport.ts'
 import {
@@ -282,6 +289,7 @@ export class Multiplexer implements LinksHandler<HostFrame> {
     this.#stats.framesSent++
     node.pump(peer, handedBytesMax)
     if (isAnswered(message)) peer.asked(this.#clock.monotonicMs())
+    if (asksOnData(message)) peer.askedOnData(this.#clock.monotonicMs())
   }
 
   #bundle(member: RemoteMember, message: Message): void {
@@ -388,6 +396,7 @@ export class Multiplexer implements LinksHandler<HostFrame> {
           if (member === undefined || member.joined[channel] !== joined || !member.fits || member.isTwofold) continue
           member.lossTold = false
           this.#stats.messagesReceived++
+          if (answersData(message)) this.#links.peer(from)?.answeredData()
           member.group.handler.message(message, payload)
         }
     }

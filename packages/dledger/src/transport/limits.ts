@@ -24,6 +24,13 @@ export interface TransportLimits {
    * own retransmissions back off to minutes, so an old connection would stay mute long after a partition has healed.
    */
   readonly silenceMs: number
+  /**
+   * A data connection on which nothing was answered for this long, though the peer speaks and nothing of what waits there has left, is
+   * made anew; only its own packets may be getting lost. Twice as long after each time that did not help: an entry that takes longer
+   * on a slow way gets through.
+   */
+  readonly dataSilenceMs: number
+  readonly dataSilenceMsMax: number
   /** `close` lets queued bytes leave for this long. */
   readonly closeLingerMs: number
 }
@@ -41,5 +48,7 @@ export const DEFAULT_TRANSPORT_LIMITS: TransportLimits = {
   reconnectMinMs: 20,
   reconnectMaxMs: 1_000,
   silenceMs: 3_000,
+  dataSilenceMs: 3_000,
+  dataSilenceMsMax: 120_000,
   closeLingerMs: 200,
 }

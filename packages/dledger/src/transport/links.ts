@@ -22,6 +22,10 @@ export interface LinkedPeer {
   readonly data: WayOut
   /** Something was sent that every living peer answers: its silence counts from now. */
   asked(nowMs: number): void
+  /** As `asked`, on the data connection: its silence counts from now. */
+  askedOnData(nowMs: number): void
+  /** Something that was sent on the data connection has arrived. */
+  answeredData(): void
 }
 
 /** `Item` is what a frame says, decoded before its payload has arrived. */

@@ -47,6 +47,16 @@ export function isAnswered({ type }: Message): boolean {
   return type === 'Heartbeat' || type === 'AppendEntries' || type === 'PreVote' || type === 'RequestVote'
 }
 
+/** Every living peer that hears what was sent before answers these, which go on the data channel, on the control channel. */
+export function asksOnData({ type }: Message): boolean {
+  return type === 'AppendEntries' || type === 'InstallOffer' || type === 'InstallPiece'
+}
+
+/** What is said when something arrived on the data channel. */
+export function answersData({ type }: Message): boolean {
+  return type === 'AppendEntriesResponse' || type === 'InstallAck'
+}
+
 /** Whose words the frames of a connection are. */
 export interface Correspondents {
   readonly from: MemberId

@@ -178,8 +178,8 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
   }
 
   #checkSilenceLater(): void {
-    const { silenceMs } = this.limits
-    this.#cancelSilenceCheck = this.#clock.after(Math.ceil(silenceMs / 3), () => {
+    const { silenceMs, dataSilenceMs } = this.limits
+    this.#cancelSilenceCheck = this.#clock.after(Math.ceil(Math.min(silenceMs, dataSilenceMs) / 3), () => {
       // After a pause of this process the answers of all peers are there and not yet read: they are heard first.
       this.#clock.defer(() => this.#checkSilence(silenceMs))
       this.#checkSilenceLater()
@@ -192,6 +192,12 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     for (const peer of this.#peers.values()) {
       if (peer.renewIfSilent(nowMs, silenceMs)) {
         this.#logger.warn({ peer: peer.id, silenceMs }, 'a peer answers nothing and gets new connections')
+        continue
+      }
+      const silentMs = peer.renewDataIfSilent(nowMs)
+      if (silentMs !== null) {
+        const what = 'a peer answers nothing that is sent on its data connection, which is made anew'
+        this.#logger.warn({ peer: peer.id, silentMs: Math.round(silentMs) }, what)
       }
     }
   }

@@ -80,6 +80,11 @@ export class Outgoing {
     return this.#socket?.writableLength ?? 0
   }
 
+  /** Bytes of the present connection that the network has taken. */
+  get handedBytes(): number {
+    return (this.#socket?.bytesWritten ?? 0) - this.queuedBytes
+  }
+
   /** Hot: hands the frame to the socket by reference, as one vectored write. Only when `ready`. */
   send(head: Buffer, payload: readonly Buffer[] | null): void {
     const socket = this.#socket as Socket

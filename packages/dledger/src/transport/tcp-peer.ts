@@ -6,6 +6,7 @@
 import { Outgoing, type OutgoingOptions } from './tcp-outgoing.ts'
 import type { Incoming } from './tcp-incoming.ts'
 import type { Channel } from './greeting.ts'
+import type { TransportLimits } from './limits.ts'
 
 export class Peer<Item> {
   readonly id: string
@@ -18,9 +19,18 @@ export class Peer<Item> {
   #unreachableTold: string | null = null
   /** When the first request that nothing has answered was sent; 0 for none. Monotonic. */
   #askedAtMs = 0
+  readonly #limits: TransportLimits
+  /** As `#askedAtMs`, of the data connection; and when something of what waited there left last. */
+  #dataAskedAtMs = 0
+  #dataSilenceMs: number
+  /** Of the data connection at the last look: what had left, and whether more waited. */
+  #handedBytes = 0
+  #hadQueued = false
 
   constructor(options: Omit<OutgoingOptions, 'channel'>) {
     this.id = options.peer.id
+    this.#limits = options.limits
+    this.#dataSilenceMs = options.limits.dataSilenceMs
     this.control = new Outgoing({ ...options, channel: 'control' })
     this.data = new Outgoing({ ...options, channel: 'data' })
   }
@@ -72,8 +82,38 @@ export class Peer<Item> {
     return true
   }
 
+  /** Hot: something was sent on the data connection that every living peer answers. */
+  askedOnData(nowMs: number): void {
+    if (this.#dataAskedAtMs === 0) this.#dataAskedAtMs = nowMs
+  }
+
+  /** Hot: something that was sent on the data connection has arrived. */
+  answeredData(): void {
+    this.#dataAskedAtMs = 0
+    this.#dataSilenceMs = this.#limits.dataSilenceMs
+  }
+
+  /** @returns how long the data connection alone has been mute, for too long, and is made anew; null: it has not. */
+  renewDataIfSilent(nowMs: number): number | null {
+    const { handedBytes, queuedBytes } = this.data
+    // What has not waited is with the network, and may lie there.
+    const hasLeft = this.#hadQueued && handedBytes > this.#handedBytes
+    this.#handedBytes = handedBytes
+    this.#hadQueued = queuedBytes > 0
+    if (this.#dataAskedAtMs === 0) return null
+    if (hasLeft) this.#dataAskedAtMs = nowMs
+    const silentMs = nowMs - this.#dataAskedAtMs
+    if (!this.data.ready || silentMs < this.#dataSilenceMs) return null
+    this.#dataAskedAtMs = 0
+    this.#dataSilenceMs = Math.min(2 * this.#dataSilenceMs, this.#limits.dataSilenceMsMax)
+    this.#connected = false
+    this.data.renew()
+    return silentMs
+  }
+
   renew(): void {
     this.#connected = false
+    this.#dataAskedAtMs = 0
     this.control.renew()
     this.data.renew()
   }
@@ -92,6 +132,7 @@ export class Peer<Item> {
   becameLost(): boolean {
     this.#connected = false
     this.#askedAtMs = 0
+    this.#dataAskedAtMs = 0
     if (this.#lossTold) return false
     this.#lossTold = true
     return true

@@ -433,6 +433,105 @@ describe('the TCP transport', () => {
     expect(events.log).toEqual(['connected n1', 'connected n1'])
   })
 
+  describe('makes a data connection anew', () => {
+    const LIMITS = { silenceMs: 30_000, dataSilenceMs: 60, dataSilenceMsMax: 100_000, reconnectMinMs: 1 }
+
+    /** The peer speaks on the control connection all the while. */
+    async function whileTalking<Result>(
+      peer: FakePeer,
+      transport: TcpTransport,
+      work: Promise<Result>,
+    ): Promise<Result> {
+      let round = 0
+      const cancel = setInterval(() => {
+        transport.send(heartbeat('n1', ++round), null)
+        peer.say('control', heartbeat('n0', round))
+      }, 5)
+      try {
+        return await work
+      } finally {
+        clearInterval(cancel)
+      }
+    }
+
+    it('on which alone nothing arrives, and leaves the control connection', async () => {
+      const { peer, transport, events } = await connected(LIMITS, true)
+      const before = new Map(peer.accepted)
+      transport.send(append(0), null)
+      await whileTalking(
+        peer,
+        transport,
+        peer.until(() => peer.accepted.get('data') !== before.get('data')),
+      )
+      expect(peer.accepted.get('control')).toBe(before.get('control'))
+      await events.seen('connected n1', 2)
+      expect(events.log.filter((what) => what.startsWith('lost'))).toEqual([])
+    })
+
+    it('that takes no more, though much waits there', async () => {
+      const { peer, transport } = await connected({ ...LIMITS, payloadBytesMax: 64 << 20 }, true)
+      const before = new Map(peer.accepted)
+      const bytes = 32 << 20
+      transport.send(append(bytes), [Buffer.alloc(bytes)])
+      await whileTalking(
+        peer,
+        transport,
+        peer.until(() => peer.accepted.get('data') !== before.get('data')),
+      )
+      expect(peer.accepted.get('control')).toBe(before.get('control'))
+    })
+
+    it('but none whose entries are acknowledged, nor one on which nothing was asked', async () => {
+      const { peer, transport } = await connected(LIMITS, true)
+      const before = new Map(peer.accepted)
+      const acknowledged: Message = {
+        type: 'AppendEntriesResponse',
+        from: 'n1',
+        to: 'n0',
+        storeId: PEER_HELLO.storeId,
+        term: 1,
+        success: true,
+        matchIndex: 0,
+        prevIndex: 0,
+        lastIndex: 0,
+        conflictTerm: 0,
+        conflictFirstIndex: 0,
+        incarnation: 1,
+        recovering: false,
+      }
+      const answers = setInterval(() => {
+        transport.send(append(0), null)
+        peer.say('control', acknowledged)
+      }, 5)
+      const pause = (ms: number): Promise<void> => new Promise((resolve) => void systemClock.after(ms, resolve))
+      await whileTalking(peer, transport, pause(400))
+      clearInterval(answers)
+      peer.say('control', acknowledged)
+      await whileTalking(peer, transport, pause(300))
+      expect(new Map(peer.accepted)).toEqual(before)
+    })
+
+    it('later each time where that does not help, so that what takes long on a slow way gets through', async () => {
+      const { peer, transport } = await connected(LIMITS, true)
+      let data = peer.accepted.get('data')
+      const tookMs: number[] = []
+      for (let i = 0; i < 4; i++) {
+        const begunMs = performance.now()
+        const cancel = setInterval(() => transport.send(append(0), null), 5)
+        const former = data
+        await whileTalking(
+          peer,
+          transport,
+          peer.until(() => peer.accepted.get('data') !== former),
+        )
+        clearInterval(cancel)
+        data = peer.accepted.get('data')
+        tookMs.push(performance.now() - begunMs)
+      }
+      for (const [i, ms] of tookMs.entries()) expect(ms).toBeGreaterThan(55 * 2 ** i)
+    })
+  })
+
   it('does not take its own pause for the silence of a peer that has answered', async () => {
     const { peer, transport, events } = await connected({ silenceMs: 60, reconnectMinMs: 1 })
     const before = [peer.accepted.get('control'), peer.accepted.get('data')]

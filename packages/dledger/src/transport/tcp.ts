@@ -9,7 +9,16 @@ import { encodeControl } from './control-part.ts'
 import { encodeFrame } from './frame-codec.ts'
 import type { Channel } from './greeting.ts'
 import type { LinkedPeer, LinksHandler } from './links.ts'
-import { type Correspondents, isAnswered, isData, messageOf, messageValues, payloadBytesOf } from './message-codec.ts'
+import {
+  answersData,
+  asksOnData,
+  type Correspondents,
+  isAnswered,
+  isData,
+  messageOf,
+  messageValues,
+  payloadBytesOf,
+} from './message-codec.ts'
 import { type LinkStats, TcpLinks, type TcpLinksOptions } from './tcp-links.ts'
 import type { TcpPeer } from './tcp-outgoing.ts'
 import type { Hello, PeerAddress, Refusal, Standing, Transport, TransportHandler } from './transport.ts'
@@ -88,6 +97,7 @@ export class TcpTransport implements Transport, LinksHandler<Message> {
     way.send(head, payloadBytes > 0 ? payload : null)
     this.#stats.sent++
     if (isAnswered(message)) peer.asked(this.#clock.monotonicMs())
+    if (onData && asksOnData(message)) peer.askedOnData(this.#clock.monotonicMs())
   }
 
   #mayQueue(peer: LinkedPeer, onData: boolean, payloadBytes: number): boolean {
@@ -122,8 +132,9 @@ export class TcpTransport implements Transport, LinksHandler<Message> {
     return messageOf(values, between, payloadBytes)
   }
 
-  received(_peer: MemberId, _channel: Channel, message: Message, payload: Buffer | null): void {
+  received(peer: MemberId, _channel: Channel, message: Message, payload: Buffer | null): void {
     this.#stats.received++
+    if (answersData(message)) this.#links.peer(peer)?.answeredData()
     this.#handler?.message(message, payload)
   }
 

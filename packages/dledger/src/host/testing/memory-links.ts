@@ -165,7 +165,14 @@ export class MemoryLinks implements Links<HostFrame> {
   peer(id: string): Ways | undefined {
     let ways = this.#ways.get(id)
     if (ways === undefined) {
-      ways = { id, control: new MemoryWay(this), data: new MemoryWay(this), asked: () => {} }
+      ways = {
+        id,
+        control: new MemoryWay(this),
+        data: new MemoryWay(this),
+        asked: () => {},
+        askedOnData: () => {},
+        answeredData: () => {},
+      }
       this.#ways.set(id, ways)
     }
     return ways
