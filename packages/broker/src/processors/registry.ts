@@ -1,7 +1,11 @@
 /**
  * Which request code is handled by what, and where.
  *
- * Keeps: every request that wants an answer gets exactly one, whatever its handler does.
+ * Keeps:
+ *   - every request that wants an answer gets exactly one, whatever its handler does;
+ *   - requests whose handlers take long are bounded, each kind by itself: one more is refused as busy, and other kinds go on.
+ *
+ * Sends and pulls that wait are bounded where they wait: by the store's bytes under way, and by its reads.
  */
 import { AssertionError, background, type Logger } from '@dledger-ts/base'
 import { ProtocolError } from '@dledger-ts/protocol'
@@ -15,7 +19,12 @@ import {
   ResponseCode,
 } from '@dledger-ts/remoting'
 import { StoreError } from '@dledger-ts/store'
-import { refusalOf } from '../refusal.ts'
+import { busy, refusalOf } from '../refusal.ts'
+
+/** Of one kind of request; Apache's queues of requests hold 10,000 to 100,000. */
+export const WAITING_REQUESTS_MAX = 10_000
+/** Of the bodies of those. */
+export const WAITING_BYTES_MAX = 64 * 1024 * 1024
 
 /** @returns the answer, or undefined when the handler answers through the connection later. */
 export type Handler = (connection: Connection, request: RemotingCommand) => ProcessorResult | Promise<ProcessorResult>
@@ -34,42 +43,64 @@ export interface Dispatch {
   readonly logger: Logger
 }
 
+/** One kind of request: the codes that a processor serves. */
+class Kind {
+  readonly processor: Processor
+  /** Requests whose handlers have not ended. */
+  waiting = 0
+  waitingBytes = 0
+
+  constructor(processor: Processor) {
+    this.processor = processor
+  }
+
+  hasRoomFor(bytes: number): boolean {
+    return this.waiting < WAITING_REQUESTS_MAX && (this.waiting === 0 || this.waitingBytes + bytes <= WAITING_BYTES_MAX)
+  }
+}
+
 export class Registry {
-  readonly #processors: ReadonlyMap<number, Processor>
+  readonly #kinds: ReadonlyMap<number, Kind>
   readonly #dispatch: Dispatch
 
   constructor(processors: ReadonlyMap<number, Processor>, dispatch: Dispatch) {
-    this.#processors = processors
+    const kinds = new Map([...processors.values()].map((processor) => [processor, new Kind(processor)]))
+    this.#kinds = new Map([...processors].map(([code, processor]) => [code, kinds.get(processor) as Kind]))
     this.#dispatch = dispatch
   }
 
   /** For the server: every code that is known here. */
   table(): ProcessorTable {
     const table = new Map<number, (connection: Connection, request: RemotingCommand) => undefined>()
-    for (const [code, { served }] of this.#processors) {
-      table.set(code, served === 'here' ? this.#runHere : this.#runOnLeader)
+    for (const [code, { processor }] of this.#kinds) {
+      table.set(code, processor.served === 'here' ? this.#runHere : this.#runOnLeader)
     }
     return table
   }
 
   /** Handles a request on this member and answers it. Hot. */
   run(connection: Connection, request: RemotingCommand): void {
-    const processor = this.#processors.get(request.code)
-    if (processor === undefined) {
+    const kind = this.#kinds.get(request.code)
+    if (kind === undefined) {
       const remark = ` request type ${request.code} not supported`
       connection.respond(request, createResponse(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark))
       return
     }
+    if (!kind.hasRoomFor(request.bodyBytes.length)) {
+      const refusal = busy(request.version)
+      connection.respond(request, createResponse(refusal.code, refusal.remark))
+      return
+    }
     let result: ProcessorResult | Promise<ProcessorResult>
     try {
-      result = processor.handle(connection, request)
+      result = kind.processor.handle(connection, request)
     } catch (error) {
       const answer = this.#answerFor(connection, request, error)
       if (answer !== undefined) connection.respond(request, answer)
       return
     }
     if (result instanceof Promise) {
-      background(this.#respondLater(connection, request, result), 'handling a request', this.#dispatch.logger)
+      background(this.#respondLater(kind, connection, request, result), 'handling a request', this.#dispatch.logger)
     } else if (result !== undefined) connection.respond(request, result)
   }
 
@@ -83,15 +114,22 @@ export class Registry {
   }
 
   async #respondLater(
+    kind: Kind,
     connection: Connection,
     request: RemotingCommand,
     result: Promise<ProcessorResult>,
   ): Promise<void> {
+    const bytes = request.bodyBytes.length
+    kind.waiting++
+    kind.waitingBytes += bytes
     let response: ProcessorResult
     try {
       response = await result
     } catch (error) {
       response = this.#answerFor(connection, request, error)
+    } finally {
+      kind.waiting--
+      kind.waitingBytes -= bytes
     }
     if (response !== undefined) connection.respond(request, response)
   }

@@ -1,0 +1,77 @@
+/** What is served at once, what is refused, and that every request is answered once. */
+import { silentLogger } from '@dledger-ts/base'
+import {
+  type Connection,
+  createRequest,
+  createResponse,
+  type RemotingCommand,
+  ResponseCode,
+} from '@dledger-ts/remoting'
+import { beforeEach, expect, test } from 'vitest'
+import { type Processor, Registry, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX } from './registry.ts'
+
+const SLOW = 1
+const OTHER = 2
+const SLOW_TOO = 3
+
+let answers: RemotingCommand[]
+let release: (() => void)[]
+let registry: Registry
+const connection = {
+  respond: (_request: RemotingCommand, response: RemotingCommand) => answers.push(response),
+} as unknown as Connection
+
+beforeEach(() => {
+  answers = []
+  release = []
+  const slow: Processor = {
+    served: 'here',
+    handle: () => new Promise((resolve) => release.push(() => resolve(createResponse(0)))),
+  }
+  const other: Processor = { served: 'here', handle: () => createResponse(0) }
+  registry = new Registry(
+    new Map([
+      [SLOW, slow],
+      [OTHER, other],
+      [SLOW_TOO, slow],
+    ]),
+    { isLeader: () => true, forward: () => {}, retry: () => false, logger: silentLogger },
+  )
+})
+
+function run(code: number, bodyBytes = 0, version = 479): void {
+  const request = createRequest(code, {}, bodyBytes === 0 ? undefined : Buffer.alloc(bodyBytes))
+  request.version = version
+  registry.run(connection, request)
+}
+
+async function settled(): Promise<void> {
+  for (let i = 0; i < 10; i++) await Promise.resolve()
+}
+
+test('more of one kind than may wait are refused as busy, other kinds are served, and room comes back', async () => {
+  for (let i = 0; i < WAITING_REQUESTS_MAX; i++) run(SLOW)
+  expect(answers).toEqual([])
+  run(SLOW)
+  run(SLOW_TOO, 0, 409)
+  expect(answers.map(({ code }) => code)).toEqual([ResponseCode.SYSTEM_BUSY, ResponseCode.SERVICE_NOT_AVAILABLE])
+  run(OTHER)
+  expect(answers.at(-1)?.code).toBe(0)
+  release[0]?.()
+  await settled()
+  run(SLOW)
+  expect(answers).toHaveLength(4)
+  expect(release).toHaveLength(WAITING_REQUESTS_MAX + 1)
+})
+
+test('bodies of one kind that wait have a limit, and a single one is always taken', async () => {
+  run(SLOW, WAITING_BYTES_MAX + 1)
+  run(SLOW, 1)
+  expect(answers.map(({ code }) => code)).toEqual([ResponseCode.SYSTEM_BUSY])
+  release[0]?.()
+  await settled()
+  run(SLOW, WAITING_BYTES_MAX)
+  run(SLOW_TOO, 1)
+  expect(answers.map(({ code }) => code)).toEqual([ResponseCode.SYSTEM_BUSY, 0, ResponseCode.SYSTEM_BUSY])
+  expect(release).toHaveLength(2)
+})
