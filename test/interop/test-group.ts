@@ -2,6 +2,9 @@
 import { FastTry } from '../processes/group/fast-try.ts'
 import type { Options } from './options.ts'
 
+/** Open transactions are asked for soon, and delayed messages may be called back: Apache's default is not to. */
+const CONF = { transactionTimeOut: '2000', transactionCheckInterval: '2000', recallMessageEnable: 'true' }
+
 export interface TestGroup {
   readonly namesrv: string
   /** Null where the group is somebody else's. */
@@ -14,7 +17,9 @@ export async function openGroup(options: Options): Promise<TestGroup> {
   if (options.namesrv !== undefined) {
     return { namesrv: options.namesrv, failover: null, close: async () => {} }
   }
-  const group = await FastTry.create(options.groupScript === undefined ? {} : { script: options.groupScript })
+  const group = await FastTry.create(
+    options.groupScript === undefined ? { conf: CONF } : { script: options.groupScript, conf: CONF },
+  )
   try {
     await group.start('--fresh')
     await group.leader()

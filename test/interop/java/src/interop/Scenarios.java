@@ -1,5 +1,6 @@
 package interop;
 
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -16,7 +17,7 @@ final class Scenarios {
 
     Scenarios(Clients clients, DefaultMQProducer producer, String topic) {
         ScenarioContext context = new ScenarioContext(clients, producer, topic, QUEUES);
-        all = List.of(
+        List<Scenario> some = new ArrayList<>(List.of(
             new Retry(context),
             new Orderly(context),
             new CreateTopic(context),
@@ -31,7 +32,10 @@ final class Scenarios {
             new RequestReply(context),
             new DeadLetters(context),
             new Bodies(context),
-            new Trace(context));
+            new Trace(context),
+            new Transactions(context)));
+        some.addAll(Version.scenarios(context));
+        all = some;
     }
 
     void run(String phase) throws Exception {

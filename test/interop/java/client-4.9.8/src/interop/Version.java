@@ -10,6 +10,11 @@ import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
 final class Version {
     private Version() {}
 
+    /** What only this version can do. */
+    static List<Scenario> scenarios(ScenarioContext context) {
+        return List.of();
+    }
+
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
         producer.createTopic("TBW102", topic, queues);
     }

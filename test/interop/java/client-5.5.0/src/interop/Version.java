@@ -1,6 +1,7 @@
 package interop;
 
 import java.util.List;
+import java.util.List;
 import java.util.Map;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
@@ -11,6 +12,11 @@ import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
 /** The calls whose names or packages differ between the two client versions. This is the 5.x side. */
 final class Version {
     private Version() {}
+
+    /** What only this version can do. */
+    static List<Scenario> scenarios(ScenarioContext context) {
+        return List.of(new Timers(context));
+    }
 
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
         producer.createTopic("TBW102", topic, queues, Map.of());
