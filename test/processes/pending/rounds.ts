@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { getProperty, PropertyName } from '@dledger-ts/protocol'
 import { Admin } from '../group/admin.ts'
 import { FastTry } from '../group/fast-try.ts'
+import { MemberStatuses } from '../group/member-statuses.ts'
 import { until, untilTrue } from '../group/until.ts'
 import type { Member } from './sending.ts'
 import { DELAY_MS_MAX, TimerLoad } from './timer-load.ts'
@@ -96,17 +97,19 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
 
 class Rounds {
   readonly #group: FastTry
+  readonly #statuses: MemberStatuses
   readonly #options: RoundsOptions
   readonly #admin: Admin
 
   constructor(group: FastTry, options: RoundsOptions) {
     this.#group = group
+    this.#statuses = new MemberStatuses(group)
     this.#options = options
     this.#admin = new Admin(group.namesrv)
   }
 
   async run(): Promise<RoundsResult> {
-    await this.#group.leader()
+    await this.#statuses.leader()
     for (const topic of [TX_TOPIC, TIMER_TOPIC]) await this.#admin.createTopic(topic, 1)
     const { brokers } = await this.#group.status()
     const members = brokers.map(({ id, addr }) => ({ id, address: addr }))
@@ -128,11 +131,13 @@ class Rounds {
 
   async #round(round: number, load: TransactionLoad): Promise<void> {
     await progress(load)
-    const killed = await this.#group.killLeader()
-    const leader = await this.#group.leader(killed)
+    const { id: killed, pid } = await this.#statuses.leader()
+    if (pid === null) throw new Error(`${killed} does not say its process`)
+    process.kill(pid, 'SIGKILL')
+    const { id: leader } = await this.#statuses.leader(killed)
     await progress(load)
     await this.#group.expect(['restart', killed])
-    await this.#group.caughtUp()
+    await this.#statuses.caughtUp()
     const { acknowledgedCount, questionCount } = load
     this.#options.say(
       `round ${round}: ${killed} killed, ${leader} leads; ${acknowledgedCount} half messages, ${questionCount} questions`,
