@@ -14,6 +14,7 @@ import { assert, type Clock } from '@dledger-ts/base'
 import type { CommittedEntry, RoleState, StateMachine, StateRestore, StateSnapshot } from '@dledger-ts/dledger'
 import {
   isQueued,
+  isSystemTopic,
   recordBody,
   recordQueueId,
   recordQueueOffset,
@@ -356,6 +357,7 @@ export class StoreMachine implements StateMachine {
       if (change.kind === 'apacheImport' && this.metadata.origin === 'takenOver') {
         this.#endQueues(change.queueEnds, physicalOffset)
       }
+      if (change.kind === 'deleteTopic') this.#deleteMessages(change.topicName, entry.index)
       this.metadata.apply(change, { index: entry.index, storeTimestamp })
       return false
     }
@@ -428,6 +430,18 @@ export class StoreMachine implements StateMachine {
         throw corrupt(`${known}, the leader that took over Apache's log ${nextOffset}`, physicalOffset)
       }
       queue.beginAt(nextOffset)
+      this.markDirty(queue)
+    }
+  }
+
+  /** A topic is deleted with its messages. Those of the system are not: what is pending is read from their queues. */
+  #deleteMessages(topic: string, index: number): void {
+    if (!this.metadata.topics.has(topic) || isSystemTopic(topic)) return
+    for (const queue of this.queues.ofTopic(topic)) {
+      // Of an empty one only this member may know.
+      if (queue.nextOffset === 0) continue
+      this.metadata.setFloor(index, topic, queue.queueId, queue.nextOffset)
+      queue.forgetBefore(queue.nextOffset, -1)
       this.markDirty(queue)
     }
   }

@@ -126,6 +126,18 @@ function entriesOf(steps: readonly Step[]): CommittedEntry[] {
   return maker.entries
 }
 
+/** The files of queues; what is below a minimum may be gone or not, and what is there of it counts for nothing. */
+function countingFiles({ machine }: StoreCore, directory: string): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const [name, hex] of filesBelow(path.join(directory, 'consumequeue'))) {
+    const [topic, queueId, start] = name.split(path.sep)
+    const queue = machine.queues.find(topic as string, Number(queueId))
+    const below = ((queue?.minOffset ?? 0) * 20 - Number(start)) * 2
+    if (below < hex.length) found.set(name, hex.slice(Math.max(0, below)).replace(/^(00)+$/, ''))
+  }
+  return new Map([...found].filter(([, hex]) => hex !== ''))
+}
+
 /** What a life of a member does before it is killed. */
 interface Life {
   /** Batches applied, as shares of what is left. */
@@ -200,9 +212,7 @@ describe('a member that is killed', () => {
           if (rest.length > 0) last.machine.apply(rest)
           await flush(last, entries.length - 1)
           expect(stateOf(last.machine, directory)).toEqual(stateOf(unharmed.machine, `${directory}-unharmed`))
-          expect(filesBelow(path.join(directory, 'consumequeue'))).toEqual(
-            filesBelow(path.join(`${directory}-unharmed`, 'consumequeue')),
-          )
+          expect(countingFiles(last, directory)).toEqual(countingFiles(unharmed, `${directory}-unharmed`))
           await close(unharmed)
           await close(last)
         },

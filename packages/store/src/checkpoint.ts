@@ -422,8 +422,10 @@ export class Checkpointer {
 
 /** @param nextOffset one after the newest entry that the checkpoint has. */
 function rowOf(queue: ConsumeQueue, nextOffset: number): MetadataWrite {
-  const { minOffset, keptLastPhysicalOffset: lastPhysicalOffset, syncedOffset } = queue
-  queue.minIsNew = false
+  const { keptLastPhysicalOffset: lastPhysicalOffset, syncedOffset } = queue
+  // What was deleted since may be more than the checkpoint has.
+  const minOffset = Math.min(queue.minOffset, nextOffset)
+  queue.minIsNew = minOffset < queue.minOffset
   queue.keptMinOffset = minOffset
   const firstPhysicalOffset = minOffset === nextOffset ? -1 : queue.firstPhysicalOffset
   const kept = { nextOffset, minOffset, firstPhysicalOffset, lastPhysicalOffset, syncedOffset }

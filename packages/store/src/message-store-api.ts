@@ -98,6 +98,8 @@ export interface MessageStoreApi extends AsyncDisposable {
   /** One after the newest visible message; 0 for a queue without messages. */
   maxOffset(topic: string, queueId: number): number
   minOffset(topic: string, queueId: number): number
+  /** Where the queue began: 0, or behind the messages of a deleted topic of this name. */
+  queueFloor(topic: string, queueId: number): number
   offsetByTimestamp(topic: string, queueId: number, timestamp: number, boundary: OffsetBoundary): Promise<number>
   /** Store timestamp of the oldest message of a queue; -1 when it has none. */
   earliestStoreTime(topic: string, queueId: number): Promise<number>
@@ -120,6 +122,7 @@ export interface MessageStoreApi extends AsyncDisposable {
   putTopic(config: TopicConfig): Promise<void>
   /** Creates it unless it is there already (also when another creation is under way); @returns what is there then. */
   createTopic(config: TopicConfig): Promise<TopicConfig>
+  /** With its messages and consumers' offsets; queue offsets go on in a topic that is created under this name later. */
   deleteTopic(topic: string): Promise<void>
   putGroup(config: SubscriptionGroupConfig): Promise<void>
   createGroup(config: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig>

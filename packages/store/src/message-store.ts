@@ -299,6 +299,10 @@ export class MessageStore implements MessageStoreApi {
     return this.#core.machine.queues.find(topic, queueId)?.minOffset ?? 0
   }
 
+  queueFloor(topic: string, queueId: number): number {
+    return this.#core.machine.metadata.floors.get(topic, queueId)
+  }
+
   offsetByTimestamp(topic: string, queueId: number, timestamp: number, boundary: OffsetBoundary): Promise<number> {
     return this.#core.reader.offsetByTimestamp(topic, queueId, timestamp, boundary)
   }
@@ -370,8 +374,9 @@ export class MessageStore implements MessageStoreApi {
     return this.#tables.createTopic(topic)
   }
 
-  deleteTopic(topicName: string): Promise<void> {
-    return this.#tables.deleteTopic(topicName)
+  async deleteTopic(topicName: string): Promise<void> {
+    await this.#tables.deleteTopic(topicName)
+    this.#core.offsets.forgetTopic(topicName)
   }
 
   putGroup(group: SubscriptionGroupConfig): Promise<void> {

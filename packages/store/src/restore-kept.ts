@@ -37,6 +37,10 @@ export function restoreKept(
       logger.warn({ key }, 'metadata of an unknown kind is left alone')
     }
   }
+  // In the state of another member queues begin at 0.
+  for (const [topic, queueId, queueOffset] of machine.metadata.floors.all()) {
+    machine.queues.find(topic, queueId)?.beginsNotBefore(queueOffset)
+  }
   machine.restored(checkpoint.mark)
   return checkpoint
 }

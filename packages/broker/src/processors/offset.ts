@@ -89,7 +89,7 @@ export function offsetProcessors(context: BrokerContext): [number, Processor][] 
 /**
  * Where a group goes on in a queue.
  *
- * A group that never committed begins at 0 while the queue still has its first message and that is recent: a consumer that wants
+ * A group that never committed begins at 0 (in a topic that was deleted and created again, where that began) while the queue still has its first message and that is recent: a consumer that wants
  * "the last offset" then does not skip what was sent before it started. Every client relies on this rule.
  */
 function offsetForConsumer(
@@ -105,7 +105,8 @@ function offsetForConsumer(
   if (header.setZeroIfNotFound === false) {
     return { code: ResponseCode.QUERY_NOT_FOUND, remark: 'Not found, do not set to zero, maybe this group boot first' }
   }
-  if (store.minOffset(topic, queueId) <= 0 && store.isInMemory(topic, queueId, 0)) return 0
+  const first = store.queueFloor(topic, queueId)
+  if (store.minOffset(topic, queueId) <= first && store.isInMemory(topic, queueId, first)) return first
   return {
     code: ResponseCode.QUERY_NOT_FOUND,
     remark: 'Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first',

@@ -103,6 +103,14 @@ export class ConsumeQueue {
     this.minIsNew = true
   }
 
+  /** Takes up that everything before `queueOffset` is deleted. */
+  beginsNotBefore(queueOffset: number): void {
+    assert(queueOffset <= this.nextOffset, 'only messages that were there are deleted')
+    if (queueOffset <= this.#minOffset) return
+    this.#minOffset = queueOffset
+    if (queueOffset === this.nextOffset) this.#firstPhysicalOffset = -1
+  }
+
   /** Begins an empty queue: what was before `queueOffset` is in no log any more. */
   beginAt(queueOffset: number): void {
     assert(

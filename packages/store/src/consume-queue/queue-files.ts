@@ -183,7 +183,17 @@ export class QueueFiles {
   removeBelow(queue: ConsumeQueue, queueOffset: number): void {
     const newest = Math.max(0, queue.nextOffset - 1) * CONSUME_QUEUE_ENTRY_BYTES
     const kept = Math.min(queueOffset * CONSUME_QUEUE_ENTRY_BYTES, newest)
-    const end = kept - (kept % this.#fileBytes)
+    this.#removeBefore(queue, kept - (kept % this.#fileBytes))
+  }
+
+  /** Removes all files of a queue that has no entry; the directory stays. */
+  removeAll(queue: ConsumeQueue): void {
+    const { minOffset, writtenOffset, nextOffset } = queue
+    assert(minOffset === nextOffset && writtenOffset === nextOffset, 'nothing of an empty queue is being written')
+    this.#removeBefore(queue, Math.ceil((nextOffset * CONSUME_QUEUE_ENTRY_BYTES) / this.#fileBytes) * this.#fileBytes)
+  }
+
+  #removeBefore(queue: ConsumeQueue, end: number): void {
     let from = end
     while (from > 0 && this.#disk.existsSync(this.#pathOf(queue, from - this.#fileBytes))) from -= this.#fileBytes
     // Oldest first: what a crash leaves lies right below what counts, where it is found the next time.

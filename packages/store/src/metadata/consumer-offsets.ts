@@ -108,6 +108,12 @@ export class ConsumerOffsets {
     }
   }
 
+  /** The topic is deleted: what was told of it counts no more. */
+  forgetTopic(topic: string): void {
+    this.#told.deleteTopic(topic)
+    for (const [key, row] of this.#waiting) if (row[1] === topic) this.#waiting.delete(key)
+  }
+
   /** Appends what waits; called back when all of it is applied, or with the first failure. */
   flush(callback: Callback): void {
     if (!this.#isCurrent() || (this.#waiting.size === 0 && this.#underWay === 0)) {

@@ -32,6 +32,17 @@ export class OffsetTable {
     this.#groups.delete(group)
   }
 
+  /** @returns the groups and queues that had an offset of the topic. */
+  deleteTopic(topic: string): [group: string, queueId: number][] {
+    const deleted: [string, number][] = []
+    for (const [group, topics] of this.#groups) {
+      for (const queueId of topics.get(topic)?.keys() ?? []) deleted.push([group, queueId])
+      topics.delete(topic)
+      if (topics.size === 0) this.#groups.delete(group)
+    }
+    return deleted
+  }
+
   clear(): void {
     this.#groups = new Map()
   }

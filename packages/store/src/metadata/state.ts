@@ -20,6 +20,7 @@ import { OrderedTable, type TableWrite } from './ordered-table.ts'
 import { PendingFiles } from './pending-files.ts'
 import { isOrderedBatch, PopOrders } from './pop-orders.ts'
 import { PoppedMessages } from './popped-messages.ts'
+import { QueueFloors } from './queue-floors.ts'
 import { isRequestModeConfig, RequestModes } from './request-modes.ts'
 import type { SubscriptionGroupConfig } from './subscription-group-config.ts'
 import { Timers } from './timers.ts'
@@ -55,6 +56,7 @@ export class MetadataState {
   readonly topics = new Map<string, TopicConfig>()
   readonly groups = new Map<string, SubscriptionGroupConfig>()
   readonly offsets = new OffsetTable()
+  readonly floors = new QueueFloors()
   readonly locks = new LockTable()
   readonly popOrders = new PopOrders()
   readonly requestModes = new RequestModes()
@@ -97,9 +99,7 @@ export class MetadataState {
       case 'putTopic':
         return this.#putTopic(change.topic, place)
       case 'deleteTopic':
-        if (!this.topics.delete(change.topicName)) return
-        this.#write(place.index, null, 'topic', change.topicName)
-        return this.#topicsChanged(place)
+        return this.#deleteTopic(change.topicName, place)
       case 'createGroup':
         if (!this.groups.has(change.group.groupName)) this.#putGroup(change.group, place)
         return
@@ -139,6 +139,12 @@ export class MetadataState {
         this.#write(place.index, { group, topic, mode, popShareQueueNum }, 'mode', group, topic)
       }
     }
+  }
+
+  /** Messages of a queue before `queueOffset` are deleted with their topic. */
+  setFloor(index: number, topic: string, queueId: number, queueOffset: number): void {
+    this.floors.set(topic, queueId, queueOffset)
+    this.#write(index, queueOffset, 'floor', topic, queueId)
   }
 
   /** The log began, or went on, with an entry that tells whose it is. */
@@ -217,6 +223,10 @@ export class MetadataState {
         if (!isCount(content)) throw unreadable(key)
         this.offsets.set(text(parts, 0, key), text(parts, 1, key), whole(parts, 2, key), content)
         return true
+      case 'floor':
+        if (!isCount(content)) throw unreadable(key)
+        this.floors.set(text(parts, 0, key), whole(parts, 1, key), content)
+        return true
       case 'lock':
         if (typeof content !== 'string') throw unreadable(key)
         this.locks.set(text(parts, 0, key), text(parts, 1, key), whole(parts, 2, key), content)
@@ -260,6 +270,7 @@ export class MetadataState {
     this.topics.clear()
     this.groups.clear()
     this.offsets.clear()
+    this.floors.clear()
     this.locks.clear()
     this.popOrders.clear()
     this.requestModes.clear()
@@ -316,6 +327,16 @@ export class MetadataState {
   #putTopic(topic: TopicConfig, place: ChangePlace): void {
     this.topics.set(topic.topicName, topic)
     this.#write(place.index, topic, 'topic', topic.topicName)
+    this.#topicsChanged(place)
+  }
+
+  /** Also what consumers have read of it, so that groups of a new topic of this name begin at its beginning. */
+  #deleteTopic(topicName: string, place: ChangePlace): void {
+    if (!this.topics.delete(topicName)) return
+    this.#write(place.index, null, 'topic', topicName)
+    for (const [group, queueId] of this.offsets.deleteTopic(topicName)) {
+      this.#write(place.index, null, 'offset', group, topicName, queueId)
+    }
     this.#topicsChanged(place)
   }
 

@@ -5,7 +5,8 @@
  *
  * Keeps:
  *   - a minimum never goes back, and never passes an entry whose record is in the log.
- *   - a file goes only when a synced checkpoint says that nothing in it counts; the newest file of a queue stays, as Apache's does.
+ *   - a file goes only when a synced checkpoint says that nothing in it counts; the newest file of a queue stays, as Apache's does,
+ *     unless the topic was deleted.
  *   - few queues are looked at at a time, so that thousands of them hold up nothing. Until then a minimum is too low, which harms
  *     nobody; a read of what is gone has the queue looked at at once (`settle`).
  *
@@ -219,7 +220,9 @@ export class MinOffsets {
     if (this.#stopped) return
     const { files, clock, machine } = this.#options
     for (const queue of this.#removable.splice(0, REMOVED_IN_PASS)) {
-      if (machine.queues.find(queue.topic, queue.queueId) === queue) files.removeBelow(queue, queue.keptMinOffset)
+      if (machine.queues.find(queue.topic, queue.queueId) !== queue) continue
+      if (isDeleted(queue, machine.metadata.floors.get(queue.topic, queue.queueId))) files.removeAll(queue)
+      else files.removeBelow(queue, queue.keptMinOffset)
     }
     if (this.#removable.length > 0) clock.defer(() => this.#remove())
   }
@@ -230,6 +233,11 @@ interface SearchRange {
   readonly high: number
   /** -1 while it is not known. */
   readonly highPhysicalOffset: number
+}
+
+/** Whether a synced checkpoint has that all of a queue went with its topic, and nothing came since. */
+function isDeleted({ keptMinOffset, writtenOffset, nextOffset }: ConsumeQueue, floor: number): boolean {
+  return floor === nextOffset && keptMinOffset === nextOffset && writtenOffset === nextOffset
 }
 
 function hasUnwritten(entries: Buffer): boolean {

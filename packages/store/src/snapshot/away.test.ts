@@ -77,6 +77,7 @@ async function served(store: MessageStore): Promise<unknown> {
     ['T', 1],
     ['T', 2],
     ['Gone', 0],
+    ['Dropped', 0],
   ] as const) {
     const minOffset = store.minOffset(topic, queueId)
     const maxOffset = store.maxOffset(topic, queueId)
@@ -104,7 +105,12 @@ test('a follower that was away while the log was trimmed serves every retained m
   await stop(away)
 
   const lead = await leader()
-  await fill(lead, 60, 900)
+  await fill(lead, 60, 800)
+  await lead.putTopic(defaultTopicConfig('Dropped', 1))
+  for (let i = 0; i < 5; i++) await lead.store(message('Dropped', `d${i}`))
+  await lead.deleteTopic('Dropped')
+  await lead.store(message('Dropped', 'since'))
+  await fill(lead, 860, 100)
   lead.commitConsumerOffset('g', 'T', 0, 7)
   await lead.flushConsumerOffsets()
   await until(() => lead.status().firstIndex > 100, 'the head is gone')
@@ -123,7 +129,10 @@ test('a follower that was away while the log was trimmed serves every retained m
   expect(await served(back)).toEqual(expected)
   const found = await back.query({ topic: 'T', key: 'key950', maxCount: 9 })
   expect(found.records.map((record) => recordBody(record).toString().replace(/\.+$/, ''))).toEqual(['m950'])
-  expect(expected).toMatchObject({ offset: 7, queues: [{}, {}, {}, { minOffset: 5, maxOffset: 5, bodies: [] }] })
+  expect(expected).toMatchObject({
+    offset: 7,
+    queues: [{}, {}, {}, { minOffset: 5, maxOffset: 5, bodies: [] }, { minOffset: 5, bodies: ['since'] }],
+  })
   await stop(back)
   const again = await start(self)
   await until(() => again.status().appliedIndex === lead.status().lastIndex, 'it is level again')

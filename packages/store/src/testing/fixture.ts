@@ -167,7 +167,7 @@ export function stateOf(machine: StoreMachine, directory: string, consumeQueueFi
           : files.entryAtSync(queue, offset)
       entries.push([entry?.physicalOffset, entry?.size, entry?.tagsCode])
     }
-    if (entries.length > 0) queues[`${queue.topic}/${queue.queueId}`] = entries
+    if (queue.nextOffset > 0) queues[`${queue.topic}/${queue.queueId}`] = [queue.minOffset, entries]
   }
   files.closeSync()
   const { metadata } = machine
@@ -180,6 +180,7 @@ export function stateOf(machine: StoreMachine, directory: string, consumeQueueFi
   return {
     applied: machine.applied,
     queues: sorted(queues),
+    floors: [...metadata.floors.all()].map((floor) => floor.join(' ')).sort(),
     topics: sorted(Object.fromEntries(metadata.topics)),
     groups: sorted(Object.fromEntries(metadata.groups)),
     topicsVersion: metadata.topicsVersion,
