@@ -76,15 +76,27 @@ export class LongPolling<Pull> {
     if (waiting === undefined) return
     for (const held of waiting) {
       if (held.tagCodes !== null && !held.tagCodes.has(tagsCode)) continue
-      this.#remove(held)
-      if (this.#woken.length === 0) this.#clock.defer(this.#runWoken)
-      this.#woken.push(held)
+      this.#wake(held)
+    }
+  }
+
+  /** Whoever waits for one of these topics is answered: there is nothing to wait for any more. */
+  wakeTopics(isConcerned: (topic: string) => boolean): void {
+    for (const [topic, queues] of this.#topics) {
+      if (!isConcerned(topic)) continue
+      for (const waiting of queues.values()) for (const held of waiting) this.#wake(held)
     }
   }
 
   /** The connection is gone: nobody waits for an answer. */
   closed(channel: object): void {
     for (const held of this.#channels.get(channel) ?? []) this.#remove(held)
+  }
+
+  #wake(held: HeldPull<Pull>): void {
+    this.#remove(held)
+    if (this.#woken.length === 0) this.#clock.defer(this.#runWoken)
+    this.#woken.push(held)
   }
 
   readonly #runWoken = (): void => {

@@ -6,7 +6,7 @@
  *   - name servers hear of a role, a new leader's term and a change of topics at once.
  */
 import type { Clock, Logger, Random } from '@dledger-ts/base'
-import { type HostAddress, SystemTopic, UniqKeyGenerator } from '@dledger-ts/protocol'
+import { type HostAddress, isReadable, SystemTopic, UniqKeyGenerator } from '@dledger-ts/protocol'
 import {
   type Connection,
   NotifyConsumerIdsChangedRequest,
@@ -34,6 +34,7 @@ import { recallProcessors } from './processors/recall.ts'
 import { Registry } from './processors/registry.ts'
 import { sendBackProcessors } from './processors/send-back.ts'
 import { sendProcessors } from './processors/send.ts'
+import { topicChangeProcessors } from './processors/topic-changes.ts'
 import { topicProcessors } from './processors/topic.ts'
 import { transactionProcessors } from './processors/transaction.ts'
 import { type Identity, registrationOf, unregistrationOf } from './registration/registration.ts'
@@ -140,6 +141,7 @@ export class Serving {
         ...clientProcessors(context),
         ...lockProcessors(context),
         ...topicProcessors(context),
+        ...topicChangeProcessors(context),
         ...assignmentProcessors(context),
         ...transactionProcessors(context),
         ...recallProcessors(context),
@@ -182,7 +184,10 @@ export class Serving {
           if (topic === SystemTopic.TRANSACTION_HALF) this.#transactionChecks.halfStored()
         },
       }),
-      store.onTopicsChanged(() => this.#register()),
+      store.onTopicsChanged(() => {
+        this.#register()
+        this.#polling.wakeTopics((topic) => !isReadable(this.#topics.find(topic)?.perm ?? 0))
+      }),
     )
     this.#roleChanged(store.status())
     this.#scheduleScan()

@@ -59,7 +59,9 @@ export {
 } from './body/route.ts'
 export {
   decodeTopicConfigTable,
+  decodeTopicConfigList,
   encodeTopicConfigTable,
+  encodeTopicConfigList,
   type TopicConfig,
   topicConfig,
   type TopicConfigTable,

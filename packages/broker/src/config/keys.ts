@@ -76,6 +76,9 @@ export const CONFIG_KEYS = {
   channelExpiredTimeout: ms(120_000, 1_000, INT32_MAX, 'A client silent for so long is forgotten.'),
   validateSystemTopicWhenUpdateTopic: boolean(true, 'Creating a topic with the name of a system topic is refused.'),
 
+  enableMixedMessageType: boolean(false, 'A topic may be made for every type of message (message.type=MIXED).'),
+  clearRetryTopicWhenDeleteTopic: boolean(true, 'Retry topics of popped messages go with their topic.'),
+
   longPollingEnable: boolean(true, 'A pull that finds nothing is held for as long as the client asked.'),
   shortPollingTimeMills: ms(1_000, 1, 60_000, 'How long a pull is held when longPollingEnable is false.'),
   notifyConsumerIdsChangedEnable: boolean(true, 'Consumers are told at once when their group changes.'),
@@ -308,7 +311,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'sendMessageThreadPoolNums',
   'pullMessageThreadPoolNums',
   'reviveQueueNum',
-  'enableMixedMessageType',
   'flushIntervalConsumeQueue',
   'syncFlushTimeout',
   'putMessageTimeout',

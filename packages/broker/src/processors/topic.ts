@@ -1,14 +1,11 @@
 /**
- * Topics and groups for tools: UPDATE_AND_CREATE_TOPIC (17), GET_ALL_TOPIC_CONFIG (21), GET_TOPIC_CONFIG (351),
- * GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201).
+ * Topics and groups as tools read them: GET_ALL_TOPIC_CONFIG (21), GET_TOPIC_CONFIG (351), GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201).
  *
  * Source: AdminBrokerProcessor.
  */
-import { isSystemTopic, topicNameError } from '@dledger-ts/protocol'
 import {
   type Connection,
   createResponse,
-  CreateTopicRequest,
   dataVersionText,
   encodeTopicConfigTable,
   type ExtFields,
@@ -18,45 +15,12 @@ import {
   topicConfig,
   topicConfigText,
 } from '@dledger-ts/remoting'
-import { QUEUE_COUNT_MAX, type SubscriptionGroupConfig } from '@dledger-ts/store'
+import type { SubscriptionGroupConfig } from '@dledger-ts/store'
 import type { BrokerContext } from '../context.ts'
 import type { Processor } from './registry.ts'
 
 export function topicProcessors(context: BrokerContext): [number, Processor][] {
-  const { config, store, topics } = context
-
-  async function updateTopic(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
-    const header = CreateTopicRequest.decode(request.extFields)
-    const fault = topicNameError(header.topic)
-    if (fault !== undefined) return createResponse(ResponseCode.INVALID_PARAMETER, fault)
-    const isSystem = isSystemTopic(header.topic) || topics.isOfSystem(header.topic)
-    if (config.validateSystemTopicWhenUpdateTopic && isSystem) {
-      const remark = `The topic[${header.topic}] is conflict with system topic.`
-      return createResponse(ResponseCode.INVALID_PARAMETER, remark)
-    }
-    const { readQueueNums, writeQueueNums } = header
-    if (
-      readQueueNums < 0 ||
-      writeQueueNums < 0 ||
-      readQueueNums > QUEUE_COUNT_MAX ||
-      writeQueueNums > QUEUE_COUNT_MAX
-    ) {
-      const remark = `readQueueNums[${readQueueNums}] and writeQueueNums[${writeQueueNums}] must be from 0 to ${QUEUE_COUNT_MAX}`
-      return createResponse(ResponseCode.INVALID_PARAMETER, remark)
-    }
-    const present = topics.find(header.topic)
-    await store.putTopic({
-      topicName: header.topic,
-      readQueueNums,
-      writeQueueNums,
-      perm: header.perm,
-      topicFilterType: header.topicFilterType,
-      topicSysFlag: header.topicSysFlag ?? 0,
-      order: header.order,
-      attributes: changedAttributes(present?.attributes ?? {}, header.attributes ?? ''),
-    })
-    return createResponse(ResponseCode.SUCCESS)
-  }
+  const { store, topics } = context
 
   function allTopics(): RemotingCommand {
     const table = new Map(
@@ -86,22 +50,10 @@ export function topicProcessors(context: BrokerContext): [number, Processor][] {
   }
 
   return [
-    [RequestCode.UPDATE_AND_CREATE_TOPIC, { served: 'leader', handle: updateTopic }],
     [RequestCode.GET_ALL_TOPIC_CONFIG, { served: 'here', handle: allTopics }],
     [RequestCode.GET_TOPIC_CONFIG, { served: 'here', handle: oneTopic }],
     [RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG, { served: 'here', handle: allGroups }],
   ]
-}
-
-/** Applies `+key=value,-key`. Pieces of another form change nothing. */
-function changedAttributes(present: Readonly<Record<string, string>>, changes: string): Record<string, string> {
-  const attributes = new Map(Object.entries(present))
-  for (const change of changes.split(',')) {
-    const valueAt = change.indexOf('=')
-    if (change.startsWith('+') && valueAt > 1) attributes.set(change.slice(1, valueAt), change.slice(valueAt + 1))
-    else if (change.startsWith('-')) attributes.delete(change.slice(1))
-  }
-  return Object.fromEntries(attributes)
 }
 
 function groupText(group: SubscriptionGroupConfig): string {

@@ -1,7 +1,7 @@
 /** Topics with their settings, as brokers register them and tools read them. */
 import { type DataVersion, dataVersionText, readDataVersion } from './data-version.ts'
 import type { DialectObject, DialectValue } from './dialect.ts'
-import { asEntries, asObject, asText, booleanOr, numberOr, parseObject, textOr } from './reader.ts'
+import { asArray, asEntries, asObject, asText, booleanOr, numberOr, parseObject, textOr } from './reader.ts'
 
 export interface TopicConfig {
   topicName: string
@@ -83,6 +83,16 @@ export function topicConfigTableText(table: TopicConfigTable): string {
     .map(([name, config]) => `${JSON.stringify(name)}:${topicConfigText(config)}`)
     .join(',')
   return `{"dataVersion":${version},"mappingDataVersion":${version},"topicConfigTable":{${topics}},"topicQueueMappingDetailMap":{},"topicQueueMappingInfoMap":{}}`
+}
+
+/** The body of UPDATE_AND_CREATE_TOPIC_LIST; keys of attributes have a sign. @throws RemotingError `BAD_BODY`. */
+export function decodeTopicConfigList(body: Buffer): TopicConfig[] {
+  const { topicConfigList } = parseObject(body, 'a topic list')
+  return asArray(topicConfigList, 'topicConfigList').map((one) => readTopicConfig(one))
+}
+
+export function encodeTopicConfigList(topics: readonly TopicConfig[]): Buffer {
+  return Buffer.from(`{"topicConfigList":[${topics.map(topicConfigText).join(',')}]}`)
 }
 
 /** The body that answers GET_ALL_TOPIC_CONFIG. */
