@@ -471,7 +471,8 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
    * it has caught up, also under another leader. Resolves when that is committed.
    *
    * @throws DLedgerError NOT_LEADER or INVALID (with what): nothing was changed. TIMEOUT, also after an abort: it may still happen;
-   * calling again goes on with it.
+   * calling again goes on with it. Of changes of one member that contradict each other, the later one ends those before, with INVALID
+   * or TIMEOUT.
    */
   addMember({ id, address, role = 'voter', signal }: AddMemberOptions): Promise<void> {
     return this.#change({ kind: 'add', id, address: address ?? null, role }, signal)

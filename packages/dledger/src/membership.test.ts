@@ -301,6 +301,21 @@ describe.each(WAYS)('the membership of a live group $name', (way) => {
     expect(names(lead.status().voters)).toEqual(FOUNDERS)
   })
 
+  test('of two changes of one member that contradict each other the later one is done', async () => {
+    const [, lead] = await founded()
+    const address = way.addressOf('n3')
+    // It is not there: it never catches up.
+    const added = lead.addMember({ id: 'n3', ...(address === undefined ? {} : { address }) })
+    const wasAdded = expect(added).rejects.toMatchObject({ code: 'TIMEOUT' })
+    await untilSeen('it is begun', () => lead.status().learners.length === 1)
+    await lead.removeMember('n3')
+    await wasAdded
+    const changes = lead.status().lastIndex
+    await lead.append(Buffer.from('a'))
+    await lead.removeMember('n3')
+    expect(lead.status()).toMatchObject({ learners: [], lastIndex: changes + 1 })
+  })
+
   test('a lone member is given peers', async () => {
     const lone = await start('n0', { members: ['n0'] })
     await lone.append(Buffer.from('alone'))

@@ -6,7 +6,8 @@
  *   M1  of two stores that claim one id, the one that counts stays connected as long as it is heard.
  *   M2  a store that peers have seen in a later life goes on under a new identity: what the later life promised is not undone.
  *   M3  a change asked for is told its outcome once: done, refused, or unknown.
- *   M4  whoever shows a log that goes beyond what is committed here, and that it is of this group, is let in, as a guest where the
+ *   M4  of two changes that wait and contradict each other the later one is wanted: they would undo each other for ever.
+ *   M5  whoever shows a log that goes beyond what is committed here, and that it is of this group, is let in, as a guest where the
  *       log here does not name it: a member that is behind must hear those by whom it is caught up. Guests count for nothing.
  */
 import type { Clock, Logger } from '@dledger-ts/base'
@@ -14,7 +15,7 @@ import { invalid } from '../config.ts'
 import { DLedgerError } from '../errors.ts'
 import type { KnownPeer } from '../hard-state/hard-state-file.ts'
 import type { Configuration } from '../raft/configuration.ts'
-import type { MembershipChange } from '../raft/membership-change.ts'
+import { contradict, type MembershipChange } from '../raft/membership-change.ts'
 import type { MemberId } from '../raft/messages.ts'
 import type { RoleState } from '../raft/output.ts'
 import type { Raft } from '../raft/raft.ts'
@@ -407,10 +408,20 @@ export class Members {
     if (this.#waiting.length >= CHANGES_WAITING_MAX) {
       return later(new DLedgerError('too many changes of the membership wait', { code: 'BUSY', uncommittedBytes: 0 }))
     }
+    this.#supersede(change)
     const waiting: WaitingChange = { change, callback, begun: false }
     this.#waiting.push(waiting)
     return () => {
       if (this.#take(waiting)) callback(unknown('the wait was given up'))
+    }
+  }
+
+  /** What waits and wants something else of the same member is not gone on with; it is told so later. */
+  #supersede(change: MembershipChange): void {
+    for (const waiting of this.#waiting.filter((one) => contradict(one.change, change))) {
+      this.#take(waiting)
+      const why = `another change of ${change.id} was asked for before this one was done`
+      this.#options.clock.defer(() => waiting.callback(waiting.begun ? unknown(why) : invalid(why)))
     }
   }
 

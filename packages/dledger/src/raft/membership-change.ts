@@ -59,6 +59,13 @@ export function nextStep(configuration: Configuration, change: MembershipChange)
   return step({ voters, learners: learners.map((member) => (member.id === id ? wanted : member)) })
 }
 
+/** Whether one of the two undoes what the other does, so that both together would never be done. */
+export function contradict(a: MembershipChange, b: MembershipChange): boolean {
+  if (a.id !== b.id) return false
+  if (a.kind === 'remove' || b.kind === 'remove') return a.kind !== b.kind
+  return a.role !== b.role || (a.address !== null && b.address !== null && a.address !== b.address)
+}
+
 function removal({ voters, learners }: Configuration, id: MemberId): NextStep {
   if (voters.some((member) => member.id === id)) {
     return voters.length === 1 ? refused(`${id} is the only voter`) : step({ voters: without(voters, id), learners })
