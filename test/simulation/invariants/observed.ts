@@ -22,6 +22,9 @@ export interface Seen {
   leadsSinceMs: number
   /** The term it led when last looked at, or -1. */
   leaderTerm: number
+  /** It had lost entries when last looked at; and the term that its core led when they were found, or -1. */
+  isTainted: boolean
+  taintedInTerm: number
   stopped: boolean
   /** As its durable hard state says. */
   recovering: boolean
@@ -63,6 +66,8 @@ export class Observed {
       leadsTerm: -1,
       leadsSinceMs: 0,
       leaderTerm: -1,
+      isTainted: false,
+      taintedInTerm: -1,
       stopped: false,
       recovering: false,
     }))

@@ -65,10 +65,24 @@ export class VoteChecks {
     if (leader === undefined) {
       this.#leaderOfTerm.set(term, member.name)
       const lost = member.node?.lost ?? []
-      if (lost.length > 0)
+      this.noticeLost(member)
+      // Its role is told some time after it was won; what is found meanwhile is found by a leader.
+      if (lost.length > 0 && seen.taintedInTerm !== term)
         this.#observed.violated(`${member.name} leads term ${term} and has lost entry ${lost[0]?.firstIndex} (16)`)
     } else if (leader !== member.name)
       this.#observed.violated(`${leader} and ${member.name} both lead term ${term} (1)`)
+  }
+
+  /** After an event: were lost entries found, and did it lead then? The core itself asserts that nobody wins with them (16). */
+  noticeLost(member: Member): void {
+    const { node } = member
+    if (node === null) return
+    const seen = this.#observed.seenOf(member)
+    const isTainted = node.lost.length > 0
+    if (isTainted === seen.isTainted) return
+    seen.isTainted = isTainted
+    const { role, term } = node.raft.status()
+    seen.taintedInTerm = isTainted && role === 'LEADER' ? term : -1
   }
 
   /** It asks for votes, which is a vote for itself. */

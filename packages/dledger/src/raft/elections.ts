@@ -359,6 +359,10 @@ export class Elections {
 
   #becomeLeader(): void {
     assert(this.#state.votedFor === this.#state.self, 'a leader has its own vote')
+    assert(
+      !this.#state.isTainted || this.#state.membership.voterCount <= 1,
+      'a member with lost entries wins no election',
+    )
     const cameByTransfer = this.#campaign?.leaderAgrees ?? false
     this.#role = 'LEADER'
     this.#leader = this.#state.self
