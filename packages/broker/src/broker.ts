@@ -13,20 +13,14 @@ import { lookup } from 'node:dns/promises'
 import { totalmem } from 'node:os'
 import { assert, type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { type HostAddress, hostAddress } from '@dledger-ts/protocol'
-import {
-  type Connection,
-  createResponse,
-  type ProcessorTable,
-  RemotingServer,
-  RequestCode,
-  ResponseCode,
-} from '@dledger-ts/remoting'
+import { type Connection, RemotingServer } from '@dledger-ts/remoting'
 import { MessageStore, type RebuildProgress, type RepairStatus } from '@dledger-ts/store'
 import type { BrokerConfig } from './config/config.ts'
 import { retentionOptions } from './config/retention-keys.ts'
 import { encodeAdvertised } from './forwarding/advertised.ts'
 import { type BrokerRole, roleName } from './role.ts'
 import { Serving } from './serving.ts'
+import { startingProcessors } from './starting.ts'
 
 const VIP_PORT_DISTANCE = 2
 const NO_REPAIRS: RepairStatus = { queues: 0, progress: null }
@@ -233,12 +227,6 @@ export class Broker {
     await this.#server.close()
     await this.#serving?.close()
   }
-}
-
-/** What is answered while the store opens: not done, ask again. */
-function startingProcessors(): ProcessorTable {
-  const refuse = () => createResponse(ResponseCode.SERVICE_NOT_AVAILABLE, 'this broker is starting')
-  return new Map(Object.values(RequestCode).map((code) => [code, refuse]))
 }
 
 /** The advertised host as bytes; records hold no names. @throws when the name cannot be resolved. */
