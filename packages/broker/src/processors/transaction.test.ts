@@ -112,6 +112,20 @@ describe('a half message', () => {
     expect((await end(first, COMMIT)).remark).toBeUndefined()
   })
 
+  test('UNKNOWN is not answered even to a client that wants an answer', async () => {
+    const half = await sendHalf('m')
+    let isAnswered = false
+    const unknown = end(half, UNKNOWN).then(
+      () => (isAnswered = true),
+      () => 'the client was closed',
+    )
+    // Answers of one connection may overtake each other, but not by this much.
+    for (let i = 0; i < 20; i++) expect((await end(half, COMMIT)).code).toBe(0)
+    expect(isAnswered).toBe(false)
+    client.close()
+    expect(await unknown).toBe('the client was closed')
+  })
+
   test.each([
     ['another producer group', { producerGroup: 'other' }, 'The producer group wrong'],
     ['another queue offset', { tranStateTableOffset: 5 }, 'The transaction state table offset wrong'],

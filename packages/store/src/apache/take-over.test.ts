@@ -101,6 +101,15 @@ async function countsOf(store: MessageStore, queues: Iterable<string>): Promise<
   return counts
 }
 
+test('half messages that nobody ended are not taken over, and that is said', async () => {
+  const store = await openStore()
+  await tookOver(store)
+  const said = lines.filter(({ level, text }) => level === 'warn' && text.startsWith('half messages'))
+  // Its check loop had come to 33.
+  expect(said.map(({ fields }) => fields)).toEqual([{ messages: store.maxOffset('RMQ_SYS_TRANS_HALF_TOPIC', 0) - 33 }])
+  expect((await store.halfMessages({ from: 0, storedBeforeMs: Number.MAX_SAFE_INTEGER, limit: 10 })).rows).toEqual([])
+})
+
 test("queues, topics, groups and offsets are Apache's, in the place where Apache's broker put its log", async () => {
   const expected = queuesOfApache()
   expect(expected.size).toBe(16)

@@ -11,7 +11,7 @@
  *   T4  No message gets a queue offset before it is known where Apache's queues end (put.ts refuses until then).
  */
 import type { Clock, Logger } from '@dledger-ts/base'
-import { isSystemTopic, SystemTopic, topicNameError } from '@dledger-ts/protocol'
+import { isSystemTopic, SystemGroup, SystemTopic, topicNameError } from '@dledger-ts/protocol'
 import type { StoreMachine } from '../apply.ts'
 import type { StoreError } from '../errors.ts'
 import type { ApacheImport, DeliveredRow, QueueEndRow } from '../metadata/change.ts'
@@ -109,8 +109,24 @@ export class TakeOver {
     if (machine.queues.find(SystemTopic.WHEEL_TIMER, 0) !== undefined) {
       logger.warn({}, "messages that wait in Apache's timer wheel are not delivered: only delay levels are taken over")
     }
+    const halves = this.#openHalfMessages(offsets)
+    if (halves > 0) {
+      const what =
+        "half messages that Apache's broker may not have ended are not taken over: they can be read, and nobody is asked for them"
+      logger.warn({ messages: halves }, what)
+    }
     this.use(null, [])
     this.#onDone()
+  }
+
+  /** At most so many: Apache's broker says behind which one all may be open. */
+  #openHalfMessages(offsets: ApacheImport['offsets']): number {
+    const queue = this.#options.machine.queues.find(SystemTopic.TRANSACTION_HALF, 0)
+    if (queue === undefined) return 0
+    const row = offsets.find(
+      ([group, topic]) => group === SystemGroup.TRANSACTION_CHECK && topic === SystemTopic.TRANSACTION_HALF,
+    )
+    return queue.nextOffset - Math.max(row?.[3] ?? 0, queue.minOffset)
   }
 
   #whole(): ApacheImport {
