@@ -471,8 +471,9 @@ export class LogNode {
         applying.synced(this.#member.log.lastIndex)
         this.#switching.restore()
         const { voters } = raft.configuration()
-        // Nobody else can be heard, so there is nothing to wait for.
-        if (voters.length === 1 && voters[0]?.id === this.#options.self) raft.campaign()
+        // Nobody else can be heard, so there is nothing to wait for; but for what it may have promised to a leader that was removed.
+        const isAlone = voters.length === 1 && voters[0]?.id === this.#options.self
+        if (isAlone && !this.#options.settings.leaseReads) raft.campaign()
       })
       this.#schedulePass()
       callback(null)

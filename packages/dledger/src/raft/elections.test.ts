@@ -7,6 +7,9 @@ import { NO_FAULTS } from './planted-faults.ts'
 import { Cluster, ENTRY_BYTES, type TestMember } from './testing/cluster.ts'
 import { claim, group, lettersTo } from './testing/claims.ts'
 
+/** Of the test's cluster. */
+const ELECTION_TICKS = 4
+
 describe('elections', () => {
   test('a group elects one leader, which is ready when its no-op is applied (§3.4, §6.4)', () => {
     const { cluster } = group()
@@ -28,6 +31,13 @@ describe('elections', () => {
     expect(cluster.propose(at(0), 2)).toBe(true)
     cluster.settle()
     expect(at(0).commitIndex).toBe(2)
+  })
+
+  test('under leases a lone voter waits, too: who led before it was alone may still read by what it promised', () => {
+    const { cluster, at } = group(NO_FAULTS, { leaseReads: true }, 1)
+    for (let tick = 0; tick < ELECTION_TICKS - 1; tick++) cluster.tick(at(0))
+    expect(at(0).role).toMatchObject({ role: 'FOLLOWER', term: 0 })
+    cluster.runUntil(() => cluster.leader?.role.ready === true, 2 * ELECTION_TICKS)
   })
 
   test('a candidate counts its own vote only when it is durable (§3.8)', () => {

@@ -52,8 +52,10 @@ export class Elections {
     this.#recovery = recovery
     this.#reported = { role: this.#role, term: state.options.hardState.term, leader: null, ready: false }
     this.#restartElectionTimer()
-    // Nobody else could lead: nothing to wait for.
-    if (state.membership.voterCount === 1 && state.membership.selfIsVoter) this.#electionTimeout = 1
+    // Nobody else could lead: nothing to wait for. But under leases whoever led before it was removed may still read by a promise of
+    // this member's, which it does not remember.
+    const isAlone = state.membership.voterCount === 1 && state.membership.selfIsVoter
+    if (isAlone && state.options.leaseReads !== true) this.#electionTimeout = 1
   }
 
   get role(): Role {
