@@ -48,22 +48,26 @@ export class BatchBuilder {
     const bytes = Buffer.allocUnsafeSlow(total)
     const positions: number[] = []
     let endPos = this.#end.endPos
-    let chain = this.#end.lastChain
     let at = 0
+    // One for all of them: what is allocated for each entry is what a busy leader collects.
+    const fields = {
+      size: 0,
+      index: firstIndex,
+      term,
+      pos: endPos,
+      channel,
+      bodyCrc: 0,
+      prevChain: this.#end.lastChain,
+    }
     for (let i = 0; i < sizes.length; i++) {
       const size = sizes[i] as number
       const pos = placeEntry(endPos, size, this.#end.fileBytes)
       encodeBody(i, bytes, at + ENTRY_HEADER_BYTES, pos)
-      const bodyCrc = crc32(bytes, at + ENTRY_HEADER_BYTES, at + size)
-      chain = encodeEntryHeader(bytes, at, {
-        size,
-        index: firstIndex + i,
-        term,
-        pos,
-        channel,
-        bodyCrc,
-        prevChain: chain,
-      })
+      fields.size = size
+      fields.index = firstIndex + i
+      fields.pos = pos
+      fields.bodyCrc = crc32(bytes, at + ENTRY_HEADER_BYTES, at + size)
+      fields.prevChain = encodeEntryHeader(bytes, at, fields)
       positions.push(pos)
       endPos = pos + size
       at += size

@@ -172,6 +172,8 @@ export class LogWrites {
     let endPos = this.#outline.endPos
     let runFrom = 0
     let at = 0
+    // One for all of them, as in the batch builder.
+    const unit = { magic: 0, pos: endPos, size: 0, index: batch.firstIndex, term }
     for (let i = 0; i < batch.count; i++) {
       const size = sizes[i] as number
       const pos = positions[i] as number
@@ -179,8 +181,11 @@ export class LogWrites {
         this.#writeRun(pending, bytes.subarray(runFrom, at), endPos - (at - runFrom), true)
         runFrom = at
       }
-      const magic = bytes.readInt32BE(at)
-      encodeIndexUnit(units, i * INDEX_UNIT_BYTES, { magic, pos, size, index: batch.firstIndex + i, term })
+      unit.magic = bytes.readInt32BE(at)
+      unit.pos = pos
+      unit.size = size
+      unit.index = batch.firstIndex + i
+      encodeIndexUnit(units, i * INDEX_UNIT_BYTES, unit)
       if (channelAt(bytes, at) === EntryChannel.CONFIGURATION)
         this.#outline.configurationIndexes.push(batch.firstIndex + i)
       endPos = pos + size
