@@ -7,12 +7,12 @@
 import { AssertionError, type Logger } from '@dledger-ts/base'
 import { bareEnvelope, type DLedgerError, LogNode, type NodeSettings } from '@dledger-ts/dledger/internals'
 import { Decisions } from './decisions.ts'
+import { mayInterrupt, stagedStateRots } from './interrupting.ts'
 import { Invariants } from './invariants/invariants.ts'
 import { Member } from './member.ts'
 import type { PlantedFaults } from './planted.ts'
 import { Readers } from './readers.ts'
 import { RegisterClients } from './registers.ts'
-import { stagedStateRots } from './rotting.ts'
 import type { ClientRead, Death, Schedule } from './schedule.ts'
 import { settingsOf } from './settings.ts'
 import { EventQueue, SimClock, type SimEvent, US_PER_MS } from './sim-clock.ts'
@@ -109,6 +109,7 @@ export class Cluster {
         this.trace.note(message.type, this.events.nowUs, from, message.term)
         if (this.trace.keepsText) this.say(member, `sends ${JSON.stringify(message)}`)
         this.invariants.messages.sent(member, message)
+        if (message.type === 'InstallAck') mayInterrupt(this, member, message)
       },
       onDelivered: (to, message) => this.invariants.messages.delivered(this.members[to] as Member, message),
       beforeSend: (from) => this.#beforeEffect(this.members[from] as Member),

@@ -53,6 +53,8 @@ const DRIVER_FAULTS: readonly PlantedDriverFault[] = [
   'body-crc-ignored-on-read',
   'install-acknowledged-before-switch',
   'piece-crc-ignored',
+  'staged-state-unchecked',
+  'hung-read-unseen',
   'full-disk-acknowledged',
 ]
 const DISK_FAULTS: readonly PlantedDiskFault[] = [

@@ -144,19 +144,6 @@ function recordOf(member: Member, place: number): Place | null {
   return inode.isDamaged(other, other + RECORD_BYTES) ? null : { inode, path, from, to: from + RECORD_BYTES }
 }
 
-/** A process is gone: now and then what it had received of a state is found with a byte changed by the next one, which goes on with it. */
-export function stagedStateRots({ decisions }: Cluster, member: Member): void {
-  const { incoming } = member.cacheVote.read()
-  const bytes = incoming?.phase === 'STAGING' ? (incoming.snapshot?.bytes ?? 0) : 0
-  const inode = member.drive.names.get(`${member.directory}/incoming/state`)
-  if (bytes === 0 || inode === undefined || inode === 'directory') return
-  if (!decisions.chance('staged state rots', member.id, member.incarnation, 500)) return
-  const at = decisions.below('rotten byte of a state', member.id, member.incarnation, bytes)
-  const byte = Buffer.alloc(1)
-  inode.cache.read(byte, at)
-  inode.spoil(at, (byte[0] as number) ^ (1 << decisions.below('rotten bit of a state', member.id, at, 8)))
-}
-
 function fileAt(member: Member, kind: string, pos: number, size: number, fileBytes: number): Place | null {
   const from = pos % fileBytes
   const path = `${member.directory}/${kind}/${String(pos - from).padStart(20, '0')}`

@@ -19,6 +19,10 @@ export type PlantedDriverFault =
   | 'install-acknowledged-before-switch'
   /** The checksum of a piece of state is not looked at. */
   | 'piece-crc-ignored'
+  /** What a start finds of a received state is taken for what was received. */
+  | 'staged-state-unchecked'
+  /** A read that hangs is not noticed. */
+  | 'hung-read-unseen'
   /** An old image of a disk is taken for its store's next life. */
   | 'old-image-accepted'
   /** What found no room on the disk counts as written. */

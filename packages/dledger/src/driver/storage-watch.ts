@@ -13,6 +13,7 @@ import type { NodeSettings } from '../config.ts'
 import type { Disk } from '../disk/disk.ts'
 import { type DiskOperation, WatchedDisk } from '../disk/watched-disk.ts'
 import { DLedgerError } from '../errors.ts'
+import type { LogNodeOptions } from './node-options.ts'
 import { StorageHealth } from '../raft/storage-health.ts'
 
 export type StorageState = 'ok' | 'slow' | 'full' | 'failed'
@@ -23,6 +24,8 @@ const HEARTBEATS_MAX = 2
 /** How often the file system is asked how much is free; it has room again when so much more than the least is free. */
 const ROOM_LOOK_MS = 1_000
 const ROOM_AGAIN = 1.125
+
+type StorageWatchOptions = Pick<LogNodeOptions, 'settings' | 'directory' | 'plantedDriverFaults'>
 
 export class StorageWatch {
   readonly disk: WatchedDisk
@@ -39,12 +42,15 @@ export class StorageWatch {
   /** When something slow was last seen, by `#watchedMs`. */
   #slowAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(disk: Disk, clock: Clock, { settings, directory }: { settings: NodeSettings; directory: string }) {
+  /** @param plantedDriverFaults simulation only. */
+  constructor(disk: Disk, clock: Clock, { settings, directory, plantedDriverFaults }: StorageWatchOptions) {
     this.#directory = directory
     this.#clock = clock
     this.#settings = settings
     // What begins now was not there at the last look.
-    this.disk = new WatchedDisk(disk, () => this.#watchedMs + settings.heartbeatMs)
+    this.disk = new WatchedDisk(disk, () => this.#watchedMs + settings.heartbeatMs, {
+      ignoresReads: plantedDriverFaults?.has('hung-read-unseen') ?? false,
+    })
   }
 
   /**

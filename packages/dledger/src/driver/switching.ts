@@ -114,6 +114,7 @@ export class Switching {
       member,
       stateMachine,
       snapshot: incoming.snapshot,
+      isUnchecked: node.plantedDriverFaults?.has('staged-state-unchecked') ?? false,
       whileRunning: (work) => life.whileRunning(work),
       onRestored: (index) => {
         this.#restoring = null
