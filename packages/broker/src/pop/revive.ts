@@ -35,9 +35,7 @@ export class Revive {
   readonly #context: BrokerContext
   #isLeading = false
   #isRunning = false
-  /** Something became due earlier than what was known, while it ran. */
-  #isAgain = false
-  /** By the wall clock; when it runs next. */
+  /** By the wall clock; when it runs next, or while it runs, the earliest time that came to be known meanwhile. */
   #nextMs = Number.POSITIVE_INFINITY
   #cancelTimer: (() => void) | null = null
 
@@ -56,7 +54,7 @@ export class Revive {
   /** Something is invisible until then. */
   popped(untilMs: number): void {
     if (!this.#isLeading || untilMs >= this.#nextMs) return
-    if (this.#isRunning) this.#isAgain = true
+    if (this.#isRunning) this.#nextMs = untilMs
     else this.#sleep(untilMs)
   }
 
@@ -80,15 +78,15 @@ export class Revive {
 
   async #run(): Promise<void> {
     this.#isRunning = true
-    this.#isAgain = false
+    this.#nextMs = Number.POSITIVE_INFINITY
     const { store, clock, logger } = this.#context
-    let nextMs: number | null = null
+    let nextMs = Number.POSITIVE_INFINITY
     try {
       const isAllDone = await this.#reviveDue()
       const first = (await store.pops.due(Number.MAX_SAFE_INTEGER - 1, '', 1)).rows[0]
-      const nowMs = clock.nowMs()
-      if (this.#isAgain) nextMs = Math.min(first?.untilMs ?? nowMs, nowMs)
-      else if (first !== undefined) nextMs = isAllDone ? first.untilMs : Math.max(first.untilMs, nowMs + RETRY_MS)
+      if (first !== undefined) {
+        nextMs = isAllDone ? first.untilMs : Math.max(first.untilMs, clock.nowMs() + RETRY_MS)
+      }
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
       logger.warn({ err: error }, 'popped messages could not be looked at')
@@ -96,7 +94,10 @@ export class Revive {
     } finally {
       this.#isRunning = false
     }
-    if (this.#isLeading) this.#sleep(nextMs)
+    if (!this.#isLeading) return
+    // What was popped meanwhile may not have been in the table yet.
+    nextMs = Math.min(nextMs, this.#nextMs)
+    this.#sleep(nextMs === Number.POSITIVE_INFINITY ? null : nextMs)
   }
 
   /** @returns whether none of them failed. */
