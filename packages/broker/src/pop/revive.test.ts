@@ -67,6 +67,19 @@ describe('the leader', () => {
     expect(asked.map(({ untilMs }) => untilMs)).toEqual([4_000])
   })
 
+  test('asks on behind a page that is empty though more follows', async () => {
+    const { clock, asked, answerAll, lead } = setup()
+    lead(true)
+    clock.advance(0)
+    await answerAll()
+    await answerAll({ rows: [], next: 'behind' })
+    const row = { group: 'g', topic: 'T', queueId: 0, queueOffset: 0, untilMs: 8_000, poppedMs: 1, attempts: 1 }
+    await answerAll({ rows: [row], next: null })
+    expect([asked.length, clock.pending]).toEqual([0, 1])
+    clock.advance(7_000)
+    expect(asked.map(({ untilMs }) => untilMs)).toEqual([8_000])
+  })
+
   test('that leads no more sleeps, and looks again when it leads again, also while it still looks', async () => {
     const { clock, asked, revive, answerAll, lead } = setup()
     lead(true)

@@ -19,7 +19,7 @@ import {
   PropertyName,
   removeProperty,
 } from '@dledger-ts/protocol'
-import { type NewMessage, type PoppedMessage, StoreError } from '@dledger-ts/store'
+import { type NewMessage, type PoppedMessage, type PoppedPage, StoreError } from '@dledger-ts/store'
 import type { BrokerContext } from '../context.ts'
 import { RETRY_QUEUES } from '../topics/topic-table.ts'
 import { POP_RETRY_QUEUES, popRetryTopicV1, popRetryTopicV2 } from './retry-topics.ts'
@@ -79,11 +79,11 @@ export class Revive {
   async #run(): Promise<void> {
     this.#isRunning = true
     this.#nextMs = Number.POSITIVE_INFINITY
-    const { store, clock, logger } = this.#context
+    const { clock, logger } = this.#context
     let nextMs = Number.POSITIVE_INFINITY
     try {
       const isAllDone = await this.#reviveDue()
-      const first = (await store.pops.due(Number.MAX_SAFE_INTEGER - 1, '', 1)).rows[0]
+      const first = await this.#first()
       if (first !== undefined) {
         nextMs = isAllDone ? first.untilMs : Math.max(first.untilMs, clock.nowMs() + RETRY_MS)
       }
@@ -100,13 +100,24 @@ export class Revive {
     this.#sleep(nextMs === Number.POSITIVE_INFINITY ? null : nextMs)
   }
 
+  /** The one whose time comes first. */
+  async #first(): Promise<PoppedMessage | undefined> {
+    for (let from: string | null = ''; from !== null;) {
+      const page: PoppedPage = await this.#context.store.pops.due(Number.MAX_SAFE_INTEGER - 1, from, PAGE_ROWS)
+      if (page.rows[0] !== undefined) return page.rows[0]
+      // A page may be empty though more follows.
+      from = page.next
+    }
+    return undefined
+  }
+
   /** @returns whether none of them failed. */
   async #reviveDue(): Promise<boolean> {
     const { store, clock } = this.#context
     const nowMs = clock.nowMs()
     let isAllDone = true
     for (let from: string | null = ''; from !== null && this.#isLeading;) {
-      const page: Awaited<ReturnType<typeof store.pops.due>> = await store.pops.due(nowMs, from, PAGE_ROWS)
+      const page: PoppedPage = await store.pops.due(nowMs, from, PAGE_ROWS)
       const done = await Promise.all(page.rows.map((row) => this.#tryRevive(row)))
       if (done.includes(false)) isAllDone = false
       from = page.next

@@ -1,48 +1,24 @@
 /** Popping, acknowledging, waiting, and what comes again, at a broker of one member. */
 import { getProperty, tagsCode } from '@dledger-ts/protocol'
-import { CreateTopicRequest, type ExtFields, RequestCode } from '@dledger-ts/remoting'
+import { type ExtFields, RequestCode } from '@dledger-ts/remoting'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Fixture, startBroker, TestClient } from '../testing/broker-fixture.ts'
+import { OwnTopics } from '../testing/own-topics.ts'
 import { ack, naming, pop, popFields, readPop } from '../testing/pop-client.ts'
 
 let fixture: Fixture
 let client: TestClient
-let topicCount = 0
+let topics: OwnTopics
 
 beforeAll(async () => {
   fixture = await startBroker()
   client = new TestClient(fixture.broker.address)
+  topics = new OwnTopics(client, 'Pop')
 })
 afterAll(async () => {
   client.close()
   await fixture.close()
 })
-
-/** A topic of its own, with these messages in its queues in turn. */
-async function topicWith(bodies: readonly string[], queues = 1, tags?: readonly string[]): Promise<string> {
-  const topic = `Pop${topicCount++}`
-  await client.call(
-    RequestCode.UPDATE_AND_CREATE_TOPIC,
-    CreateTopicRequest.encode({
-      topic,
-      defaultTopic: 'TBW102',
-      readQueueNums: queues,
-      writeQueueNums: queues,
-      perm: 6,
-      topicFilterType: 'SINGLE_TAG',
-      topicSysFlag: 0,
-      order: false,
-      force: false,
-    }),
-  )
-  for (const [i, body] of bodies.entries()) await send(topic, body, i % queues, tags?.[i])
-  return topic
-}
-
-async function send(topic: string, body: string, queueId = 0, tag = 'TagA'): Promise<void> {
-  const answer = await client.send(body, { b: topic, e: String(queueId), i: `TAGS\u0001${tag}\u0002` })
-  expect(answer.code).toBe(0)
-}
 
 async function bodiesOf(extFields: ExtFields): Promise<string[]> {
   return (await pop(client, extFields)).messages.map(({ body }) => body)
@@ -50,7 +26,7 @@ async function bodiesOf(extFields: ExtFields): Promise<string[]> {
 
 describe('a pop', () => {
   test('hands out messages of any queue, each once, in the strings that clients read', async () => {
-    const topic = await topicWith(['a', 'b', 'c', 'd'], 2)
+    const topic = await topics.with(['a', 'b', 'c', 'd'], 2)
     const first = await pop(client, { topic, maxMsgNums: '3' })
     expect(first.code).toBe(0)
     expect(first.fields).toMatchObject({ invisibleTime: '60000', reviveQid: '0', restNum: '1' })
@@ -68,7 +44,7 @@ describe('a pop', () => {
   })
 
   test('moves its group on, so that one who pulls goes on behind it', async () => {
-    const topic = await topicWith(['a', 'b', 'c'])
+    const topic = await topics.with(['a', 'b', 'c'])
     expect(await bodiesOf({ topic, maxMsgNums: '2' })).toEqual(['a', 'b'])
     const fields = { consumerGroup: 'g', topic, queueId: '0' }
     expect((await client.call(RequestCode.QUERY_CONSUMER_OFFSET, fields)).extFields).toEqual({ offset: '2' })
@@ -77,7 +53,7 @@ describe('a pop', () => {
   })
 
   test('takes the messages with its tags, and passes by the others for good', async () => {
-    const topic = await topicWith(['a', 'b', 'c', 'd'], 1, ['TagA', 'TagB', 'TagB', 'TagB'])
+    const topic = await topics.with(['a', 'b', 'c', 'd'], 1, ['TagA', 'TagB', 'TagB', 'TagB'])
     expect(tagsCode('TagA')).not.toBe(tagsCode('TagB'))
     expect(await bodiesOf({ topic, exp: 'TagA' })).toEqual(['a'])
     expect(await bodiesOf({ topic, exp: 'TagA' })).toEqual([])
@@ -85,35 +61,35 @@ describe('a pop', () => {
   })
 
   test('of a group that begins at the end takes what came last, or everything of a young topic', async () => {
-    const topic = await topicWith(['a', 'b'])
+    const topic = await topics.with(['a', 'b'])
     expect(await bodiesOf({ topic, initMode: '1' })).toEqual(['a', 'b'])
   })
 
   test('that finds nothing waits for a message of its queue, with its tag', async () => {
-    const topic = await topicWith([])
+    const topic = await topics.with([])
     const waiting = client.call(RequestCode.POP_MESSAGE, { ...popFields(), topic, exp: 'TagB', pollTime: '20000' })
     const info = { consumerGroup: 'g', topic, queueId: '-1' }
     await expect
       .poll(async () => (await client.call(RequestCode.POLLING_INFO, info)).extFields)
       .toEqual({ pollingNum: '1' })
-    await send(topic, 'other')
+    await topics.send(topic, 'other')
     expect((await client.call(RequestCode.POLLING_INFO, info)).extFields).toEqual({ pollingNum: '1' })
-    await send(topic, 'mine', 0, 'TagB')
+    await topics.send(topic, 'mine', 0, 'TagB')
     expect(readPop(await waiting).messages.map(({ body }) => body)).toEqual(['mine'])
   })
 
   test('of several that wait, one gets a message and the others go on waiting', async () => {
-    const topic = await topicWith([])
+    const topic = await topics.with([])
     const info = { consumerGroup: 'g', topic, queueId: '-1' }
     const all = Array.from({ length: 3 }, () => pop(client, { topic, pollTime: '20000' }))
     await expect
       .poll(async () => (await client.call(RequestCode.POLLING_INFO, info)).extFields)
       .toEqual({ pollingNum: '3' })
-    await send(topic, 'a')
+    await topics.send(topic, 'a')
     expect((await Promise.race(all)).messages.map(({ body }) => body)).toEqual(['a'])
     expect((await client.call(RequestCode.POLLING_INFO, info)).extFields).toEqual({ pollingNum: '2' })
-    await send(topic, 'b')
-    await send(topic, 'c')
+    await topics.send(topic, 'b')
+    await topics.send(topic, 'c')
     const bodies = (await Promise.all(all)).flatMap(({ messages }) => messages.map(({ body }) => body))
     expect(bodies.sort()).toEqual(['a', 'b', 'c'])
   })
@@ -131,14 +107,14 @@ describe('a pop', () => {
     ['something that is no number', { maxMsgNums: 'many' }, 1],
     ['something that nobody waits for any more', { bornTime: '1000', pollTime: '1000' }, 210],
   ])('for %s is refused', async (_, wrong, code) => {
-    const topic = await topicWith(['a'])
+    const topic = await topics.with(['a'])
     expect((await pop(client, { topic, ...wrong })).code).toBe(code)
   })
 })
 
 describe('a popped message', () => {
   test('comes again when its time is over, once more each time, under its topic and with what names it', async () => {
-    const topic = await topicWith(['a'])
+    const topic = await topics.with(['a'])
     const first = await pop(client, { topic, invisibleTime: '50' })
     expect(first.messages.map(({ record }) => record.reconsumeTimes)).toEqual([0])
     const second = await pop(client, { topic, invisibleTime: '50', pollTime: '10000' })
@@ -158,7 +134,7 @@ describe('a popped message', () => {
   })
 
   test('does not come again once it is acknowledged, alone or in a batch', async () => {
-    const topic = await topicWith(['a', 'b', 'c'])
+    const topic = await topics.with(['a', 'b', 'c'])
     const { messages, fields } = await pop(client, { topic, invisibleTime: '300' })
     expect(await ack(client, messages[0] as NonNullable<(typeof messages)[0]>)).toBe(0)
     const acks = [{ c: 'g', t: topic, r: '0', so: 0, q: 0, rq: 0, pt: Number(fields['popTime']), it: 300, b: 'BA==' }]
@@ -174,7 +150,7 @@ describe('a popped message', () => {
   })
 
   test('is invisible for as long as is said last', async () => {
-    const topic = await topicWith(['a'])
+    const topic = await topics.with(['a'])
     const { messages } = await pop(client, { topic })
     const fields = { ...naming(messages[0] as NonNullable<(typeof messages)[0]>), invisibleTime: '20' }
     const changed = await client.call(RequestCode.CHANGE_MESSAGE_INVISIBLETIME, fields)
@@ -187,9 +163,9 @@ describe('a popped message', () => {
   })
 
   test('goes to the dead letters of its group after the last try', async () => {
-    const topic = await topicWith(['a'])
+    const topic = await topics.with(['a'])
     const group = { consumerGroup: 'gDead' }
-    await client.call(RequestCode.POP_MESSAGE, { ...popFields(), topic: await topicWith([]), ...group })
+    await client.call(RequestCode.POP_MESSAGE, { ...popFields(), topic: await topics.with([]), ...group })
     await expect.poll(() => fixture.broker.store?.groups().has('gDead')).toBe(true)
     const known = fixture.broker.store?.groups().get('gDead')
     await fixture.broker.store?.putGroup({ ...(known as NonNullable<typeof known>), retryMaxTimes: 1 })
@@ -212,7 +188,7 @@ describe('a popped message', () => {
     ['a group that is no name', { consumerGroup: 'a:b' }, 13],
     ['nothing that is in flight', {}, 0],
   ])('acknowledged under %s is answered so', async (_, wrong, code) => {
-    const topic = await topicWith(['a'])
+    const topic = await topics.with(['a'])
     const fields = { consumerGroup: 'g', topic, queueId: '0', extraInfo: '0 5 10 0 0 b 0 0', offset: '0', ...wrong }
     expect((await client.call(RequestCode.ACK_MESSAGE, fields)).code).toBe(code)
     const change = { ...fields, invisibleTime: '1000' }

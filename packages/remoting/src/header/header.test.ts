@@ -19,6 +19,7 @@ import {
 } from './header.ts'
 import * as keyValue from './key-value.ts'
 import * as offset from './offset.ts'
+import * as pop from './pop.ts'
 import * as pull from './pull.ts'
 import * as query from './query.ts'
 import * as recall from './recall.ts'
@@ -32,6 +33,7 @@ const modules = {
   ...client,
   ...keyValue,
   ...offset,
+  ...pop,
   ...pull,
   ...query,
   ...recall,
@@ -70,7 +72,7 @@ it('has a declaration for most of what was recorded', () => {
   const codes = new Set(declared.filter(({ frame }) => !frame.response).map(({ command }) => command.code))
   expect([...codes].sort((a, b) => a - b)).toEqual([
     10, 11, 12, 14, 15, 17, 29, 30, 31, 32, 33, 35, 36, 37, 38, 39, 40, 103, 104, 105, 215, 310, 320, 322, 325, 326,
-    370, 901, 904,
+    370, 901, 904, 200050, 200051, 200053,
   ])
   expect(declared.filter(({ frame }) => frame.response).length).toBeGreaterThan(50)
 })
@@ -103,6 +105,7 @@ const IGNORED = new Set([
   'nsd',
   'lo',
   'oway',
+  'suspend',
   'topic',
 ])
 
