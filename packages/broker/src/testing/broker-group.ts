@@ -25,7 +25,7 @@ export class BrokerGroup {
     })
     const group = new BrokerGroup(brokers, directory)
     await Promise.all(brokers.map((broker) => broker.start()))
-    await Promise.all(brokers.map((broker) => broker.store?.whenSettled()))
+    await Promise.all(brokers.map(async (broker) => broker.store?.whenSettled()))
     return group
   }
 

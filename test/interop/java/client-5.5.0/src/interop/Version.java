@@ -15,7 +15,7 @@ final class Version {
 
     /** What only this version can do. */
     static List<Scenario> scenarios(ScenarioContext context) {
-        return List.of(new Timers(context));
+        return List.of(new Timers(context), new PopPush(context), new PopByHand(context), new PopInOrder(context));
     }
 
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
