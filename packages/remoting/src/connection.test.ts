@@ -171,6 +171,33 @@ describe('a server', () => {
     expect([(await first).remark, (await second).remark]).toEqual(['1', '2'])
   })
 
+  it('answers everybody, each in order, where connections take turns', async () => {
+    const clock = new ManualClock()
+    const costly: [number, Processor] = [777, () => (clock.advance(5), createResponse(0))]
+    const { port } = await startServer({ clock }, [costly])
+    const [clients, each] = [20, 10]
+    const raw = await Promise.all(Array.from({ length: clients }, () => rawClient(port)))
+    for (const { socket } of raw) owned.push(() => socket.destroy())
+    for (let i = 0; i < each; i++) for (const { socket } of raw) socket.write(frame(createRequest(777), i))
+    await until(() => raw.every(({ received }) => commands(received()).length === each))
+    for (const { received } of raw) {
+      expect(commands(received()).map((answer) => answer.opaque)).toEqual(Array.from({ length: each }, (_, i) => i))
+    }
+  })
+
+  it('forgets who hangs up while it waits for its turn', async () => {
+    const clock = new ManualClock()
+    const costly: [number, Processor] = [777, () => (clock.advance(30), createResponse(0))]
+    const { port, closed } = await startServer({ clock }, [costly])
+    const raw = await Promise.all(Array.from({ length: 10 }, () => rawClient(port)))
+    for (const { socket } of raw) {
+      owned.push(() => socket.destroy())
+      socket.write(frame(createRequest(777), 1))
+    }
+    for (const { socket } of raw.slice(5)) socket.destroy()
+    await until(() => closed.length === 5 && raw.slice(0, 5).every(({ received }) => commands(received()).length === 1))
+  })
+
   it('does not answer twice', async () => {
     const { address, held } = await startServer()
     const answered = newClient().invoke(address, createRequest(LATER), 5000)

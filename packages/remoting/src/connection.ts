@@ -20,6 +20,7 @@ import { ResponseCode } from './codes.ts'
 import { RemotingError } from './errors.ts'
 import { commandBodyBytes, encodeFrames, FrameDecoder } from './frame.ts'
 import { PendingRequests, type ResponseHandler } from './pending-requests.ts'
+import type { Reader, ReadingTurns } from './reading-turns.ts'
 
 export interface ConnectionLimits {
   /** The largest frame read. */
@@ -59,11 +60,13 @@ export interface ConnectionOptions {
   limits: ConnectionLimits
   counters: ConnectionCounters
   requestSink: RequestSink
+  /** Shared by connections that are not to keep everything else waiting. */
+  turns?: ReadingTurns
 }
 
 let nextConnectionId = 1
 
-export class Connection {
+export class Connection implements Reader {
   readonly id: number
   /** The peer as `ip:port`; IPv4 peers are never in IPv6 clothes. */
   readonly remoteAddress: string
@@ -78,6 +81,7 @@ export class Connection {
   readonly #limits: ConnectionLimits
   readonly #counters: ConnectionCounters
   readonly #requestSink: RequestSink
+  readonly #turns: ReadingTurns | undefined
   readonly #decoder: FrameDecoder
   readonly #pending: PendingRequests
   readonly #closeListeners = new Set<(connection: Connection) => void>()
@@ -86,6 +90,8 @@ export class Connection {
   #isFlushScheduled = false
   #isConnecting: boolean
   #isReadingPaused = false
+  /** Read, and not handled before its turn comes. */
+  #unhandled: Buffer | null = null
   #isEnding = false
   #closeReason: RemotingError | undefined
 
@@ -102,6 +108,7 @@ export class Connection {
     this.#limits = options.limits
     this.#counters = options.counters
     this.#requestSink = options.requestSink
+    this.#turns = options.turns
     this.#isConnecting = socket.connecting
     this.#decoder = new FrameDecoder((bytes, at, end) => this.#frame(bytes, at, end), options.limits.frameBytesMax)
     this.#pending = new PendingRequests({
@@ -224,6 +231,26 @@ export class Connection {
 
   #read(chunk: Buffer): void {
     this.lastActiveMs = this.#clock.monotonicMs()
+    if (this.#unhandled !== null) {
+      // It was paused with some of what it had read on its way.
+      this.#unhandled = Buffer.concat([this.#unhandled, chunk])
+    } else if (this.#turns === undefined || this.#turns.mayRead(this, this.lastActiveMs)) this.#handle(chunk)
+    else {
+      this.#unhandled = chunk
+      this.#socket.pause()
+    }
+  }
+
+  /** What was read before may be handled now. */
+  takeTurn(): void {
+    const chunk = this.#unhandled
+    this.#unhandled = null
+    if (chunk === null || this.isClosed || this.#isEnding) return
+    this.#handle(chunk)
+    if (!this.#isReadingPaused && !this.isClosed && !this.#isEnding) this.#socket.resume()
+  }
+
+  #handle(chunk: Buffer): void {
     try {
       this.#decoder.push(chunk)
     } catch (error) {
@@ -308,7 +335,7 @@ export class Connection {
   #drained(): void {
     if (!this.#isReadingPaused || this.isClosed || this.#isEnding) return
     this.#isReadingPaused = false
-    this.#socket.resume()
+    if (this.#unhandled === null) this.#socket.resume()
   }
 
   #failed(error: Error): void {
@@ -331,6 +358,8 @@ export class Connection {
   #closed(reason: RemotingError): void {
     if (this.#closeReason !== undefined) return
     this.#closeReason = reason
+    this.#turns?.withdraw(this)
+    this.#unhandled = null
     const unsent = this.#outgoing
     this.#outgoing = []
     this.#outgoingBytes = 0

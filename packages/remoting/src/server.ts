@@ -1,13 +1,15 @@
 /**
  * A RemotingServer listens on one or several ports, hands requests to processors and closes connections that stay silent.
  *
- * Always holds: a malformed frame, a slow or a silent peer costs its own connection and no other.
+ * Always holds: a malformed frame, a slow or a silent peer costs its own connection and no other; many that send much at once
+ * take turns.
  */
 import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/base'
 import { createServer, type Server, type Socket } from 'node:net'
 import { Connection, type ConnectionCounters, type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from './connection.ts'
 import { RemotingError } from './errors.ts'
 import { dispatcher, type ProcessorTable } from './processor.ts'
+import { ReadingTurns } from './reading-turns.ts'
 
 /** A client that neither sends nor receives for so long is gone; heartbeats come every 30 s. */
 const IDLE_CLOSE_MS = 120_000
@@ -51,6 +53,7 @@ export class RemotingServer {
   readonly #logger: Logger
   readonly #limits: ConnectionLimits
   readonly #dispatch: ReturnType<typeof dispatcher>
+  readonly #turns: ReadingTurns
   readonly #servers: Server[] = []
   readonly #connections = new Set<Connection>()
   #cancelIdleScan: (() => void) | undefined
@@ -61,6 +64,7 @@ export class RemotingServer {
     this.#clock = options.clock ?? systemClock
     this.#logger = options.logger ?? silentLogger
     this.#limits = { ...DEFAULT_CONNECTION_LIMITS, ...options.limits }
+    this.#turns = new ReadingTurns(this.#clock)
     this.#dispatch = dispatcher(options.processors, this.#logger)
   }
 
@@ -144,6 +148,7 @@ export class RemotingServer {
       limits: this.#limits,
       counters: this.counters,
       requestSink: this.#dispatch,
+      turns: this.#turns,
     })
     this.#connections.add(connection)
     connection.onClose(() => {
