@@ -10,6 +10,7 @@ import { Decisions } from './decisions.ts'
 import { mayInterrupt, stagedStateRots } from './interrupting.ts'
 import { Invariants } from './invariants/invariants.ts'
 import { Member } from './member.ts'
+import { mayLosePower } from './membership.ts'
 import type { PlantedFaults } from './planted.ts'
 import { Readers } from './readers.ts'
 import { RegisterClients } from './registers.ts'
@@ -59,6 +60,8 @@ export class Cluster {
   readonly #changes = new Set<{ readonly leader: Member; readonly incarnation: number }>()
   /** Members come, go and lose their disks. Unless both are mixed, no stored bytes rot then. */
   readonly isAboutMembership: boolean
+  /** Under ASYNC_FLUSH voters go in some runs: no two members have lost power and not recovered then. */
+  readonly losesPowerOneByOne: boolean
   /** No more faults from now on. */
   healed = false
   /** The head of the log is trimmed now and then. */
@@ -77,6 +80,10 @@ export class Cluster {
     const changes = schedule.faults.some(({ kind }) => kind === 'change' || kind === 'wipe' || kind === 'restore')
     const isMixed = schedule.profile === 'mixed'
     this.isAboutMembership = changes && (isMixed || this.decisions.chance('is about membership', 0, 0, 400))
+    this.losesPowerOneByOne =
+      this.isAboutMembership &&
+      schedule.flush === 'ASYNC_FLUSH' &&
+      schedule.faults.some((fault) => fault.kind === 'change' && fault.wish !== 'voter')
     this.settings = settingsOf(schedule, this.decisions)
     this.trace = new Trace(options)
     for (let id = 0; id < schedule.members + SPARES; id++) {
@@ -455,8 +462,10 @@ export class Cluster {
     }
     if (owner === null) return
     const member = this.members[owner.id] as Member
-    if (member.dying !== null) this.die(member, member.dying.death, member.dying.downMs)
-    else this.invariants.afterEvent(member)
+    if (member.dying !== null) {
+      const { death, downMs } = member.dying
+      this.die(member, mayLosePower(this, member) ? death : 'kill', downMs)
+    } else this.invariants.afterEvent(member)
   }
 
   #beforeEffect(member: Member): void {

@@ -3,7 +3,7 @@ import { unreachable } from '@dledger-ts/base'
 import { DLedgerError } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
 import type { DriveImage, Member } from './member.ts'
-import { isIntact, mayGoBack, mayLose } from './membership.ts'
+import { mayGoBack, mayLose, mayLosePower, maySpareVoters } from './membership.ts'
 import type { ClientRequest, Death, Fault } from './schedule.ts'
 import { areUndamaged, lostFileOf, mayLosePowerTogether, rotOf } from './rotting.ts'
 import { RegisterMap } from './registers.ts'
@@ -216,8 +216,10 @@ class FaultInAction {
   }
 
   /** Power can be lost at any time, also while a member is down; a process can only be killed while there is one. */
-  #crash(member: Member | null, death: Death, downMs: number): void {
-    if (member === null || (member.life === 'down' && death === 'kill')) return
+  #crash(member: Member | null, wanted: Death, downMs: number): void {
+    if (member === null) return
+    const death = mayLosePower(this.#cluster, member) ? wanted : 'kill'
+    if (member.life === 'down' && death === 'kill') return
     this.#happens(() => this.#cluster.die(member, death, downMs))
   }
 
@@ -260,13 +262,13 @@ class FaultInAction {
     this.#cluster.startIn(member, downMs)
   }
 
-  /** Fewer voters only while none of them has lost its disk. */
+  /** Fewer voters only while none of them has lost its disk, nor, under ASYNC_FLUSH, what was in its page cache. */
   #change({ member: number, wish }: Extract<Fault, { kind: 'change' }>): void {
     const cluster = this.#cluster
     const leader = cluster.leader()
     const member = cluster.members[number % cluster.members.length] as Member
     if (leader === null || !cluster.isAboutMembership) return
-    if (wish !== 'voter' && !(isIntact(cluster) && areUndamaged(cluster))) return
+    if (wish !== 'voter' && !(maySpareVoters(cluster) && areUndamaged(cluster))) return
     if (wish === 'removed' && member.isSpare) return
     this.#happens(() => cluster.change(leader, member, wish))
   }

@@ -60,6 +60,28 @@ export function isSettledGroup(cluster: Cluster): boolean {
   })
 }
 
+/**
+ * Whether a power cut of `member`, now, is within the promise. Under ASYNC_FLUSH, where voters go, it is one member at a time: what all
+ * voters had lost together a learner, or who was removed, could still hold and have applied, without a vote to bring it back by.
+ */
+export function mayLosePower(cluster: Cluster, member: Member): boolean {
+  if (!cluster.losesPowerOneByOne) return true
+  if (cluster.changesUnderWay > 0 || !isSettledGroup(cluster)) return false
+  const voters = cluster.invariants.committedConfiguration()?.configuration.voters ?? []
+  const others = cluster.members.filter((other) => other !== member && voters.some(({ id }) => id === other.name))
+  return others.length > 0 && !others.some(lacksWhatItCountedFor)
+}
+
+/** Whether a voter may go, now: where power is lost at all under ASYNC_FLUSH, once nobody lacks anything because of it. */
+export function maySpareVoters(cluster: Cluster): boolean {
+  return isIntact(cluster) && !(cluster.losesPowerOneByOne && cluster.members.some(lacksWhatItCountedFor))
+}
+
+/** It lost what was in its page cache only, and has not got it back, or does not know that durably. */
+function lacksWhatItCountedFor(member: Member): boolean {
+  return member.lostTails.length > 0 || member.durableVote.read().recovering === true
+}
+
 /** As `mayLose`, for a disk that goes back to an image of the life `incarnation`: every other member has met a later one. */
 export function mayGoBack(cluster: Cluster, member: Member, image: { storeId: string; incarnation: number }): boolean {
   if (!mayLose(cluster, member)) return false

@@ -122,6 +122,7 @@ function holdsIntact(cluster: Cluster, member: Member, entry: ImageEntry): boole
  * have trimmed meanwhile cannot lead, and only a leader gives it a state: no such cut then.
  */
 export function mayLosePowerTogether(cluster: Cluster): boolean {
+  if (cluster.losesPowerOneByOne) return false
   if (cluster.schedule.flush === 'SYNC_FLUSH' || !cluster.isDamaged) return true
   const members = cluster.members.filter((member) => !member.isSpare)
   for (const member of members) member.durableImage.refresh()
