@@ -1,5 +1,5 @@
 /** The machine's disk, with counts of what the store does on it: what is read for what is used, what is held open. */
-import { type Disk, type DiskFile, nodeDisk } from '@dledger-ts/dledger'
+import { type BackgroundDisk, type Disk, type DiskFile, nodeDisk } from '@dledger-ts/dledger'
 
 /** Without an operation for so long a burst of writes to the ConsumeQueues is over. */
 const BURST_GAP_MS = 250
@@ -21,6 +21,8 @@ export interface DiskCounts {
   readonly checkpointMsMax: number
   readonly checkpointMsLast: number
 }
+
+const backgroundOfMachine = nodeDisk.background as BackgroundDisk
 
 export class CountedDisk implements Disk {
   #logReads = 0
@@ -79,6 +81,21 @@ export class CountedDisk implements Disk {
 
   renameSync(from: string, to: string): void {
     this.timed(`rename ${from}`, () => nodeDisk.renameSync(from, to))
+  }
+
+  syncDirectory(directory: string, callback: DiskCallback): void {
+    this.#syncs++
+    nodeDisk.syncDirectory?.(directory, callback)
+  }
+
+  readonly background: BackgroundDisk = {
+    ...backgroundOfMachine,
+    open: (path, options, callback) => {
+      this.#opens++
+      backgroundOfMachine.open(path, options, (error, file) => {
+        callback(error, file === null ? null : new CountedFile(this, file))
+      })
+    },
   }
 
   syncDirectorySync(directory: string): void {
@@ -195,6 +212,14 @@ class CountedFile implements DiskFile {
 
   truncateSync(size: number): void {
     this.#disk.timed(`truncate ${this.path}`, () => this.#file.truncateSync(size))
+  }
+
+  truncate(size: number, callback: DiskCallback): void {
+    this.#file.truncate?.(size, callback)
+  }
+
+  close(callback: DiskCallback): void {
+    this.#file.close?.(callback)
   }
 
   closeSync(): void {

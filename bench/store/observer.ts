@@ -1,39 +1,31 @@
 /** What this process holds: memory, files, and how long its event loop stood. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { type Stalls, StallWatch } from './stalls.ts'
 
 const MEBIBYTE = 1024 * 1024
-const RESOLUTION_MS = 2
 
-export interface Observed {
+export interface Observed extends Stalls {
   readonly rssMiB: number
   /** Pages that no other process has: what would be free without this one. */
   readonly privateMiB: number
   readonly heapMiB: number
   readonly buffersMiB: number
   readonly files: number
-  /** The longest wait of the event loop since the observation before. */
-  readonly stallMs: number
 }
 
 export class Observer {
-  readonly #delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+  readonly #stalls = new StallWatch()
 
-  constructor() {
-    this.#delay.enable()
-  }
-
+  /** Stalls are those since the observation before. */
   observe(): Observed {
     const { rss, heapUsed, arrayBuffers } = process.memoryUsage()
-    const stallMs = Math.max(0, Math.round(this.#delay.max / 1e6) - RESOLUTION_MS)
-    this.#delay.reset()
     return {
       rssMiB: mebibytes(rss),
       privateMiB: privateMiB(),
       heapMiB: mebibytes(heapUsed),
       buffersMiB: mebibytes(arrayBuffers),
       files: filesOpen(),
-      stallMs,
+      ...this.#stalls.take(),
     }
   }
 }

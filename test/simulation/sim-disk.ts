@@ -9,10 +9,10 @@
  */
 import { basename, dirname } from 'node:path'
 import { assert } from '@dledger-ts/base'
-import type { Disk, DiskCallback, DiskFile } from '@dledger-ts/dledger/internals'
+import type { BackgroundDisk, Disk, DiskCallback, DiskFile } from '@dledger-ts/dledger/internals'
 import type { PlantedDiskFault } from './planted.ts'
 import { EPOCH_MS, type EventQueue, type Process, US_PER_MS } from './sim-clock.ts'
-import type { SimDrive, WriteUnderWay } from './sim-drive.ts'
+import type { NamedThing, SimDrive, WriteUnderWay } from './sim-drive.ts'
 import type { Inode } from './sim-inode.ts'
 
 const FILE_AGE_MS_MAX = 4_000
@@ -93,13 +93,15 @@ export class SimDisk implements Disk {
 
   renameSync(from: string, to: string): void {
     this.#effect()
-    const thing = this.#options.drive.names.get(from)
-    if (thing === undefined) throw noSuchFile('rename', from)
+    const { names } = this.#options.drive
+    if (!names.has(from)) throw noSuchFile('rename', from)
     this.#requireDirectory(dirname(to))
-    this.#options.drive.changeNames(dirname(to), [
-      [from, null],
-      [to, thing],
-    ])
+    const changes: [string, NamedThing | null][] = []
+    for (const [path, thing] of names) {
+      if (path !== from && !path.startsWith(`${from}/`)) continue
+      changes.push([path, null], [to + path.slice(from.length), thing])
+    }
+    this.#options.drive.changeNames(dirname(to), changes)
   }
 
   syncDirectorySync(directory: string): void {
@@ -135,6 +137,53 @@ export class SimDisk implements Disk {
     drive.changeNames(dirname(path), [[path, inode]])
     inode.write(Buffer.from(content), 0)
     return null
+  }
+
+  readonly background: BackgroundDisk = {
+    open: (path, options, callback) => this.#later('open', () => this.openSync(path, options), callback),
+    makeDirectory: (directory, callback) =>
+      this.#later('make directory', () => this.makeDirectorySync(directory), callback),
+    list: (directory, callback) =>
+      this.#later(
+        'list',
+        () => this.listSync(directory),
+        (error, names) => callback(error, names ?? []),
+      ),
+    remove: (path, callback) => this.#later('remove', () => this.removeSync(path), callback),
+    removeDirectory: (directory, callback) => this.#later('remove', () => this.#removeDirectory(directory), callback),
+  }
+
+  /** Happens, and is told, after a while, if the process still lives. */
+  #later<Result>(
+    kind: string,
+    work: () => Result,
+    callback: (error: Error | null, result: Result | null) => void,
+  ): void {
+    this.#alive()
+    const { drive, events, owner } = this.#options
+    const tookUs = (20 + drive.decisions.below(kind, drive.id, drive.operations++, 400)) * drive.slowness
+    const happen = (): void => {
+      events.schedule(0, kind, owner, () => {
+        let result: Result
+        try {
+          result = work()
+        } catch (error) {
+          if (error instanceof ProcessDied || !(error instanceof Error)) throw error
+          return callback(error, null)
+        }
+        callback(null, result)
+      })
+    }
+    events.schedule(tookUs, kind, null, () => {
+      if (this.#incarnation === owner.incarnation) drive.whenAnswering(happen)
+    })
+  }
+
+  #removeDirectory(directory: string): void {
+    this.#effect()
+    this.#requireDirectory(directory)
+    if (this.listSync(directory).length > 0) throw Object.assign(new Error('ENOTEMPTY'), { code: 'ENOTEMPTY' })
+    this.#options.drive.changeNames(dirname(directory), [[directory, null]])
   }
 
   #alive(): void {

@@ -9,7 +9,16 @@ export {
   type ReadIndexOptions,
   type LogEntry,
 } from './dledger.ts'
-export { type Disk, type DiskFile, isDiskFull } from './disk/disk.ts'
+export { type BackgroundDisk, type Disk, type DiskFile, isDiskFull } from './disk/disk.ts'
+export {
+  closeFile,
+  listDirectory,
+  makeDirectory,
+  openFile,
+  removeDirectory,
+  removeFile,
+  truncateFile,
+} from './disk/background.ts'
 export { nodeDisk } from './disk/node-disk.ts'
 export { DLedgerHost, type GroupOptions, type HostOptions, type HostStatus } from './host/dledger-host.ts'
 export type { HostLimits } from './host/host-limits.ts'

@@ -4,7 +4,7 @@
  */
 export { bareEnvelope } from './driver/batch-builder.ts'
 export { DEFAULT_SETTINGS, type FlushDiskType, type NodeSettings } from './config.ts'
-export type { Disk, DiskCallback, DiskFile } from './disk/disk.ts'
+export type { BackgroundDisk, Disk, DiskCallback, DiskFile } from './disk/disk.ts'
 export { DLedgerError, type DLedgerErrorDetail } from './errors.ts'
 export { LogNode } from './driver/node.ts'
 export type { DirectoryOwner, LogNodeOptions } from './driver/node-options.ts'

@@ -73,6 +73,7 @@ type Callback = (error: Error | null) => void
 
 export class Checkpointer {
   readonly #options: CheckpointerOptions
+  readonly #defer: (callback: () => void) => void
   readonly #tails = new TailBudget(TAIL_BYTES_MAX)
   #durableIndex = -1
   #batchesSince = 0
@@ -103,6 +104,7 @@ export class Checkpointer {
 
   constructor(options: CheckpointerOptions) {
     this.#options = options
+    this.#defer = (callback) => options.clock.defer(callback)
     this.#syncedAtMs = options.clock.monotonicMs()
   }
 
@@ -208,7 +210,7 @@ export class Checkpointer {
     this.#newMinima = []
     this.#unsynced = null
     this.#tails.clear()
-    this.#options.files.removeAllSync()
+    this.#options.files.discardAllSync()
     this.#options.apacheFiles?.discarded()
     this.#options.keyIndex?.discard()
   }
@@ -291,8 +293,7 @@ export class Checkpointer {
     inLanes({ count: dirty.length, lanes: WRITES_MAX, begin: writeQueue }, (error) => {
       if (error !== null) return this.#done(error)
       if (this.#newMinima.length > 0) this.#syncsNext = true
-      for (const [key, value] of machine.metadata.takeWrites(mark.index)) rows.push({ key, value })
-      this.#writeBatch(mark, rows)
+      machine.metadata.takeWrites(mark.index, this.#defer, (writes) => this.#writeBatch(mark, rows.concat(writes)))
     })
   }
 
@@ -324,9 +325,10 @@ export class Checkpointer {
 
   #batchWritten(error: Error | null, mark: AppliedMark): void {
     if (error !== null) return this.#done(error)
-    this.#options.machine.metadata.written()
-    this.#kept = mark
-    this.#done(null)
+    this.#options.machine.metadata.written(this.#defer, () => {
+      this.#kept = mark
+      this.#done(null)
+    })
   }
 
   #done(error: Error | null): void {

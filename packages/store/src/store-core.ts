@@ -17,6 +17,7 @@ import type { ApacheCheckpointFiles } from './apache/checkpoint-files.ts'
 import { TakeOver } from './apache/take-over.ts'
 import { StoreMachine } from './apply.ts'
 import { Checkpointer } from './checkpoint.ts'
+import { DiscardedFiles } from './consume-queue/discarded-files.ts'
 import { QueueFiles } from './consume-queue/queue-files.ts'
 import { RecordEnvelope } from './control-envelope.ts'
 import { KeyIndex } from './key-index/key-index.ts'
@@ -113,6 +114,7 @@ export class StoreCore {
   readonly #checkpointer: Checkpointer
   readonly #transfer: StateTransfer
   readonly #files: QueueFiles
+  readonly #discarded: DiscardedFiles
   readonly #minOffsets: MinOffsets
   readonly recall: TimerRecall
   readonly transactions: Transactions
@@ -144,7 +146,13 @@ export class StoreCore {
       directory: options.consumeQueueDirectory,
       fileBytes: options.consumeQueueFileBytes,
     })
-    const metadata = new SealedMetadata(options.metadata)
+    this.#discarded = new DiscardedFiles({
+      disk: options.disk,
+      directory: options.consumeQueueDirectory,
+      clock,
+      logger,
+    })
+    const metadata = new SealedMetadata(options.metadata, clock)
     machine.metadata.attach(metadata)
     this.machine = machine
     this.#files = files
@@ -322,6 +330,7 @@ export class StoreCore {
   #restored(logger: Logger): void {
     this.keyIndex?.loaded()
     if (!this.#port.isAttached) return
+    this.#discarded.remove()
     this.#repair()
     this.keyIndex?.applied()
     background(this.takeUpSends(), 'reading the sends of the last span', logger)
@@ -351,6 +360,7 @@ export class StoreCore {
     this.keyIndex?.attach()
     this.#repair()
     this.#checks.start()
+    this.#discarded.remove()
     this.#roleChanged()
   }
 
@@ -390,6 +400,7 @@ export class StoreCore {
   stop(): void {
     this.retire()
     this.#checks.stop()
+    this.#discarded.stop()
     this.repairs.stop()
     this.rebuilder.stop()
     this.#checkpointer.stop()
@@ -413,7 +424,7 @@ export class StoreCore {
       this.rebuilder.whenIdle(() => {
         this.reader.close(() => {
           this.#files.closeSync()
-          callback()
+          this.#discarded.whenIdle(callback)
         })
       })
     })

@@ -2,7 +2,16 @@
  * What every `Disk` does, as one suite: the real one, the one in memory and the simulator's run it.
  */
 import assert from 'node:assert/strict'
-import type { Disk, DiskFile } from './disk.ts'
+import {
+  closeFile,
+  listDirectory,
+  makeDirectory,
+  openFile,
+  removeDirectory,
+  removeFile,
+  truncateFile,
+} from './background.ts'
+import { type Disk, type DiskCallback, type DiskFile, isMissing } from './disk.ts'
 
 export interface DiskUnderTest {
   readonly disk: Disk
@@ -153,6 +162,45 @@ export function diskConformance(define: DefineTest, make: () => DiskUnderTest): 
     file.closeSync()
   })
 
+  test('a directory is renamed with all that is in it', async ({ disk, directory }) => {
+    disk.makeDirectorySync(`${directory}/a/b`)
+    const file = disk.openSync(`${directory}/a/b/file`, { create: true })
+    file.writeSync(Buffer.from('moved'), 0)
+    disk.renameSync(`${directory}/a`, `${directory}/c`)
+    assert.equal(disk.existsSync(`${directory}/a`), false)
+    assert.deepEqual(disk.listSync(`${directory}/c/b`), ['file'])
+    assert.equal(file.sizeSync(), 5)
+    file.closeSync()
+    assert.throws(() => disk.renameSync(`${directory}/a`, `${directory}/d`))
+  })
+
+  test('names are made, found and removed without waiting', async (under) => {
+    const { disk, directory } = under
+    const below = `${directory}/x/y`
+    await under.one((done) => makeDirectory(disk, below, done))
+    await under.one((done) => makeDirectory(disk, below, done))
+    const path = `${below}/file`
+    assert.ok(isMissing(await under.failure((done) => openFile(disk, path, { create: false }, done))))
+    const file = await under.opened(path)
+    await under.one((done) => truncateFile(file, 100, done))
+    assert.equal(file.sizeSync(), 100)
+    await under.written(file, [Buffer.from('here')], 50)
+    assert.equal((await under.read(file, 4, 50)).toString(), 'here')
+    await under.one((done) => closeFile(file, done))
+    const names = (at: string): Promise<readonly string[]> =>
+      new Promise((resolve) => {
+        listDirectory(disk, at, (_error, found) => resolve(found))
+        under.run()
+      })
+    assert.deepEqual(await names(below), ['file'])
+    assert.deepEqual(await names(`${directory}/none`), [])
+    await under.one((done) => removeFile(disk, path, done))
+    assert.ok(isMissing(await under.failure((done) => removeFile(disk, path, done))))
+    assert.deepEqual(await names(below), [])
+    await under.one((done) => removeDirectory(disk, below, done))
+    if (disk.background !== undefined) assert.equal(disk.existsSync(below), false)
+  })
+
   test('an open file stays readable when its name is removed', async (under) => {
     const file = under.open()
     await under.written(file, [Buffer.from('still here')], 0)
@@ -179,13 +227,13 @@ class Subject {
   readonly disk: Disk
   readonly directory: string
   readonly path: string
-  readonly #run: () => void
+  readonly run: () => void
 
   constructor(under: DiskUnderTest) {
     this.disk = under.disk
     this.directory = under.directory
     this.path = `${under.directory}/file`
-    this.#run = under.run ?? (() => {})
+    this.run = under.run ?? (() => {})
   }
 
   open(): DiskFile {
@@ -200,7 +248,32 @@ class Subject {
         count--
         if (count === 0) resolve()
       })
-      this.#run()
+      this.run()
+    })
+  }
+
+  one(start: (done: DiskCallback) => void): Promise<void> {
+    return this.all(1, start)
+  }
+
+  opened(path: string): Promise<DiskFile> {
+    return new Promise((resolve, reject) => {
+      openFile(this.disk, path, { create: true }, (error, file) => {
+        if (file === null) reject(error ?? new Error('no file'))
+        else resolve(file)
+      })
+      this.run()
+    })
+  }
+
+  /** @returns what an operation fails with. */
+  failure(start: (done: DiskCallback) => void): Promise<Error> {
+    return new Promise((resolve, reject) => {
+      start((error) => {
+        if (error === null) reject(new Error('it was to fail'))
+        else resolve(error)
+      })
+      this.run()
     })
   }
 

@@ -27,8 +27,12 @@ export interface DiskFile {
   modifiedMsSync(): number
   /** Grows sparsely or cuts. */
   truncateSync(size: number): void
+  /** The same, called back later; left out where there is only the synchronous one. */
+  truncate?(size: number, callback: DiskCallback): void
   /** Nothing is under way on the file. */
   closeSync(): void
+  /** The same, called back later; left out where there is only the synchronous one. */
+  close?(callback: DiskCallback): void
 }
 
 export interface Disk {
@@ -39,6 +43,7 @@ export interface Disk {
   listSync(directory: string): string[]
   makeDirectorySync(directory: string): void
   removeSync(path: string): void
+  /** Of a file, or of a directory with all that is in it. */
   renameSync(from: string, to: string): void
   syncDirectorySync(directory: string): void
   /** The same, called back later; left out where there is only the synchronous one. */
@@ -52,6 +57,25 @@ export interface Disk {
    * @returns null when made, else the present content.
    */
   createExclusiveSync(path: string, content: string): string | null
+  /** Names, called back later; left out where there are only the synchronous operations. @see background.ts */
+  readonly background?: BackgroundDisk
+}
+
+/**
+ * What is done to names while the process serves: a file system that is busy writing its journal may take most of a second for it.
+ * Each as the synchronous operation of the same name; callbacks run later, never from within the call.
+ */
+export interface BackgroundDisk {
+  open(
+    path: string,
+    options: { readonly create: boolean; readonly readOnly?: boolean },
+    callback: (error: Error | null, file: DiskFile | null) => void,
+  ): void
+  makeDirectory(directory: string, callback: DiskCallback): void
+  list(directory: string, callback: (error: Error | null, names: readonly string[]) => void): void
+  remove(path: string, callback: DiskCallback): void
+  /** Of an empty one. */
+  removeDirectory(directory: string, callback: DiskCallback): void
 }
 
 /** Node's codes for no room left: on the device, or in the owner's quota. */

@@ -59,6 +59,7 @@ export class MemoryDisk implements Disk {
   }
 
   renameSync(from: string, to: string): void {
+    if (this.#directories.has(from)) return this.#renameDirectory(from, to)
     const inode = this.#files.get(from)
     if (inode === undefined) throw noSuchFile(from)
     this.#files.delete(from)
@@ -95,6 +96,18 @@ export class MemoryDisk implements Disk {
     for (const [path, bytes] of image) {
       this.makeDirectorySync(parentOf(path))
       this.#files.set(path, this.#made(Buffer.from(bytes)))
+    }
+  }
+
+  #renameDirectory(from: string, to: string): void {
+    const isBelow = (path: string): boolean => path === from || path.startsWith(`${from}/`)
+    for (const path of [...this.#directories].filter(isBelow)) {
+      this.#directories.delete(path)
+      this.#directories.add(to + path.slice(from.length))
+    }
+    for (const [path, inode] of [...this.#files].filter(([each]) => isBelow(each))) {
+      this.#files.delete(path)
+      this.#files.set(to + path.slice(from.length), inode)
     }
   }
 

@@ -12,10 +12,7 @@ import { assert } from '@dledger-ts/base'
 import { type Disk, type DiskCallback, type DiskFile, isDiskFull } from './disk.ts'
 
 export const nodeDisk: Disk = {
-  openSync: (file, options) => {
-    const access = options.readOnly === true ? fs.constants.O_RDONLY : fs.constants.O_RDWR
-    return new NodeDiskFile(file, fs.openSync(file, options.create ? access | fs.constants.O_CREAT : access, 0o644))
-  },
+  openSync: (file, options) => new NodeDiskFile(file, fs.openSync(file, flagsOf(options), FILE_MODE)),
   existsSync: (file) => fs.existsSync(file),
   listSync: (directory) => {
     try {
@@ -71,8 +68,33 @@ export const nodeDisk: Disk = {
       fs.rmSync(draft, { force: true })
     }
   },
+  background: {
+    open: (file, options, callback) => {
+      fs.open(file, flagsOf(options), FILE_MODE, (error, fd) => {
+        if (error === null) callback(null, new NodeDiskFile(file, fd))
+        else callback(error, null)
+      })
+    },
+    makeDirectory: (directory, callback) => {
+      fs.mkdir(directory, { recursive: true }, (error) => callback(error))
+    },
+    list: (directory, callback) => {
+      fs.readdir(directory, (error, names) => {
+        if (error === null) callback(null, names.sort())
+        else callback(isCode(error, 'ENOENT') ? null : error, [])
+      })
+    },
+    remove: (file, callback) => fs.unlink(file, callback),
+    removeDirectory: (directory, callback) => fs.rmdir(directory, callback),
+  },
 }
+const FILE_MODE = 0o644
 let drafts = 0
+
+function flagsOf({ create, readOnly }: { readonly create: boolean; readonly readOnly?: boolean }): number {
+  const access = readOnly === true ? fs.constants.O_RDONLY : fs.constants.O_RDWR
+  return create ? access | fs.constants.O_CREAT : access
+}
 
 /** @returns null when linked, the content that is there, or undefined when that vanished in between. */
 function linkOrRead(draft: string, file: string): string | null | undefined {
@@ -195,12 +217,29 @@ class NodeDiskFile implements DiskFile {
     this.#orPoison(() => fs.ftruncateSync(this.#fd, size))
   }
 
+  truncate(size: number, callback: DiskCallback): void {
+    if (this.#refused(callback)) return
+    this.#underWay++
+    fs.ftruncate(this.#fd, size, (error) => {
+      this.#underWay--
+      if (error !== null) this.#failure ??= error
+      callback(this.#failure)
+    })
+  }
+
   /** Idempotent. */
   closeSync(): void {
     assert(this.#underWay === 0, 'a file is closed when nothing is under way on it')
     if (this.#closed) return
     this.#closed = true
     fs.closeSync(this.#fd)
+  }
+
+  close(callback: DiskCallback): void {
+    assert(this.#underWay === 0, 'a file is closed when nothing is under way on it')
+    assert(!this.#closed, 'a file that is open is closed')
+    this.#closed = true
+    fs.close(this.#fd, (error) => callback(error ?? null))
   }
 
   #refused(callback: DiskCallback): boolean {

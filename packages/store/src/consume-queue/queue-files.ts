@@ -3,42 +3,25 @@
  * creation (sparse), because Java maps them.
  *
  * Keeps:
- *   - at most OPEN_FILES_MAX files open, the least recently used closed first and none while it is being used.
+ *   - nobody waits for a file system here: files are opened and made while everything else goes on (open-files.ts).
  *   - a file whose first entry is not the first of its place has blank entries before it, which Java's readers pass over.
  *
  * Source: org.apache.rocketmq.store.ConsumeQueue, MappedFileQueue.
  */
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { assert } from '@dledger-ts/base'
-import type { Disk, DiskFile } from '@dledger-ts/dledger'
+import { type Disk, listDirectory, removeFile } from '@dledger-ts/dledger'
 import { topicNameError } from '@dledger-ts/protocol'
 import { StoreError } from '../errors.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
 import { inLanes } from '../lanes.ts'
-import {
-  blankEntries,
-  CONSUME_QUEUE_ENTRY_BYTES,
-  decodeConsumeQueueEntry,
-  type ConsumeQueueEntry,
-} from './entry-codec.ts'
+import { discardedName } from './discarded-files.ts'
+import { CONSUME_QUEUE_ENTRY_BYTES, decodeConsumeQueueEntry, type ConsumeQueueEntry } from './entry-codec.ts'
+import { type NewFile, OpenFiles, type UseCallback } from './open-files.ts'
 
-const OPEN_FILES_MAX = 512
 /** Syncs under way at once: file systems make one of several. */
 const SYNCS_MAX = 8
 const NAME_DIGITS = 20
-
-class OpenFile {
-  readonly file: DiskFile
-  users = 0
-  /** It is in the table no more: closed when nobody uses it any more. */
-  isClosing = false
-  /** It was seen to have its full size. */
-  isSized = false
-
-  constructor(file: DiskFile) {
-    this.file = file
-  }
-}
 
 export type WrittenCallback = (error: Error | null) => void
 
@@ -46,8 +29,9 @@ export class QueueFiles {
   readonly #disk: Disk
   readonly #directory: string
   readonly #fileBytes: number
-  /** In order of use, oldest first. */
-  readonly #open = new Map<string, OpenFile>()
+  readonly #open: OpenFiles
+  /** Grows when all files are discarded: what was found before is not what has those names now. */
+  #generation = 0
   readonly #unsynced = new Set<string>()
   /** Directories with names that are not durable yet. */
   readonly #unsyncedDirectories = new Set<string>()
@@ -57,38 +41,28 @@ export class QueueFiles {
     this.#disk = options.disk
     this.#directory = options.directory
     this.#fileBytes = options.fileBytes
+    this.#open = new OpenFiles({ ...options, made: (path) => this.#nameIsNew(path) })
   }
 
   /** Writes entries that stand one after another from `queueOffset` on, over whatever is there. */
   write(queue: ConsumeQueue, queueOffset: number, entries: Buffer, callback: WrittenCallback): void {
-    let underWay = 1
-    let failure: Error | null = null
-    const done = (error: Error | null): void => {
-      failure ??= error
-      underWay--
-      if (underWay === 0) callback(failure)
-    }
-    try {
-      let at = queueOffset * CONSUME_QUEUE_ENTRY_BYTES
-      let from = 0
-      while (from < entries.length) {
-        const to = Math.min(entries.length, from + this.#fileBytes - (at % this.#fileBytes))
-        const path = this.#pathOf(queue, at)
-        const inFile = at % this.#fileBytes
-        const used = this.#use(path, { blankBytes: inFile })
-        this.#unsynced.add(path)
-        underWay++
-        used.file.write([entries.subarray(from, to)], inFile, (error) => {
-          this.#release(used)
-          done(error)
+    const writeFrom = (from: number): void => {
+      const at = queueOffset * CONSUME_QUEUE_ENTRY_BYTES + from
+      const inFile = at % this.#fileBytes
+      const to = Math.min(entries.length, from + this.#fileBytes - inFile)
+      this.#use(queue, at, { blankBytes: inFile }, (failure, used) => {
+        if (used === null) return callback(failure)
+        used.handle.write([entries.subarray(from, to)], inFile, (error) => {
+          // A sync that began meanwhile may have missed it.
+          this.#unsynced.add(used.path)
+          this.#open.release(used)
+          if (error !== null || to === entries.length) callback(error)
+          else writeFrom(to)
         })
-        at += to - from
-        from = to
-      }
-    } catch (error) {
-      failure = asError(error)
+      })
     }
-    done(null)
+    if (entries.length === 0) callback(null)
+    else writeFrom(0)
   }
 
   /** Where one read of the entries [from, to) ends: with its file at the latest. */
@@ -107,20 +81,17 @@ export class QueueFiles {
     const at = from * CONSUME_QUEUE_ENTRY_BYTES
     const inFile = at % this.#fileBytes
     const target = Buffer.allocUnsafe(Math.min((to - from) * CONSUME_QUEUE_ENTRY_BYTES, this.#fileBytes - inFile))
-    let used: OpenFile
-    try {
-      used = this.#use(this.#pathOf(queue, at))
-    } catch (error) {
-      callback(asError(error), null)
-      return
-    }
-    used.file.read(target, inFile, (error, bytesRead) => {
-      this.#release(used)
-      if (error !== null) return callback(error, null)
-      if (bytesRead < target.length) {
-        return callback(new ShortFile(`${used.file.path}: ends at ${inFile + bytesRead}, before entry ${to - 1}`), null)
-      }
-      callback(null, target)
+    this.#use(queue, at, null, (missing, used) => {
+      if (used === null) return callback(missing, null)
+      used.handle.read(target, inFile, (error, bytesRead) => {
+        this.#open.release(used)
+        if (error !== null) return callback(error, null)
+        if (bytesRead < target.length) {
+          const what = `${used.path}: ends at ${inFile + bytesRead}, before entry ${to - 1}`
+          return callback(new ShortFile(what), null)
+        }
+        callback(null, target)
+      })
     })
   }
 
@@ -163,56 +134,82 @@ export class QueueFiles {
     }
   }
 
-  /** Reads one entry; undefined when its file is missing, short or of another size. For a look after opening. */
-  entryAtSync(queue: ConsumeQueue, queueOffset: number): ConsumeQueueEntry | undefined {
+  /** Reads one entry; undefined when its file is missing, short or of another size. */
+  entryAt(queue: ConsumeQueue, queueOffset: number, callback: (entry: ConsumeQueueEntry | undefined) => void): void {
     const at = queueOffset * CONSUME_QUEUE_ENTRY_BYTES
-    const path = this.#pathOf(queue, at)
-    if (!this.#disk.existsSync(path)) return undefined
-    const used = this.#use(path)
-    try {
-      if (used.file.sizeSync() !== this.#fileBytes) return undefined
-      const target = Buffer.alloc(CONSUME_QUEUE_ENTRY_BYTES)
-      if (used.file.readSync(target, at % this.#fileBytes) < target.length) return undefined
-      return decodeConsumeQueueEntry(target, 0)
-    } finally {
-      this.#release(used)
-    }
+    this.#use(queue, at, null, (_missing, used) => {
+      if (used === null) return callback(undefined)
+      if (used.handle.sizeSync() !== this.#fileBytes) {
+        this.#open.release(used)
+        return callback(undefined)
+      }
+      const target = Buffer.allocUnsafe(CONSUME_QUEUE_ENTRY_BYTES)
+      used.handle.read(target, at % this.#fileBytes, (error, bytesRead) => {
+        this.#open.release(used)
+        const isThere = error === null && bytesRead === target.length
+        callback(isThere ? decodeConsumeQueueEntry(target, 0) : undefined)
+      })
+    })
   }
 
   /** Removes the files of a queue that lie wholly below `queueOffset`; the newest one stays. */
-  removeBelow(queue: ConsumeQueue, queueOffset: number): void {
+  removeBelow(queue: ConsumeQueue, queueOffset: number, callback: WrittenCallback): void {
     const newest = Math.max(0, queue.nextOffset - 1) * CONSUME_QUEUE_ENTRY_BYTES
     const kept = Math.min(queueOffset * CONSUME_QUEUE_ENTRY_BYTES, newest)
-    this.#removeBefore(queue, kept - (kept % this.#fileBytes))
+    this.#removeBefore(queue, kept - (kept % this.#fileBytes), callback)
   }
 
   /** Removes all files of a queue that has no entry; the directory stays. */
-  removeAll(queue: ConsumeQueue): void {
+  removeAll(queue: ConsumeQueue, callback: WrittenCallback): void {
     const { minOffset, writtenOffset, nextOffset } = queue
     assert(minOffset === nextOffset && writtenOffset === nextOffset, 'nothing of an empty queue is being written')
-    this.#removeBefore(queue, Math.ceil((nextOffset * CONSUME_QUEUE_ENTRY_BYTES) / this.#fileBytes) * this.#fileBytes)
+    const end = nextOffset * CONSUME_QUEUE_ENTRY_BYTES
+    const newest = this.#pathOf(queue, end)
+    // At once: from now on the next entries may be written into a file of this name.
+    this.#open.forget(newest)
+    this.#unsynced.delete(newest)
+    if (this.#disk.existsSync(newest)) this.#disk.removeSync(newest)
+    this.#removeBefore(queue, end - (end % this.#fileBytes), callback)
   }
 
-  #removeBefore(queue: ConsumeQueue, end: number): void {
-    let from = end
-    while (from > 0 && this.#disk.existsSync(this.#pathOf(queue, from - this.#fileBytes))) from -= this.#fileBytes
-    // Oldest first: what a crash leaves lies right below what counts, where it is found the next time.
-    for (; from < end; from += this.#fileBytes) {
-      const path = this.#pathOf(queue, from)
-      const open = this.#open.get(path)
-      if (open !== undefined) {
-        open.isClosing = true
-        this.#open.delete(path)
-        if (open.users === 0) open.file.closeSync()
-      }
-      this.#unsynced.delete(path)
-      this.#disk.removeSync(path)
+  /** @param end where a file starts; those before it are not written to any more. */
+  #removeBefore(queue: ConsumeQueue, end: number, callback: WrittenCallback): void {
+    const first = this.#pathOf(queue, end)
+    const generation = this.#generation
+    // Names have the digits of any offset: they are in the order of files.
+    listDirectory(this.#disk, dirname(first), (error, names) => {
+      if (error !== null) return callback(error)
+      const below = names.filter((name) => name.length === NAME_DIGITS && name < basename(first))
+      const remove = (i: number, done: WrittenCallback): void =>
+        generation === this.#generation ? this.#remove(join(dirname(first), below[i] as string), done) : done(null)
+      inLanes({ count: below.length, lanes: 1, begin: remove }, callback)
+    })
+  }
+
+  /**
+   * None of the files counts any more, from now on. They are given another name, all at once, under which they are found and removed
+   * (discarded-files.ts); where that cannot be done they are removed here.
+   */
+  discardAllSync(): void {
+    this.#generation++
+    this.closeSync()
+    if (!this.#disk.existsSync(this.#directory)) return
+    try {
+      this.#disk.renameSync(this.#directory, discardedName(this.#disk, this.#directory))
+    } catch {
+      // It is the root of a file system, or somebody else's rules forbid it.
+      this.#removeAllSync()
     }
   }
 
-  /** Removes all files; the directories stay. */
-  removeAllSync(): void {
-    this.closeSync()
+  /** A file that is being used is closed when that is over. */
+  closeSync(): void {
+    this.#open.closeAllSync()
+    this.#unsynced.clear()
+    this.#unsyncedDirectories.clear()
+  }
+
+  #removeAllSync(): void {
     for (const topic of this.#disk.listSync(this.#directory)) {
       for (const queueId of this.#disk.listSync(join(this.#directory, topic))) {
         const queueDirectory = join(this.#directory, topic, queueId)
@@ -221,37 +218,31 @@ export class QueueFiles {
     }
   }
 
-  /** A file that is being used is closed when that is over. */
-  closeSync(): void {
-    for (const open of this.#open.values()) {
-      open.isClosing = true
-      if (open.users === 0) open.file.closeSync()
-    }
-    this.#open.clear()
-    this.#unsynced.clear()
-    this.#unsyncedDirectories.clear()
+  #remove(path: string, callback: WrittenCallback): void {
+    this.#open.forget(path)
+    this.#unsynced.delete(path)
+    removeFile(this.#disk, path, (error) => callback(isMissing(error) ? null : error))
   }
 
   #syncFile(path: string, callback: WrittenCallback): void {
-    let used: OpenFile
-    try {
-      used = this.#use(path)
-    } catch (error) {
+    this.#open.use(path, null, (missing, used) => {
       // Whoever removed it has made it anew since, or it is found to be missing when it is needed.
-      return callback(isMissing(error) ? null : asError(error))
-    }
-    used.file.sync((error) => {
-      this.#release(used)
-      callback(error)
+      if (used === null) return callback(isMissing(missing) ? null : missing)
+      used.handle.sync((error) => {
+        this.#open.release(used)
+        callback(error)
+      })
     })
   }
 
   #syncNames(directory: string, callback: WrittenCallback): void {
-    if (this.#disk.syncDirectory !== undefined) return this.#disk.syncDirectory(directory, callback)
+    // One that was discarded meanwhile, or in which nothing was made yet, has no names.
+    const synced = (error: Error | null): void => callback(isMissing(error) ? null : error)
+    if (this.#disk.syncDirectory !== undefined) return this.#disk.syncDirectory(directory, synced)
     try {
       this.#disk.syncDirectorySync(directory)
     } catch (error) {
-      return callback(asError(error))
+      return synced(asError(error))
     }
     callback(null)
   }
@@ -272,54 +263,15 @@ export class QueueFiles {
     return join(this.#directory, queue.topic, String(queue.queueId), name)
   }
 
-  /** @param create given for a file that may not be there yet: what a new one has before its first entry. */
-  #use(path: string, create?: { readonly blankBytes: number }): OpenFile {
-    let open = this.#open.get(path)
-    if (open === undefined) {
-      open = this.#openFile(path, create)
-      this.#closeUnused()
-    } else {
-      this.#open.delete(path)
-    }
-    this.#open.set(path, open)
-    if (create !== undefined && !open.isSized) this.#giveSize(open)
-    open.users++
-    return open
-  }
-
-  #openFile(path: string, create: { readonly blankBytes: number } | undefined): OpenFile {
+  /** @see OpenFiles.use */
+  #use(queue: ConsumeQueue, at: number, create: NewFile | null, callback: UseCallback): void {
+    let path: string
     try {
-      return new OpenFile(this.#disk.openSync(path, { create: false }))
+      path = this.#pathOf(queue, at)
     } catch (error) {
-      if (create === undefined || !isMissing(error)) throw error
+      return callback(asError(error), null)
     }
-    this.#disk.makeDirectorySync(dirname(path))
-    this.#nameIsNew(path)
-    const open = new OpenFile(this.#disk.openSync(path, { create: true }))
-    this.#giveSize(open)
-    // At once: entries before these may come from elsewhere at the same time.
-    if (create.blankBytes > 0) open.file.writeSync(blankEntries(create.blankBytes / CONSUME_QUEUE_ENTRY_BYTES), 0)
-    return open
-  }
-
-  #giveSize(open: OpenFile): void {
-    if (open.file.sizeSync() !== this.#fileBytes) open.file.truncateSync(this.#fileBytes)
-    open.isSized = true
-  }
-
-  #release(open: OpenFile): void {
-    open.users--
-    if (open.isClosing && open.users === 0) open.file.closeSync()
-  }
-
-  #closeUnused(): void {
-    if (this.#open.size < OPEN_FILES_MAX) return
-    for (const [path, open] of this.#open) {
-      if (open.users > 0) continue
-      this.#open.delete(path)
-      open.file.closeSync()
-      if (this.#open.size < OPEN_FILES_MAX) return
-    }
+    this.#open.use(path, create, callback)
   }
 }
 

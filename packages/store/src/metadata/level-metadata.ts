@@ -12,6 +12,9 @@ import {
 
 type Snapshot = ReturnType<Level<string, Buffer>['snapshot']>
 
+/** Rows given to a batch before others have their turn. */
+const SLICE_ROWS = 256
+
 export class LevelMetadata implements MetadataStore {
   readonly #db: Level<string, Buffer>
 
@@ -67,10 +70,7 @@ export class LevelMetadata implements MetadataStore {
     options: { readonly sync: boolean },
     callback: (error: Error | null) => void,
   ): void {
-    const operations = writes.map(({ key, value }) =>
-      value === null ? ({ type: 'del', key } as const) : ({ type: 'put', key, value } as const),
-    )
-    settle(this.#db.batch(operations, { sync: options.sync }), callback)
+    settle(this.#write(writes, options), callback)
   }
 
   clear(first: string, callback: (error: Error | null) => void): void {
@@ -82,6 +82,22 @@ export class LevelMetadata implements MetadataStore {
 
   close(callback: (error: Error | null) => void): void {
     settle(this.#db.close(), callback)
+  }
+
+  /** One batch of LevelDB, however many rows it has; they are given to it in slices. */
+  async #write(writes: readonly MetadataWrite[], options: { readonly sync: boolean }): Promise<void> {
+    const batch = this.#db.batch()
+    try {
+      for (let i = 0; i < writes.length; i++) {
+        if (i > 0 && i % SLICE_ROWS === 0) await othersTurn()
+        const { key, value } = writes[i] as MetadataWrite
+        if (value === null) batch.del(key)
+        else batch.put(key, value)
+      }
+      await batch.write({ sync: options.sync })
+    } finally {
+      await batch.close()
+    }
   }
 
   /** An iterator sees the database as it is when the iterator is made. */
@@ -96,6 +112,10 @@ export class LevelMetadata implements MetadataStore {
     }
     settle(read(), (error) => tell(error, rows))
   }
+}
+
+function othersTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 function settle(promise: Promise<unknown>, tell: (error: Error | null) => void): void {

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { TempDirectory } from '../testing/fixture.ts'
 import { LevelMetadata } from './level-metadata.ts'
 import { MemoryMetadata } from './memory-metadata.ts'
-import type { MetadataRow, MetadataStore } from './metadata-store.ts'
+import type { MetadataRow, MetadataStore, MetadataWrite } from './metadata-store.ts'
 import type { TableRange } from './ordered-table.ts'
 import { SortedMap } from './sorted-map.ts'
 import { MetadataState } from './state.ts'
@@ -81,12 +81,14 @@ class Subject {
     const write = (): void => {
       const index = Math.max(this.#checkpointed, this.#applied - lag)
       this.#checkpointed = index
-      const writes = [...state.takeWrites(index)].map(([key, value]) => ({ key, value }))
-      writes.push({ key: 'applied', value: Buffer.from(String(index)) })
-      store.write(writes, { sync }, () => {
-        if (this.state !== state) return
-        state.written()
-        this.#isWriting = false
+      state.takeWrites(index, setImmediate, (taken) => {
+        const writes = [...taken, { key: 'applied', value: Buffer.from(String(index)) }]
+        store.write(writes, { sync }, () => {
+          if (this.state !== state) return
+          state.written(setImmediate, () => {
+            if (this.state === state) this.#isWriting = false
+          })
+        })
       })
     }
     if (!this.#clearFirst) return write()
@@ -270,8 +272,8 @@ describe('the database', () => {
     first.attach(level)
     for (const [i, { key, value }] of rows.entries()) first.timers.rows.put(i, key, value)
     first.timers.rows.remove(50, '07')
-    const writes = [...first.takeWrites(50)].map(([key, value]) => ({ key, value }))
-    writes.push({ key: 'applied', value: Buffer.of(50) })
+    const taken = await new Promise<readonly MetadataWrite[]>((resolve) => first.takeWrites(50, setImmediate, resolve))
+    const writes = [...taken, { key: 'applied', value: Buffer.of(50) }]
     await new Promise((resolve) => level?.write(writes, { sync: true }, resolve))
     await new Promise((resolve) => level?.close(resolve))
     level = await LevelMetadata.open(temp.path)

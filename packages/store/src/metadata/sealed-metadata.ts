@@ -11,11 +11,12 @@
  *   S1  A row is given out as it was written, or is an error.
  *   S2  `load` gives all rows as they were after one batch, or is an error: with a batch missing in between there are two links, with a
  *       row missing or older than the others the sum differs.
- *   S3  One batch is written at a time, in the order of the calls.
+ *   S3  One batch is written at a time, in the order of the calls. A large one is sealed in slices, and written as one.
  */
-import { assert, crc32 } from '@dledger-ts/base'
+import { assert, type Clock, crc32, systemClock } from '@dledger-ts/base'
 import { Packr } from 'msgpackr'
 import { StoreError } from '../errors.ts'
+import { inSlices } from '../slices.ts'
 import {
   type MetadataRange,
   type MetadataRow,
@@ -37,6 +38,7 @@ type Done = (error: Error | null) => void
 
 export class SealedMetadata implements MetadataStore {
   readonly #store: MetadataStore
+  readonly #defer: (callback: () => void) => void
   /** Checksums of the rows that `load` reads. */
   #checksums = new Map<string, number>()
   #sum = 0
@@ -45,8 +47,9 @@ export class SealedMetadata implements MetadataStore {
   /** The first one is under way. */
   readonly #waiting: { readonly callback: Done; readonly begin: (done: Done) => void }[] = []
 
-  constructor(store: MetadataStore) {
+  constructor(store: MetadataStore, clock: Pick<Clock, 'defer'> = systemClock) {
     this.#store = store
+    this.#defer = (callback) => clock.defer(callback)
   }
 
   /** @param callback gets StoreError CORRUPT when the content is not what was written; `clear` makes an end of it. */
@@ -78,7 +81,7 @@ export class SealedMetadata implements MetadataStore {
     options: { readonly sync: boolean },
     callback: (error: Error | null) => void,
   ): void {
-    this.#enter(callback, (done) => this.#store.write(this.#sealed(writes), options, done))
+    this.#enter(callback, (done) => this.#seal(writes, (sealed) => this.#store.write(sealed, options, done)))
   }
 
   clear(first: string, callback: (error: Error | null) => void): void {
@@ -107,20 +110,24 @@ export class SealedMetadata implements MetadataStore {
     })
   }
 
-  #sealed(writes: readonly MetadataWrite[]): MetadataWrite[] {
+  /** Nothing else is written meanwhile: `#enter`. */
+  #seal(writes: readonly MetadataWrite[], callback: (sealed: readonly MetadataWrite[]) => void): void {
     const sealed: MetadataWrite[] = []
-    for (const { key, value } of writes) {
+    const sealOne = (i: number): void => {
+      const { key, value } = writes[i] as MetadataWrite
       const row = value === null ? null : sealedValue(key, value)
       sealed.push({ key, value: row })
       if (key < TABLES_FROM) this.#count(key, row)
     }
-    if (this.#batch > 0) sealed.push({ key: linkOf(this.#batch), value: null })
-    else sealed.push({ key: FIRST_KEY, value: sealedValue(FIRST_KEY, Buffer.alloc(0)) })
-    this.#batch++
-    sealed.push({ key: linkOf(this.#batch), value: Buffer.alloc(0) })
-    const seal = packr.pack([this.#batch, this.#checksums.size, this.#sum])
-    sealed.push({ key: SEAL_KEY, value: sealedValue(SEAL_KEY, seal) })
-    return sealed
+    inSlices({ count: writes.length, each: sealOne, defer: this.#defer }, () => {
+      if (this.#batch > 0) sealed.push({ key: linkOf(this.#batch), value: null })
+      else sealed.push({ key: FIRST_KEY, value: sealedValue(FIRST_KEY, Buffer.alloc(0)) })
+      this.#batch++
+      sealed.push({ key: linkOf(this.#batch), value: Buffer.alloc(0) })
+      const seal = packr.pack([this.#batch, this.#checksums.size, this.#sum])
+      sealed.push({ key: SEAL_KEY, value: sealedValue(SEAL_KEY, seal) })
+      callback(sealed)
+    })
   }
 
   #count(key: string, row: Buffer | null): void {

@@ -11,6 +11,7 @@ import { assert } from '@dledger-ts/base'
 import { Packr } from 'msgpackr'
 import type { Delivered } from '../delivered-property.ts'
 import { StoreError } from '../errors.ts'
+import { inSlices } from '../slices.ts'
 import { type ApacheImport, type Change, type ConsumerOffsetRow, isGroupConfig, isTopicConfig } from './change.ts'
 import { HalfMessages } from './half-messages.ts'
 import { LockTable } from './lock-table.ts'
@@ -46,6 +47,8 @@ export type LogOrigin = 'own' | 'apache' | 'takenOver' | 'imported'
 interface IndexedWrite extends MetadataWrite {
   readonly index: number
 }
+
+type Defer = (callback: () => void) => void
 
 const packr = new Packr({ useRecords: false, variableMapSize: true })
 const NEVER: TableVersion = { counter: 0, timestamp: 0 }
@@ -172,29 +175,47 @@ export class MetadataState {
     }
   }
 
-  /** @returns and forgets the writes of entries up to `index`, the newest for each key; `written` says when they are kept. */
-  takeWrites(index: number): Map<string, Buffer | null> {
+  /**
+   * Gives, and forgets, the writes of entries up to `index`, the newest for each key; `written` says when they are kept. Both go
+   * in slices, between which more may be applied.
+   */
+  takeWrites(index: number, defer: Defer, callback: (writes: readonly MetadataWrite[]) => void): void {
     assert(this.#taken === null, 'one batch is written at a time')
-    const newest = new Map<string, Buffer | null>()
-    const taken: TableWrite[] = []
-    let count = 0
-    for (const write of this.#writes) {
-      if (write.index > index) break
-      newest.set(write.key, write.value)
-      if ('table' in write) taken.push(write)
-      count++
-    }
-    this.#taken = taken
+    const count = firstAfter(this.#writes, index)
+    const writes = this.#writes.slice(0, count)
     this.#writes = count === this.#writes.length ? [] : this.#writes.slice(count)
-    return newest
+    const taken: TableWrite[] = []
+    this.#taken = taken
+    const newest: MetadataWrite[] = []
+    const places = new Map<string, number>()
+    const each = (i: number): void => {
+      const write = writes[i] as IndexedWrite | TableWrite
+      const place = places.get(write.key)
+      if (place === undefined) {
+        places.set(write.key, newest.length)
+        newest.push(write)
+      } else {
+        newest[place] = write
+      }
+      if ('table' in write) taken.push(write)
+    }
+    inSlices({ count, each, defer }, () => callback(newest))
   }
 
   /** The batch with the writes that were taken last is in the database. */
-  written(): void {
-    if (this.#taken === null) return
-    for (const write of this.#taken) write.table.written(write)
+  written(defer: Defer, callback: () => void): void {
+    const taken = this.#taken
+    if (taken === null) return callback()
+    // First of all: whoever began to read before this may lack rows that leave memory from now on.
     for (const table of this.#tables) table.batchWritten()
-    this.#taken = null
+    const each = (i: number): void => {
+      const write = taken[i] as TableWrite
+      write.table.written(write)
+    }
+    inSlices({ count: taken.length, each, defer }, () => {
+      if (this.#taken === taken) this.#taken = null
+      callback()
+    })
   }
 
   /** Everything kept was taken up: rows that are only in the database are part of this state. */
@@ -365,6 +386,18 @@ export class MetadataState {
   #write(index: number, content: unknown, ...parts: (string | number)[]): void {
     this.#writes.push({ index, key: parts.join(PART_END), value: content === null ? null : packr.pack(content) })
   }
+}
+
+/** @returns how many of the first writes are of entries up to `index`; they are in the order of entries. */
+function firstAfter(writes: readonly IndexedWrite[], index: number): number {
+  let low = 0
+  let high = writes.length
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    if ((writes[middle] as IndexedWrite).index <= index) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 function unpack(key: string, value: Buffer): unknown {

@@ -6,10 +6,13 @@ import type { Clock } from '@dledger-ts/base'
 import type { StoreMachine } from '../apply.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
 import type { QueueFiles } from '../consume-queue/queue-files.ts'
+import { inLanes } from '../lanes.ts'
 import type { QueueRepairs } from './queue-repairs.ts'
 
-/** Queues looked at in one pass of the event loop. */
+/** Queues looked at before others have their turn. */
 const CHECKED_AT_ONCE = 16
+/** Looks under way: the threads for file operations are few, and readers need them. */
+const LOOKS_MAX = 2
 
 interface Check {
   readonly queue: ConsumeQueue
@@ -40,8 +43,9 @@ export class QueueChecks {
 
   start(): void {
     if (this.#stopped || this.#checks.length === 0) return
-    for (const check of this.#checks.splice(-CHECKED_AT_ONCE)) this.#check(check)
-    this.#clock.defer(() => this.start())
+    const checks = this.#checks.splice(-CHECKED_AT_ONCE)
+    const check = (i: number, done: (error: null) => void): void => this.#check(checks[i] as Check, done)
+    inLanes({ count: checks.length, lanes: LOOKS_MAX, begin: check }, () => this.#clock.defer(() => this.start()))
   }
 
   stop(): void {
@@ -49,14 +53,17 @@ export class QueueChecks {
     this.#checks = []
   }
 
-  #check({ queue, offset, physicalOffset }: Check): void {
-    if (queue.isBroken) return
-    const entry = this.#files.entryAtSync(queue, offset)
-    if (entry?.physicalOffset === physicalOffset && entry.size > 0) return
-    const what =
-      entry === undefined
-        ? `the file of entry ${offset} is missing, short or of another size`
-        : `entry ${offset} is not the one at ${physicalOffset} that the checkpoint names`
-    this.#repairs.damaged(queue, what)
+  #check({ queue, offset, physicalOffset }: Check, done: (error: null) => void): void {
+    if (queue.isBroken) return done(null)
+    this.#files.entryAt(queue, offset, (entry) => {
+      // After a stop files are closed, and cannot be looked at.
+      const isGood = this.#stopped || (entry?.physicalOffset === physicalOffset && entry.size > 0)
+      const what =
+        entry === undefined
+          ? `the file of entry ${offset} is missing, short or of another size`
+          : `entry ${offset} is not the one at ${physicalOffset} that the checkpoint names`
+      if (!isGood) this.#repairs.damaged(queue, what)
+      done(null)
+    })
   }
 }

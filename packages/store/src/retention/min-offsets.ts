@@ -18,6 +18,7 @@ import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
 import { CONSUME_QUEUE_ENTRY_BYTES, entryPhysicalOffset, entrySize } from '../consume-queue/entry-codec.ts'
 import { isNotThere, type QueueFiles } from '../consume-queue/queue-files.ts'
 import { StoreError } from '../errors.ts'
+import { inLanes } from '../lanes.ts'
 import type { QueueRepairs } from '../rebuild/queue-repairs.ts'
 
 /** Queues looked at at the same time … */
@@ -29,6 +30,7 @@ const BLOCK_COUNT = 204
 /** Queues whose files are removed in one pass of the event loop. */
 const REMOVED_IN_PASS = 32
 
+const STAYS = 'files of a queue that count no more cannot be removed'
 const UNWRITTEN = 'entries below its end were never written'
 
 type Callback = (error: StoreError | null) => void
@@ -52,6 +54,7 @@ export class MinOffsets {
   readonly #waiters = new Map<ConsumeQueue, Callback[]>()
   /** Queues whose files below the minimum may go. */
   #removable: ConsumeQueue[] = []
+  #isRemoving = false
   #stopped = false
 
   constructor(options: MinOffsetsOptions) {
@@ -96,9 +99,10 @@ export class MinOffsets {
 
   /** A synced checkpoint has the minima of these queues. */
   kept(queues: readonly ConsumeQueue[]): void {
-    const begins = this.#removable.length === 0
     for (const queue of queues) this.#removable.push(queue)
-    if (begins && this.#removable.length > 0) this.#options.clock.defer(() => this.#remove())
+    if (this.#isRemoving || this.#removable.length === 0) return
+    this.#isRemoving = true
+    this.#options.clock.defer(() => this.#remove())
   }
 
   /** Nothing is begun any more. */
@@ -218,13 +222,23 @@ export class MinOffsets {
 
   #remove(): void {
     if (this.#stopped) return
-    const { files, clock, machine } = this.#options
-    for (const queue of this.#removable.splice(0, REMOVED_IN_PASS)) {
-      if (machine.queues.find(queue.topic, queue.queueId) !== queue) continue
-      if (isDeleted(queue, machine.metadata.floors.get(queue.topic, queue.queueId))) files.removeAll(queue)
-      else files.removeBelow(queue, queue.keptMinOffset)
+    const { files, clock, machine, logger } = this.#options
+    const queues = this.#removable.splice(0, REMOVED_IN_PASS)
+    const remove = (i: number, done: (error: null) => void): void => {
+      const queue = queues[i] as ConsumeQueue
+      if (this.#stopped || machine.queues.find(queue.topic, queue.queueId) !== queue) return done(null)
+      const removed = (error: Error | null): void => {
+        // They are looked for again when the minimum moves on.
+        if (error !== null) logger.warn({ err: error, topic: queue.topic, queueId: queue.queueId }, STAYS)
+        done(null)
+      }
+      if (isDeleted(queue, machine.metadata.floors.get(queue.topic, queue.queueId))) files.removeAll(queue, removed)
+      else files.removeBelow(queue, queue.keptMinOffset, removed)
     }
-    if (this.#removable.length > 0) clock.defer(() => this.#remove())
+    inLanes({ count: queues.length, lanes: 1, begin: remove }, () => {
+      if (this.#removable.length > 0) clock.defer(() => this.#remove())
+      else this.#isRemoving = false
+    })
   }
 }
 

@@ -7,8 +7,11 @@ import { type CommittedEntry, type Disk, nodeDisk } from '@dledger-ts/dledger'
 import { hostAddress, isQueued, parseDelayLevels, RecordDraft } from '@dledger-ts/protocol'
 import type { GetRequest, GetResult, NewMessage } from '../api.ts'
 import type { StoreMachine } from '../apply.ts'
-import { decodeConsumeQueueEntry } from '../consume-queue/entry-codec.ts'
-import { QueueFiles } from '../consume-queue/queue-files.ts'
+import {
+  CONSUME_QUEUE_ENTRY_BYTES,
+  type ConsumeQueueEntry,
+  decodeConsumeQueueEntry,
+} from '../consume-queue/entry-codec.ts'
 import type { IndexShape } from '../key-index/layout.ts'
 import type { MessageStoreApi } from '../message-store-api.ts'
 import type { MetadataStore } from '../metadata/metadata-store.ts'
@@ -152,11 +155,6 @@ export function close(core: StoreCore): Promise<void> {
 
 /** Everything that applying yields, as plain values; older queue entries are read from the files below `directory`. */
 export function stateOf(machine: StoreMachine, directory: string, consumeQueueFileBytes = 60): unknown {
-  const files = new QueueFiles({
-    disk: nodeDisk,
-    directory: path.join(directory, 'consumequeue'),
-    fileBytes: consumeQueueFileBytes,
-  })
   const queues: Record<string, unknown> = {}
   for (const queue of machine.queues.all()) {
     const entries: unknown[] = []
@@ -164,12 +162,15 @@ export function stateOf(machine: StoreMachine, directory: string, consumeQueueFi
       const entry =
         offset >= queue.tailFrom
           ? decodeConsumeQueueEntry(queue.copyEntries(offset, offset + 1), 0)
-          : files.entryAtSync(queue, offset)
+          : entryInFile(
+              path.join(directory, 'consumequeue', queue.topic, String(queue.queueId)),
+              offset,
+              consumeQueueFileBytes,
+            )
       entries.push([entry?.physicalOffset, entry?.size, entry?.tagsCode])
     }
     if (queue.nextOffset > 0) queues[`${queue.topic}/${queue.queueId}`] = [queue.minOffset, entries]
   }
-  files.closeSync()
   const { metadata } = machine
   const offsets: Record<string, unknown> = {}
   for (const group of metadata.offsets.groups()) {
@@ -190,6 +191,15 @@ export function stateOf(machine: StoreMachine, directory: string, consumeQueueFi
     pendingFiles: [...metadata.pendingFiles.all()].sort((a, b) => a[0] - b[0]),
     delivered: [...metadata.delivered].sort((a, b) => a[0] - b[0]),
   }
+}
+
+/** Undefined when its file is not there, or of another size. */
+function entryInFile(directory: string, queueOffset: number, fileBytes: number): ConsumeQueueEntry | undefined {
+  const at = queueOffset * CONSUME_QUEUE_ENTRY_BYTES
+  const file = path.join(directory, String(at - (at % fileBytes)).padStart(20, '0'))
+  if (!fs.existsSync(file)) return undefined
+  const bytes = fs.readFileSync(file)
+  return bytes.length === fileBytes ? decodeConsumeQueueEntry(bytes, at % fileBytes) : undefined
 }
 
 /** All files below a directory by relative path. */
