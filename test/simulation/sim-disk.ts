@@ -175,7 +175,7 @@ export class SimDisk implements Disk {
       })
     }
     events.schedule(tookUs, kind, null, () => {
-      if (this.#incarnation === owner.incarnation) drive.whenAnswering(happen)
+      if (this.#incarnation === owner.incarnation) drive.whenAnswering(kind, happen)
     })
   }
 
