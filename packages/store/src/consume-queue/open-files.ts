@@ -112,7 +112,7 @@ export class OpenFiles {
     if (open !== undefined) this.#retire(open)
   }
 
-  /** Closes all, those in use once that is over. What is being opened is given to nobody. */
+  /** Closes all, those in use, or being opened, once that is over. None is made any more for who came before. */
   closeAllSync(): void {
     for (const open of this.#open.values()) {
       open.isClosing = true
@@ -165,6 +165,8 @@ export class OpenFiles {
 
   #make(open: OpenFile, { blankBytes }: NewFile): void {
     const { disk, fileBytes, made } = this.#options
+    // Under its name stands what came after a discard.
+    if (open.isClosing) return this.#failed(open, new StoreError('the queue files are closed', { code: 'CLOSED' }))
     makeDirectory(disk, dirname(open.path), (noDirectory) => {
       if (noDirectory !== null) return this.#failed(open, noDirectory)
       openFile(disk, open.path, { create: true }, (error, handle) => {
@@ -195,7 +197,6 @@ export class OpenFiles {
 
   #opened(open: OpenFile, handle: DiskFile): void {
     open.opened(handle)
-    if (open.isClosing) return this.#failed(open, new StoreError('the queue files are closed', { code: 'CLOSED' }))
     open.isBusy = false
     this.#goOn(open)
   }
