@@ -8,7 +8,7 @@
  *
  * Source: PopReviveService, PopConsumerService.
  */
-import { background } from '@dledger-ts/base'
+import { AssertionError, background } from '@dledger-ts/base'
 import {
   addPropertyIfAbsent,
   decodeRecord,
@@ -120,6 +120,8 @@ export class Revive {
       const page: PoppedPage = await store.pops.due(nowMs, from, PAGE_ROWS)
       const done = await Promise.all(page.rows.map((row) => this.#tryRevive(row)))
       if (done.includes(false)) isAllDone = false
+      // Where nothing can be stored, the others are not tried either.
+      if (done.length > 0 && !done.includes(true)) break
       from = page.next
     }
     return isAllDone
@@ -130,7 +132,8 @@ export class Revive {
       await this.#revive(row)
       return true
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error
+      if (error instanceof AssertionError) throw error
+      // One that cannot come again must not keep the others from it.
       const { logger } = this.#context
       logger.info({ err: error, group: row.group, topic: row.topic }, 'a popped message does not come again yet')
       return false
@@ -175,8 +178,11 @@ export class Revive {
     const request = { topic, queueId, queueOffset, maxCount: 1, maxBytes: 1, tagFilter: null }
     return new Promise((resolve, reject) => {
       this.#context.store.getMessages(request, (error, result) => {
-        if (error !== null) reject(error)
-        else resolve(result?.records[0] ?? null)
+        if (error !== null) return reject(error)
+        // The queue is being built: the message may be there.
+        if (result?.status === 'OFFSET_FOUND_NULL')
+          return reject(new StoreError('the queue is not whole', { code: 'BUSY' }))
+        resolve(result?.records[0] ?? null)
       })
     })
   }
