@@ -81,6 +81,21 @@ export class HalfMessages {
     this.claims.release(key)
   }
 
+  /** The half message with this key; null when none is pending. The callback runs later. */
+  find(key: string, callback: (error: StoreError | null, row: HalfMessageRow | null) => void): void {
+    this.rows.get(key, (error, value) => {
+      if (error !== null || value === null) return callback(error, null)
+      let row: HalfMessageRow
+      try {
+        row = decode({ key, value })
+      } catch (failure) {
+        if (!(failure instanceof StoreError)) throw failure
+        return callback(failure, null)
+      }
+      callback(null, row)
+    })
+  }
+
   /** Half messages from the key `from` on, oldest first. */
   page(
     range: { readonly from: string; readonly before?: string; readonly limit: number },

@@ -237,13 +237,41 @@ describe('an ordered table', () => {
     )
   })
 
-  test('tells one row, and null for one that is not there', () => {
+  test('tells one row as it is when it is told, and null for one that is not there', async () => {
     const subject = new Subject(new SteppedClock())
     subject.append(['a', '1'])
-    const got: (string | undefined)[] = []
-    for (const key of ['a', 'b', '']) subject.state.timers.rows.get(key, (_, value) => got.push(value?.toString()))
+    subject.append(['b', '1'])
+    const got = new Map<string, string | undefined>()
+    const ask = (key: string): void =>
+      subject.state.timers.rows.get(key, (_, value) => void got.set(key, value?.toString()))
+    for (const key of ['a', 'b', 'c', '']) ask(key)
+    subject.append(['b', null])
+    await Promise.resolve()
     subject.clock.runAll()
-    expect(got).toEqual(['1', undefined, undefined])
+    expect([...got].sort()).toEqual([
+      ['', undefined],
+      ['a', '1'],
+      ['b', undefined],
+      ['c', undefined],
+    ])
+    // It leaves memory while it is asked for.
+    ask('a')
+    subject.checkpoint(0, true)
+    subject.clock.runAll()
+    got.delete('a')
+    await Promise.resolve()
+    subject.clock.runAll()
+    expect(got.get('a')).toBe('1')
+  })
+
+  test('reads nothing for one row that is in memory', async () => {
+    const subject = new Subject(new SteppedClock())
+    subject.append(['a', '1'])
+    subject.store.range = () => {
+      throw new Error('a range was read')
+    }
+    const told = new Promise((resolve) => subject.state.timers.rows.get('a', (_, value) => resolve(String(value))))
+    expect(await told).toBe('1')
   })
 })
 

@@ -43,6 +43,8 @@ export interface TableRange {
 
 export type PageCallback = (error: StoreError | null, page: TablePage | null) => void
 
+export type RowCallback = (error: StoreError | null, value: Buffer | null) => void
+
 export class OrderedTable {
   readonly #prefix: string
   readonly #end: string
@@ -117,8 +119,18 @@ export class OrderedTable {
     })
   }
 
-  /** Reads one row; null when there is none. */
-  get(key: string, callback: (error: StoreError | null, value: Buffer | null) => void): void {
+  /** Reads one row; null when there is none. The callback runs later, as that of `range`. One in memory costs no read. */
+  get(key: string, callback: RowCallback): void {
+    const whole = this.#prefix + key
+    if (this.#unwritten.get(whole) === undefined) return this.#getKept(key, callback)
+    queueMicrotask(() => {
+      const write = this.#unwritten.get(whole)
+      if (write === undefined) this.#getKept(key, callback)
+      else callback(null, write.value)
+    })
+  }
+
+  #getKept(key: string, callback: RowCallback): void {
     this.range({ from: key, before: `${key}\0`, limit: 1 }, (error, page) => {
       if (error !== null) callback(error, null)
       else callback(null, page?.rows[0]?.value ?? null)

@@ -168,8 +168,8 @@ export class Transactions {
   #row(physicalOffset: number): Promise<HalfMessageRow | null> {
     const key = halfMessageKey(physicalOffset)
     return new Promise((resolve, reject) => {
-      this.#options.machine.metadata.halfMessages.page({ from: key, before: `${key}\0`, limit: 1 }, (error, rows) => {
-        if (error === null) resolve(rows[0] ?? null)
+      this.#options.machine.metadata.halfMessages.find(key, (error, row) => {
+        if (error === null) resolve(row)
         else reject(error)
       })
     })
@@ -193,12 +193,11 @@ export class Transactions {
     const key = halfMessageKey(physicalOffset)
     return new Promise((resolve, reject) => {
       const look = (): void => {
-        halfMessages.page({ from: key, before: `${key}\0`, limit: 1 }, (error, rows) => {
+        halfMessages.find(key, (error, row) => {
           try {
             if (error !== null) throw error
             this.#requireEpoch(epoch)
-            const row = rows[0]
-            if (row === undefined) return resolve(null)
+            if (row === null) return resolve(null)
             check(row)
             if (!halfMessages.claims.has(key)) {
               halfMessages.claims.claim(key)
