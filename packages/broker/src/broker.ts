@@ -14,7 +14,7 @@ import { totalmem } from 'node:os'
 import { assert, type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { type HostAddress, hostAddress } from '@dledger-ts/protocol'
 import { type Connection, RemotingServer } from '@dledger-ts/remoting'
-import { MessageStore, type RebuildProgress, type RepairStatus } from '@dledger-ts/store'
+import { MessageStore, type RebuildProgress, type RepairStatus, type SendsProgress } from '@dledger-ts/store'
 import type { BrokerConfig } from './config/config.ts'
 import { retentionOptions } from './config/retention-keys.ts'
 import { encodeAdvertised } from './forwarding/advertised.ts'
@@ -50,6 +50,8 @@ export interface BrokerStatus {
   readonly rebuild: RebuildProgress | null
   /** Queues whose files are built again while everything else is served. */
   readonly repairs: RepairStatus
+  /** How far the log is read for sends that may be repeated, also while the store is still being opened; null when it is not. */
+  readonly sendsRead: SendsProgress | null
   readonly up: boolean
   readonly storePath: string
 }
@@ -65,6 +67,7 @@ export class Broker {
   #serving: Serving | null = null
   /** What the store last told while it opened. */
   #rebuild: RebuildProgress | null = null
+  #sendsRead: SendsProgress | null = null
   #isStarted = false
   #closing: Promise<void> | null = null
 
@@ -135,6 +138,7 @@ export class Broker {
       appliedIndex: status?.appliedIndex ?? -1,
       rebuild: status === undefined ? this.#rebuild : status.rebuild,
       repairs: status?.repairs ?? NO_REPAIRS,
+      sendsRead: status === undefined ? this.#sendsRead : status.sendsRead,
       up: this.#serving !== null && this.#closing === null,
       storePath: this.#config.storePathRootDir,
     }
@@ -202,6 +206,9 @@ export class Broker {
       logger: this.#logger,
       onRebuild: (progress) => {
         this.#rebuild = progress
+      },
+      onSendsRead: (progress) => {
+        this.#sendsRead = progress
       },
       onFatal: this.#onFatal,
     })

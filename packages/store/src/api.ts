@@ -7,6 +7,7 @@ import type { RecordFields } from '@dledger-ts/protocol'
 import type { StoreError } from './errors.ts'
 import type { RebuildProgress } from './rebuild/full-rebuild.ts'
 import type { RepairStatus } from './rebuild/queue-repairs.ts'
+import type { SendsProgress } from './send-once/stored-sends.ts'
 
 /** A message to store: a record without its place. `topic` and `queueId` are the real ones, also for delayed messages. */
 export type NewMessage = RecordFields
@@ -159,6 +160,8 @@ export interface StoreStatus {
   readonly rebuild: RebuildProgress | null
   /** Queues whose files are built again alone, while everything else is served. */
   readonly repairs: RepairStatus
+  /** How far the log is read for the sends of the last span, so that their repetitions are recognised; null when it is not. */
+  readonly sendsRead: SendsProgress | null
   readonly peers: readonly { readonly id: string; readonly connected: boolean; readonly advertised: string | null }[]
 }
 

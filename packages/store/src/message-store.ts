@@ -170,6 +170,7 @@ export class MessageStore implements MessageStoreApi {
       maxPhysicalOffset: this.#core.machine.applied.physicalEnd,
       rebuild: fullRebuild.progress,
       repairs: repairs.status,
+      sendsRead: this.#core.sendsRead,
     }
   }
 

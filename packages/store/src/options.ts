@@ -21,6 +21,7 @@ import { DEFAULT_INDEX_SHAPE, INDEX_FILE_BYTES_MAX, indexFileBytes, type KeyInde
 import { LevelMetadata } from './metadata/level-metadata.ts'
 import type { MetadataStore } from './metadata/metadata-store.ts'
 import type { RebuildProgress } from './rebuild/full-rebuild.ts'
+import type { SendsProgress } from './send-once/stored-sends.ts'
 import type { TimerSettings } from './timer/timer-message.ts'
 
 const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000
@@ -120,6 +121,11 @@ export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof 
    * begins, at most once a second, when it is done. A group of one does it within `open`. What it throws ends the member.
    */
   readonly onRebuild?: (progress: RebuildProgress) => void
+  /**
+   * Where repeated sends are recognised a start reads those of the last span from the log, within `open`, and says how far it is: as
+   * `onRebuild`.
+   */
+  readonly onSendsRead?: (progress: SendsProgress) => void
   /** The member has stopped for good after a storage failure or a broken invariant; close it. */
   readonly onFatal?: (error: Error) => void
 }
@@ -145,6 +151,7 @@ export interface CheckedOptions {
   readonly bootId: string
   readonly apacheFiles: ApacheCheckpointFiles
   readonly onRebuild: ((progress: RebuildProgress) => void) | null
+  readonly onSendsRead: ((progress: SendsProgress) => void) | null
   readonly onFatal: (error: Error) => void
 }
 
@@ -179,6 +186,7 @@ export function checkOptions(given: MessageStoreOptions): CheckedOptions {
     bootId: bootIdentity(),
     apacheFiles: new ApacheCheckpointFiles(given.disk ?? nodeDisk, given.dir, process.pid),
     onRebuild: given.onRebuild ?? null,
+    onSendsRead: given.onSendsRead ?? null,
     onFatal: given.onFatal ?? ((error) => logger.error({ err: error }, 'the store has stopped')),
   }
 }

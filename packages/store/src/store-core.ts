@@ -45,7 +45,7 @@ import { LevelMoves, movableHalfMessages, movableTimers } from './retention/mova
 import { PendingMoves } from './retention/pending-moves.ts'
 import { RowMoves } from './retention/row-moves.ts'
 import { PutOnce } from './send-once/put-once.ts'
-import { StoredSends } from './send-once/stored-sends.ts'
+import { type SendsProgress, StoredSends } from './send-once/stored-sends.ts'
 import { StateTransfer } from './snapshot/state-transfer.ts'
 import type { RepeatedSends } from './statistics.ts'
 import { DelayDelivery } from './timer/delay-delivery.ts'
@@ -81,6 +81,8 @@ export interface StoreCoreOptions {
   readonly sendOnce?: { readonly windowMs: number; readonly idsMax: number; readonly timeoutMs: number } | null
   /** Told how far a start is that applies the log again. @see FullRebuild */
   readonly onRebuild?: ((progress: RebuildProgress) => void) | null
+  /** Told how far the log is read for the sends of the last span. @see StoredSends */
+  readonly onSendsRead?: ((progress: SendsProgress) => void) | null
   /** Writing what is derived failed: the member takes part until its next entry, then its log stops it. */
   readonly onFailed: (error: Error) => void
 }
@@ -138,7 +140,10 @@ export class StoreCore {
     const log = this.#port
     const takesOverApache = options.takesOverApache ?? false
     const sendOnce = options.sendOnce ?? null
-    const sends = sendOnce === null ? null : new StoredSends({ ...sendOnce, logger })
+    const sends =
+      sendOnce === null
+        ? null
+        : new StoredSends({ ...sendOnce, clock, logger, onProgress: options.onSendsRead ?? null })
     const { hotBytesMax } = options
     const machine = new StoreMachine({ clock, delayLevelsMs, hotBytesMax, fileBytes, takesOverApache, sends })
     const files = new QueueFiles({
@@ -367,6 +372,11 @@ export class StoreCore {
   /** Reads the sends of the last span from the log, so that their repetitions are recognised; nothing when that is off. */
   async takeUpSends(): Promise<void> {
     await this.#sends?.rebuild(this.#port, () => this.machine.appliedIndex)
+  }
+
+  /** How far the log is read for the sends of the last span; null when it is not. */
+  get sendsRead(): SendsProgress | null {
+    return this.#sends?.progress ?? null
   }
 
   /** Null where repeated sends are not recognised. */

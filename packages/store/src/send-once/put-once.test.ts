@@ -356,6 +356,59 @@ describe('the limit of memory', () => {
   })
 })
 
+describe('reading the sends of the last span', () => {
+  const large = (id: string, kibibytes = 200): NewMessage => ({ ...send(id), body: Buffer.alloc(kibibytes * 1024) })
+
+  test('says how far it is, and nothing before and after', async () => {
+    for (let i = 0; i < 12; i++) await store(`${i}`, large(`${i}`))
+    core = await newCore({ follows: false })
+    log.lead(core)
+    expect(core.sendsRead).toBe(null)
+    const seen: unknown[] = []
+    const readApplied = log.readApplied.bind(log)
+    vi.spyOn(log, 'readApplied').mockImplementation((...args) => {
+      seen.push(core.sendsRead)
+      clock.advance(10)
+      readApplied(...args)
+    })
+    await core.takeUpSends()
+    expect(core.sendsRead).toBe(null)
+    const at = (doneEntries: number, entriesPerSecond: number): unknown => ({
+      doneEntries,
+      totalEntries: 12,
+      entriesPerSecond,
+    })
+    // Two entries in each piece; the first looks are for where to begin.
+    expect(seen.slice(-6)).toEqual([at(0, 0), at(2, 200), at(4, 200), at(6, 200), at(8, 200), at(10, 200)])
+    expect(core.repeatedSends()?.known).toBe(12)
+  })
+
+  test('again knows each once, in the order of the log, whatever is applied meanwhile', async () => {
+    for (let i = 0; i < 6; i++) {
+      await store(`${i}`, large(`${i}`, 100))
+      clock.advance(WINDOW_MS / 10)
+    }
+    const reading = core.takeUpSends()
+    await store('meanwhile', send('6'))
+    await Promise.all([reading, core.takeUpSends()])
+    expect(core.repeatedSends()?.known).toBe(7)
+    told = []
+    for (let i = 0; i < 7; i++) await store(`again ${i}`, send(`${i}`))
+    expect(told).toEqual([0, 1, 2, 3, 4, 5, 6].map((i) => `again ${i} T/0/${i}`))
+  })
+
+  test('begins anew when the state is given up meanwhile', async () => {
+    for (let i = 0; i < 6; i++) await store(`${i}`, large(`${i}`))
+    const reading = core.takeUpSends()
+    await passes(3)
+    core.machine.forget()
+    core.machine.apply(log.entries.slice(0, 3))
+    await reading
+    core.machine.apply(log.entries.slice(3))
+    expect(core.repeatedSends()?.known).toBe(6)
+  })
+})
+
 test('a record that cannot be read to compare it is not answered for', async () => {
   await store('first', send('A'))
   vi.spyOn(core.reader, 'messageAt').mockRejectedValue(

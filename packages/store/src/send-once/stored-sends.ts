@@ -10,8 +10,10 @@
  *   S2  Spans are differences of store timestamps, which never go back; no clock expires anything.
  *   S3  At most `idsMax` are known. Beyond that the oldest is forgotten before its span ends: its repetition would be stored. That
  *       is counted, and told once.
+ *   S4  While the log is read nothing is added by apply, so ids are added once each and in log order; a state that is given up meanwhile
+ *       begins the reading anew.
  */
-import type { Logger } from '@dledger-ts/base'
+import type { Clock, Logger } from '@dledger-ts/base'
 import type { CommittedEntry } from '@dledger-ts/dledger'
 import { isQueued, recordStoreTimestamp, recordSysFlag, recordTopic } from '@dledger-ts/protocol'
 import { physicalOffsetOf } from '../log-place.ts'
@@ -24,28 +26,50 @@ const CANDIDATES_MAX = 16
 
 /** Read of the log at once, and handled in one pass. */
 const PIECE_BYTES = 512 * 1024
+const TELL_MS = 1_000
+const PROGRESS_LOG_MS = 5_000
+
+/** How far the log is read for the sends of the last span. */
+export interface SendsProgress {
+  readonly doneEntries: number
+  /** Grows with what is applied meanwhile. */
+  readonly totalEntries: number
+  readonly entriesPerSecond: number
+}
 
 export interface StoredSendsOptions {
   readonly windowMs: number
   readonly idsMax: number
+  readonly clock: Clock
   readonly logger: Logger
+  /** Told when reading begins, then at most once a second, and at the end. Null for nobody. */
+  readonly onProgress: ((progress: SendsProgress) => void) | null
 }
 
 export class StoredSends {
   readonly windowMs: number
-  readonly #logger: Logger
+  readonly #options: StoredSendsOptions
   readonly #table: IdTable
   readonly #hash = new SendHash()
   readonly #idsMax: number
   /** Nothing is added by apply until the table is rebuilt up to what is applied. */
   #isFollowing = false
+  #rebuilding: Promise<void> | null = null
+  #progress: SendsProgress | null = null
+  /** Grows when what is known is void. */
+  #generation = 0
   #forgottenEarly = 0
 
   constructor(options: StoredSendsOptions) {
     this.windowMs = options.windowMs
     this.#idsMax = options.idsMax
-    this.#logger = options.logger
+    this.#options = options
     this.#table = new IdTable(options.idsMax)
+  }
+
+  /** Null when the log is not being read. */
+  get progress(): SendsProgress | null {
+    return this.#progress
   }
 
   get count(): number {
@@ -75,6 +99,7 @@ export class StoredSends {
 
   /** The state was given up, or replaced by another member's: what is known of the log is void. */
   clear(): void {
+    this.#generation++
     this.#table.clear()
   }
 
@@ -84,23 +109,64 @@ export class StoredSends {
    *
    * @param appliedIndex asked again and again: entries up to it are in the log for good.
    */
-  async rebuild(log: AppliedEntries, appliedIndex: () => number): Promise<void> {
-    let next = 0
-    try {
-      if (appliedIndex() >= 0) next = await this.#firstIndex(log, appliedIndex())
-      while (next <= appliedIndex()) {
-        const entries = await read(log, next, appliedIndex(), PIECE_BYTES)
-        for (const { pos, kind, body } of entries) {
-          if (kind === 'data' && isQueued(recordSysFlag(body)))
-            this.#add(body, recordTopic(body), physicalOffsetOf(pos))
-        }
-        next += entries.length
+  rebuild(log: AppliedEntries, appliedIndex: () => number): Promise<void> {
+    // One that is under way sees by itself that it is to begin anew.
+    this.#rebuilding ??= this.#rebuild(log, appliedIndex).finally(() => {
+      this.#rebuilding = null
+    })
+    return this.#rebuilding
+  }
+
+  async #rebuild(log: AppliedEntries, appliedIndex: () => number): Promise<void> {
+    this.#isFollowing = false
+    while (!this.#isFollowing) {
+      const generation = this.#generation
+      this.#table.clear()
+      let isWhole = false
+      try {
+        isWhole = await this.#read(log, appliedIndex, () => generation === this.#generation)
+      } catch (error) {
+        const what = 'not all sends of the last span are known: a repetition of an older one is stored'
+        this.#options.logger.warn({ err: error }, what)
+        isWhole = true
       }
-    } catch (error) {
-      const what = 'not all sends of the last span are known: a repetition of an older one is stored'
-      this.#logger.warn({ err: error, index: next }, what)
+      this.#progress = null
+      this.#isFollowing = isWhole && generation === this.#generation
     }
-    this.#isFollowing = true
+  }
+
+  /** @returns false when what was read is void. */
+  async #read(log: AppliedEntries, appliedIndex: () => number, isValid: () => boolean): Promise<boolean> {
+    if (appliedIndex() < 0) return true
+    const { clock, logger } = this.#options
+    const first = await this.#firstIndex(log, appliedIndex())
+    const beganMs = clock.monotonicMs()
+    let [toldMs, loggedMs] = [beganMs, beganMs]
+    let next = first
+    this.#tell(0, appliedIndex() + 1 - first, 0)
+    while (isValid() && next <= appliedIndex()) {
+      const entries = await read(log, next, appliedIndex(), PIECE_BYTES)
+      if (!isValid()) return false
+      for (const { pos, kind, body } of entries) {
+        if (kind === 'data' && isQueued(recordSysFlag(body))) this.#add(body, recordTopic(body), physicalOffsetOf(pos))
+      }
+      next += entries.length
+      const nowMs = clock.monotonicMs()
+      const isTold = nowMs - toldMs >= TELL_MS || next > appliedIndex()
+      const progress = this.#tell(next - first, appliedIndex() + 1 - first, nowMs - beganMs, isTold)
+      if (isTold) toldMs = nowMs
+      if (nowMs - loggedMs < PROGRESS_LOG_MS) continue
+      loggedMs = nowMs
+      logger.info({ ...progress }, 'the sends of the last span are being read from the log')
+    }
+    return isValid()
+  }
+
+  #tell(doneEntries: number, totalEntries: number, tookMs: number, isTold = true): SendsProgress {
+    const entriesPerSecond = tookMs > 0 ? Math.round((doneEntries * 1_000) / tookMs) : 0
+    this.#progress = { doneEntries, totalEntries: Math.max(doneEntries, totalEntries), entriesPerSecond }
+    if (isTold) this.#options.onProgress?.(this.#progress)
+    return this.#progress
   }
 
   /** @returns the first entry that may hold a send of the span before the newest one, and is not further back than the limit. */
@@ -130,7 +196,7 @@ export class StoredSends {
   #forgetEarly(): void {
     this.#forgottenEarly++
     if (this.#forgottenEarly > 1) return
-    this.#logger.warn(
+    this.#options.logger.warn(
       { idsMax: this.#idsMax, windowMs: this.windowMs },
       'more sends came within duplicateSendWindowMs than duplicateSendIdsMax: the oldest are not recognised any more',
     )
