@@ -45,6 +45,7 @@ interface Options {
   perSecond: number
   flush: OpenWish['flush']
   dropCaches?: boolean
+  window: number
 }
 
 const options = measurement('bench:store', 'An embedded message store at scale: puts, restart, rebuild, reads.')
@@ -58,6 +59,7 @@ const options = measurement('bench:store', 'An embedded message store at scale: 
   .addOption(wholeNumber('--in-flight <count>', 'puts under way at once', 1024))
   .addOption(wholeNumber('--per-second <count>', 'puts a second of the mixed load', 2000))
   .addOption(flushOption())
+  .addOption(wholeNumber('--window <seconds>', 'recognises repeated sends within so long; 0 for not at all', 0, 0))
   .option('--drop-caches', "drops the system's page cache before reads from disk (root, Linux)")
   .parse()
   .opts<Options>()
@@ -88,8 +90,9 @@ async function measurePuts(): Promise<unknown> {
   console.table(result.parts.map(({ observed, ...part }) => ({ ...part, ...observed })))
   const first = (result.parts[0]?.perSecond ?? 0) || 1
   const lastOfFirst = Number(((result.parts.at(-1)?.perSecond ?? 0) / first).toFixed(2))
+  const stall = Math.max(...result.parts.map(({ observed }) => observed.stallMs))
   console.log(
-    `${result.perSecond} a second, ${result.cpuMicros} µs of CPU each; the last tenth : the first ${lastOfFirst}`,
+    `${result.perSecond} a second, ${result.cpuMicros} µs of CPU each; the last tenth : the first ${lastOfFirst}; longest stall ${stall} ms`,
   )
   member.send({ wish: 'putForEver' } satisfies Wish)
   const end = await lookPastCheckpoint(member, result.disk.checkpoints)
@@ -114,10 +117,17 @@ async function measureRestart(): Promise<unknown> {
   const servesMs = await ask<number>(member, { wish: 'serve' })
   const processMs = Math.round(performance.now() - begun)
   await kill(member)
-  const row = { openMs: opened.openMs, 'open, read and put ms': servesMs, 'with the process ms': processMs }
+  const { openMs, sendsRead, sendsReadPerSecond } = opened
+  const row = {
+    openMs,
+    'open, read and put ms': servesMs,
+    'with the process ms': processMs,
+    sendsRead,
+    sendsReadPerSecond,
+  }
   console.log('restart after a kill, behind a checkpoint:')
   console.table([{ ...row, ...opened.observed }])
-  return { openMs: opened.openMs, servesMs, processMs, observed: opened.observed }
+  return { openMs, servesMs, processMs, sendsRead, sendsReadPerSecond, observed: opened.observed }
 }
 
 async function measureCold(): Promise<unknown> {
@@ -150,7 +160,7 @@ async function measureHot(): Promise<ReadResult> {
 }
 
 function flat({ observed, ...row }: ReadResult): Record<string, number> {
-  return { ...row, rssMiB: observed.rssMiB, stallMs: observed.stallMs }
+  return { ...row, rssMiB: observed.rssMiB, stallMs: observed.stallMs, stallP999Ms: observed.stallP999Ms }
 }
 
 async function measureQuery(): Promise<QueryResult> {
@@ -158,7 +168,8 @@ async function measureQuery(): Promise<QueryResult> {
   const result = await ask<QueryResult>(member, { wish: 'query', count: QUERIES })
   await stop(member)
   console.log('queries by unique id, one after the other; ms:')
-  console.table([result])
+  const { observed, ...row } = result
+  console.table([{ ...row, stallMs: observed.stallMs, stallP999Ms: observed.stallP999Ms }])
   return result
 }
 
@@ -184,6 +195,7 @@ async function measureMixed(): Promise<unknown> {
           'tail p99': tail.p99,
           'tail max': tail.max,
           stallMs: observed.stallMs,
+          stallP999Ms: observed.stallP999Ms,
           rssMiB: observed.rssMiB,
           ...rest,
         },
@@ -211,7 +223,8 @@ async function start(shape = options as Pick<Options, 'messages' | 'queues' | 's
   readonly opened: Opened
 }> {
   const { messages, queues, size } = shape
-  const wish: OpenWish = { messages, queues, size, directory, flush: options.flush, inFlight: options.inFlight }
+  const { flush, inFlight, window } = options
+  const wish: OpenWish = { messages, queues, size, directory, flush, inFlight, windowMs: window * 1_000 }
   const script = fileURLToPath(new URL('./store-process.js', import.meta.url))
   const member = fork(script, [JSON.stringify(wish)])
   running = member

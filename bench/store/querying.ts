@@ -2,6 +2,7 @@
 import type { MessageStore } from '@dledger-ts/store'
 import { percentiles } from '../log/percentiles.ts'
 import { keyOf, type Messages } from './messages.ts'
+import type { Observer } from './observer.ts'
 import type { QueryResult } from './wishes.ts'
 
 /** Coprime to any number of messages that is likely, so that the queries are spread over all. */
@@ -14,11 +15,13 @@ export interface QueryWish {
   readonly stored: number
   /** Of queries. */
   readonly count: number
+  readonly observer: Observer
 }
 
-export async function query({ store, messages, stored, count }: QueryWish): Promise<QueryResult> {
+export async function query({ store, messages, stored, count, observer }: QueryWish): Promise<QueryResult> {
   const tookMs: number[] = []
   let found = 0
+  observer.observe()
   for (let i = 0; i < count; i++) {
     const n = (i * STRIDE) % stored
     const { topic } = messages.make(n)
@@ -28,5 +31,5 @@ export async function query({ store, messages, stored, count }: QueryWish): Prom
     if (records.length > 0) found++
   }
   const { p50, p99 } = percentiles(tookMs)
-  return { queries: count, found, p50, p99 }
+  return { queries: count, found, p50, p99, observed: observer.observe() }
 }

@@ -13,6 +13,7 @@ const wish = JSON.parse(process.argv[2] ?? '{}') as OpenWish
 const observer = new Observer()
 const disk = new CountedDisk()
 const messages = new Messages(wish)
+let sendsRead = { doneEntries: 0, entriesPerSecond: 0 }
 const begun = performance.now()
 // What the scrubber reads would be counted with what the readers do.
 const store = await MessageStore.open({
@@ -20,8 +21,17 @@ const store = await MessageStore.open({
   flushDiskType: wish.flush,
   disk,
   scrubBytesPerSecond: 0,
+  duplicateSendWindowMs: wish.windowMs,
+  onSendsRead: (progress) => {
+    sendsRead = progress
+  },
 })
-const opened: Opened = { openMs: Math.round(performance.now() - begun), observed: observer.observe() }
+const opened: Opened = {
+  openMs: Math.round(performance.now() - begun),
+  sendsRead: sendsRead.doneEntries,
+  sendsReadPerSecond: sendsRead.entriesPerSecond,
+  observed: observer.observe(),
+}
 process.send?.({ opened })
 
 process.on('message', (asked: Wish) => {
@@ -51,7 +61,7 @@ async function answer(asked: Wish): Promise<unknown> {
     case 'mixed':
       return mixed({ store, messages, queues: wish.queues, observer, ...asked })
     case 'query':
-      return query({ store, messages, stored: wish.messages, count: asked.count })
+      return query({ store, messages, stored: wish.messages, count: asked.count, observer })
     case 'close':
       await store.close()
       process.disconnect()

@@ -13,6 +13,8 @@ export interface OpenWish extends Shape {
   readonly directory: string
   readonly flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
   readonly inFlight: number
+  /** Repeated sends are recognised within so many ms; 0 for not at all. */
+  readonly windowMs: number
 }
 
 export type Wish =
@@ -34,6 +36,9 @@ export interface Look {
 export interface Opened {
   /** From the call to `MessageStore.open` until it resolved. */
   readonly openMs: number
+  /** Entries of the log that were read for the sends of the last span, and how many a second; 0 where that is off. */
+  readonly sendsRead: number
+  readonly sendsReadPerSecond: number
   readonly observed: Observed
 }
 
@@ -73,6 +78,7 @@ export interface QueryResult {
   readonly found: number
   readonly p50: number
   readonly p99: number
+  readonly observed: Observed
 }
 
 export interface Latencies {
