@@ -19,6 +19,7 @@ const status = (given: Partial<StoreStatus>): StoreStatus => ({
   maxPhysicalOffset: 0,
   rebuild: null,
   repairs: { queues: 0, progress: null },
+  sendsRead: null,
   peers: [],
   ...given,
 })

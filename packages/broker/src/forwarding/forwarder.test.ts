@@ -37,6 +37,7 @@ const nobody: StoreStatus = {
   maxPhysicalOffset: 0,
   rebuild: null,
   repairs: { queues: 0, progress: null },
+  sendsRead: null,
   peers: [],
 }
 
