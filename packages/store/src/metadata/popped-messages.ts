@@ -82,6 +82,22 @@ export class PoppedMessages {
     this.claims.release(key)
   }
 
+  /** One message; null when it is not in flight. Most are acknowledged so soon that this costs no read. */
+  find(name: PoppedName, callback: (error: StoreError | null, row: PoppedMessage | null) => void): void {
+    const key = poppedKey(name)
+    this.#byQueue.get(key, (error, value) => {
+      if (error !== null || value === null) return callback(error, null)
+      let row: PoppedMessage
+      try {
+        row = decode(key, value)
+      } catch (failure) {
+        if (!(failure instanceof StoreError)) throw failure
+        return callback(failure, null)
+      }
+      callback(null, row)
+    })
+  }
+
   /** In the order of group, topic, queue and offset. */
   inOrder(range: TableRange, callback: PoppedCallback): void {
     page(this.#byQueue, 0, range, callback)

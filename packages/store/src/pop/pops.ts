@@ -320,7 +320,7 @@ export class Pops {
     const key = poppedKey(name)
     return new Promise((resolve, reject) => {
       const look = (): void => {
-        popped.inOrder({ from: key, before: `${key}\0`, limit: 1 }, (error, page) => {
+        popped.find(name, (error, row) => {
           if (error !== null) return reject(error)
           const lost = this.#lost(epoch)
           if (lost !== null) return reject(lost)
@@ -328,8 +328,7 @@ export class Pops {
             if (popped.claims.whenReleased(key, look)) return
             return reject(new StoreError('too much is asked of one popped message', { code: 'BUSY' }))
           }
-          const row = page?.rows[0]
-          if (!isWanted(row)) return resolve(null)
+          if (!isWanted(row ?? undefined)) return resolve(null)
           popped.claims.claim(key)
           resolve(row ?? 'none')
         })
