@@ -43,7 +43,7 @@ function isNewer(source: string, built: string): boolean {
   return !existsSync(built) || statSync(source).mtimeMs > statSync(built).mtimeMs
 }
 
-function java(version: string): Client {
+function java(version: string, program = 'Main'): Client {
   const sources = [
     join(SOURCES, 'java', 'src', 'interop'),
     join(SOURCES, 'java', `client-${version}`, 'src', 'interop'),
@@ -65,7 +65,7 @@ function java(version: string): Client {
       const place = [`-Duser.home=${home}`, '-cp', classPath]
       return {
         command: 'java',
-        args: [...memory, ...place, 'interop.Main', namesrv, topic, group],
+        args: [...memory, ...place, `interop.${program}`, namesrv, topic, group],
         cwd: home,
         env: CLEAN_ENV,
       }
@@ -221,6 +221,9 @@ const aliOns: Client = {
 }
 
 export const CLIENTS: readonly Client[] = [java('5.5.0'), java('4.9.8'), go, aliOns]
+
+/** A program of its own with the same jars. */
+export const RETENTION_CLIENT: Client = { ...java('5.5.0', 'Retention'), name: 'retention-5.5.0' }
 
 /** The first command that this client needs and that is not there. */
 export async function missingCommand(client: Pick<Client, 'needs'>): Promise<string | undefined> {

@@ -2,12 +2,21 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CLIENTS, DLEDGER_READER, FILTER_PEER, missingCommand, STORE_PEER, type Client } from './clients.ts'
+import {
+  CLIENTS,
+  DLEDGER_READER,
+  FILTER_PEER,
+  missingCommand,
+  RETENTION_CLIENT,
+  STORE_PEER,
+  type Client,
+} from './clients.ts'
 import { runDLedgerFiles } from './dledger-files.ts'
 import { runFilters } from './filters.ts'
 import { runGroupSuite } from './group-suite.ts'
 import { parseOptions, type Options } from './options.ts'
 import { Report } from './report.ts'
+import { runRetention } from './retention.ts'
 import { runStoreFiles } from './store-files.ts'
 import { openGroup, type TestGroup } from './test-group.ts'
 
@@ -28,6 +37,9 @@ export async function main(args: readonly string[]): Promise<number> {
   }
   if (options.only.length === 0 || options.only.includes(STORE_PEER.name)) await runStoreFiles(STORE_PEER, report)
   if (options.only.length === 0 || options.only.includes(FILTER_PEER.name)) await runFilters(FILTER_PEER, report)
+  const hasOwnGroup = options.namesrv === undefined
+  if (hasOwnGroup && (options.only.length === 0 || options.only.includes(RETENTION_CLIENT.name)))
+    await runRetention(report)
   const clients = await built(options, report)
   if (clients.length > 0) await runSuites(options, clients, report)
   return report.end()
