@@ -18,6 +18,7 @@
  * Callbacks instead of promises, so that a simulation owns every step.
  */
 import { assert, type Clock, type Logger } from '@dledger-ts/base'
+import { isDiskFull } from '@dledger-ts/dledger'
 import type { ApacheCheckpointFiles } from './apache/checkpoint-files.ts'
 import { type AppliedMark, NOTHING_APPLIED, type StoreMachine } from './apply.ts'
 import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
@@ -345,7 +346,8 @@ export class Checkpointer {
 
   #fail(error: Error): void {
     this.#failure = error
-    this.#options.onFailed(error)
+    // Without room at its end a store has only more to apply at its next start.
+    if (!this.#closed || !isDiskFull(error)) this.#options.onFailed(error)
     this.#tell(error)
   }
 

@@ -19,6 +19,7 @@ import { StoreMachine } from './apply.ts'
 import { Checkpointer } from './checkpoint.ts'
 import { DiscardedFiles } from './consume-queue/discarded-files.ts'
 import { QueueFiles } from './consume-queue/queue-files.ts'
+import { DiskRoom, withRoom } from './disk-room.ts'
 import { RecordEnvelope } from './control-envelope.ts'
 import { KeyIndex } from './key-index/key-index.ts'
 import type { KeyIndexSettings } from './key-index/layout.ts'
@@ -117,6 +118,7 @@ export class StoreCore {
   readonly #transfer: StateTransfer
   readonly #files: QueueFiles
   readonly #discarded: DiscardedFiles
+  readonly #room: DiskRoom
   readonly #minOffsets: MinOffsets
   readonly recall: TimerRecall
   readonly transactions: Transactions
@@ -146,10 +148,19 @@ export class StoreCore {
         : new StoredSends({ ...sendOnce, clock, logger, onProgress: options.onSendsRead ?? null })
     const { hotBytesMax } = options
     const machine = new StoreMachine({ clock, delayLevelsMs, hotBytesMax, fileBytes, takesOverApache, sends })
+    const room = new DiskRoom({
+      clock,
+      logger,
+      freeBytes: () => options.disk.freeBytesSync(options.consumeQueueDirectory),
+      unwrittenBytes: () =>
+        machine.applied.physicalEnd - Math.max(this.#checkpointer.kept.physicalEnd, machine.logStartPos),
+    })
+    this.#room = room
     const files = new QueueFiles({
       disk: options.disk,
       directory: options.consumeQueueDirectory,
       fileBytes: options.consumeQueueFileBytes,
+      room,
     })
     this.#discarded = new DiscardedFiles({
       disk: options.disk,
@@ -157,7 +168,7 @@ export class StoreCore {
       clock,
       logger,
     })
-    const metadata = new SealedMetadata(options.metadata, clock)
+    const metadata = new SealedMetadata(withRoom(options.metadata, room), clock)
     machine.metadata.attach(metadata)
     this.machine = machine
     this.#files = files
@@ -414,6 +425,7 @@ export class StoreCore {
     this.repairs.stop()
     this.rebuilder.stop()
     this.#checkpointer.stop()
+    this.#room.stop()
     this.keyIndex?.stop()
     this.machine.roleChanged({ role: 'FOLLOWER', term: this.machine.role.term, leader: null, ready: false })
   }

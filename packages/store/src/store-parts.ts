@@ -6,7 +6,8 @@
  * Keeps: what is opened here is closed here; settings and directories that are not fit are refused before anything is written.
  */
 import { join } from 'node:path'
-import { DLedger, DLedgerError } from '@dledger-ts/dledger'
+import type { Logger } from '@dledger-ts/base'
+import { DLedger, DLedgerError, isDiskFull } from '@dledger-ts/dledger'
 import { readApacheConfig } from './apache/config-files.ts'
 import { holdsApacheTerm } from './apache/log-directory.ts'
 import { readQueueEnds } from './apache/queue-ends.ts'
@@ -104,13 +105,16 @@ export async function closeStore(parts: StoreParts, done: () => void): Promise<v
   }
   await attempt(() => log.close())
   core.stop()
+  let isWritten = false
   if (failure === null) {
     const { appliedIndex } = core.machine
-    await attempt(() => settled((callback) => core.flush(appliedIndex, callback)))
+    await attempt(async () => {
+      isWritten = await flushed(core, appliedIndex, options.logger)
+    })
   }
   await closed(core)
   await attempt(() => settled((callback) => metadata.close(callback)))
-  if (failure === null) options.apacheFiles.closed()
+  if (failure === null && isWritten) options.apacheFiles.closed()
   done()
   if (failure !== null) throw failure instanceof DLedgerError ? storeErrorOf(failure) : failure
 }
@@ -128,6 +132,18 @@ export async function flushOffsetsBriefly({ core, options }: StoreParts): Promis
     options.logger.warn({ err: error }, 'consumer offsets were not appended before the leadership goes')
   } finally {
     cancel()
+  }
+}
+
+/** @returns false when there is no room for what is derived: the next start applies more again. */
+async function flushed(core: StoreCore, appliedIndex: number, logger: Logger): Promise<boolean> {
+  try {
+    await settled((callback) => core.flush(appliedIndex, callback))
+    return true
+  } catch (error) {
+    if (!(error instanceof Error && isDiskFull(error))) throw error
+    logger.warn({ err: error }, 'no room for what is derived from the log: the next start applies it again')
+    return false
   }
 }
 

@@ -13,7 +13,7 @@
  */
 import { join } from 'node:path'
 import { writeInt64 } from '@dledger-ts/base'
-import type { Disk } from '@dledger-ts/dledger'
+import { type Disk, type DiskFile, isDiskFull } from '@dledger-ts/dledger'
 import type { AppliedMark } from '../apply.ts'
 
 const CHECKPOINT_BYTES = 4096
@@ -61,12 +61,18 @@ export class ApacheCheckpointFiles {
     if (this.#disk.existsSync(this.#checkpoint)) this.#disk.removeSync(this.#checkpoint)
   }
 
-  /** Written in place; not synced, for nobody relies on it. The directory exists. */
+  /** Written in place; not synced, for nobody relies on it. Without room on the disk it stays as it was. The directory exists. */
   write(synced: AppliedMark, callback: Callback): void {
-    const file = this.#disk.openSync(this.#checkpoint, { create: true })
+    const written = (error: Error | null): void => callback(error !== null && isDiskFull(error) ? null : error)
+    let file: DiskFile
+    try {
+      file = this.#disk.openSync(this.#checkpoint, { create: true })
+    } catch (error) {
+      return written(error as Error)
+    }
     file.write([encodeApacheCheckpoint(synced)], 0, (error) => {
       file.closeSync()
-      callback(error)
+      written(error)
     })
   }
 

@@ -12,6 +12,7 @@ import { basename, dirname, join } from 'node:path'
 import { assert } from '@dledger-ts/base'
 import { type Disk, listDirectory, removeFile } from '@dledger-ts/dledger'
 import { topicNameError } from '@dledger-ts/protocol'
+import type { DiskRoom } from '../disk-room.ts'
 import { StoreError } from '../errors.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
 import { inLanes } from '../lanes.ts'
@@ -23,12 +24,21 @@ import { type NewFile, OpenFiles, type UseCallback } from './open-files.ts'
 const SYNCS_MAX = 8
 const NAME_DIGITS = 20
 
+export interface QueueFilesOptions {
+  readonly disk: Disk
+  readonly directory: string
+  readonly fileBytes: number
+  /** Where writes wait for room on the disk; absent: they fail. */
+  readonly room?: DiskRoom
+}
+
 export type WrittenCallback = (error: Error | null) => void
 
 export class QueueFiles {
   readonly #disk: Disk
   readonly #directory: string
   readonly #fileBytes: number
+  readonly #room: DiskRoom | null
   readonly #open: OpenFiles
   /** Grows when all files are discarded: what was found before is not what has those names now. */
   #generation = 0
@@ -36,16 +46,23 @@ export class QueueFiles {
   /** Directories with names that are not durable yet. */
   readonly #unsyncedDirectories = new Set<string>()
 
-  constructor(options: { readonly disk: Disk; readonly directory: string; readonly fileBytes: number }) {
+  constructor(options: QueueFilesOptions) {
     assert(options.fileBytes > 0, 'a ConsumeQueue file has bytes')
     this.#disk = options.disk
     this.#directory = options.directory
     this.#fileBytes = options.fileBytes
     this.#open = new OpenFiles({ ...options, made: (path) => this.#nameIsNew(path) })
+    this.#room = options.room ?? null
   }
 
-  /** Writes entries that stand one after another from `queueOffset` on, over whatever is there. */
+  /** Writes entries that stand one after another from `queueOffset` on, over whatever is there; waits for room on the disk. */
   write(queue: ConsumeQueue, queueOffset: number, entries: Buffer, callback: WrittenCallback): void {
+    const write = (done: WrittenCallback): void => this.#write(queue, queueOffset, entries, done)
+    if (this.#room === null) write(callback)
+    else this.#room.attempt(write, callback)
+  }
+
+  #write(queue: ConsumeQueue, queueOffset: number, entries: Buffer, callback: WrittenCallback): void {
     const writeFrom = (from: number): void => {
       const at = queueOffset * CONSUME_QUEUE_ENTRY_BYTES + from
       const inFile = at % this.#fileBytes

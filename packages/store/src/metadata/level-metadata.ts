@@ -15,8 +15,17 @@ type Snapshot = ReturnType<Level<string, Buffer>['snapshot']>
 /** Rows given to a batch before others have their turn. */
 const SLICE_ROWS = 256
 
+/** What LevelDB says of a disk without room; it has no code for that. */
+const FULL = /No space left on device|Disk quota exceeded/
+
+/**
+ * After a write that found no room LevelDB may refuse all others, and its log may end within a record: it is opened again, which
+ * mends both, before the next write.
+ */
 export class LevelMetadata implements MetadataStore {
   readonly #db: Level<string, Buffer>
+  #isBroken = false
+  #reopening: Promise<void> | null = null
 
   private constructor(db: Level<string, Buffer>) {
     this.#db = db
@@ -70,12 +79,18 @@ export class LevelMetadata implements MetadataStore {
     options: { readonly sync: boolean },
     callback: (error: Error | null) => void,
   ): void {
-    settle(this.#write(writes, options), callback)
+    settle(
+      this.#whileWhole(() => this.#write(writes, options)),
+      callback,
+    )
   }
 
   clear(first: string, callback: (error: Error | null) => void): void {
     settle(
-      this.#db.del(first, { sync: true }).then(() => this.#db.clear()),
+      this.#whileWhole(async () => {
+        await this.#db.del(first, { sync: true })
+        await this.#db.clear()
+      }),
       callback,
     )
   }
@@ -100,6 +115,28 @@ export class LevelMetadata implements MetadataStore {
     }
   }
 
+  async #whileWhole(write: () => Promise<unknown>): Promise<void> {
+    try {
+      if (this.#isBroken) await this.#reopen()
+      await write()
+    } catch (error) {
+      const full = fullDisk(error)
+      if (full === undefined) throw error
+      this.#isBroken = true
+      throw full
+    }
+  }
+
+  async #reopen(): Promise<void> {
+    this.#reopening = this.#db.close().then(() => this.#db.open())
+    try {
+      await this.#reopening
+    } finally {
+      this.#reopening = null
+    }
+    this.#isBroken = false
+  }
+
   /** An iterator sees the database as it is when the iterator is made. */
   #read(
     range: { readonly gte?: string; readonly lt: string; readonly limit?: number; readonly snapshot?: Snapshot },
@@ -107,6 +144,7 @@ export class LevelMetadata implements MetadataStore {
   ): void {
     let rows: MetadataRow[] = []
     const read = async (): Promise<void> => {
+      if (this.#reopening !== null) await this.#reopening
       const all = await this.#db.iterator(range).all()
       rows = all.map(([key, value]) => ({ key, value }))
     }
@@ -116,6 +154,14 @@ export class LevelMetadata implements MetadataStore {
 
 function othersTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
+}
+
+/** @returns an error with the code that the disk's own operations have; undefined for any other. */
+function fullDisk(error: unknown): Error | undefined {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if (FULL.test(at.message)) return Object.assign(new Error(at.message, { cause: error }), { code: 'ENOSPC' })
+  }
+  return undefined
 }
 
 function settle(promise: Promise<unknown>, tell: (error: Error | null) => void): void {
