@@ -88,6 +88,13 @@ export class LongPolling<Pull> {
     }
   }
 
+  /** A group wants something else of the topic than it waits for. */
+  wakeGroup(topic: string, isConcerned: (pull: Pull) => boolean): void {
+    for (const waiting of this.#topics.get(topic)?.values() ?? []) {
+      for (const held of waiting) if (isConcerned(held.pull)) this.#wake(held)
+    }
+  }
+
   /** The connection is gone: nobody waits for an answer. */
   closed(channel: object): void {
     for (const held of this.#channels.get(channel) ?? []) this.#remove(held)

@@ -86,7 +86,10 @@ export class Serving {
     this.#options = options
     this.store = store
     this.#topics = new TopicTable(config, store)
-    this.#consumers = new ConsumerTable((group) => this.#membersChanged(group))
+    this.#consumers = new ConsumerTable(
+      (group) => this.#membersChanged(group),
+      (group, topic) => this.#polling.wakeGroup(topic, ({ header }) => header.consumerGroup === group),
+    )
     this.#producers = new ProducerTable((group) => this.#transactionChecks.producerAppeared(group))
     this.#transactionProducers = new TransactionProducers(this.#producers)
     this.#transactionChecks = new TransactionChecks({

@@ -33,6 +33,27 @@ function setup() {
   return { changes, table, beat }
 }
 
+test('a group that wants something else of a topic is told, one that repeats itself or has a new topic is not', () => {
+  const told: string[] = []
+  const table = new ConsumerTable<string>(
+    () => {},
+    (group, topic) => told.push(`${group} ${topic}`),
+  )
+  const beat = (...subscriptions: Subscription[]) =>
+    table.register('ch', { clientId: 'c', language: 'JAVA', version: 479 }, data(...subscriptions), {
+      nowMs: 0,
+      fingerprint: 0,
+      keepSubscriptions: false,
+    })
+  beat(sub('T', 'a', 1))
+  beat(sub('T', 'a', 2), sub('U', 'b', 2))
+  expect(told).toEqual([])
+  beat(sub('T', 'c', 1), sub('U', 'b', 3))
+  expect(told).toEqual([])
+  beat(sub('T', 'c', 3), sub('U', 'b', 3))
+  expect(told).toEqual(['g T'])
+})
+
 describe('members', () => {
   test('joining, leaving and closing are told, repeating a heartbeat is not', () => {
     const { changes, table, beat } = setup()

@@ -63,6 +63,9 @@ export class ConsumerGroup<Channel> {
   }
 }
 
+/** Told after a group wants something else of a topic that it subscribes to already. */
+export type Resubscribed = (group: string, topic: string) => void
+
 /** Told after the members or the topics of a group changed. */
 export type GroupChanged<Channel> = (group: ConsumerGroup<Channel>) => void
 
@@ -70,9 +73,11 @@ export class ConsumerTable<Channel> {
   readonly #groups = new Map<string, ConsumerGroup<Channel>>()
   readonly #groupsOf = new Map<Channel, Set<ConsumerGroup<Channel>>>()
   readonly #changed: GroupChanged<Channel>
+  readonly #resubscribed: Resubscribed
 
-  constructor(changed: GroupChanged<Channel>) {
+  constructor(changed: GroupChanged<Channel>, resubscribed: Resubscribed = () => {}) {
     this.#changed = changed
+    this.#resubscribed = resubscribed
   }
 
   get size(): number {
@@ -107,8 +112,8 @@ export class ConsumerTable<Channel> {
     group.messageModel = data.messageModel
     group.consumeFromWhere = data.consumeFromWhere
     const joined = this.#join(group, channel, client, nowMs)
-    const resubscribed = !keepSubscriptions && updateSubscriptions(group.subscriptions, data.subscriptions)
-    if (joined || resubscribed) this.#changed(group)
+    const newTopics = !keepSubscriptions && this.#subscribe(group, data.subscriptions)
+    if (joined || newTopics) this.#changed(group)
     return keepSubscriptions && !sameFingerprint
   }
 
@@ -133,6 +138,17 @@ export class ConsumerTable<Channel> {
       }
     }
     return expired
+  }
+
+  /** @returns whether a topic was added or removed; a newer expression for a known topic changes no assignment. */
+  #subscribe(group: ConsumerGroup<Channel>, given: readonly Subscription[]): boolean {
+    const known = new Map(group.subscriptions)
+    const changed = updateSubscriptions(group.subscriptions, given)
+    for (const [topic, { expression }] of group.subscriptions) {
+      const before = known.get(topic)
+      if (before !== undefined && before.expression !== expression) this.#resubscribed(group.name, topic)
+    }
+    return changed
   }
 
   #create(name: string): ConsumerGroup<Channel> {
@@ -164,7 +180,7 @@ export class ConsumerTable<Channel> {
   }
 }
 
-/** @returns whether a topic was added or removed; a newer expression for a known topic changes no assignment. */
+/** @returns whether a topic was added or removed. */
 function updateSubscriptions(table: Map<string, Subscription>, given: readonly Subscription[]): boolean {
   let changed = false
   const topics = new Set<string>()

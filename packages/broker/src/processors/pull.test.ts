@@ -162,6 +162,23 @@ describe('long polling', () => {
     expect(decodeRecords((await pulled).bodyBytes).map((record) => record.body.toString())).toEqual(['b'])
   })
 
+  test('it is answered when its group wants something else, and then gives what that is', async () => {
+    await client.send('before', { b: 'PollOther' })
+    const group = (tag: string, version: number) => ({
+      clientID: 'other',
+      consumerDataSet: [consumerData('other', subscriptionData('PollOther', tag, version))],
+    })
+    await client.heartbeat(group('A', 1))
+    await client.send('b', { b: 'PollOther', i: 'TAGS\u0001B\u0002' })
+    const ext = { topic: 'PollOther', consumerGroup: 'other', queueOffset: '2', sysFlag: '2', subVersion: '1' }
+    const pulled = client.pull({ ...ext, suspendTimeoutMillis: '20000' })
+    await client.call(RequestCode.GET_MAX_OFFSET, { topic: 'PollOther', queueId: '0' })
+    await client.heartbeat(group('B', 2))
+    expect((await pulled).code).toBe(19)
+    const again = await client.pull({ ...ext, queueOffset: '0', subVersion: '2' })
+    expect(decodeRecords(again.bodyBytes).map((record) => record.body.toString())).toEqual(['b'])
+  })
+
   test('at the deadline it is answered with nothing', async () => {
     await client.send('before', { b: 'PollNothing' })
     const startMs = performance.now()

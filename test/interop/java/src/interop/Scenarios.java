@@ -26,6 +26,8 @@ final class Scenarios {
             new Pull(context),
             new LitePull(context),
             new Filters(context),
+            new TopicLife(context),
+            new Rebalance(context),
             new Broadcast(context),
             new Delay(context),
             new Offsets(context),
