@@ -88,8 +88,8 @@ export class LongPolling<Pull> {
     }
   }
 
-  /** A group wants something else of the topic than it waits for. */
-  wakeGroup(topic: string, isConcerned: (pull: Pull) => boolean): void {
+  /** Whoever is concerned waits for what it does not want any more. */
+  wakeTopic(topic: string, isConcerned: (pull: Pull) => boolean): void {
     for (const waiting of this.#topics.get(topic)?.values() ?? []) {
       for (const held of waiting) if (isConcerned(held.pull)) this.#wake(held)
     }

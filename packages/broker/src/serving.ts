@@ -88,7 +88,9 @@ export class Serving {
     this.#topics = new TopicTable(config, store)
     this.#consumers = new ConsumerTable(
       (group) => this.#membersChanged(group),
-      (group, topic) => this.#polling.wakeGroup(topic, ({ header }) => header.consumerGroup === group),
+      (connection, group, topic) => {
+        this.#polling.wakeTopic(topic, (pull) => pull.connection === connection && pull.header.consumerGroup === group)
+      },
     )
     this.#producers = new ProducerTable((group) => this.#transactionChecks.producerAppeared(group))
     this.#transactionProducers = new TransactionProducers(this.#producers)

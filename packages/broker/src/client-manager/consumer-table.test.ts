@@ -33,11 +33,11 @@ function setup() {
   return { changes, table, beat }
 }
 
-test('a group that wants something else of a topic is told, one that repeats itself or has a new topic is not', () => {
+test('a connection that wants something else of a topic is told, one that repeats itself or has a new topic is not', () => {
   const told: string[] = []
   const table = new ConsumerTable<string>(
     () => {},
-    (group, topic) => told.push(`${group} ${topic}`),
+    (channel, group, topic) => told.push(`${channel} ${group} ${topic}`),
   )
   const beat = (...subscriptions: Subscription[]) =>
     table.register('ch', { clientId: 'c', language: 'JAVA', version: 479 }, data(...subscriptions), {
@@ -48,10 +48,14 @@ test('a group that wants something else of a topic is told, one that repeats its
   beat(sub('T', 'a', 1))
   beat(sub('T', 'a', 2), sub('U', 'b', 2))
   expect(told).toEqual([])
-  beat(sub('T', 'c', 1), sub('U', 'b', 3))
-  expect(told).toEqual([])
+  expect(table.group('g')?.supersededMs('ch', 'T', 0)).toBeUndefined()
   beat(sub('T', 'c', 3), sub('U', 'b', 3))
-  expect(told).toEqual(['g T'])
+  beat(sub('T', 'c', 4), sub('U', 'b', 4))
+  expect(told).toEqual(['ch g T'])
+  const superseded = [2, 3].map((version) => table.group('g')?.supersededMs('ch', 'T', version))
+  expect(superseded).toEqual([0, undefined])
+  expect(table.group('g')?.supersededMs('other', 'T', 0)).toBeUndefined()
+  expect(table.group('g')?.supersededMs('ch', 'U', 0)).toBeUndefined()
 })
 
 describe('members', () => {

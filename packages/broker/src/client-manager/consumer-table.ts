@@ -4,7 +4,8 @@
  * Keeps:
  *   - a group exists here exactly while it has a connection;
  *   - a change of the member list is told once, after the table shows it;
- *   - of two subscriptions to one topic the one with the newer version stays, of equal ones the last.
+ *   - of two subscriptions to one topic the one with the newer version stays, of equal ones the last;
+ *   - of each connection is known since which version it wants what it wants: an older pull of it was made for something else.
  * Pure but for the clock values it is given. Source: ConsumerManager, ConsumerGroupInfo.
  */
 import type { Subscription } from './subscription.ts'
@@ -18,6 +19,14 @@ export interface ClientInfo {
 export interface Member<Channel> extends ClientInfo {
   readonly channel: Channel
   lastSeenMs: number
+}
+
+/** What one connection wants of a topic, and since which version of its subscription; 0 from the beginning. */
+interface Announced {
+  readonly expression: string
+  readonly since: number
+  /** When it said so, monotonic. */
+  readonly atMs: number
 }
 
 /** What a heartbeat says of one group. */
@@ -35,6 +44,8 @@ export class ConsumerGroup<Channel> {
   readonly name: string
   readonly members = new Map<Channel, Member<Channel>>()
   readonly subscriptions = new Map<string, Subscription>()
+  /** By connection and topic. */
+  readonly announced = new Map<Channel, Map<string, Announced>>()
   consumeType = ''
   messageModel = 'CLUSTERING'
   consumeFromWhere = ''
@@ -47,6 +58,12 @@ export class ConsumerGroup<Channel> {
 
   get isBroadcast(): boolean {
     return this.messageModel === 'BROADCASTING'
+  }
+
+  /** When this connection said that it wants something else of the topic than with this version; undefined when it did not. */
+  supersededMs(channel: Channel, topic: string, subVersion: number): number | undefined {
+    const announced = this.announced.get(channel)?.get(topic)
+    return announced !== undefined && subVersion < announced.since ? announced.atMs : undefined
   }
 
   /** Ids of the members, each once, though a client that reconnects has two connections for a while. */
@@ -63,8 +80,8 @@ export class ConsumerGroup<Channel> {
   }
 }
 
-/** Told after a group wants something else of a topic that it subscribes to already. */
-export type Resubscribed = (group: string, topic: string) => void
+/** Told after a connection wants something else of a topic that it subscribes to already. */
+export type Resubscribed<Channel> = (channel: Channel, group: string, topic: string) => void
 
 /** Told after the members or the topics of a group changed. */
 export type GroupChanged<Channel> = (group: ConsumerGroup<Channel>) => void
@@ -73,9 +90,9 @@ export class ConsumerTable<Channel> {
   readonly #groups = new Map<string, ConsumerGroup<Channel>>()
   readonly #groupsOf = new Map<Channel, Set<ConsumerGroup<Channel>>>()
   readonly #changed: GroupChanged<Channel>
-  readonly #resubscribed: Resubscribed
+  readonly #resubscribed: Resubscribed<Channel>
 
-  constructor(changed: GroupChanged<Channel>, resubscribed: Resubscribed = () => {}) {
+  constructor(changed: GroupChanged<Channel>, resubscribed: Resubscribed<Channel> = () => {}) {
     this.#changed = changed
     this.#resubscribed = resubscribed
   }
@@ -112,7 +129,7 @@ export class ConsumerTable<Channel> {
     group.messageModel = data.messageModel
     group.consumeFromWhere = data.consumeFromWhere
     const joined = this.#join(group, channel, client, nowMs)
-    const newTopics = !keepSubscriptions && this.#subscribe(group, data.subscriptions)
+    const newTopics = !keepSubscriptions && this.#subscribe(group, channel, data.subscriptions, nowMs)
     if (joined || newTopics) this.#changed(group)
     return keepSubscriptions && !sameFingerprint
   }
@@ -141,12 +158,19 @@ export class ConsumerTable<Channel> {
   }
 
   /** @returns whether a topic was added or removed; a newer expression for a known topic changes no assignment. */
-  #subscribe(group: ConsumerGroup<Channel>, given: readonly Subscription[]): boolean {
-    const known = new Map(group.subscriptions)
+  #subscribe(group: ConsumerGroup<Channel>, channel: Channel, given: readonly Subscription[], nowMs: number): boolean {
     const changed = updateSubscriptions(group.subscriptions, given)
-    for (const [topic, { expression }] of group.subscriptions) {
-      const before = known.get(topic)
-      if (before !== undefined && before.expression !== expression) this.#resubscribed(group.name, topic)
+    const before = group.announced.get(channel)
+    const announced = new Map<string, Announced>()
+    group.announced.set(channel, announced)
+    for (const { topic, expression, subVersion } of given) {
+      const known = before?.get(topic)
+      const isSame = known === undefined || known.expression === expression
+      announced.set(
+        topic,
+        isSame ? (known ?? { expression, since: 0, atMs: nowMs }) : { expression, since: subVersion, atMs: nowMs },
+      )
+      if (!isSame) this.#resubscribed(channel, group.name, topic)
     }
     return changed
   }
@@ -172,6 +196,7 @@ export class ConsumerTable<Channel> {
 
   #leave(group: ConsumerGroup<Channel>, channel: Channel): void {
     if (!group.members.delete(channel)) return
+    group.announced.delete(channel)
     const groups = this.#groupsOf.get(channel)
     groups?.delete(group)
     if (groups?.size === 0) this.#groupsOf.delete(channel)

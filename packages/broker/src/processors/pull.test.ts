@@ -174,7 +174,11 @@ describe('long polling', () => {
     const pulled = client.pull({ ...ext, suspendTimeoutMillis: '20000' })
     await client.call(RequestCode.GET_MAX_OFFSET, { topic: 'PollOther', queueId: '0' })
     await client.heartbeat(group('B', 2))
-    expect((await pulled).code).toBe(19)
+    const held = await pulled
+    expect([held.code, held.extFields?.['nextBeginOffset']]).toEqual([19, '2'])
+    // As if it had been on its way while the heartbeat came.
+    const late = await client.pull({ ...ext, queueOffset: '0' })
+    expect([late.code, late.extFields?.['nextBeginOffset']]).toEqual([19, '0'])
     const again = await client.pull({ ...ext, queueOffset: '0', subVersion: '2' })
     expect(decodeRecords(again.bodyBytes).map((record) => record.body.toString())).toEqual(['b'])
   })

@@ -5,6 +5,7 @@
  *   - every answer 0, 19, 20 and 21 carries the four offsets that clients cannot do without;
  *   - 21 ("go back") is said only by a leader that has applied all, or for what is certainly gone: a follower that lags waits;
  *   - a pull is held until its deadline at the latest and commits its piggy-backed offset at most once: on its first pass;
+ *   - a pull that a client made before it wanted something else passes over nothing: the client would drop what it wants now;
  *   - a held pull that filters by an expression is not answered for messages that it does not want: it goes on behind them.
  *
  * Source: PullMessageProcessor, DefaultPullMessageResultHandler.
@@ -44,6 +45,8 @@ import type { Processor } from './registry.ts'
 
 /** A client gives up on an answer after 30 s and closes its connection; it is held less, whatever it asks. */
 const HOLD_MS_MAX = 25_000
+/** Pulls that a client made before it wanted something else may come so long after it said so. */
+const OLD_PULLS_MS = 1_000
 /** Fewer messages behind than this are never "far behind", so the distance in bytes need not be looked at. */
 const FAR_BEHIND_MESSAGES_MIN = 10_000
 
@@ -128,6 +131,7 @@ export class PullProcessor {
       return
     }
     const { header } = pull
+    if (this.#isSuperseded(pull)) return this.#answerAsBefore(pull, admitted)
     if (isFirstPass && (header.sysFlag & PullSysFlag.COMMIT_OFFSET) !== 0) this.#commitOffset(header)
     const { config, store } = this.#context
     const isRecent = store.isInMemory(header.topic, header.queueId, pull.queueOffset)
@@ -152,6 +156,31 @@ export class PullProcessor {
         else this.#fail(pull, error)
       },
     )
+  }
+
+  /** Its client sorts out what comes by what it wanted when it made this pull. Its next one is newer. */
+  #isSuperseded({ header, connection, deadlineMs }: Pull): boolean {
+    if ((header.sysFlag & PullSysFlag.SUBSCRIPTION) !== 0) return false
+    const group = this.#context.consumers.group(header.consumerGroup)
+    const changedMs = group?.supersededMs(connection, header.topic, header.subVersion)
+    if (changedMs === undefined) return false
+    // A client that never says a newer version is served again after a moment.
+    return deadlineMs !== null || this.#context.clock.monotonicMs() - changedMs < OLD_PULLS_MS
+  }
+
+  #answerAsBefore(pull: Pull, { topic, group }: Admitted): void {
+    const { header } = pull
+    const { store } = this.#context
+    const extFields: ExtFields = {
+      suggestWhichBrokerId: String(group.brokerId),
+      nextBeginOffset: String(pull.queueOffset),
+      minOffset: String(store.minOffset(header.topic, header.queueId)),
+      maxOffset: String(Math.max(store.maxOffset(header.topic, header.queueId), pull.queueOffset)),
+      topicSysFlag: String(topic.topicSysFlag),
+      groupSysFlag: String(group.groupSysFlag),
+    }
+    const remark = 'the subscription has changed since'
+    pull.connection.respond(pull.request, createResponse(ResponseCode.PULL_NOT_FOUND, remark, extFields))
   }
 
   #fail(pull: Pull, error: StoreError | null): void {

@@ -62,7 +62,7 @@ final class TopicLife implements Scenario {
         Clients.expectEqual(codeOf(() -> admin.deleteTopicInBroker(leader, "TBW102")), INVALID_PARAMETER, "deleting TBW102");
         admin.deleteTopicInBroker(leader, topic);
         String cluster = admin.examineTopicRouteInfo("TBW102").getBrokerDatas().get(0).getCluster();
-        admin.deleteTopicInNameServer(Set.of(context.clients.namesrv), cluster, topic);
+        Version.deleteFromNamesrv(admin, context.clients.namesrv, cluster, topic);
         Clients.until("the route is gone", () -> codeOf(() -> admin.examineTopicRouteInfo(topic)) == TOPIC_NOT_EXIST);
         put(topic, 4, READ_WRITE);
         sendToQueues(topic, "recent", 4, recent);

@@ -1,10 +1,12 @@
 package interop;
 
 import java.util.List;
+import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** The calls whose names or packages differ between the two client versions. This is the 4.x side. */
 final class Version {
@@ -17,6 +19,11 @@ final class Version {
 
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
         producer.createTopic("TBW102", topic, queues);
+    }
+
+    /** The versions take topic and cluster in different order. */
+    static void deleteFromNamesrv(DefaultMQAdminExt admin, String namesrv, String cluster, String topic) throws Exception {
+        admin.deleteTopicInNameServer(Set.of(namesrv), topic, cluster);
     }
 
     static MessageExt viewMessage(DefaultMQProducer producer, String topic, String offsetMsgId) throws Exception {

@@ -1,13 +1,14 @@
 package interop;
 
 import java.util.List;
-import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.compression.CompressionType;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** The calls whose names or packages differ between the two client versions. This is the 5.x side. */
 final class Version {
@@ -20,6 +21,11 @@ final class Version {
 
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
         producer.createTopic("TBW102", topic, queues, Map.of());
+    }
+
+    /** The versions take topic and cluster in different order. */
+    static void deleteFromNamesrv(DefaultMQAdminExt admin, String namesrv, String cluster, String topic) throws Exception {
+        admin.deleteTopicInNameServer(Set.of(namesrv), cluster, topic);
     }
 
     static MessageExt viewMessage(DefaultMQProducer producer, String topic, String offsetMsgId) throws Exception {
