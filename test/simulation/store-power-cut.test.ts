@@ -2,7 +2,7 @@
  * The files that a store derives from its log, on a drive that loses whatever was not synced: sectors and names, in any order. After
  * kills and power cuts at any moment a reader gets exactly the messages of the log.
  */
-import { type Clock, silentLogger } from '@dledger-ts/base'
+import { type Clock, crc32, silentLogger } from '@dledger-ts/base'
 import type { CommittedEntry } from '@dledger-ts/dledger'
 import { hostAddress, RecordDraft, recordBody } from '@dledger-ts/protocol'
 import { type AttachedLog, type GetResult, MemoryMetadata, StoreCore } from '@dledger-ts/store'
@@ -73,14 +73,23 @@ class SyncedLog implements AttachedLog {
     const bytes = Buffer.alloc(size)
     for (const { index, pos: at, body } of this.entries) {
       const header = Buffer.alloc(48)
+      header.writeInt32BE(1, 0)
+      header.writeInt32BE(48 + body.length, 4)
       header.writeBigInt64BE(BigInt(index), 8)
       header.writeBigInt64BE(BigInt(at), 24)
+      header.writeUInt32BE(crc32(body), 40)
+      header.writeInt32BE(body.length, 44)
       const entry = Buffer.concat([header, body])
       const from = Math.max(pos, at)
       const to = Math.min(pos + size, at + entry.length)
       if (from < to) entry.copy(bytes, from - pos, from - at, to - at)
     }
     this.#later(() => callback(null, bytes))
+  }
+
+  readAppliedAt(pos: number, callback: (error: Error | null, entry: CommittedEntry | null) => void): void {
+    const found = this.entries.find((entry) => entry.pos === pos) ?? null
+    this.#later(() => callback(null, found))
   }
 
   firstIndexInFileOf(): number {

@@ -337,7 +337,15 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     this.#node.readApplied(firstIndex, lastIndex, bytesMax, callback)
   }
 
-  /** Reads raw bytes of the log at a position, e.g. a body at `pos + 48`. */
+  /**
+   * Reads the applied entry that starts at byte `pos`, checked; null when none starts there. Costs a search: for readers of raw bytes
+   * that found them wrong. Lost entries are CORRUPT, and known as lost from then on.
+   */
+  readAppliedAt(pos: number, callback: (error: Error | null, entry: CommittedEntry | null) => void): void {
+    this.#node.readAppliedAt(pos, callback)
+  }
+
+  /** Reads raw bytes of the log at a position, e.g. a body at `pos + 48`. They are not checked: see `isEntryAt`. */
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
     this.#node.readBytes(pos, size, callback)
   }

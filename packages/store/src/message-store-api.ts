@@ -109,7 +109,11 @@ export interface MessageStoreApi extends AsyncDisposable {
   messageAt(physicalOffset: number): Promise<Buffer | undefined>
   /** Messages by key, newest first. @throws StoreError INVALID, BUSY, STORAGE_FAILED. Finds nothing when keys are not indexed. */
   query(request: QueryRequest): Promise<QueryResult>
-  /** The newest message of a topic with this unique id. */
+  /**
+   * The newest message of a topic with this unique id; undefined when there is none, or keys are not indexed.
+   *
+   * @throws StoreError as `query`; BUSY also while a part of the index is built, or where a damaged part of the log may have it.
+   */
   messageByUniqueId(topic: string, uniqueId: string): Promise<Buffer | undefined>
   /** Whether the record at this queue offset is in memory: Apache's "not swapped out". False when there is none. */
   isInMemory(topic: string, queueId: number, queueOffset: number): boolean

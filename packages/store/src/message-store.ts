@@ -331,7 +331,11 @@ export class MessageStore implements MessageStoreApi {
   }
 
   async messageByUniqueId(topic: string, uniqueId: string): Promise<Buffer | undefined> {
-    const { records } = await this.query({ topic, key: uniqueId, maxCount: 1, uniqueKeyOnly: true })
+    const { records, isComplete } = await this.query({ topic, key: uniqueId, maxCount: 1, uniqueKeyOnly: true })
+    if (records.length === 0 && !isComplete && this.#core.queries !== null) {
+      const what = `it is not known whether there is a message ${uniqueId}: a part of the key index is being built, or of the log is damaged`
+      throw new StoreError(what, { code: 'BUSY' })
+    }
     return records[0]
   }
 

@@ -236,10 +236,36 @@ function settingsGiven(given: MessageStoreOptions): Partial<NodeSettings> {
   return Object.fromEntries(LOG_SETTINGS.filter((name) => given[name] !== undefined).map((name) => [name, given[name]]))
 }
 
-export async function openMetadata(options: CheckedOptions): Promise<MetadataStore> {
-  const directory = join(options.given.dir, 'metadata')
-  options.disk.makeDirectorySync(options.given.dir)
-  return LevelMetadata.open(directory)
+/**
+ * Opens the database in `<dir>/metadata`. A damaged one is put aside, for all of it is built again, where the log has its beginning.
+ *
+ * @throws StoreError as LevelMetadata.open.
+ */
+export async function openMetadata(options: CheckedOptions, logDirectory: string): Promise<MetadataStore> {
+  const { disk, logger, given } = options
+  const directory = join(given.dir, 'metadata')
+  disk.makeDirectorySync(given.dir)
+  try {
+    return await LevelMetadata.open(directory)
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code !== 'CORRUPT') throw error
+    if (startsLater(disk, logDirectory)) {
+      const what = `${error.message}; the log does not have its beginning any more, so empty the member's directory, or restore a backup`
+      throw new StoreError(what, { code: 'CORRUPT', what, physicalOffset: -1 }, { cause: error })
+    }
+    logger.warn(
+      { err: error },
+      'the metadata database is damaged: it is put aside as metadata.damaged and built again from the log',
+    )
+    await LevelMetadata.setAside(directory)
+    return LevelMetadata.open(directory)
+  }
+}
+
+/** Whether the log has forgotten entries: its first file is named by where it starts. */
+function startsLater(disk: Disk, logDirectory: string): boolean {
+  const first = disk.listSync(join(logDirectory, 'data'))[0]
+  return first !== undefined && Number(first) > 0
 }
 
 /** null for a group of one. */

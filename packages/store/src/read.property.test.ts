@@ -1,19 +1,14 @@
+/** Reads of random stores against a model of Apache's rules, from memory and from files. */
+import path from 'node:path'
+import { DLedgerError } from '@dledger-ts/dledger'
 import { javaHash, recordBody, recordStoreTimestamp } from '@dledger-ts/protocol'
 import fc from 'fast-check'
-import { DLedgerError, nodeDisk } from '@dledger-ts/dledger'
-import path from 'node:path'
-import { silentLogger } from '@dledger-ts/base'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { GetRequest, GetResult } from './api.ts'
 import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
-import { QueueFiles } from './consume-queue/queue-files.ts'
-import { MemoryMetadata } from './metadata/memory-metadata.ts'
-import { MessageReader } from './read.ts'
-import { MinOffsets } from './retention/min-offsets.ts'
-import type { StoreCore } from './store-core.ts'
-import { close, EntryMaker, flush, load, makeCore, message, TempDirectory, NO_REPAIRS } from './testing/fixture.ts'
-import { LogImage } from './testing/log-image.ts'
-import { ManualClock } from './testing/manual-clock.ts'
+import type { MinOffsets } from './retention/min-offsets.ts'
+import { EntryMaker, message, TempDirectory } from './testing/fixture.ts'
+import { getFrom, type OpenedReader, openReader } from './testing/opened-reader.ts'
 
 const temp = new TempDirectory()
 afterAll(() => temp.remove())
@@ -31,61 +26,10 @@ interface Stored {
 }
 
 /** A store whose first `kept` entries were taken up from files, so that they are cold, and whose others came since. */
-async function openAt(maker: EntryMaker, kept: number, hotBytesMax: number): Promise<Opened> {
+function openAt(maker: EntryMaker, kept: number, hotBytesMax: number): Promise<OpenedReader> {
   const directory = path.join(temp.path, `run-${runs++}`)
-  const clock = new ManualClock()
-  const metadata = new MemoryMetadata(clock)
-  const options = { directory, clock, metadata, fileBytes: FILE_BYTES, hotBytesMax }
-  if (kept > 0) {
-    const before = makeCore(options)
-    await load(before)
-    before.machine.apply(maker.entries.slice(0, kept))
-    await flush(before, kept - 1)
-    await close(before)
-  }
-  const core = makeCore(options)
-  await load(core)
-  // In several batches, as a log gives them.
-  for (let from = kept; from < maker.entries.length; from += 5) core.machine.apply(maker.entries.slice(from, from + 5))
-  const files = new QueueFiles({ disk: nodeDisk, directory: path.join(directory, 'consumequeue'), fileBytes: 60 })
-  const log = new LogImage(maker.entries, FILE_BYTES)
-  const { machine } = core
-  const minOffsets = new MinOffsets({
-    machine,
-    files,
-    repairs: NO_REPAIRS,
-    clock,
-    logger: silentLogger,
-  })
-  const reader = new MessageReader({
-    machine,
-    files,
-    log,
-    clock,
-    minOffsets,
-    repairs: NO_REPAIRS,
-    fileBytes: FILE_BYTES,
-  })
-  const closeAll = async (): Promise<void> => {
-    await new Promise<void>((resolve) => reader.close(resolve))
-    files.closeSync()
-    await close(core)
-  }
-  return { core, reader, log, minOffsets, closeAll }
-}
-
-interface Opened {
-  readonly core: StoreCore
-  readonly reader: MessageReader
-  readonly log: LogImage
-  readonly minOffsets: MinOffsets
-  readonly closeAll: () => Promise<void>
-}
-
-function get(reader: MessageReader, request: GetRequest): Promise<GetResult> {
-  return new Promise((resolve, reject) => {
-    reader.get(request, (error, result) => (error === null ? resolve(result as GetResult) : reject(error)))
-  })
+  const options = { directory, maker, kept, hotBytesMax, logFileBytes: FILE_BYTES, consumeQueueFileBytes: 60 }
+  return openReader(options)
 }
 
 interface Wish extends GetRequest {
@@ -161,7 +105,7 @@ describe('reads of random stores', () => {
               // What is forgotten between two parts of one filtered read is in no model.
               ...filterOf(forgotten === null ? multipleOf : 1),
             }))
-            const reading = Promise.all(requests.map((request) => get(opened.reader, request)))
+            const reading = Promise.all(requests.map((request) => getFrom(opened.reader, request)))
             const before = minima
             if (turn === 1 && forgotten !== null) {
               const first = Math.floor(((messages.length - 1) * forgotten) / 100)
@@ -234,7 +178,7 @@ function filterOf(multipleOf: number): Pick<Wish, 'multipleOf' | 'recordFilter'>
 }
 
 /** The log starts at `startPos` from here on. */
-function forget({ core, log }: Opened, startPos: number): void {
+function forget({ core, log }: OpenedReader, startPos: number): void {
   log.failure = (pos) =>
     pos < startPos ? new DLedgerError(`byte ${pos} is gone`, { code: 'TRIMMED', firstIndex: 0 }) : null
   core.machine.logStarts(0, startPos)

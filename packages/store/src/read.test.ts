@@ -1,18 +1,14 @@
+/** Reads from files: how many of them, shared by whom, and what is told of damage. */
 import fs from 'node:fs'
 import path from 'node:path'
-import { DLedgerError, nodeDisk } from '@dledger-ts/dledger'
+import { DLedgerError } from '@dledger-ts/dledger'
 import { javaHash, recordBody } from '@dledger-ts/protocol'
-import { silentLogger } from '@dledger-ts/base'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { GetRequest, GetResult } from './api.ts'
-import { QueueFiles } from './consume-queue/queue-files.ts'
 import { StoreError } from './errors.ts'
-import { MemoryMetadata } from './metadata/memory-metadata.ts'
-import { MessageReader } from './read.ts'
-import { MinOffsets } from './retention/min-offsets.ts'
-import { close, EntryMaker, flush, load, makeCore, message, TempDirectory, NO_REPAIRS } from './testing/fixture.ts'
-import { LogImage } from './testing/log-image.ts'
-import { ManualClock } from './testing/manual-clock.ts'
+import type { MessageReader } from './read.ts'
+import { EntryMaker, message, TempDirectory } from './testing/fixture.ts'
+import { getFrom, type OpenedReader, openReader } from './testing/opened-reader.ts'
 
 const temp = new TempDirectory()
 afterAll(() => temp.remove())
@@ -22,60 +18,14 @@ const LOG_FILE_BYTES = 64 * 1024 * 1024
 let runs = 0
 
 /** A reader of a store that was just opened: nothing is in memory. */
-async function coldReader(maker: EntryMaker, logFileBytes = LOG_FILE_BYTES): Promise<Cold> {
+function coldReader(maker: EntryMaker, logFileBytes = LOG_FILE_BYTES): Promise<OpenedReader> {
   const directory = path.join(temp.path, `run-${runs++}`)
-  const clock = new ManualClock()
-  const metadata = new MemoryMetadata(clock)
-  const options = { directory, clock, metadata, fileBytes: logFileBytes }
-  const core = { ...options, consumeQueueFileBytes: CONSUME_QUEUE_FILE_BYTES }
-  const before = makeCore(core)
-  await load(before)
-  before.machine.apply(maker.entries)
-  await flush(before, maker.entries.length - 1)
-  await close(before)
-  const after = makeCore(core)
-  await load(after)
-  const queueDirectory = path.join(directory, 'consumequeue')
-  const files = new QueueFiles({ disk: nodeDisk, directory: queueDirectory, fileBytes: CONSUME_QUEUE_FILE_BYTES })
-  const log = new LogImage(maker.entries, logFileBytes)
-  const { machine } = after
-  const minOffsets = new MinOffsets({
-    machine,
-    files,
-    repairs: NO_REPAIRS,
-    clock,
-    logger: silentLogger,
-  })
-  const reader = new MessageReader({
-    machine,
-    files,
-    log,
-    clock,
-    minOffsets,
-    repairs: NO_REPAIRS,
-    fileBytes: logFileBytes,
-  })
-  const closeAll = async (): Promise<void> => {
-    await new Promise<void>((resolve) => reader.close(resolve))
-    files.closeSync()
-    await close(after)
-  }
-  return { reader, log, clock, queueDirectory, closeAll }
-}
-
-interface Cold {
-  readonly reader: MessageReader
-  readonly log: LogImage
-  readonly clock: ManualClock
-  readonly queueDirectory: string
-  readonly closeAll: () => Promise<void>
+  return openReader({ directory, maker, logFileBytes, consumeQueueFileBytes: CONSUME_QUEUE_FILE_BYTES })
 }
 
 function get(reader: MessageReader, request: Partial<GetRequest> = {}): Promise<GetResult> {
   const whole = { topic: 'T', queueId: 0, queueOffset: 0, maxCount: 32, maxBytes: 262_144, tagFilter: null, ...request }
-  return new Promise((resolve, reject) => {
-    reader.get(whole, (error, result) => (error === null ? resolve(result as GetResult) : reject(error)))
-  })
+  return getFrom(reader, whole)
 }
 
 /** Passes of the event loop, and of file operations, until what is asked has come. */
@@ -169,8 +119,33 @@ describe('reads from files', () => {
         Array.from({ length: 8 }, (_, i) => (i * 100 + queueId) % 256),
       )
     }
-    await expect(get(reader, { queueId: 50, maxCount: 8 })).rejects.toThrow('a bad sector')
+    // What comes before it is given out.
+    expect((await get(reader, { queueId: 50, maxCount: 8 })).nextBeginOffset).toBe(1)
+    await expect(get(reader, { queueId: 50, queueOffset: 1, maxCount: 8 })).rejects.toThrow('a bad sector')
+    expect((await get(reader, { queueId: 50, queueOffset: 2, maxCount: 8 })).records).toHaveLength(8)
     await closeAll()
+  })
+
+  test('a flipped byte in a record is an error that names its place, and nothing else is lost by it', async () => {
+    const maker = filled(8, 200)
+    const entry = maker.entries[3] as { pos: number; body: Buffer }
+    for (let at = entry.pos; at < entry.pos + 48 + entry.body.length; at++) {
+      // The place in a chain, which the log itself looks after, and what a record does not need: magic, index, term, channel.
+      const inHeader = at - entry.pos
+      const { reader, log, closeAll } = await coldReader(maker)
+      log.flip(at)
+      const { records, nextBeginOffset } = await get(reader)
+      const mayPass = inHeader >= 8 && inHeader < 40 && !(inHeader >= 24 && inHeader < 32)
+      if (!mayPass || records.length < 8) {
+        expect([at, records.length, nextBeginOffset]).toEqual([at, 3, 3])
+        const wanted = { code: 'CORRUPT', message: expect.stringContaining(String(entry.pos + 48)) as string }
+        await expect(get(reader, { queueOffset: 3 })).rejects.toMatchObject(wanted)
+        await expect(reader.storeTimeAt('T', 0, 3)).rejects.toMatchObject(wanted)
+        await expect(reader.messageAt(entry.pos + 48)).rejects.toMatchObject(wanted)
+        expect((await get(reader, { queueOffset: 4 })).records).toHaveLength(4)
+      }
+      await closeAll()
+    }
   })
 
   test('nothing is read ahead for a single read, nor where a queue is sparse', async () => {
@@ -209,7 +184,7 @@ describe('reads from files', () => {
       await until(() => log.heldCount > 0 || order.length === 3)
       most = Math.max(most, log.heldCount)
       for (const { pos: read } of log.reads.slice(0, 6)) {
-        seen.add(maker.entries.findIndex(({ pos }) => pos + 48 === read) % 20)
+        seen.add(maker.entries.findIndex(({ pos }) => pos === read) % 20)
       }
       log.release()
     }

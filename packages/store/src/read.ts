@@ -9,7 +9,8 @@
  *   R2  `nextBeginOffset` passes over entries that were examined and did not match, so a filtered reader gets on.
  *   R3  The first message goes even if it alone is larger than `maxBytes`.
  *   R4  What the log has forgotten is told as such, never as a failure, whenever it went.
- *   R5  Every record given out is the one its ConsumeQueue entry means: place, size, queue offset.
+ *   R5  Every record given out is the one its ConsumeQueue entry means, place, size, queue offset, and as it was written; one that the
+ *       log has lost is an error that names the place, and takes no other one with it.
  *   R6  What waits for a file is limited (read/admission.ts, read/read-lane.ts); beyond that a request is refused with BUSY.
  *
  * Source: org.apache.rocketmq.store.DefaultMessageStore.getMessage.
@@ -18,6 +19,8 @@ import type { Clock } from '@dledger-ts/base'
 import {
   checkRecord,
   ProtocolError,
+  RECORD_BYTES_MIN,
+  recordHasTopic,
   recordPhysicalOffset,
   recordQueueId,
   recordQueueOffset,
@@ -29,6 +32,7 @@ import type { StoreMachine } from './apply.ts'
 import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
 import type { QueueFiles } from './consume-queue/queue-files.ts'
 import { StoreError } from './errors.ts'
+import { ENTRY_HEADER_BYTES } from './log-place.ts'
 import { Admission } from './read/admission.ts'
 import { ColdGet, type ColdGetParts } from './read/cold-get.ts'
 import { type EntriesCallback, EntryBlocks } from './read/entry-blocks.ts'
@@ -36,19 +40,17 @@ import { fillHot } from './read/fetch.ts'
 import { FilteredGet } from './read/filtered-get.ts'
 import { LogBlocks, type LogReader } from './read/log-blocks.ts'
 import { type QueueEntries, TailEntries } from './read/queue-entries.ts'
-import { isClosed, mismatch, noEntry } from './read/read-errors.ts'
+import { isClosed, isUnreadableLog, mismatch, noEntry } from './read/read-errors.ts'
 import { ReadLane } from './read/read-lane.ts'
 import { Scan } from './read/scan.ts'
 import { SequentialReaders } from './read/sequential-readers.ts'
 import { searchTime } from './read/time-search.ts'
+import { isWholeRecord, readChecked } from './read/whole-record.ts'
 import type { QueueRepairs } from './rebuild/queue-repairs.ts'
 import type { MinOffsets } from './retention/min-offsets.ts'
 
 export type { LogReader } from './read/log-blocks.ts'
 export type { QueueEntries } from './read/queue-entries.ts'
-
-/** What is read of a record to see its times: everything before the body with IPv6 hosts. */
-const RECORD_HEAD_BYTES = 112
 
 export interface MessageReaderOptions {
   readonly machine: StoreMachine
@@ -93,6 +95,7 @@ export class MessageReader {
       clock,
       admission: new Admission(clock),
       blocks: this.#blocks,
+      log,
       hot: machine.hot,
       readers: new SequentialReaders(),
       fileBytes,
@@ -237,11 +240,15 @@ export class MessageReader {
 
   /** Tells what the scan found, unless the log has forgotten what was asked for, before or while it was read. */
   #answer(scan: Scan, error: StoreError | null, request: GetRequest, callback: GetCallback): void {
-    const { queue, wanted, next, first } = scan
+    const { queue, wanted, first } = scan
     const isGone =
       first < queue.minOffset || (wanted.count > 0 && (wanted.physicalOffsets[0] as number) < this.#machine.logStartPos)
     if (isGone) return this.#tellGone(queue, request, callback)
-    if (error !== null) return this.#failed(error, queue, request, callback)
+    const filled = error === null ? wanted.count : wanted.filledCount
+    if (error !== null && (filled === 0 || !isUnreadableLog(error)))
+      return this.#failed(error, queue, request, callback)
+    // What comes before it is good: the next request meets the damage.
+    const next = filled < wanted.count ? wanted.keepFirst(filled) : scan.next
     const { minOffset } = queue
     if (wanted.count === 0) return callback(null, without('NO_MATCHED_MESSAGE', next, minOffset, scan.end))
     const { records, bytes: recordBytes } = wanted
@@ -269,7 +276,7 @@ export class MessageReader {
   }
 
   #isBeingRepaired(queue: ConsumeQueue, error: unknown): boolean {
-    if (!(error instanceof StoreError) || error.code !== 'CORRUPT') return false
+    if (!(error instanceof StoreError) || error.code !== 'CORRUPT' || isUnreadableLog(error)) return false
     this.#entryBlocks.forget(queue)
     return this.#repairs.damaged(queue, error.message)
   }
@@ -284,17 +291,33 @@ export class MessageReader {
   async #messageAt(physicalOffset: number, end: number): Promise<Buffer | undefined> {
     if (physicalOffset < this.#machine.logStartPos) return undefined
     const readEnd = Math.min(end, physicalOffset - (physicalOffset % this.#fileBytes) + this.#fileBytes)
-    if (physicalOffset + 8 > readEnd) return undefined
+    if (physicalOffset + 8 > readEnd || physicalOffset < ENTRY_HEADER_BYTES) return undefined
     const size = recordTotalSize(await this.#bytes(physicalOffset, 8))
-    if (size < 8 || physicalOffset + size > readEnd) return undefined
-    const record = await this.#bytes(physicalOffset, size)
+    const isPossible = size >= RECORD_BYTES_MIN && physicalOffset + size <= readEnd
+    const record = isPossible ? await this.#record(physicalOffset, size) : await this.#checked(physicalOffset)
     try {
-      if (checkRecord(record) !== size || recordPhysicalOffset(record) !== physicalOffset) return undefined
+      if (record === null || checkRecord(record) !== record.length) return undefined
     } catch (error) {
       if (error instanceof ProtocolError) return undefined
       throw error
     }
-    return record
+    return recordPhysicalOffset(record) === physicalOffset ? record : undefined
+  }
+
+  /** The record of `size` bytes at a place, as it was written; what else stands there, or null for nothing, where it does not. */
+  async #record(physicalOffset: number, size: number): Promise<Buffer | null> {
+    const hot = this.#machine.hot.find(physicalOffset, size)
+    if (hot !== undefined) return hot
+    if (physicalOffset < ENTRY_HEADER_BYTES) return null
+    const entry = await this.#bytes(physicalOffset - ENTRY_HEADER_BYTES, ENTRY_HEADER_BYTES + size)
+    if (isWholeRecord(entry, 0, physicalOffset, size)) return entry.subarray(ENTRY_HEADER_BYTES)
+    return this.#checked(physicalOffset)
+  }
+
+  #checked(physicalOffset: number): Promise<Buffer | null> {
+    return new Promise((resolve, reject) => {
+      readChecked(this.#cold.log, physicalOffset, (error, record) => (error === null ? resolve(record) : reject(error)))
+    })
   }
 
   /** undefined when the log has forgotten it; the minimum of its queue is beyond it then. */
@@ -316,15 +339,18 @@ export class MessageReader {
   async #tryStoreTimeOf(queue: ConsumeQueue, queueOffset: number): Promise<number> {
     const { at, size } = await this.#placeOf(queue, queueOffset)
     if (!(size > 0 && at >= 0 && at + size <= this.#machine.applied.physicalEnd)) throw noEntry(queue, queueOffset)
-    const head = await this.#bytes(at, Math.min(size, RECORD_HEAD_BYTES))
+    const record = await this.#record(at, size)
     if (
-      recordPhysicalOffset(head) !== at ||
-      recordQueueOffset(head) !== queueOffset ||
-      recordQueueId(head) !== queue.queueId
+      record === null ||
+      record.length !== size ||
+      recordPhysicalOffset(record) !== at ||
+      recordQueueOffset(record) !== queueOffset ||
+      recordQueueId(record) !== queue.queueId ||
+      !recordHasTopic(record, queue.topic)
     ) {
       throw mismatch(queue, queueOffset, at)
     }
-    return recordStoreTimestamp(head)
+    return recordStoreTimestamp(record)
   }
 
   #placeOf(queue: ConsumeQueue, queueOffset: number): Promise<{ readonly at: number; readonly size: number }> {

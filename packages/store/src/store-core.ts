@@ -221,6 +221,7 @@ export class StoreCore {
       recordBytesMax,
       clock,
       logger,
+      delayLevelsMs,
     })
     const records = new RecordReader({ machine, log })
     this.#timers = new TimerDelivery({ machine, records, putter: this.putter, clock, logger, timerPrecisionMs })
@@ -522,6 +523,11 @@ class LogPort implements ProposalTarget, LogReader, AppliedEntries, EntryFinder 
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
     assert(this.#log !== null, 'nothing is read before the log is attached')
     this.#log.readBytes(pos, size, callback)
+  }
+
+  readAppliedAt(pos: number, callback: (error: Error | null, entry: CommittedEntry | null) => void): void {
+    assert(this.#log !== null, 'nothing is read before the log is attached')
+    this.#log.readAppliedAt(pos, callback)
   }
 
   /** Before the log is attached nothing can be told. */

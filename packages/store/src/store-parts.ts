@@ -48,7 +48,7 @@ export async function openStore<Store>(given: MessageStoreOptions, hooks: OpenHo
   const forLog = logOptions(options)
   refusePlainCommitLog(options.disk, commitLogDirectory(given))
   refuse(() => DLedger.check(forLog))
-  const metadata = given.metadata ?? (await openMetadata(options))
+  const metadata = given.metadata ?? (await openMetadata(options, forLog.directory))
   let core: StoreCore | null = null
   // A member that fails while it opens (an entry that this program does not know) must not be waited for.
   let failOpening: (error: Error) => void = () => {}

@@ -10,6 +10,7 @@ import type { Clock } from '@dledger-ts/base'
 import { DLedgerError } from '../errors.ts'
 import type { EntryBatch } from '../log/entry-batch.ts'
 import type { SegmentedLog } from '../log/segmented-log.ts'
+import { type EntryFound, findEntryAt } from './entry-search.ts'
 import type { HotTail } from './hot-tail.ts'
 import { closed, type Life } from './life.ts'
 
@@ -70,6 +71,17 @@ export class LogReading {
       return
     }
     this.#readFiles(firstIndex, Math.min(lastIndex, hot.firstIndex - 1), bytesMax, callback)
+  }
+
+  /** Finds the entry of those up to `lastIndex` that starts at `pos`, checked; null when none does. */
+  findAt(pos: number, lastIndex: number, callback: (error: Error | null, found: EntryFound | null) => void): void {
+    const { log } = this.#options
+    const parts = {
+      read: (first: number, last: number, bytesMax: number, told: ReadCallback): void =>
+        this.read(first, last, bytesMax, told),
+      lostRanges: () => log().lostRanges(),
+    }
+    findEntryAt(parts, pos, { firstIndex: log().firstIndex, lastIndex }, callback)
   }
 
   /** Reads raw log bytes at a position. */

@@ -289,7 +289,15 @@ export class LogNode {
     })
   }
 
-  /** Reads raw log bytes at a position. */
+  /** Reads the applied entry that starts at byte `pos`, checked; null when none does. For readers of raw bytes that were wrong. */
+  readAppliedAt(pos: number, callback: (error: Error | null, entry: CommittedEntry | null) => void): void {
+    this.#logReading.findAt(pos, this.appliedIndex, (error, found) => {
+      if (error !== null || found === null) return callback(error, null)
+      callback(null, committedEntries(found.batch, found.index, found.index)[0] as CommittedEntry)
+    })
+  }
+
+  /** Reads raw log bytes at a position: not checked. */
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
     this.#logReading.readBytes(pos, size, callback)
   }

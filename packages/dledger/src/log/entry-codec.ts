@@ -117,6 +117,20 @@ export function chainOf(source: Buffer, at: number, prevChain: number): number {
   return crc32(source, at + BODY_CRC_AT, at + ENTRY_HEADER_BYTES, withZeros)
 }
 
+/**
+ * Whether the bytes from `at` on are a whole entry of `size` bytes that starts at byte `pos` of a log, as far as it says so itself: its
+ * body as it was written, where it has a checksum (Apache's DLedger writes none).
+ */
+export function isEntryAt(
+  source: Buffer,
+  at: number,
+  { pos, size }: { readonly pos: number; readonly size: number },
+): boolean {
+  const header = decodeEntryHeader(source, at)
+  if (header === null || header.pos !== pos || header.size !== size || at + size > source.length) return false
+  return isUnchecked(header) || header.bodyCrc === crc32(source, at + ENTRY_HEADER_BYTES, at + size)
+}
+
 /** An entry as Apache's DLedger writes it: both checksums zero. */
 export function isUnchecked(header: EntryHeader): boolean {
   return header.chainCrc === 0 && header.bodyCrc === 0

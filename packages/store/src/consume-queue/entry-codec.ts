@@ -74,6 +74,11 @@ export function blankEntries(count: number): Buffer {
   return Buffer.alloc(count * CONSUME_QUEUE_ENTRY_BYTES, blank)
 }
 
+/** Whether the third field is a hash of Java's, sign-extended, as in all topics but that of the delay levels. */
+export function isTagHash(source: Buffer, at: number): boolean {
+  return source.readInt32BE(at + TAGS_CODE_AT) === source.readInt32BE(at + TAGS_CODE_AT + 4) >> 31
+}
+
 /** The 32 bits by which tags are compared: Java's hash, before it was sign-extended. */
 export function entryTagHash(source: Buffer, at: number): number {
   return source.readInt32BE(at + TAGS_CODE_AT + 4)

@@ -1,6 +1,12 @@
-/** Metadata in a `level` database. A batch of LevelDB is atomic, and its log keeps batches in order. */
+/**
+ * Metadata in a `level` database. A batch of LevelDB is atomic, and its log keeps batches in order.
+ *
+ * Keeps: a database that is damaged is found to be so before its library reads it, which would end the process.
+ */
+import { rename, rm } from 'node:fs/promises'
 import { Level } from 'level'
 import { StoreError } from '../errors.ts'
+import { damagedDatabase, findDamage, isDamage } from './level-damage.ts'
 import {
   type MetadataRange,
   type MetadataRow,
@@ -14,7 +20,6 @@ type Snapshot = ReturnType<Level<string, Buffer>['snapshot']>
 
 /** Rows given to a batch before others have their turn. */
 const SLICE_ROWS = 256
-
 /** What LevelDB says of a disk without room; it has no code for that. */
 const FULL = /No space left on device|Disk quota exceeded/
 
@@ -31,8 +36,12 @@ export class LevelMetadata implements MetadataStore {
     this.#db = db
   }
 
-  /** @throws StoreError INVALID when another process has it open, STORAGE_FAILED when it cannot be opened. */
+  /**
+   * @throws StoreError INVALID when another process has it open, CORRUPT when it is damaged, STORAGE_FAILED when it cannot be opened.
+   */
   static async open(directory: string): Promise<LevelMetadata> {
+    const damage = await findDamage(directory)
+    if (damage !== null) throw damagedDatabase(damage)
     const db = new Level<string, Buffer>(directory, { keyEncoding: 'utf8', valueEncoding: 'buffer' })
     try {
       await db.open()
@@ -42,10 +51,18 @@ export class LevelMetadata implements MetadataStore {
         const what = `${directory}: in use by another process`
         throw new StoreError(what, { code: 'INVALID', what }, { cause })
       }
+      if (isDamage(inner)) throw damagedDatabase(`${directory}: ${inner.message}`, cause)
       const what = `${directory}: cannot be opened: ${String(inner ?? cause)}`
       throw new StoreError(what, { code: 'STORAGE_FAILED', what }, { cause })
     }
     return new LevelMetadata(db)
+  }
+
+  /** Puts a damaged database out of the way, as `<directory>.damaged`; one that was put there before is removed. */
+  static async setAside(directory: string): Promise<void> {
+    const aside = `${directory}.damaged`
+    await rm(aside, { recursive: true, force: true })
+    await rename(directory, aside)
   }
 
   load(tell: (error: Error | null, entries: readonly MetadataRow[]) => void): void {

@@ -9,7 +9,7 @@ import type { HotRecords } from '../hot-records.ts'
 import type { Admission, Admitted } from './admission.ts'
 import type { EntriesCallback } from './entry-blocks.ts'
 import { Fetch } from './fetch.ts'
-import type { LogBlocks } from './log-blocks.ts'
+import type { LogBlocks, LogReader } from './log-blocks.ts'
 import type { QueueEntries } from './queue-entries.ts'
 import type { Scan } from './scan.ts'
 import type { SequentialReaders } from './sequential-readers.ts'
@@ -18,6 +18,7 @@ export interface ColdGetParts {
   readonly clock: Clock
   readonly admission: Admission
   readonly blocks: LogBlocks
+  readonly log: LogReader
   readonly hot: HotRecords
   readonly readers: SequentialReaders
   readonly fileBytes: number
@@ -72,13 +73,13 @@ export class ColdGet implements Admitted {
   }
 
   #fetch(entries: QueueEntries | null): void {
-    const { blocks, hot, readers, fileBytes } = this.#parts
+    const { blocks, log, hot, readers, fileBytes } = this.#parts
     const scan = this.#scan
     const goesOn = readers.goesOn(scan.firstPhysicalOffset)
     if (goesOn && entries !== null) scan.lookAhead(entries, fileBytes, hot.start)
     readers.expect(scan.nextPhysicalOffset)
     const { wanted, aheadEnd } = scan
-    new Fetch({ wanted, blocks, hot, fileBytes, aheadEnd, callback: (error) => this.#done(error) }).start()
+    new Fetch({ wanted, blocks, log, hot, fileBytes, aheadEnd, callback: (error) => this.#done(error) }).start()
   }
 
   #done(error: StoreError | null): void {

@@ -3,11 +3,15 @@
  *
  * Keeps:
  *   - READS_OF_ONE_MAX reads at once, so that one request with many scattered records does not stand before all others in the lane;
- *   - what cannot be read between and behind the records (damage that waits for repair) does not keep them from being read.
+ *   - what cannot be read between and behind the records (damage that waits for repair) does not keep them from being read;
+ *   - a record from a file is whole (whole-record.ts); where it is not, the log says whether it is damaged, or the queue is.
  */
 import type { StoreError } from '../errors.ts'
 import type { HotRecords } from '../hot-records.ts'
+import { ENTRY_HEADER_BYTES } from '../log-place.ts'
 import type { LogBlocks } from './log-blocks.ts'
+import { isUnreadableLog } from './read-errors.ts'
+import { type CheckedLog, readChecked } from './whole-record.ts'
 import type { Wanted } from './wanted.ts'
 
 /** Reads of one request under way or waiting for the disk. */
@@ -16,6 +20,7 @@ const READS_OF_ONE_MAX = 2
 export interface FetchOptions {
   readonly wanted: Wanted
   readonly blocks: LogBlocks
+  readonly log: CheckedLog
   readonly hot: HotRecords
   readonly fileBytes: number
   /** How far the read of the last record may go on; -1 not at all. */
@@ -75,14 +80,36 @@ export class Fetch {
     const to = this.#isExact ? from + 1 : wanted.runFrom(from, fileBytes, hot.start)
     const end = wanted.endOf(to - 1)
     this.#next = to
+    if (at < ENTRY_HEADER_BYTES) {
+      this.#failure = wanted.mismatchAt(from)
+      return
+    }
     this.#underWay++
+    // The header that tells whether a record is whole stands before it.
+    const start = at - ENTRY_HEADER_BYTES
     const readTo = to === wanted.count && !this.#isExact ? Math.max(end, aheadEnd) : end
     const isExact = to === from + 1 && readTo === end
-    blocks.read(at, end - at, readTo - at, (error, bytes) => {
+    blocks.read(start, end - start, readTo - start, (error, bytes) => {
       this.#underWay--
-      if (error === null) this.#failure ??= wanted.fillRun(from, to, at, bytes as Buffer)
-      else if (isExact || error.code !== 'STORAGE_FAILED') this.#failure ??= error
+      if (error === null) {
+        const filled = wanted.fillRun(from, to, start, bytes as Buffer)
+        if (filled < to) this.#ask(filled)
+      } else if (isExact || !isUnreadableLog(error)) this.#failure ??= error
       else this.#readExactlyFrom(from)
+      this.#advance()
+    })
+  }
+
+  /** The bytes of a record are not what they must be: has the log another record there, or none, or a damaged one? */
+  #ask(i: number): void {
+    const { wanted, log } = this.#options
+    this.#next = Math.min(this.#next, i + 1)
+    this.#underWay++
+    readChecked(log, wanted.physicalOffsets[i] as number, (error, record) => {
+      this.#underWay--
+      if (error !== null) this.#failure ??= error
+      else if (record === null || record.length !== wanted.sizes[i]) this.#failure ??= wanted.mismatchAt(i)
+      else this.#failure ??= wanted.fillChecked(i, record)
       this.#advance()
     })
   }

@@ -11,9 +11,10 @@
  */
 import type { Clock } from '@dledger-ts/base'
 import type { StoreError } from '../errors.ts'
-import { unreadableLog } from './read-errors.ts'
+import { isUnreadableLog, unreadableLog } from './read-errors.ts'
 import type { LaneRead, ReadLane } from './read-lane.ts'
 import { type RecentRead, RecentReads } from './recent-reads.ts'
+import type { CheckedLog } from './whole-record.ts'
 
 /** Large reads that are kept for a moment. */
 const RECENT_BYTES_MAX = 8 * 1024 * 1024
@@ -28,7 +29,8 @@ const SINGLE_READ_BYTES_MAX = 16 * 1024
 /** Granules for which reads are counted; the oldest is forgotten first. */
 const COUNTED_MAX = 8_192
 
-export interface LogReader {
+/** Raw bytes, and what the log says of them where they are wrong. */
+export interface LogReader extends CheckedLog {
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void
 }
 
@@ -212,7 +214,7 @@ class Block implements LaneRead, RecentRead {
     this.#owner.settled(this, false)
     for (const waiter of this.#takeWaiters()) {
       const isExact = waiter.at === this.start && waiter.at + waiter.size === this.end
-      if (isExact || error.code !== 'STORAGE_FAILED') waiter.callback(error, null)
+      if (isExact || !isUnreadableLog(error)) waiter.callback(error, null)
       else this.#owner.readAgain(waiter)
     }
   }

@@ -20,7 +20,15 @@ export function noEntry(queue: ConsumeQueue, queueOffset: number): StoreError {
 export function unreadableLog(physicalOffset: number, cause: Error | null): StoreError {
   if (cause instanceof DLedgerError && cause.code === 'CLOSED') return storeErrorOf(cause)
   const what = `the log cannot be read at ${physicalOffset}${cause === null ? '' : `: ${cause.message}`}`
+  if (cause instanceof DLedgerError && cause.code === 'CORRUPT') {
+    return new StoreError(what, { code: 'CORRUPT', what, physicalOffset }, { cause })
+  }
   return new StoreError(what, { code: 'STORAGE_FAILED', what }, { cause })
+}
+
+/** It is the log that cannot be read, and not what points to it. */
+export function isUnreadableLog(error: StoreError): boolean {
+  return error.code === 'STORAGE_FAILED' || (error.code === 'CORRUPT' && error.cause instanceof DLedgerError)
 }
 
 export function unreadableQueue(queue: ConsumeQueue, from: number, cause: Error): StoreError {

@@ -54,7 +54,7 @@ export class Scan {
 
   constructor(request: GetRequest, queue: ConsumeQueue, physicalEnd: number) {
     this.queue = queue
-    this.wanted = new Wanted(queue)
+    this.wanted = new Wanted(queue, request.tagFilter)
     this.next = request.queueOffset
     this.first = request.queueOffset
     this.end = queue.nextOffset

@@ -1,14 +1,18 @@
 /** The records that one request gives out, and how they are read: in runs of neighbours. */
 import {
+  javaHash,
   recordHasTopic,
   recordPhysicalOffset,
   recordQueueId,
   recordQueueOffset,
+  recordTags,
   recordTotalSize,
 } from '@dledger-ts/protocol'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
 import type { StoreError } from '../errors.ts'
+import { ENTRY_HEADER_BYTES } from '../log-place.ts'
 import { mismatch } from './read-errors.ts'
+import { isWholeRecord } from './whole-record.ts'
 
 /** One read of the log takes records with gaps up to this between them: to read so much more costs less than another read … */
 export const READ_GAP_BYTES_MAX = 16 * 1024
@@ -24,9 +28,12 @@ export class Wanted {
   readonly sizes: number[] = []
   readonly records: Buffer[] = []
   bytes = 0
+  readonly #tagFilter: ReadonlySet<number> | null
 
-  constructor(queue: ConsumeQueue) {
+  /** @param tagFilter by which entries are chosen; null for none. */
+  constructor(queue: ConsumeQueue, tagFilter: ReadonlySet<number> | null) {
     this.queue = queue
+    this.#tagFilter = tagFilter
   }
 
   get count(): number {
@@ -51,10 +58,38 @@ export class Wanted {
       recordQueueId(record) !== this.queue.queueId ||
       !recordHasTopic(record, this.queue.topic)
     ) {
-      return mismatch(this.queue, queueOffset, physicalOffset)
+      return this.mismatchAt(i)
     }
     this.records[i] = record
     return null
+  }
+
+  /** As `fill`, for an entry from a file: it has no checksum, so its record may not have the tag for which it was chosen. */
+  fillChecked(i: number, record: Buffer): StoreError | null {
+    const filter = this.#tagFilter
+    if (filter !== null && !filter.has(javaHash(recordTags(record) ?? ''))) return this.mismatchAt(i)
+    return this.fill(i, record)
+  }
+
+  /** The i-th entry and the record that it points to do not belong together. */
+  mismatchAt(i: number): StoreError {
+    return mismatch(this.queue, this.queueOffsets[i] as number, this.physicalOffsets[i] as number)
+  }
+
+  /** Records from the first on that are filled in. */
+  get filledCount(): number {
+    let count = 0
+    while (count < this.count && this.records[count] !== undefined) count++
+    return count
+  }
+
+  /** Gives up all but the first `count`, which are filled in. @returns the queue offset of the first one given up. */
+  keepFirst(count: number): number {
+    const next = this.queueOffsets[count] as number
+    for (const column of [this.queueOffsets, this.physicalOffsets, this.sizes, this.records]) column.length = count
+    this.bytes = 0
+    for (const size of this.sizes) this.bytes += size
+    return next
   }
 
   endOf(i: number): number {
@@ -79,25 +114,30 @@ export class Wanted {
     return to
   }
 
-  /** Fills in the records [from, to), which stand in `block` from `at` on. @returns what is wrong with one of them. */
-  fillRun(from: number, to: number, at: number, block: Buffer): StoreError | null {
+  /**
+   * Fills in the records [from, to); `block` has the log from byte `start` on, the header of the first one's entry.
+   *
+   * @returns the first one whose bytes are not what they must be; `to` when all are.
+   */
+  fillRun(from: number, to: number, start: number, block: Buffer): number {
     let used = 0
     for (let i = from; i < to; i++) used += this.sizes[i] as number
     // What is given out is held as long as its consumer is slow: it must not hold much more than itself.
     const copy = block.buffer.byteLength > Math.max(2 * used, used + HELD_BESIDE_MAX) ? Buffer.allocUnsafe(used) : null
     let copied = 0
     for (let i = from; i < to; i++) {
-      const start = (this.physicalOffsets[i] as number) - at
+      const physicalOffset = this.physicalOffsets[i] as number
+      const at = physicalOffset - start
       const size = this.sizes[i] as number
-      let record = block.subarray(start, start + size)
+      if (!isWholeRecord(block, at - ENTRY_HEADER_BYTES, physicalOffset, size)) return i
+      let record = block.subarray(at, at + size)
       if (copy !== null) {
         record.copy(copy, copied)
         record = copy.subarray(copied, copied + size)
         copied += size
       }
-      const wrong = this.fill(i, record)
-      if (wrong !== null) return wrong
+      if (this.fillChecked(i, record) !== null) return i
     }
-    return null
+    return to
   }
 }

@@ -11,6 +11,7 @@ import type { GetResult } from '../api.ts'
 import { decodeConsumeQueueEntry } from '../consume-queue/entry-codec.ts'
 import { MemoryMetadata } from '../metadata/memory-metadata.ts'
 import type { AttachedLog, StoreCore } from '../store-core.ts'
+import { entryBytes } from '../testing/entry-bytes.ts'
 import { close, EntryMaker, flush, load, makeCore, message, TempDirectory } from '../testing/fixture.ts'
 import { ManualClock, passes, until } from '../testing/manual-clock.ts'
 
@@ -47,6 +48,10 @@ class TrimmedLog implements AttachedLog {
     setImmediate(() => callback(null, this.entries.slice(from, to + 1)))
   }
 
+  readAppliedAt(pos: number, callback: (error: Error | null, entry: CommittedEntry | null) => void): void {
+    setImmediate(() => callback(null, this.entries.find((entry) => entry.pos === pos) ?? null))
+  }
+
   propose(): void {
     throw new Error('nothing is proposed here')
   }
@@ -59,10 +64,10 @@ class TrimmedLog implements AttachedLog {
         return callback(error, null)
       }
       const bytes = Buffer.alloc(size)
-      for (const { pos: at, body } of this.entries) {
-        const start = at + 48
-        if (start >= pos + size || start + body.length <= pos) continue
-        body.copy(bytes, Math.max(0, start - pos), Math.max(0, pos - start))
+      for (const entry of this.entries) {
+        const whole = entryBytes(entry)
+        if (entry.pos >= pos + size || entry.pos + whole.length <= pos) continue
+        whole.copy(bytes, Math.max(0, entry.pos - pos), Math.max(0, pos - entry.pos))
       }
       callback(null, bytes)
     })

@@ -1,7 +1,8 @@
 /** The bytes of a log for readers: counts what is read, and gives it when it is told to. */
 import { assert } from '@dledger-ts/base'
-import type { CommittedEntry } from '@dledger-ts/dledger'
+import { type CommittedEntry, DLedgerError } from '@dledger-ts/dledger'
 import type { LogReader } from '../read.ts'
+import { entryBytes } from './entry-bytes.ts'
 
 type Callback = (error: Error | null, bytes: Buffer | null) => void
 
@@ -12,6 +13,7 @@ export class LogImage implements LogReader {
   /** What is said of a read; null reads it. */
   failure: (pos: number, size: number) => Error | null = () => null
   readonly #image: Buffer
+  readonly #entries: readonly CommittedEntry[]
   readonly #fileBytes: number
   #held: (() => void)[] = []
 
@@ -19,7 +21,8 @@ export class LogImage implements LogReader {
     this.#fileBytes = fileBytes
     const last = entries.at(-1)
     this.#image = Buffer.alloc(last === undefined ? 0 : last.pos + 48 + last.body.length)
-    for (const { pos, body } of entries) body.copy(this.#image, pos + 48)
+    for (const entry of entries) entryBytes(entry).copy(this.#image, entry.pos)
+    this.#entries = entries
   }
 
   get heldCount(): number {
@@ -39,6 +42,24 @@ export class LogImage implements LogReader {
     }
     if (this.isHeld) this.#held.push(tell)
     else setImmediate(tell)
+  }
+
+  /** Changes a byte of what `readBytes` gives, as rot does. */
+  flip(at: number): void {
+    this.#image[at] = (this.#image[at] as number) ^ 0x10
+  }
+
+  /** What the log's own checks say. */
+  readAppliedAt(pos: number, callback: (error: Error | null, entry: CommittedEntry | null) => void): void {
+    const found = this.#entries.find((entry) => entry.pos === pos)
+    setImmediate(() => {
+      if (found === undefined) return callback(null, null)
+      const bytes = entryBytes(found)
+      const isGood = this.#image.subarray(pos, pos + bytes.length).equals(bytes)
+      if (isGood) callback(null, found)
+      else
+        callback(new DLedgerError(`entry ${found.index} is damaged`, { code: 'CORRUPT', file: 'data', at: pos }), null)
+    })
   }
 
   /** Answers what is held now. */

@@ -3,6 +3,7 @@
  */
 import { type CommittedEntry, DLedgerError, type Proposal } from '@dledger-ts/dledger'
 import type { AttachedLog, StoreCore } from '../store-core.ts'
+import { entryBytes } from './entry-bytes.ts'
 
 export class MemoryLog implements AttachedLog {
   readonly entries: CommittedEntry[] = []
@@ -135,6 +136,11 @@ export class MemoryLog implements AttachedLog {
     })
   }
 
+  readAppliedAt(pos: number, callback: (error: Error | null, entry: CommittedEntry | null) => void): void {
+    const found = this.entries.find((entry) => entry.pos === pos) ?? null
+    setImmediate(() => callback(null, found))
+  }
+
   firstIndexInFileOf(pos: number): number | null {
     if (this.#fileBytes !== null) {
       const start = pos - (pos % this.#fileBytes)
@@ -154,20 +160,11 @@ export class MemoryLog implements AttachedLog {
       const start = Math.max(pos, entry.pos)
       const end = Math.min(pos + size, entry.pos + 48 + entry.body.length)
       if (start >= end) continue
-      const whole = Buffer.concat([headerOf(entry), entry.body])
-      found += whole.copy(bytes, start - pos, start - entry.pos, end - entry.pos)
+      found += entryBytes(entry).copy(bytes, start - pos, start - entry.pos, end - entry.pos)
     }
     setImmediate(() => {
       if (found === size) callback(null, bytes)
       else callback(new Error(`nothing at ${pos}`), null)
     })
   }
-}
-
-/** As far as it is read here: index and place. */
-function headerOf(entry: CommittedEntry): Buffer {
-  const header = Buffer.alloc(48)
-  header.writeBigInt64BE(BigInt(entry.index), 8)
-  header.writeBigInt64BE(BigInt(entry.pos), 24)
-  return header
 }

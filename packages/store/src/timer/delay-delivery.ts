@@ -10,17 +10,20 @@
  *       outcome is left to the apply, or to the next leader.
  *   D3  One timer, for the nearest due time; none while all levels are empty.
  *   D4  A message whose log file is to go becomes a timer with the same due time (timer-delivery.ts), in the order of its level, too.
+ *   D5  A message is due when its record says so: what a queue file says, which has no checksum, only tells how many to look at.
  */
 import { assert, type Clock, type Logger } from '@dledger-ts/base'
 import { type RecordDraft, SystemTopic } from '@dledger-ts/protocol'
 import type { GetResult, PutListener } from '../api.ts'
 import type { StoreMachine } from '../apply.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
+import { tagsCodeOfRecord } from '../consume-queue/entry-of-record.ts'
 import { delivery } from '../delayed-message.ts'
 import type { StoreError } from '../errors.ts'
 import type { Putter } from '../put.ts'
 import type { PutOrder, PutProposal } from '../put-proposal.ts'
 import type { MessageReader, QueueEntries } from '../read.ts'
+import { TailEntries } from '../read/queue-entries.ts'
 import { SOON_MS } from '../retention/row-moves.ts'
 import { timerOfLevel } from './timer-message.ts'
 
@@ -42,6 +45,7 @@ export interface DelayDeliveryOptions {
   readonly recordBytesMax: number
   readonly clock: Clock
   readonly logger: Logger
+  readonly delayLevelsMs: readonly number[]
 }
 
 export class DelayDelivery {
@@ -171,10 +175,11 @@ class Level implements PutOrder, PutListener {
       if (this.#stopped) return
       if (error !== null) return this.#failed(error)
       const due = this.#countDue(entries as QueueEntries)
-      if (due > 0) return this.#read(next, due, null)
-      const dueMs = this.#movable(entries as QueueEntries)
-      if (dueMs.length > 0) return this.#read(next, dueMs.length, dueMs)
-      this.#wait((entries as QueueEntries).tagsCodeAt(next))
+      if (due > 0) return this.#read(next, due, 'deliver')
+      const movable = this.#countMovable(entries as QueueEntries)
+      if (movable > 0) return this.#read(next, movable, 'move')
+      if (entries instanceof TailEntries) return this.#wait(entries.tagsCodeAt(next))
+      this.#read(next, 1, 'deliver')
     })
   }
 
@@ -228,19 +233,20 @@ class Level implements PutOrder, PutListener {
     return offset - entries.from
   }
 
-  /** When those are due, of the next ones, that are to be moved. */
-  #movable(entries: QueueEntries): number[] {
+  /** Of the next ones, those that are to be moved. */
+  #countMovable(entries: QueueEntries): number {
     const soonMs = this.#options.clock.nowMs() + SOON_MS
-    const dueMs: number[] = []
-    for (let offset = entries.from; offset < entries.to; offset++) {
-      if (entries.physicalOffsetAt(offset) >= this.#moveBefore || entries.tagsCodeAt(offset) <= soonMs) break
-      dueMs.push(entries.tagsCodeAt(offset))
-    }
-    return dueMs
+    let offset = entries.from
+    while (
+      offset < entries.to &&
+      entries.physicalOffsetAt(offset) < this.#moveBefore &&
+      entries.tagsCodeAt(offset) > soonMs
+    )
+      offset++
+    return offset - entries.from
   }
 
-  /** @param dueMs of those that are moved; null when they are delivered. */
-  #read(from: number, count: number, dueMs: readonly number[] | null): void {
+  #read(from: number, count: number, purpose: 'deliver' | 'move'): void {
     const request = {
       topic: this.#queue.topic,
       queueId: this.#queue.queueId,
@@ -252,26 +258,32 @@ class Level implements PutOrder, PutListener {
     this.#options.reader.get(request, (error, result) => {
       if (this.#stopped) return
       if (error !== null) return this.#failed(error)
-      this.#reading = false
       const { records } = result as GetResult
-      if (dueMs === null) return this.#propose(from, this.#deliveries(from, records))
-      const drafts = this.#moves(from, records, dueMs)
+      this.#reading = false
+      const drafts = purpose === 'move' ? this.#moves(from, records) : this.#deliveries(from, records)
       if (drafts.length > 0) this.#propose(from, drafts)
-      else this.#wait(dueMs[0] as number)
+      else this.#wait(this.#dueTime(records[0] as Buffer))
     })
   }
 
+  #dueTime(record: Buffer): number {
+    return tagsCodeOfRecord(record, SystemTopic.SCHEDULE, this.#options.delayLevelsMs)
+  }
+
   #deliveries(from: number, records: readonly Buffer[]): RecordDraft[] {
-    return records.map((record, i) => delivery(record, { kind: 'level', level: this.#level, queueOffset: from + i }))
+    const nowMs = this.#options.clock.nowMs()
+    const notDue = records.findIndex((record) => this.#dueTime(record) > nowMs)
+    const due = notDue < 0 ? records : records.slice(0, notDue)
+    return due.map((record, i) => delivery(record, { kind: 'level', level: this.#level, queueOffset: from + i }))
   }
 
   /** Of the first ones, up to one for which there is no room as a timer. */
-  #moves(from: number, records: readonly Buffer[], dueMs: readonly number[]): RecordDraft[] {
+  #moves(from: number, records: readonly Buffer[]): RecordDraft[] {
     const { timerPrecisionMs: precisionMs, recordBytesMax } = this.#options
     const drafts: RecordDraft[] = []
     for (const [i, record] of records.entries()) {
       const delivered = { kind: 'level', level: this.#level, queueOffset: from + i } as const
-      const draft = timerOfLevel(record, delivered, { dueMs: dueMs[i] as number, precisionMs, recordBytesMax })
+      const draft = timerOfLevel(record, delivered, { dueMs: this.#dueTime(record), precisionMs, recordBytesMax })
       if (draft === null) break
       drafts.push(draft)
     }

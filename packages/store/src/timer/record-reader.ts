@@ -7,7 +7,10 @@
 import { checkRecord, ProtocolError, recordPhysicalOffset } from '@dledger-ts/protocol'
 import type { StoreMachine } from '../apply.ts'
 import { StoreError } from '../errors.ts'
+import { ENTRY_HEADER_BYTES } from '../log-place.ts'
 import type { LogReader } from '../read.ts'
+import { unreadableLog } from '../read/read-errors.ts'
+import { isWholeRecord, readChecked } from '../read/whole-record.ts'
 
 export interface RecordReaderOptions {
   readonly machine: StoreMachine
@@ -33,10 +36,16 @@ export class RecordReader {
   read({ physicalOffset, bytes }: PlacedRecord, callback: RecordCallback): void {
     const hot = this.#options.machine.hot.find(physicalOffset, bytes)
     if (hot !== undefined) return checked(hot, physicalOffset, callback)
-    this.#options.log.readBytes(physicalOffset, bytes, (cause, record) => {
-      if (cause === null && record !== null) return checked(record, physicalOffset, callback)
-      const what = `the log cannot be read at ${physicalOffset}${cause === null ? '' : `: ${cause.message}`}`
-      callback(new StoreError(what, { code: 'STORAGE_FAILED', what }, { cause }), null)
+    const { log } = this.#options
+    log.readBytes(physicalOffset - ENTRY_HEADER_BYTES, ENTRY_HEADER_BYTES + bytes, (cause, entry) => {
+      if (cause !== null || entry === null) return callback(unreadableLog(physicalOffset, cause), null)
+      if (isWholeRecord(entry, 0, physicalOffset, bytes)) {
+        return checked(entry.subarray(ENTRY_HEADER_BYTES), physicalOffset, callback)
+      }
+      readChecked(log, physicalOffset, (error, record) => {
+        if (error !== null) callback(error, null)
+        else checked(record ?? Buffer.alloc(0), physicalOffset, callback)
+      })
     })
   }
 
