@@ -8,11 +8,13 @@ import type { CommittedEntry } from '@dledger-ts/dledger'
 import { checkRecord, MessageSysFlag, ProtocolError } from '@dledger-ts/protocol'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { StoreMachine } from './apply.ts'
 import { StoreError } from './errors.ts'
 import { MemoryMetadata } from './metadata/memory-metadata.ts'
 import type { StoreCore } from './store-core.ts'
 import {
   close,
+  DELAYS_MS,
   EntryMaker,
   filesBelow,
   flush,
@@ -113,6 +115,25 @@ describe('an entry is refused, its place is named', () => {
       expect(filesBelow(temp.path).size).toBe(0)
     },
   )
+})
+
+test('a record of Apache whose body is not the one of its crc is refused: its entry has no checksum', () => {
+  const machine = (): StoreMachine =>
+    new StoreMachine({
+      clock: new ManualClock(),
+      delayLevelsMs: DELAYS_MS,
+      hotBytesMax: 1024,
+      takesOverApache: true,
+      fileBytes: 65_536,
+    })
+  const entry = new EntryMaker().add(message('T', 'body'))
+  const whole = machine()
+  whole.apply([entry])
+  expect(whole.queues.find('T', 0)?.nextOffset).toBe(1)
+  for (let at = BODY_LENGTH_AT + 4; at < TOPIC_LENGTH_AT; at++) {
+    const bad = changed(entry, (body) => body.writeUInt8((body[at] as number) ^ 1, at))
+    expect(() => machine().apply([bad])).toThrow(/crc/i)
+  }
 })
 
 test('a property block that does not end, or makes no sense, is a record like any other', async () => {
