@@ -87,8 +87,7 @@ export class Closing {
   handOver(goOn: () => void): void {
     const { node, rooms, role, schedulePass } = this.#options
     const { raft } = rooms()
-    const isAlone = raft.configuration().voters.length === 1
-    if (role().role !== 'LEADER' || isAlone) return goOn()
+    if (role().role !== 'LEADER' || raft.isLoneVoter) return goOn()
     if (!raft.transferLeadership(null) && raft.status().transferTarget === null) return goOn()
     let isOver = false
     const once = (): void => {

@@ -478,10 +478,8 @@ export class LogNode {
         members.refresh()
         applying.synced(this.#member.log.lastIndex)
         this.#switching.restore()
-        const { voters } = raft.configuration()
         // Nobody else can be heard, so there is nothing to wait for; but for what it may have promised to a leader that was removed.
-        const isAlone = voters.length === 1 && voters[0]?.id === this.#options.self
-        if (isAlone && !this.#options.settings.leaseReads) raft.campaign()
+        if (raft.isLoneVoter && !this.#options.settings.leaseReads) raft.campaign()
       })
       this.#schedulePass()
       callback(null)

@@ -111,6 +111,19 @@ describe('reads of a group', () => {
     expect(await follower.readIndex({ consistency: 'bounded', maxStalenessMs: 5_000 })).toBeGreaterThanOrEqual(index)
   })
 
+  test('a leader that leaves the last voter to itself does not take itself for alone', async () => {
+    const { leader, follower, leaderId } = await group()
+    const leaving = IDS.filter((id) => id !== leaderId && id !== follower.status().self)
+    for (const id of leaving) await leader.removeMember(id)
+    network.isolate(leaderId)
+    const removal = leader.removeMember(leaderId).catch((error: unknown) => error)
+    await until(() => leader.status().voters.length === 1)
+    expect(leader.status()).toMatchObject({ role: 'LEADER', ready: true, voters: [{ id: follower.status().self }] })
+    expect(leader.status().stalenessMs).not.toBe(0)
+    await expect(leader.readIndex({ consistency: 'bounded', maxStalenessMs: 0.000_1 })).rejects.toThrow()
+    expect(await removal).toBeInstanceOf(Error)
+  })
+
   test('a lease serves the leader alone, and no longer than it holds', async () => {
     const { leader, leaderId } = await group(true)
     await leader.append(Buffer.from('a'))

@@ -231,7 +231,7 @@ export class Reading {
   }
 
   get #isAlone(): boolean {
-    return this.#options.role().ready && this.#options.raft.configuration().voters.length === 1
+    return this.#options.role().ready && this.#options.raft.isLoneVoter
   }
 
   get #holdsLease(): boolean {

@@ -54,8 +54,7 @@ export class Elections {
     this.#restartElectionTimer()
     // Nobody else could lead: nothing to wait for. But under leases whoever led before it was removed may still read by a promise of
     // this member's, which it does not remember.
-    const isAlone = state.membership.voterCount === 1 && state.membership.selfIsVoter
-    if (isAlone && state.options.leaseReads !== true) this.#electionTimeout = 1
+    if (state.membership.selfIsLoneVoter && state.options.leaseReads !== true) this.#electionTimeout = 1
   }
 
   get role(): Role {
@@ -328,8 +327,8 @@ export class Elections {
   get #mayCampaign(): boolean {
     const { membership, storageHealth, commitIndex, isTainted, lost } = this.#state
     if (this.#isDismissed || !membership.selfMayCampaign(commitIndex)) return false
-    if (isTainted && (membership.voterCount > 1 || lost.configurationIsLost)) return false
-    return !isSlow(storageHealth) || membership.voterCount === 1
+    if (isTainted && (!membership.selfIsLoneVoter || lost.configurationIsLost)) return false
+    return !isSlow(storageHealth) || membership.selfIsLoneVoter
   }
 
   #hearsLeader(): boolean {
@@ -362,7 +361,7 @@ export class Elections {
   #becomeLeader(): void {
     assert(this.#state.votedFor === this.#state.self, 'a leader has its own vote')
     assert(
-      !this.#state.isTainted || this.#state.membership.voterCount <= 1,
+      !this.#state.isTainted || this.#state.membership.selfIsLoneVoter,
       'a member with lost entries wins no election',
     )
     const cameByTransfer = this.#campaign?.leaderAgrees ?? false

@@ -80,6 +80,11 @@ export class Membership {
     return this.#selfIsVoter
   }
 
+  /** It has nobody to ask and nobody to wait for. One voter alone is not enough: it may be another. */
+  get selfIsLoneVoter(): boolean {
+    return this.#selfIsVoter && this.#voters.size === 1
+  }
+
   /** The newest configuration names this member under its store, bound or not. */
   get selfIsNamed(): boolean {
     const named = this.#members.get(this.#self)

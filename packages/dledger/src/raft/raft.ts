@@ -456,6 +456,11 @@ export class Raft {
       : this.#state.commitIndex
   }
 
+  /** Nobody else has a vote in the newest configuration, and this member has. */
+  get isLoneVoter(): boolean {
+    return this.#state.membership.selfIsLoneVoter
+  }
+
   /** The newest configuration in the log, or the bootstrap one. */
   configuration(): Configuration {
     return this.#state.membership.configuration

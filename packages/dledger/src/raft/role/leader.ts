@@ -336,7 +336,7 @@ export class Leadership {
   #isStuck(): boolean {
     const { options, membership, faults, storageHealth } = this.#state
     this.#slowTicks = isSlow(storageHealth) ? this.#slowTicks + 1 : 0
-    if (this.#slowTicks < options.handover.slowTicksMax || membership.voterCount === 1) return false
+    if (this.#slowTicks < options.handover.slowTicksMax || membership.selfIsLoneVoter) return false
     return !faults.has('hung-leader-keeps-heartbeating')
   }
 
@@ -438,8 +438,7 @@ export class Leadership {
 
   #beginRoundForReads(): void {
     const { membership, faults } = this.#state
-    const isAlone = membership.selfIsVoter && membership.voterCount === 1
-    if (isAlone || faults.has('read-without-round')) {
+    if (membership.selfIsLoneVoter || faults.has('read-without-round')) {
       this.#reads.begun(this.#round)
       this.#reads.confirmed(this.#round)
       return
