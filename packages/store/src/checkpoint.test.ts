@@ -36,6 +36,17 @@ beforeEach(() => {
 })
 afterEach(() => temp.remove())
 
+/** Metadata whose batches wait while it is slow. */
+class SlowMetadata extends MemoryMetadata {
+  isSlow = false
+  readonly waiting: (() => void)[] = []
+
+  override write(...given: Parameters<MemoryMetadata['write']>): void {
+    if (this.isSlow) this.waiting.push(() => super.write(...given))
+    else super.write(...given)
+  }
+}
+
 function change(maker: EntryMaker, what: Change): CommittedEntry {
   return maker.add(changeRecord(encodeChange(what), HOST, 0))
 }
@@ -234,6 +245,35 @@ describe('what is kept beside the log', () => {
     await close(core)
     return maker.entries
   }
+
+  test('is synced for a trim that waits for it, also one that is applied while an older one is written', async () => {
+    const clock = new ManualClock()
+    const metadata = new SlowMetadata(clock)
+    const core = makeCore({ directory: temp.path, clock, metadata })
+    await load(core)
+    new MemoryLog().lead(core)
+    const maker = new EntryMaker()
+    const apply = (entries: readonly CommittedEntry[]): void => {
+      core.machine.apply(entries)
+      core.machine.durable(maker.entries.length - 1)
+    }
+    apply([maker.add(message('T', 'before'))])
+    metadata.isSlow = true
+    clock.advance(1_000)
+    await until(() => metadata.waiting.length === 1, 'a checkpoint is written')
+    apply([maker.add(message('T', 'meanwhile'))])
+    apply([{ ...maker.add(message('control', 'trim')), kind: 'trim' }])
+    metadata.isSlow = false
+    for (const write of metadata.waiting) write()
+    // Less than would pass before files are synced without anybody waiting.
+    for (const endMs = clock.nowMs() + 50_000; clock.nowMs() < endMs && core.machine.checkpointIndex < 2;) {
+      await new Promise((resolve) => setTimeout(resolve, 0))
+      clock.advance(10)
+    }
+    expect(core.machine.checkpointIndex).toBe(2)
+    core.stop()
+    await close(core)
+  })
 
   test('is never ahead of what is synced in the log', async () => {
     const clock = new ManualClock()

@@ -94,7 +94,8 @@ export class Checkpointer {
   /** What a synced batch says of files that are synced. */
   #synced = NOTHING_APPLIED
   #syncedAtMs: number
-  #syncsNext = false
+  /** Files are synced as soon as they hold this entry; -1 for no wish. */
+  #wantedIndex = -1
   /** Files are synced up to there; the next batch says so. */
   #claim: AppliedMark | null = null
   /** Queues with entries written since files were synced. */
@@ -162,9 +163,14 @@ export class Checkpointer {
     if (index > this.#durableIndex) this.#durableIndex = index
   }
 
-  /** Files are synced after the next checkpoint: the log waits for it. */
+  /** Files are synced as soon as a checkpoint has what is applied now: the log waits for it. */
   syncNext(): void {
-    this.#syncsNext = true
+    this.#syncAt(this.#options.machine.appliedIndex)
+  }
+
+  /** One that is being written may be of before. */
+  #syncAt(index: number): void {
+    if (index > this.#wantedIndex) this.#wantedIndex = index
   }
 
   /** What may have been lost (`unsynced`) is in the files again. */
@@ -209,6 +215,7 @@ export class Checkpointer {
     this.#claim = null
     this.#written = new Set()
     this.#newMinima = []
+    this.#wantedIndex = -1
     this.#unsynced = null
     this.#tails.clear()
     this.#options.files.discardAllSync()
@@ -293,7 +300,7 @@ export class Checkpointer {
     }
     inLanes({ count: dirty.length, lanes: WRITES_MAX, begin: writeQueue }, (error) => {
       if (error !== null) return this.#done(error)
-      if (this.#newMinima.length > 0) this.#syncsNext = true
+      if (this.#newMinima.length > 0) this.#syncAt(mark.index)
       machine.metadata.takeWrites(mark.index, this.#defer, (writes) => this.#writeBatch(mark, rows.concat(writes)))
     })
   }
@@ -373,7 +380,8 @@ export class Checkpointer {
     if (this.#unsynced !== null || this.#kept.index <= this.#synced.index) return
     const waitMs = this.#syncedAtMs + SYNC_INTERVAL_MS - this.#options.clock.monotonicMs()
     const isMuch = this.#kept.physicalEnd - this.#synced.physicalEnd >= SYNC_LOG_BYTES
-    if (this.#syncsNext || isMuch || waitMs <= 0) return this.#sync()
+    const isWanted = this.#wantedIndex >= 0 && this.#kept.index >= this.#wantedIndex
+    if (isWanted || isMuch || waitMs <= 0) return this.#sync()
     this.#cancelSyncTimer ??= this.#options.clock.after(Math.ceil(waitMs), () => {
       this.#cancelSyncTimer = null
       this.#maybeSync()
@@ -386,8 +394,8 @@ export class Checkpointer {
     this.#cancelSyncTimer?.()
     this.#cancelSyncTimer = null
     this.#syncing = true
-    this.#syncsNext = false
     const mark = this.#kept
+    if (mark.index >= this.#wantedIndex) this.#wantedIndex = -1
     const ends: [ConsumeQueue, number][] = []
     for (const queue of this.#written) ends.push([queue, queue.writtenOffset])
     this.#written = new Set()
