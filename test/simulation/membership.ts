@@ -64,7 +64,7 @@ export function isSettledGroup(cluster: Cluster): boolean {
  * Whether a power cut of `member`, now, is within the promise. Under ASYNC_FLUSH, where voters go, it is one member at a time: what all
  * voters had lost together a learner, or who was removed, could still hold and have applied, without a vote to bring it back by.
  */
-export function mayLosePower(cluster: Cluster, member: Member): boolean {
+export function mayLosePowerWhileVotersGo(cluster: Cluster, member: Member): boolean {
   if (!cluster.losesPowerOneByOne) return true
   if (cluster.changesUnderWay > 0 || !isSettledGroup(cluster)) return false
   const voters = cluster.invariants.committedConfiguration()?.configuration.voters ?? []
@@ -78,7 +78,7 @@ export function maySpareVoters(cluster: Cluster): boolean {
 }
 
 /** It lost what was in its page cache only, and has not got it back, or does not know that durably. */
-function lacksWhatItCountedFor(member: Member): boolean {
+export function lacksWhatItCountedFor(member: Member): boolean {
   return member.lostTails.length > 0 || member.durableVote.read().recovering === true
 }
 

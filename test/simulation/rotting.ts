@@ -9,7 +9,7 @@
 import type { Cluster } from './cluster.ts'
 import type { ImageEntry } from './log-image.ts'
 import type { Member } from './member.ts'
-import { isSettledGroup } from './membership.ts'
+import { isSettledGroup, lacksWhatItCountedFor, mayLosePowerWhileVotersGo } from './membership.ts'
 import type { Fault } from './schedule.ts'
 import { type Inode, SECTOR_BYTES } from './sim-inode.ts'
 
@@ -118,11 +118,22 @@ function holdsIntact(cluster: Cluster, member: Member, entry: ImageEntry): boole
 }
 
 /**
- * Under ASYNC_FLUSH, after a power cut of all, a leader needs everybody's vote and the newest log. Whoever has damage in what the others
- * have trimmed meanwhile cannot lead, and only a leader gives it a state: no such cut then.
+ * Under ASYNC_FLUSH, once most have lost their power, a leader needs everybody's vote and the newest log. Whoever has damage in what the
+ * others have trimmed meanwhile cannot lead, and only a leader gives it a state: no such cut then.
  */
 export function mayLosePowerTogether(cluster: Cluster): boolean {
-  if (cluster.losesPowerOneByOne) return false
+  return !cluster.losesPowerOneByOne && isThereALeaderAmong(cluster)
+}
+
+/** As before, where one loses its power and others may not have recovered from that yet. */
+export function mayLosePower(cluster: Cluster, member: Member): boolean {
+  if (!mayLosePowerWhileVotersGo(cluster, member)) return false
+  const members = cluster.members.filter((one) => !one.isSpare)
+  const without = members.filter((one) => one === member || lacksWhatItCountedFor(one))
+  return without.length * 2 <= members.length || isThereALeaderAmong(cluster)
+}
+
+function isThereALeaderAmong(cluster: Cluster): boolean {
   if (cluster.schedule.flush === 'SYNC_FLUSH' || !cluster.isDamaged) return true
   const members = cluster.members.filter((member) => !member.isSpare)
   for (const member of members) member.durableImage.refresh()
