@@ -83,6 +83,7 @@ class Lookup {
   readonly #beginTime: number
   readonly #endTime: number
   /** Records from here on are not applied. */
+  readonly #machine: StoreMachine
   readonly #appliedEnd: number
   readonly #files: readonly IndexFile[]
   readonly #records: Buffer[] = []
@@ -101,6 +102,7 @@ class Lookup {
     this.#countMax = Math.min(request.maxCount, QUERY_COUNT_MAX)
     this.#beginTime = request.beginTime ?? 0
     this.#endTime = request.endTime ?? Number.POSITIVE_INFINITY
+    this.#machine = machine
     this.#appliedEnd = machine.applied.physicalEnd
     this.#files = index.newestFirst()
   }
@@ -159,6 +161,8 @@ class Lookup {
       // Times never go back in the log, and an entry has whole seconds only.
       if (earliest + 999 < this.#beginTime || physicalOffset < this.#index.firstOffset) break
       if (chain.keyHash !== this.#keyHash || earliest > this.#endTime) continue
+      // Nothing is indexed before it is applied.
+      if (!(physicalOffset < this.#machine.applied.physicalEnd)) throw new DamagedChain(file)
       if (physicalOffset >= this.#appliedEnd || physicalOffset === this.#lastCandidate) continue
       this.#lastCandidate = physicalOffset
       this.#candidates.push(physicalOffset)
