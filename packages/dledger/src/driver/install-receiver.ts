@@ -103,7 +103,8 @@ export class InstallReceiver {
     }
     const staging = this.#staging
     const isSame = (staging?.incoming.stateOnly ?? false) === stateOnly
-    const goesOn = staging !== null && isSame && this.#fits(staging.incoming, staging, offer)
+    const goesOn =
+      staging !== null && isSame && this.#fits(staging.incoming, staging, offer) && this.#isVouchedFor(staging, offer)
     // What is there is being synced, and would have to be once more: the next offer finds that done.
     if (!goesOn && staging !== null && this.#syncing === staging) return
     this.#offer = offer
@@ -222,6 +223,16 @@ export class InstallReceiver {
     this.#send(offer, true, holds ? offer.lastIndex : commitIndex())
   }
 
+  /**
+   * Is what was received of the log a part of this leader's? It is when it came from it in this term; else the next entry tells, by its
+   * chain. One that nothing follows has nobody to vouch for it: what a majority had committed and lost with its power, as ASYNC_FLUSH
+   * allows, may stand in it.
+   */
+  #isVouchedFor({ log }: Staging, { from, term, lastIndex }: InstallOffer): boolean {
+    const isEmpty = log.lastIndex < log.firstIndex
+    return isEmpty || log.lastIndex < lastIndex || (this.#offer?.from === from && this.#offer.term === term)
+  }
+
   /** Do these pieces go on in what is there: no gap in the log, none between the state and the log? */
   #fits(incoming: Incoming, staging: Staging | null, offer: InstallOffer): boolean {
     return this.#logFits(incoming, staging, offer) && stateFits(incoming, offer)
@@ -232,6 +243,7 @@ export class InstallReceiver {
     const lastIndex = staging?.log.lastIndex ?? incoming.hint?.index ?? incoming.beforeFirst.index
     return (
       lastIndex >= offer.firstIndex - 1 &&
+      (lastIndex === incoming.beforeFirst.index || incoming.beforeFirst.index + 1 < offer.lastIndex) &&
       (offer.snapshotIndex === -1 || incoming.beforeFirst.index <= offer.snapshotIndex)
     )
   }
@@ -250,19 +262,21 @@ export class InstallReceiver {
     ): void => {
       discardIncoming(disk, directory, { log: !keepsLog, state: !keepsState })
       const { firstIndex, prevTerm: term, prevEndPos: endPos, prevChain: chain, snapshotIndex, snapshotId } = offer
+      // The last entry is received anew, and vouches for those before it.
+      const isLong = hint !== null && hint.index >= offer.lastIndex
       const fresh = { index: snapshotIndex, id: snapshotId, bytes: 0, isWhole: false, crc: 0 }
       const incoming: Incoming = {
         phase: 'STAGING',
         beforeFirst: keepsLog ? known.beforeFirst : { index: firstIndex - 1, term, endPos, chain },
         baseConfiguration: keepsLog ? known.baseConfiguration : base,
-        hint: keepsLog ? hint : null,
-        configurationIndexes: keepsLog ? configurationIndexes : [],
+        hint: keepsLog && !isLong ? hint : null,
+        configurationIndexes: keepsLog ? configurationIndexes.filter((index) => index < offer.lastIndex) : [],
         snapshot: snapshotIndex === -1 ? null : keepsState ? kept : fresh,
         ...(stateOnly ? { stateOnly } : {}),
       }
       member.writeHardState({ incoming }, (error) => {
         if (error !== null) return onFailed(error)
-        whileRunning(() => this.#open(incoming))
+        whileRunning(() => this.#open(incoming, offer.lastIndex))
       })
     }
     const staging = this.#staging
@@ -276,11 +290,11 @@ export class InstallReceiver {
     })
   }
 
-  #open(incoming: Incoming): void {
+  #open(incoming: Incoming, before: number): void {
     const { member, logger, directory, disk, faults } = this.#options
     let staging: Staging
     try {
-      staging = Staging.open(this.#options, incoming)
+      staging = Staging.open(this.#options, incoming, before)
     } catch (failure) {
       const error = failure as Error
       if (isDiskFull(error)) {

@@ -51,8 +51,13 @@ export class Staging {
   #written: Pick<Incoming, 'hint' | 'snapshot'>
   #closing = false
 
-  /** Goes on with what `incoming` says is synced. @throws DLedgerError CORRUPT when that is not there. */
-  static open(options: StagingOptions, incoming: Incoming): Staging {
+  /**
+   * Goes on with what `incoming` says is synced.
+   *
+   * @param before entries from this index on are dropped; above the first one.
+   * @throws DLedgerError CORRUPT when that is not there.
+   */
+  static open(options: StagingOptions, incoming: Incoming, before = Number.POSITIVE_INFINITY): Staging {
     const { disk, settings } = options
     const root = incomingPath(options.directory)
     disk.makeDirectorySync(root)
@@ -73,6 +78,8 @@ export class Staging {
     })
     let state: DiskFile | null = null
     try {
+      const isEmpty = log.lastIndex < log.firstIndex
+      if (!isEmpty && log.lastIndex >= before) log.truncateFrom(before)
       if (incoming.snapshot === null) return new Staging(log, null, incoming, options.defer)
       state = disk.openSync(statePath(options.directory), { create: true })
       disk.syncDirectorySync(root)
