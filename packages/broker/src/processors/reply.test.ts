@@ -3,6 +3,7 @@ import { encodeProperties, getProperty } from '@dledger-ts/protocol'
 import { type ExtFields, PushReplyMessageRequest, RequestCode, type RemotingCommand } from '@dledger-ts/remoting'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Fixture, sendFields, startBroker, TestClient } from '../testing/broker-fixture.ts'
+import { WAITING_BYTES_MAX } from './registry.ts'
 
 const REPLY_TOPIC = 'C_REPLY_TOPIC'
 
@@ -122,6 +123,18 @@ describe('an answer to a request', () => {
     await heartbeat(requester)
     requester.replyCode = 1
     expect(await reply()).toMatchObject({ code: 1, remark: 'push reply message to asker fail.' })
+  })
+
+  it('that nobody takes keeps no send waiting: answers are bounded by themselves', async () => {
+    await heartbeat(requester)
+    requester.answersReplies = false
+    const body = Buffer.alloc(4 * 1024 * 1024)
+    const fields = { ...sendFields(), b: REPLY_TOPIC, i: properties({ ...asked, MSG_TYPE: 'reply' }) }
+    const count = WAITING_BYTES_MAX / body.length
+    for (let i = 0; i < count; i++) replier.oneway(RequestCode.SEND_REPLY_MESSAGE_V2, fields, body)
+    for (let i = 0; i < count; i++) await requester.replies.next()
+    expect((await reply()).code).toBe(2)
+    expect((await replier.send('a message')).code).toBe(0)
   })
 
   it('is refused like any message to a topic that is not there, before it is pushed', async () => {

@@ -65,12 +65,14 @@ const MULTI_TAG = 'MULTI_TAG'
 export function sendProcessors(context: BrokerContext): [number, Processor][] {
   const sender = new SendProcessor(context)
   const processor: Processor = { served: 'leader', handle: (connection, request) => sender.handle(connection, request) }
+  // A kind of its own: a reply waits for the client that it goes to, and no send waits for that.
+  const replies: Processor = { ...processor }
   return [
     [RequestCode.SEND_MESSAGE, processor],
     [RequestCode.SEND_MESSAGE_V2, processor],
     [RequestCode.SEND_BATCH_MESSAGE, processor],
-    [RequestCode.SEND_REPLY_MESSAGE, processor],
-    [RequestCode.SEND_REPLY_MESSAGE_V2, processor],
+    [RequestCode.SEND_REPLY_MESSAGE, replies],
+    [RequestCode.SEND_REPLY_MESSAGE_V2, replies],
   ]
 }
 

@@ -73,6 +73,8 @@ export class TestClient {
   readonly replies = new EventQueue<RemotingCommand>()
   /** What it says to such an answer. */
   replyCode: number = ResponseCode.SUCCESS
+  /** Whether it says anything to it. */
+  answersReplies = true
   /** Questions for half messages. */
   readonly checks = new EventQueue<RemotingCommand>()
   readonly #address: string
@@ -95,7 +97,7 @@ export class TestClient {
           RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT,
           (_connection: Connection, request: RemotingCommand) => {
             this.replies.push(request)
-            return createResponse(this.replyCode)
+            return this.answersReplies ? createResponse(this.replyCode) : undefined
           },
         ],
         [
