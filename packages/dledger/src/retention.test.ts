@@ -18,7 +18,7 @@ const small = {
   zeroFillBytes: 0,
   tickMs: 10,
   heartbeatMs: 20,
-  electionTimeoutMs: 100,
+  electionTimeoutMs: 500,
   retentionIntervalMs: 30,
 } as const
 

@@ -34,7 +34,7 @@ async function start(self: string): Promise<MessageStore> {
     consumeQueueFileBytes: 2000,
     tickMs: 10,
     heartbeatMs: 20,
-    electionTimeoutMs: 100,
+    electionTimeoutMs: 500,
     messageDelayLevel: '1s',
     onFatal: (error) => {
       throw error

@@ -25,7 +25,7 @@ async function start(): Promise<MessageStore> {
     consumeQueueFileBytes: 100,
     tickMs: 10,
     heartbeatMs: 20,
-    electionTimeoutMs: 100,
+    electionTimeoutMs: 500,
     checkpointIntervalMs: 20,
     hotBytesMax: 0,
     onFatal: (error) => {

@@ -128,7 +128,7 @@ const small: NodeSettings = {
   zeroFillBytes: 0,
   tickMs: 10,
   heartbeatMs: 20,
-  electionTimeoutMs: 100,
+  electionTimeoutMs: 500,
 }
 
 interface Started {

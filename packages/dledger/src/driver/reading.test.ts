@@ -18,7 +18,7 @@ const small = {
   zeroFillBytes: 0,
   tickMs: 10,
   heartbeatMs: 20,
-  electionTimeoutMs: 200,
+  electionTimeoutMs: 500,
   proposalTimeoutMs: 1_000,
 }
 

@@ -8,7 +8,7 @@ import { MemoryNetwork, MemoryTransport } from '../transport/memory.ts'
 
 const IDS = ['n0', 'n1', 'n2']
 const small = { fileBytes: 64 * 1024, indexFileBytes: 32 * 1024, zeroFillBytes: 0 }
-const fast = { tickMs: 10, heartbeatMs: 20, electionTimeoutMs: 100 }
+const fast = { tickMs: 10, heartbeatMs: 20, electionTimeoutMs: 500 }
 const open: DLedger[] = []
 afterEach(async () => {
   await Promise.all(open.splice(0).map((member) => member.close()))

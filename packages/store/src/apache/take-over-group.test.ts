@@ -43,7 +43,7 @@ async function start(self: string): Promise<MessageStore> {
     flushDiskType: 'ASYNC_FLUSH',
     tickMs: 10,
     heartbeatMs: 20,
-    electionTimeoutMs: 100,
+    electionTimeoutMs: 500,
     onFatal: (error) => {
       throw error
     },

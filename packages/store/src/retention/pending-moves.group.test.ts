@@ -46,7 +46,7 @@ async function start(self: string): Promise<void> {
     consumeQueueFileBytes: 2000,
     tickMs: 10,
     heartbeatMs: 20,
-    electionTimeoutMs: 100,
+    electionTimeoutMs: 500,
     checkpointIntervalMs: 50,
     retentionIntervalMs: 50,
     retentionBytes: 3 * FILE_BYTES,

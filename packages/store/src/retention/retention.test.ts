@@ -28,7 +28,7 @@ async function start(options: Partial<MessageStoreOptions> = {}): Promise<Messag
     consumeQueueFileBytes: 400,
     tickMs: 10,
     heartbeatMs: 20,
-    electionTimeoutMs: 100,
+    electionTimeoutMs: 500,
     checkpointIntervalMs: 50,
     retentionIntervalMs: 50,
     hotBytesMax: 0,

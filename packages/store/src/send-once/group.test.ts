@@ -57,7 +57,7 @@ describe('a group', () => {
       transport: new MemoryTransport({ self, network, clock: systemClock, peers: IDS }),
       tickMs: 10,
       heartbeatMs: 20,
-      electionTimeoutMs: 100,
+      electionTimeoutMs: 500,
     })
     const leader = async (): Promise<MessageStore> => {
       const find = (): MessageStore | undefined => [...open.values()].find((store) => store.isReady())

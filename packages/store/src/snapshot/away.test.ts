@@ -34,7 +34,7 @@ async function start(self: string): Promise<MessageStore> {
     consumeQueueFileBytes: 400,
     tickMs: 10,
     heartbeatMs: 20,
-    electionTimeoutMs: 100,
+    electionTimeoutMs: 500,
     checkpointIntervalMs: 50,
     retentionIntervalMs: 50,
     retentionBytes: 4 * FILE_BYTES,
