@@ -65,6 +65,64 @@ describe('a held pull', () => {
   })
 })
 
+describe('thousands of held pulls', () => {
+  const QUEUES = 10_000
+  const PER_QUEUE = 3
+
+  function manyHeld() {
+    const made = setup()
+    for (let i = 0; i < QUEUES * PER_QUEUE; i++) made.hold(String(i), i % QUEUES, 15_000 + (i % 1_000))
+    return made
+  }
+
+  test('have one timer, and none when they are gone', () => {
+    const { clock, polling, channel } = manyHeld()
+    expect([polling.size, clock.pending]).toEqual([QUEUES * PER_QUEUE, 1])
+    polling.closed(channel)
+    expect([polling.size, clock.pending]).toEqual([0, 0])
+  })
+
+  test('are not looked at for messages of other queues, or with other tags', () => {
+    const { clock, polling, resumed, hold } = manyHeld()
+    for (let i = 0; i < 1_000; i++) hold(`tag ${i}`, QUEUES, 15_000, [i, 2_000 + i])
+    const waiting = polling.size
+    for (let i = 0; i < 1_000; i++) {
+      polling.arrived('T', QUEUES + 1, i)
+      polling.arrived('U', i, i)
+      polling.arrived('T', QUEUES, 5_000 + i)
+    }
+    clock.runDeferred()
+    expect([polling.lookedAt, polling.size, resumed]).toEqual([0, waiting, []])
+    polling.arrived('T', 7, 0)
+    polling.arrived('T', QUEUES, 500)
+    polling.arrived('T', QUEUES, 2_500)
+    clock.runDeferred()
+    expect(polling.lookedAt).toBe(PER_QUEUE + 1)
+    expect(resumed).toEqual(['7', '10007', '20007', 'tag 500'])
+  })
+
+  test('of one queue are answered in turns, between which others have theirs', () => {
+    const clock = new ManualClock()
+    const resumed: number[] = []
+    const polling = new LongPolling<number>(clock, (pull) => {
+      clock.spend(1)
+      resumed.push(pull)
+    })
+    for (let i = 0; i < 1_000; i++) polling.hold(new HeldPull('T', 0, null, {}, i), 15_000)
+    polling.arrived('T', 0, 0)
+    const perPass: number[] = []
+    while (resumed.length < 1_000) {
+      const before = resumed.length
+      clock.runDeferred()
+      perPass.push(resumed.length - before)
+    }
+    expect(perPass).toEqual(Array.from({ length: 100 }, () => 10))
+    expect(resumed).toEqual(Array.from({ length: 1_000 }, (_, i) => i))
+    clock.runDeferred()
+    expect([resumed.length, clock.pending]).toEqual([1_000, 0])
+  })
+})
+
 test('whatever happens in whatever order, each pull is resumed or dropped exactly once', () => {
   const step = fc.oneof(
     fc.record({

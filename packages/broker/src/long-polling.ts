@@ -3,27 +3,29 @@
  *
  * Keeps:
  *   - a held pull is resumed or dropped exactly once;
- *   - an idle table costs nothing: there is no scan, only one timer for each held pull;
- *   - a message costs one map lookup while nobody waits for its topic.
+ *   - an idle table costs nothing: there is no scan, and one timer for all held pulls;
+ *   - a message costs one map lookup while nobody waits for its topic, and of those that wait for its queue only the ones that it wakes are
+ *     looked at: they are found by their tags.
  *
  * Messages of one batch wake a pull once, after the whole batch is visible.
  */
 import { assert, type Clock } from '@dledger-ts/base'
+import { Deadlines, Timed } from './deadlines.ts'
+import { WokenTurns } from './woken-turns.ts'
 
 /** Held pulls of a broker at most; beyond, a pull is answered at once. Apache: 100,000 waiting threads' worth of requests. */
 export const HELD_PULLS_MAX = 100_000
 
-export class HeldPull<Pull> {
+export class HeldPull<Pull> extends Timed {
   readonly topic: string
   readonly queueId: number
   /** Tags that wake it; null for any message. */
   readonly tagCodes: ReadonlySet<number> | null
   readonly channel: object
   readonly pull: Pull
-  /** Set while it is held. */
-  cancelDeadline: (() => void) | null = null
 
   constructor(topic: string, queueId: number, tagCodes: ReadonlySet<number> | null, channel: object, pull: Pull) {
+    super()
     this.topic = topic
     this.queueId = queueId
     this.tagCodes = tagCodes
@@ -32,40 +34,75 @@ export class HeldPull<Pull> {
   }
 }
 
+/** Pulls that wait for one queue. */
+class QueueWaiting<Pull> {
+  readonly forAny = new Set<HeldPull<Pull>>()
+  /** A pull with several tags is here under each. */
+  readonly byTag = new Map<number, Set<HeldPull<Pull>>>()
+
+  add(held: HeldPull<Pull>): void {
+    if (held.tagCodes === null) this.forAny.add(held)
+    else for (const tag of held.tagCodes) addTo(this.byTag, tag, held)
+  }
+
+  remove(held: HeldPull<Pull>): void {
+    if (held.tagCodes === null) this.forAny.delete(held)
+    else for (const tag of held.tagCodes) removeFrom(this.byTag, tag, held)
+  }
+
+  get isEmpty(): boolean {
+    return this.forAny.size === 0 && this.byTag.size === 0
+  }
+
+  *all(): Generator<HeldPull<Pull>> {
+    yield* this.forAny
+    for (const waiting of this.byTag.values()) yield* waiting
+  }
+}
+
 export class LongPolling<Pull> {
-  readonly #clock: Clock
-  readonly #resume: (pull: Pull) => void
+  readonly #deadlines: Deadlines<HeldPull<Pull>>
+  readonly #woken: WokenTurns<HeldPull<Pull>>
   /** By topic, then by queue id; a topic without held pulls is not in it. */
-  readonly #topics = new Map<string, Map<number, Set<HeldPull<Pull>>>>()
+  readonly #topics = new Map<string, Map<number, QueueWaiting<Pull>>>()
   readonly #channels = new Map<object, Set<HeldPull<Pull>>>()
-  #woken: HeldPull<Pull>[] = []
-  #size = 0
+  /** Held pulls that messages were compared with, in all. */
+  #lookedAt = 0
 
   /** `resume` runs a pull again, this time without holding it. */
   constructor(clock: Clock, resume: (pull: Pull) => void) {
-    this.#clock = clock
-    this.#resume = resume
+    this.#woken = new WokenTurns(clock, (held) => resume(held.pull))
+    this.#deadlines = new Deadlines(clock, (held) => {
+      this.#leave(held)
+      this.#woken.push(held)
+    })
   }
 
   get size(): number {
-    return this.#size
+    return this.#deadlines.size
+  }
+
+  /** Held pulls that arrivals have looked at since the start: the work that messages cause here. */
+  get lookedAt(): number {
+    return this.#lookedAt
   }
 
   /** @returns false when too many are held: answer now. */
   hold(held: HeldPull<Pull>, delayMs: number): boolean {
-    if (this.#size >= HELD_PULLS_MAX) return false
+    if (this.size >= HELD_PULLS_MAX) return false
     let queues = this.#topics.get(held.topic)
     if (queues === undefined) {
       queues = new Map()
       this.#topics.set(held.topic, queues)
     }
-    addTo(queues, held.queueId, held)
+    let queue = queues.get(held.queueId)
+    if (queue === undefined) {
+      queue = new QueueWaiting()
+      queues.set(held.queueId, queue)
+    }
+    queue.add(held)
     addTo(this.#channels, held.channel, held)
-    this.#size++
-    held.cancelDeadline = this.#clock.after(delayMs, () => {
-      this.#remove(held)
-      this.#resume(held.pull)
-    })
+    this.#deadlines.add(held, delayMs)
     return true
   }
 
@@ -74,24 +111,23 @@ export class LongPolling<Pull> {
   arrived(topic: string, queueId: number, tagsCode: number): void {
     const waiting = this.#topics.get(topic)?.get(queueId)
     if (waiting === undefined) return
-    for (const held of waiting) {
-      if (held.tagCodes !== null && !held.tagCodes.has(tagsCode)) continue
-      this.#wake(held)
-    }
+    this.#wakeAll(waiting.forAny)
+    const tagged = waiting.byTag.get(tagsCode)
+    if (tagged !== undefined) this.#wakeAll(tagged)
   }
 
   /** Whoever waits for one of these topics is answered: there is nothing to wait for any more. */
   wakeTopics(isConcerned: (topic: string) => boolean): void {
     for (const [topic, queues] of this.#topics) {
       if (!isConcerned(topic)) continue
-      for (const waiting of queues.values()) for (const held of waiting) this.#wake(held)
+      for (const waiting of queues.values()) for (const held of waiting.all()) if (held.isTimed) this.#wake(held)
     }
   }
 
   /** Whoever is concerned waits for what it does not want any more. */
   wakeTopic(topic: string, isConcerned: (pull: Pull) => boolean): void {
     for (const waiting of this.#topics.get(topic)?.values() ?? []) {
-      for (const held of waiting) if (isConcerned(held.pull)) this.#wake(held)
+      for (const held of waiting.all()) if (held.isTimed && isConcerned(held.pull)) this.#wake(held)
     }
   }
 
@@ -100,26 +136,31 @@ export class LongPolling<Pull> {
     for (const held of this.#channels.get(channel) ?? []) this.#remove(held)
   }
 
+  // Hot.
+  #wakeAll(waiting: Set<HeldPull<Pull>>): void {
+    for (const held of waiting) {
+      this.#lookedAt++
+      this.#wake(held)
+    }
+  }
+
   #wake(held: HeldPull<Pull>): void {
     this.#remove(held)
-    if (this.#woken.length === 0) this.#clock.defer(this.#runWoken)
     this.#woken.push(held)
   }
 
-  readonly #runWoken = (): void => {
-    const woken = this.#woken
-    this.#woken = []
-    for (const held of woken) this.#resume(held.pull)
+  #remove(held: HeldPull<Pull>): void {
+    this.#deadlines.remove(held)
+    this.#leave(held)
   }
 
-  #remove(held: HeldPull<Pull>): void {
-    assert(held.cancelDeadline !== null, 'only a held pull is removed')
-    held.cancelDeadline()
-    held.cancelDeadline = null
-    this.#size--
+  /** Takes it out of where it is looked for. */
+  #leave(held: HeldPull<Pull>): void {
     const queues = this.#topics.get(held.topic)
-    assert(queues !== undefined, 'a held pull is found by its topic')
-    removeFrom(queues, held.queueId, held)
+    const queue = queues?.get(held.queueId)
+    assert(queues !== undefined && queue !== undefined, 'a held pull is found by its topic and queue')
+    queue.remove(held)
+    if (queue.isEmpty) queues.delete(held.queueId)
     if (queues.size === 0) this.#topics.delete(held.topic)
     removeFrom(this.#channels, held.channel, held)
   }

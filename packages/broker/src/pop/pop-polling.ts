@@ -3,17 +3,19 @@
  *
  * Keeps:
  *   - a waiting pop is resumed or dropped exactly once for each time it waits;
- *   - an idle table costs nothing: there is no scan, only one timer for each that waits;
+ *   - an idle table costs nothing: there is no scan, and one timer for all that wait;
  *   - a message costs one map lookup while nobody waits for its topic;
  *   - what arrives in one pass of the event loop wakes one pop of a group for a queue, and one that wants any queue: a pop takes
  *     what there is, and whoever ran it wakes the next while something is left.
  */
 import { assert, type Clock } from '@dledger-ts/base'
+import { Deadlines, Timed } from '../deadlines.ts'
+import { WokenTurns } from '../woken-turns.ts'
 
 /** Any queue of the topic. */
 export const ANY_QUEUE = -1
 
-export class WaitingPop<Pop> {
+export class WaitingPop<Pop> extends Timed {
   readonly group: string
   readonly topic: string
   /** ANY_QUEUE for all. */
@@ -22,8 +24,8 @@ export class WaitingPop<Pop> {
   readonly tagCodes: ReadonlySet<number> | null
   readonly channel: object
   readonly pop: Pop
-  /** Set while it waits. */
-  cancelDeadline: (() => void) | null = null
+  /** Queues for which its group needs no other pop woken until it runs; set when it is woken. */
+  wokenOf: Set<number> | null = null
 
   constructor(
     where: { readonly group: string; readonly topic: string; readonly queueId: number },
@@ -31,6 +33,7 @@ export class WaitingPop<Pop> {
     channel: object,
     pop: Pop,
   ) {
+    super()
     this.group = where.group
     this.topic = where.topic
     this.queueId = where.queueId < 0 ? ANY_QUEUE : where.queueId
@@ -62,16 +65,15 @@ export interface PopPollingLimits {
 }
 
 export class PopPolling<Pop> {
-  readonly #clock: Clock
+  readonly #deadlines: Deadlines<WaitingPop<Pop>>
+  readonly #woken: WokenTurns<WaitingPop<Pop>>
   readonly #limits: PopPollingLimits
-  readonly #resume: (pop: Pop) => void
   readonly #retryTopics: (topic: string, group: string) => readonly string[]
   /** By topic, also a retry topic, then by group; what nobody waits for is not in it. */
   readonly #topics = new Map<string, Map<string, GroupWaiting<Pop>>>()
   readonly #channels = new Map<object, Set<WaitingPop<Pop>>>()
-  #woken: WaitingPop<Pop>[] = []
-  #wokenGroups: GroupWaiting<Pop>[] = []
-  #size = 0
+  /** Closed; what was woken for one of these may not have run yet. */
+  readonly #gone = new WeakSet<object>()
 
   /**
    * @param resume      runs a pop again; it may wait once more.
@@ -83,14 +85,23 @@ export class PopPolling<Pop> {
     resume: (pop: Pop) => void,
     retryTopics: (topic: string, group: string) => readonly string[],
   ) {
-    this.#clock = clock
     this.#limits = limits
-    this.#resume = resume
     this.#retryTopics = retryTopics
+    this.#woken = new WokenTurns(clock, (waiting) => {
+      const { wokenOf } = waiting
+      waiting.wokenOf = null
+      wokenOf?.delete(waiting.queueId)
+      if (!this.#gone.has(waiting.channel)) resume(waiting.pop)
+      else if (wokenOf !== null) this.#wakeInstead(waiting)
+    })
+    this.#deadlines = new Deadlines(clock, (waiting) => {
+      this.#leave(waiting)
+      this.#woken.push(waiting)
+    })
   }
 
   get size(): number {
-    return this.#size
+    return this.#deadlines.size
   }
 
   /** Pops that wait for this queue; with a negative one, for any. */
@@ -98,18 +109,15 @@ export class PopPolling<Pop> {
     return this.#topics.get(topic)?.get(group)?.queues.get(Math.max(queueId, ANY_QUEUE))?.size ?? 0
   }
 
-  /** @returns false when too many wait. */
+  /** Whose client is gone waits for nothing. @returns false when too many wait. */
   hold(pop: WaitingPop<Pop>, delayMs: number): boolean {
-    if (this.#size >= this.#limits.totalMax) return false
+    if (this.#gone.has(pop.channel)) return true
+    if (this.size >= this.#limits.totalMax) return false
     if (this.waiting(pop.topic, pop.group, pop.queueId) >= this.#limits.perQueueMax) return false
     const group = this.#topics.get(pop.topic)?.get(pop.group) ?? this.#addGroup(pop)
     addTo(group.queues, pop.queueId, pop)
     addTo(this.#channels, pop.channel, pop)
-    this.#size++
-    pop.cancelDeadline = this.#clock.after(delayMs, () => {
-      this.#remove(pop)
-      this.#resume(pop.pop)
-    })
+    this.#deadlines.add(pop, delayMs)
     return true
   }
 
@@ -138,6 +146,7 @@ export class PopPolling<Pop> {
 
   /** The connection is gone: nobody waits for an answer. */
   closed(channel: object): void {
+    this.#gone.add(channel)
     for (const pop of this.#channels.get(channel) ?? []) this.#remove(pop)
   }
 
@@ -146,7 +155,7 @@ export class PopPolling<Pop> {
     for (const pops of this.#channels.values()) {
       for (const pop of pops) {
         this.#remove(pop)
-        this.#wakeLater(pop)
+        this.#woken.push(pop)
       }
     }
   }
@@ -168,32 +177,27 @@ export class PopPolling<Pop> {
     for (const pop of group.queues.get(queueId) ?? []) {
       if (tagsCode !== null && pop.tagCodes !== null && !pop.tagCodes.has(tagsCode)) continue
       this.#remove(pop)
-      if (group.woken.size === 0) this.#wokenGroups.push(group)
       group.woken.add(queueId)
-      this.#wakeLater(pop)
+      pop.wokenOf = group.woken
+      this.#woken.push(pop)
       return true
     }
     return false
   }
 
-  #wakeLater(pop: WaitingPop<Pop>): void {
-    if (this.#woken.length === 0) this.#clock.defer(this.#runWoken)
-    this.#woken.push(pop)
-  }
-
-  readonly #runWoken = (): void => {
-    const woken = this.#woken
-    this.#woken = []
-    for (const group of this.#wokenGroups) group.woken.clear()
-    this.#wokenGroups = []
-    for (const { pop } of woken) this.#resume(pop)
+  /** Its client went before it ran: what woke it is for the next. */
+  #wakeInstead({ topic, group, queueId }: WaitingPop<Pop>): void {
+    const waiting = this.#topics.get(topic)?.get(group)
+    if (waiting !== undefined) this.#wakeOne(waiting, queueId, null)
   }
 
   #remove(pop: WaitingPop<Pop>): void {
-    assert(pop.cancelDeadline !== null, 'only a waiting pop is removed')
-    pop.cancelDeadline()
-    pop.cancelDeadline = null
-    this.#size--
+    this.#deadlines.remove(pop)
+    this.#leave(pop)
+  }
+
+  /** Takes it out of where it is looked for. */
+  #leave(pop: WaitingPop<Pop>): void {
     const group = this.#topics.get(pop.topic)?.get(pop.group)
     assert(group !== undefined, 'a waiting pop is found by its topic and group')
     removeFrom(group.queues, pop.queueId, pop)

@@ -119,6 +119,8 @@ export class PullProcessor {
 
   /** A held pull was woken or reached its deadline: it is answered now, whatever there is. */
   resume(pull: Pull): void {
+    // Several passes of the event loop may lie between.
+    if (pull.connection.isClosed) return
     this.#run(pull, false)
   }
 

@@ -42,11 +42,20 @@ export class ManualClock implements Clock {
     return this.#timers.length
   }
 
+  get hasDeferred(): boolean {
+    return this.#deferred.length > 0
+  }
+
   /** Ends this pass of the event loop. */
   runDeferred(): void {
     const deferred = this.#deferred
     this.#deferred = []
     for (const callback of deferred) callback()
+  }
+
+  /** Something takes so long: no callback runs meanwhile. */
+  spend(byMs: number): void {
+    this.#nowMs += byMs
   }
 
   advance(byMs: number): void {
