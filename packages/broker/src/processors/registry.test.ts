@@ -8,11 +8,20 @@ import {
   ResponseCode,
 } from '@dledger-ts/remoting'
 import { beforeEach, expect, test } from 'vitest'
-import { type Processor, Registry, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX } from './registry.ts'
+import {
+  Aside,
+  type Processor,
+  Registry,
+  WAITING_BYTES_MAX,
+  WAITING_REQUESTS_MAX,
+  WaitingRequests,
+} from './registry.ts'
 
 const SLOW = 1
 const OTHER = 2
 const SLOW_TOO = 3
+/** Some of its requests are slow: those with the field `slow`. */
+const MIXED = 4
 
 let answers: RemotingCommand[]
 let release: (() => void)[]
@@ -28,19 +37,28 @@ beforeEach(() => {
     served: 'here',
     handle: () => new Promise((resolve) => release.push(() => resolve(createResponse(0)))),
   }
+  const apart = new WaitingRequests()
+  const mixed: Processor = {
+    served: 'here',
+    handle: (_connection, request) =>
+      request.extFields?.['slow'] === undefined
+        ? createResponse(0)
+        : new Aside(apart, () => new Promise((resolve) => release.push(() => resolve(createResponse(0))))),
+  }
   const other: Processor = { served: 'here', handle: () => createResponse(0) }
   registry = new Registry(
     new Map([
       [SLOW, slow],
       [OTHER, other],
       [SLOW_TOO, slow],
+      [MIXED, mixed],
     ]),
     { isLeader: () => true, forward: () => {}, retry: () => false, logger: silentLogger },
   )
 })
 
-function run(code: number, bodyBytes = 0, version = 479): void {
-  const request = createRequest(code, {}, bodyBytes === 0 ? undefined : Buffer.alloc(bodyBytes))
+function run(code: number, bodyBytes = 0, version = 479, extFields = {}): void {
+  const request = createRequest(code, extFields, bodyBytes === 0 ? undefined : Buffer.alloc(bodyBytes))
   request.version = version
   registry.run(connection, request)
 }
@@ -74,4 +92,16 @@ test('bodies of one kind that wait have a limit, and a single one is always take
   run(SLOW_TOO, 1)
   expect(answers.map(({ code }) => code)).toEqual([ResponseCode.SYSTEM_BUSY, 0, ResponseCode.SYSTEM_BUSY])
   expect(release).toHaveLength(2)
+})
+
+test('what a handler puts aside is bounded by itself: others of its code go on', async () => {
+  for (let i = 0; i < WAITING_REQUESTS_MAX; i++) run(MIXED, 0, 479, { slow: '' })
+  run(MIXED, 0, 479, { slow: '' })
+  run(MIXED)
+  expect(answers.map(({ code }) => code)).toEqual([ResponseCode.SYSTEM_BUSY, ResponseCode.SUCCESS])
+  for (const end of release) end()
+  await settled()
+  expect(answers).toHaveLength(WAITING_REQUESTS_MAX + 2)
+  run(MIXED, 0, 479, { slow: '' })
+  expect(release).toHaveLength(WAITING_REQUESTS_MAX + 1)
 })

@@ -3,7 +3,8 @@
  *
  * Keeps:
  *   - every request that wants an answer gets exactly one, whatever its handler does;
- *   - requests whose handlers take long are bounded, each kind by itself: one more is refused as busy, and other kinds go on.
+ *   - requests whose handlers take long are bounded, each kind by itself: one more is refused as busy, and other kinds go on. A handler may put
+ *     a request aside, among others like it, before it waits.
  *
  * Sends and pulls that wait are bounded where they wait: by the store's bytes under way, and by its reads.
  */
@@ -27,7 +28,10 @@ export const WAITING_REQUESTS_MAX = 10_000
 export const WAITING_BYTES_MAX = 64 * 1024 * 1024
 
 /** @returns the answer, or undefined when the handler answers through the connection later. */
-export type Handler = (connection: Connection, request: RemotingCommand) => ProcessorResult | Promise<ProcessorResult>
+export type Handler = (
+  connection: Connection,
+  request: RemotingCommand,
+) => ProcessorResult | Promise<ProcessorResult> | Aside
 
 export interface Processor {
   /** `here`: every member serves it. `leader`: a member that does not lead forwards it to the one that does. */
@@ -43,19 +47,48 @@ export interface Dispatch {
   readonly logger: Logger
 }
 
-/** One kind of request: the codes that a processor serves. */
-class Kind {
-  readonly processor: Processor
-  /** Requests whose handlers have not ended. */
-  waiting = 0
-  waitingBytes = 0
+/** Requests of one kind whose handlers have not ended, and how many of them there may be. */
+export class WaitingRequests {
+  #count = 0
+  #bytes = 0
 
-  constructor(processor: Processor) {
-    this.processor = processor
+  get count(): number {
+    return this.#count
   }
 
   hasRoomFor(bytes: number): boolean {
-    return this.waiting < WAITING_REQUESTS_MAX && (this.waiting === 0 || this.waitingBytes + bytes <= WAITING_BYTES_MAX)
+    return this.#count < WAITING_REQUESTS_MAX && (this.#count === 0 || this.#bytes + bytes <= WAITING_BYTES_MAX)
+  }
+
+  begin(bytes: number): void {
+    this.#count++
+    this.#bytes += bytes
+  }
+
+  end(bytes: number): void {
+    this.#count--
+    this.#bytes -= bytes
+  }
+}
+
+/** A handler found that a request takes longer than others of its code: it waits among its own, so that the others do not wait for it. */
+export class Aside {
+  readonly waiting: WaitingRequests
+  readonly start: () => Promise<ProcessorResult>
+
+  constructor(waiting: WaitingRequests, start: () => Promise<ProcessorResult>) {
+    this.waiting = waiting
+    this.start = start
+  }
+}
+
+/** One kind of request: the codes that a processor serves. */
+class Kind {
+  readonly processor: Processor
+  readonly waiting = new WaitingRequests()
+
+  constructor(processor: Processor) {
+    this.processor = processor
   }
 }
 
@@ -86,22 +119,29 @@ export class Registry {
       connection.respond(request, createResponse(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark))
       return
     }
-    if (!kind.hasRoomFor(request.bodyBytes.length)) {
-      const refusal = busy(request.version)
-      connection.respond(request, createResponse(refusal.code, refusal.remark))
-      return
-    }
+    if (!kind.waiting.hasRoomFor(request.bodyBytes.length)) return this.#refuse(connection, request)
+    let { waiting } = kind
     let result: ProcessorResult | Promise<ProcessorResult>
     try {
-      result = kind.processor.handle(connection, request)
+      const handled = kind.processor.handle(connection, request)
+      if (handled instanceof Aside) {
+        waiting = handled.waiting
+        if (!waiting.hasRoomFor(request.bodyBytes.length)) return this.#refuse(connection, request)
+        result = handled.start()
+      } else result = handled
     } catch (error) {
       const answer = this.#answerFor(connection, request, error)
       if (answer !== undefined) connection.respond(request, answer)
       return
     }
     if (result instanceof Promise) {
-      background(this.#respondLater(kind, connection, request, result), 'handling a request', this.#dispatch.logger)
+      background(this.#respondLater(waiting, connection, request, result), 'handling a request', this.#dispatch.logger)
     } else if (result !== undefined) connection.respond(request, result)
+  }
+
+  #refuse(connection: Connection, request: RemotingCommand): void {
+    const { code, remark } = busy(request.version)
+    connection.respond(request, createResponse(code, remark))
   }
 
   readonly #runHere = (connection: Connection, request: RemotingCommand): undefined => {
@@ -114,22 +154,20 @@ export class Registry {
   }
 
   async #respondLater(
-    kind: Kind,
+    waiting: WaitingRequests,
     connection: Connection,
     request: RemotingCommand,
     result: Promise<ProcessorResult>,
   ): Promise<void> {
     const bytes = request.bodyBytes.length
-    kind.waiting++
-    kind.waitingBytes += bytes
+    waiting.begin(bytes)
     let response: ProcessorResult
     try {
       response = await result
     } catch (error) {
       response = this.#answerFor(connection, request, error)
     } finally {
-      kind.waiting--
-      kind.waitingBytes -= bytes
+      waiting.end(bytes)
     }
     if (response !== undefined) connection.respond(request, response)
   }

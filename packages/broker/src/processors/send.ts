@@ -55,7 +55,7 @@ import { isForwarded } from '../forwarding/forwarder.ts'
 import { encodeRecallHandle } from '../recall-handle.ts'
 import { refusalOf } from '../refusal.ts'
 import { CONTROL_TOPIC, RETRY_QUEUES } from '../topics/topic-table.ts'
-import type { Processor } from './registry.ts'
+import { Aside, type Processor, WaitingRequests } from './registry.ts'
 import { isReply, ReplyRelay, type ReplyResult } from './reply.ts'
 import { VERSION_WITH_OWN_RETRY_LIMIT } from './retry-limit.ts'
 import { immunityMs } from './transaction.ts'
@@ -83,6 +83,8 @@ class SendProcessor {
   /** What the broker adds to each message, as property text. */
   readonly #addedProperties: string
   readonly #relay: ReplyRelay
+  /** Sends that wait for their topic to be made; no send to a topic that is there waits behind them. */
+  readonly #newTopics = new WaitingRequests()
 
   constructor(context: BrokerContext) {
     this.#context = context
@@ -97,7 +99,7 @@ class SendProcessor {
   }
 
   // Hot: runs for each send.
-  handle(connection: Connection, request: RemotingCommand): ProcessorResult | Promise<ProcessorResult> {
+  handle(connection: Connection, request: RemotingCommand): ProcessorResult | Promise<ProcessorResult> | Aside {
     const header = sendMessageHeader(request.code).decode(request.extFields)
     const fault = this.#nameFault(header.topic)
     if (fault !== null) return this.#refuse(fault.code, fault.remark)
@@ -106,7 +108,9 @@ class SendProcessor {
     // A message that cannot be stored makes no topic; Apache's does.
     const illegal = this.#contentFault(request, header)
     if (illegal !== null) return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, illegal)
-    return this.#createTopicAndSend(connection, request, header)
+    // A reply waits for the client that it goes to, whatever its topic: it stays among replies.
+    if (isReply(request.code)) return this.#createTopicAndSend(connection, request, header)
+    return new Aside(this.#newTopics, () => this.#createTopicAndSend(connection, request, header))
   }
 
   /** The first checks: the broker takes messages, the name is one, and clients may send there. */
@@ -141,7 +145,8 @@ class SendProcessor {
       const remark = `topic[${header.topic}] not exist, apply first please!`
       return this.#refuse(ResponseCode.TOPIC_NOT_EXIST, remark)
     }
-    return this.#send(connection, request, header, topic)
+    const sent = this.#send(connection, request, header, topic)
+    return sent instanceof Aside ? sent.start() : sent
   }
 
   #send(
@@ -149,7 +154,7 @@ class SendProcessor {
     request: RemotingCommand,
     header: SendMessageRequest,
     topic: TopicConfig,
-  ): ProcessorResult | Promise<ProcessorResult> {
+  ): ProcessorResult | Promise<ProcessorResult> | Aside {
     if (!isWritable(topic.perm)) {
       const remark = `the topic[${header.topic}] sending message is forbidden`
       return this.#refuse(ResponseCode.NO_PERMISSION, remark)
@@ -201,12 +206,12 @@ class SendProcessor {
   }
 
   /** A consumer that could not send back sends to the retry topic itself; over the limit it goes to the dead letters. */
-  async #sendRetry(
+  #sendRetry(
     connection: Connection,
     request: RemotingCommand,
     header: SendMessageRequest,
     topic: TopicConfig,
-  ): Promise<ProcessorResult> {
+  ): ProcessorResult | Aside {
     const groupName = header.topic.slice(RETRY_TOPIC_PREFIX.length)
     const group = this.#context.groups.findOrCreate(groupName)
     if (group === undefined) {
@@ -220,9 +225,15 @@ class SendProcessor {
       return this.#sendOne(connection, request, header, topic, properties, header.topic, this.#queueOf(header, topic))
     }
     const deadTopic = dlqTopic(groupName)
-    const deadConfig = await this.#context.topics.createForRetry(deadTopic, RETRY_QUEUES, false)
     const undelayed = setProperty(properties, PropertyName.DELAY, '0')
-    return this.#sendOne(connection, request, header, deadConfig, undelayed, deadTopic, 0)
+    const deadConfig = this.#context.topics.find(deadTopic)
+    if (deadConfig !== undefined) {
+      return this.#sendOne(connection, request, header, deadConfig, undelayed, deadTopic, 0)
+    }
+    return new Aside(this.#newTopics, async () => {
+      const created = await this.#context.topics.createForRetry(deadTopic, RETRY_QUEUES, false)
+      return this.#sendOne(connection, request, header, created, undelayed, deadTopic, 0)
+    })
   }
 
   // Hot: the arguments are spread out so that the ordinary send makes no object of them.
