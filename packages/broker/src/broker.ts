@@ -13,8 +13,14 @@ import { lookup } from 'node:dns/promises'
 import { totalmem } from 'node:os'
 import { assert, type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { type HostAddress, hostAddress } from '@dledger-ts/protocol'
-import { type Connection, RemotingServer } from '@dledger-ts/remoting'
-import { MessageStore, type RebuildProgress, type RepairStatus, type SendsProgress } from '@dledger-ts/store'
+import { type Connection, RemotingServer, type Sockets, tcpSockets } from '@dledger-ts/remoting'
+import {
+  MessageStore,
+  type MessageStoreOptions,
+  type RebuildProgress,
+  type RepairStatus,
+  type SendsProgress,
+} from '@dledger-ts/store'
 import type { BrokerConfig } from './config/config.ts'
 import { retentionOptions } from './config/retention-keys.ts'
 import { encodeAdvertised } from './forwarding/advertised.ts'
@@ -31,6 +37,10 @@ export interface BrokerOptions {
   readonly logger?: Logger
   /** The member has stopped for good after a storage failure or a broken invariant; the process should end. */
   readonly onFatal?: (error: Error) => void
+  /** Default: TCP. */
+  readonly sockets?: Sockets
+  /** What the store is given besides what the configuration says: for simulations. */
+  readonly storeOptions?: Partial<MessageStoreOptions>
 }
 
 /** What a broker says of itself; the fields and names of `status --json`. */
@@ -62,6 +72,8 @@ export class Broker {
   readonly #random: Random
   readonly #logger: Logger
   readonly #onFatal: (error: Error) => void
+  readonly #sockets: Sockets
+  readonly #storeOptions: Partial<MessageStoreOptions>
   readonly #processors = new Map(startingProcessors())
   readonly #server: RemotingServer
   #serving: Serving | null = null
@@ -77,6 +89,8 @@ export class Broker {
     this.#random = options.random ?? systemRandom
     this.#logger = options.logger ?? silentLogger
     this.#onFatal = options.onFatal ?? (() => {})
+    this.#sockets = options.sockets ?? tcpSockets
+    this.#storeOptions = options.storeOptions ?? {}
     const { listenPort } = config
     this.#server = new RemotingServer({
       host: config.bindAddress,
@@ -85,6 +99,7 @@ export class Broker {
       clock: this.#clock,
       logger: this.#logger,
       idleCloseMs: config.channelExpiredTimeout,
+      sockets: this.#sockets,
       connectionClosed: (connection: Connection) => this.#serving?.connectionClosed(connection),
     })
   }
@@ -211,6 +226,7 @@ export class Broker {
         this.#sendsRead = progress
       },
       onFatal: this.#onFatal,
+      ...this.#storeOptions,
     })
     this.#serving = new Serving({
       config,
@@ -223,6 +239,7 @@ export class Broker {
       storeHost: { address: storeHost.address, port },
       ownMark: mark,
       recentBytes,
+      sockets: this.#sockets,
     })
     this.#processors.clear()
     for (const [code, processor] of this.#serving.processors) this.#processors.set(code, processor)

@@ -13,6 +13,7 @@ import {
   type ProcessorTable,
   type RemotingCommand,
   type RemotingServer,
+  type Sockets,
 } from '@dledger-ts/remoting'
 import type { MessageStore, StoreStatus } from '@dledger-ts/store'
 import { type ConsumerGroup, ConsumerTable } from './client-manager/consumer-table.ts'
@@ -60,6 +61,7 @@ export interface ServingOptions {
   readonly ownMark: string
   /** Bytes of newest messages that count as recent. */
   readonly recentBytes: number
+  readonly sockets: Sockets
 }
 
 export class Serving {
@@ -106,6 +108,7 @@ export class Serving {
       ...dispatch,
       clock,
       ownMark: options.ownMark,
+      sockets: options.sockets,
       status: () => store.status(),
       run: (connection, request) => registry.run(connection, request),
     })

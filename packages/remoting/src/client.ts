@@ -5,13 +5,13 @@
  * while it connects go out when it is there. When it is lost, all that wait on it fail at once.
  */
 import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/base'
-import { connect } from 'node:net'
 import { parseAddress } from './address.ts'
 import type { RemotingCommand } from './command.ts'
 import { Connection, type ConnectionCounters, type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from './connection.ts'
 import { RemotingError } from './errors.ts'
 import type { ResponseHandler } from './pending-requests.ts'
 import { dispatcher, type ProcessorTable } from './processor.ts'
+import { type Sockets, tcpSockets } from './sockets.ts'
 
 const CONNECT_TIMEOUT_MS = 3000
 
@@ -24,6 +24,8 @@ export interface RemotingClientOptions {
   processors?: ProcessorTable
   /** Called once for each connection that was made or tried. */
   connectionClosed?: (address: string, connection: Connection) => void
+  /** Default: TCP. */
+  sockets?: Sockets
 }
 
 export class RemotingClient {
@@ -103,7 +105,7 @@ export class RemotingClient {
   }
 
   #open(address: string): Connection {
-    const socket = connect(parseAddress(address))
+    const socket = (this.#options.sockets ?? tcpSockets).connect(parseAddress(address))
     const connection = new Connection({
       socket,
       address,

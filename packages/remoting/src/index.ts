@@ -172,3 +172,4 @@ export { CheckTransactionStateRequest, EndTransactionRequest } from './header/tr
 export type { ResponseHandler } from './pending-requests.ts'
 export type { Processor, ProcessorResult, ProcessorTable } from './processor.ts'
 export { RemotingServer, type RemotingServerCounters, type RemotingServerOptions } from './server.ts'
+export { type Sockets, tcpSockets } from './sockets.ts'

@@ -5,11 +5,12 @@
  * take turns.
  */
 import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/base'
-import { createServer, type Server, type Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import { Connection, type ConnectionCounters, type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from './connection.ts'
 import { RemotingError } from './errors.ts'
 import { dispatcher, type ProcessorTable } from './processor.ts'
 import { ReadingTurns } from './reading-turns.ts'
+import { type Sockets, tcpSockets } from './sockets.ts'
 
 /** A client that neither sends nor receives for so long is gone; heartbeats come every 30 s. */
 const IDLE_CLOSE_MS = 120_000
@@ -32,6 +33,8 @@ export interface RemotingServerOptions {
   connectionOpened?: (connection: Connection) => void
   /** Called once for each connection, whoever closed it. */
   connectionClosed?: (connection: Connection) => void
+  /** Default: TCP. */
+  sockets?: Sockets
 }
 
 export interface RemotingServerCounters extends ConnectionCounters {
@@ -84,7 +87,7 @@ export class RemotingServer {
   /** Listens on all ports or on none. @throws RemotingError `LISTEN_FAILED` naming the port. */
   async start(): Promise<void> {
     for (const port of this.#options.ports) {
-      const server = createServer((socket) => this.#accept(socket))
+      const server = (this.#options.sockets ?? tcpSockets).createServer((socket) => this.#accept(socket))
       try {
         await this.#listen(server, port)
       } catch (error) {

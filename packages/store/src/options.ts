@@ -1,10 +1,11 @@
 /** The settings of a store, their defaults, and what is allowed. Checked as a whole before anything is touched. */
 import { totalmem } from 'node:os'
 import { join } from 'node:path'
-import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/base'
+import { type Clock, type Logger, type Random, silentLogger, systemClock } from '@dledger-ts/base'
 import {
   bootIdentity,
   DEFAULT_SETTINGS,
+  type DirectoryOwner,
   type Disk,
   type DLedgerOptions,
   type NodeSettings,
@@ -112,8 +113,11 @@ export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof 
   /** The host in records that the store makes itself. */
   readonly storeHost?: HostAddress
   readonly clock?: Clock
+  readonly random?: Random
   readonly logger?: Logger
   readonly disk?: Disk
+  /** Which process opens the directory, on which start of the machine. Default: this one; simulations start both anew with it. */
+  readonly owner?: DirectoryOwner
   /** Where metadata is kept; closed with the store. Default: a `level` database in `<dir>/metadata`. */
   readonly metadata?: MetadataStore
   /**
@@ -183,7 +187,7 @@ export function checkOptions(given: MessageStoreOptions): CheckedOptions {
     inMemoryBytes: given.inMemoryBytes ?? Math.floor(totalmem() * IN_MEMORY_RATIO),
     storeHost: given.storeHost ?? null,
     sendOnce: sendOnce(given),
-    bootId: bootIdentity(),
+    bootId: given.owner?.bootId ?? bootIdentity(),
     apacheFiles: new ApacheCheckpointFiles(given.disk ?? nodeDisk, given.dir, process.pid),
     onRebuild: given.onRebuild ?? null,
     onSendsRead: given.onSendsRead ?? null,
@@ -227,6 +231,8 @@ export function logOptions(options: CheckedOptions): DLedgerOptions {
     fileBytes,
     onFatal,
     ...(transport === null ? {} : { transport }),
+    ...(given.random === undefined ? {} : { random: given.random }),
+    ...(given.owner === undefined ? {} : { owner: given.owner }),
     ...(given.assumeIntact === undefined ? {} : { assumeIntact: given.assumeIntact }),
     ...settingsGiven(given),
   }

@@ -17,6 +17,8 @@ import {
   type RemotingError,
   type ResponseHandler,
   ResponseCode,
+  type Sockets,
+  tcpSockets,
 } from '@dledger-ts/remoting'
 import type { StoreStatus } from '@dledger-ts/store'
 import { busy } from '../refusal.ts'
@@ -40,6 +42,8 @@ export interface ForwarderOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly ownMark: string
+  /** Default: TCP. */
+  readonly sockets?: Sockets
   status(): StoreStatus
   isLeader(): boolean
   /** Handles a request on this member. */
@@ -72,7 +76,8 @@ export class Forwarder {
 
   constructor(options: ForwarderOptions) {
     this.#options = options
-    this.#client = new RemotingClient({ clock: options.clock, logger: options.logger })
+    const { clock, logger, sockets = tcpSockets } = options
+    this.#client = new RemotingClient({ clock, logger, sockets })
   }
 
   get waitingCount(): number {

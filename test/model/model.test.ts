@@ -1,0 +1,42 @@
+/** Brokers of a simulated group against the model: a fixed number of runs, as far as the time reaches. */
+import { describe, expect, test } from 'vitest'
+import { explore, type Run } from './property.ts'
+import { runSteps } from './run.ts'
+
+const SEED = 1
+const RUNS = 60
+const RUNS_MS_MAX = 30_000
+const TIMEOUT_MS = 300_000
+
+const FAILOVER: Run = {
+  seed: 7,
+  steps: [
+    { do: 'send', sender: 0, to: 'leader', queue: 0, count: 5 },
+    { do: 'send', sender: 1, to: 1, queue: 0, count: 5 },
+    { do: 'wait', ms: 20 },
+    { do: 'die', who: 'leader', death: 'power' },
+    { do: 'send', sender: 0, to: 2, queue: 0, count: 5 },
+    { do: 'wait', ms: 1_500 },
+    { do: 'pull', of: 'leader', queue: 0, back: 8 },
+    { do: 'die all', death: 'kill' },
+    { do: 'start' },
+    { do: 'wait', ms: 1_500 },
+    { do: 'pull', of: 'leader', queue: 0, back: 8 },
+  ],
+}
+
+describe('brokers of a group under faults', () => {
+  test(`show what the model allows, in ${RUNS} runs of seed ${SEED}`, { timeout: TIMEOUT_MS }, async () => {
+    const { failure, report, runs, counts } = await explore({ seed: SEED, runs: RUNS, forMs: RUNS_MS_MAX })
+    expect({ failure, report }).toEqual({ failure: null, report: null })
+    // Runs in which nothing happens would prove nothing.
+    expect(counts.acknowledged / runs).toBeGreaterThan(5)
+  })
+
+  test('do the same again from the same seed and steps', { timeout: TIMEOUT_MS }, async () => {
+    const first = await runSteps(FAILOVER)
+    expect(first).toMatchObject({ violation: null })
+    expect(first.counts.acknowledged).toBeGreaterThan(10)
+    expect(await runSteps(FAILOVER)).toEqual(first)
+  })
+})
