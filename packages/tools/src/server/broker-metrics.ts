@@ -2,10 +2,12 @@
 import type { Broker } from '@dledger-ts/broker'
 import { Gauge, Registry } from 'prom-client'
 import { collectProcessMetrics } from './process-metrics.ts'
+import { collectStalls } from './stall-metrics.ts'
 
 export function brokerMetrics(broker: Broker): Registry {
   const registry = new Registry()
   collectProcessMetrics(registry)
+  collectStalls(registry)
   const gauge = (name: string, help: string, read: () => number): void => {
     // The registry keeps the gauge; it is collected when /metrics is asked.
     void new Gauge({
