@@ -6,7 +6,7 @@ export default defineConfig({
     pool: 'forks',
     // Tests of real processes wait more than they compute: on two cores one worker would leave one of them idle.
     maxWorkers: Math.max(2, availableParallelism() - 1),
-    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts'],
+    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**', 'test/interop/**'],
     testTimeout: 60_000,
   },

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { freePorts } from '@dledger-ts/dledger/internals'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
@@ -20,6 +21,12 @@ export const BENCH_PORTS: Ports = {
   metrics: [15557, 15558, 15559],
 }
 
+/** Ports that nobody uses now, so that measurements of several checkouts do not meet. */
+export async function unusedPorts(): Promise<Ports> {
+  const [namesrv = 0, ...rest] = await freePorts(10)
+  return { namesrv, broker: rest.slice(0, 3), raft: rest.slice(3, 6), metrics: rest.slice(6, 9) }
+}
+
 export interface GroupStatus {
   readonly leader: string | null
   readonly term: number | null
@@ -31,11 +38,13 @@ export class LaptopGroup {
   readonly ports: Ports
   readonly #environment: NodeJS.ProcessEnv
 
-  constructor(directory: string, ports: Ports = BENCH_PORTS) {
+  /** @param environment of the servers, beside this process's own. */
+  constructor(directory: string, ports: Ports = BENCH_PORTS, environment: NodeJS.ProcessEnv = {}) {
     this.directory = directory
     this.ports = ports
     this.#environment = {
       ...process.env,
+      ...environment,
       FAST_TRY_DIR: directory,
       FAST_TRY_NAMESRV_PORT: String(ports.namesrv),
       FAST_TRY_BROKER_PORTS: ports.broker.join(','),

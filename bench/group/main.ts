@@ -11,14 +11,11 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createHistogram } from 'node:perf_hooks'
-import { type Message, Producer } from '@dledger-ts/client'
+import { Producer } from '@dledger-ts/client'
 import { Option } from 'commander'
 import { flushOption, measurement, wholeNumber, wholeNumbers } from '../options.ts'
 import { cpuMicros, LaptopGroup, rssMiB } from './laptop-group.ts'
-
-const BATCH_COUNT = 32
-const MODES = ['sync', 'async', 'batch'] as const
-type Mode = (typeof MODES)[number]
+import { load, type Mode, MODES } from './load.ts'
 
 const { seconds, warmup, size, mode, concurrency, flush, topic, namesrv, pids } = measurement(
   'bench:group',
@@ -46,49 +43,6 @@ const { seconds, warmup, size, mode, concurrency, flush, topic, namesrv, pids } 
     pids?: number[]
   }>()
 
-interface Counts {
-  sent: number
-  failed: number
-}
-
-/** Keeps `concurrency` requests under way until `isOver`; resolves when the last one has ended. */
-function load(
-  producer: Producer,
-  how: Mode,
-  message: Message,
-  counts: Counts,
-  record: (ms: number) => void,
-  isOver: () => boolean,
-): Promise<void> {
-  const messages = Array.from({ length: BATCH_COUNT }, () => message)
-  const perRequest = how === 'batch' ? BATCH_COUNT : 1
-  return new Promise((resolve) => {
-    let underWay = concurrency
-    const next = (): void => {
-      if (isOver()) {
-        underWay--
-        if (underWay === 0) resolve()
-        return
-      }
-      const begun = performance.now()
-      const ended = (error: Error | null): void => {
-        record(performance.now() - begun)
-        if (error === null) counts.sent += perRequest
-        else counts.failed += perRequest
-        next()
-      }
-      if (how === 'batch') producer.sendBatchAsync(messages, ended)
-      else if (how === 'async') producer.sendAsync(message, ended)
-      else
-        producer.send(message).then(
-          () => ended(null),
-          (error: Error) => ended(error),
-        )
-    }
-    for (let i = 0; i < concurrency; i++) next()
-  })
-}
-
 const group = namesrv === undefined ? new LaptopGroup(join(mkdtempSync(join(tmpdir(), 'bench-group-')), 'group')) : null
 const namesrvAddress = namesrv ?? group?.namesrvAddress ?? ''
 try {
@@ -99,21 +53,20 @@ try {
   const message = { topic: topic, body: Buffer.alloc(size, 'x') }
   const until = (endMs: number) => () => performance.now() >= endMs
   const counts = { sent: 0, failed: 0 }
-  await load(producer, mode, message, counts, () => {}, until(performance.now() + warmup * 1000))
+  const wish = { producer, mode, message, concurrency }
+  await load({ ...wish, counts, record: () => {}, isOver: until(performance.now() + warmup * 1000) })
 
   const measured = { sent: 0, failed: 0 }
   // The histogram takes whole numbers: microseconds.
   const histogram = createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 })
   const cpuBefore = watched.map(cpuMicros)
   const begun = performance.now()
-  await load(
-    producer,
-    mode,
-    message,
-    measured,
-    (ms) => histogram.record(Math.max(1, Math.round(ms * 1000))),
-    until(begun + seconds * 1000),
-  )
+  await load({
+    ...wish,
+    counts: measured,
+    record: (ms) => histogram.record(Math.max(1, Math.round(ms * 1000))),
+    isOver: until(begun + seconds * 1000),
+  })
   const tookSeconds = (performance.now() - begun) / 1000
   const cpu = watched.map((pid, i) => cpuMicros(pid) - (cpuBefore[i] ?? 0)).reduce((sum, used) => sum + used, 0)
   const ms = (micros: number): number => Number((micros / 1000).toFixed(3))
