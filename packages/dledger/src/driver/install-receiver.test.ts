@@ -6,7 +6,7 @@ import { noRoom } from '../disk/testing/handle-disk.ts'
 import { WatchedDisk } from '../disk/watched-disk.ts'
 import type { HardState, Incoming } from '../hard-state/hard-state-codec.ts'
 import type { InstallAck, InstallOffer, Message } from '../raft/messages.ts'
-import type { SegmentedLog } from '../log/segmented-log.ts'
+import type { LostRange, SegmentedLog } from '../log/segmented-log.ts'
 import type { Raft } from '../raft/raft.ts'
 import { untilSeen } from '../testing/until.ts'
 import type { Transport } from '../transport/transport.ts'
@@ -58,13 +58,16 @@ interface Received {
   offered: (change?: Partial<InstallOffer>) => void
 }
 
-function receiver(options: { hasStateMachine?: boolean; log?: Partial<SegmentedLog> } = {}): Received {
+function receiver(
+  options: { hasStateMachine?: boolean; log?: Partial<SegmentedLog>; termHere?: number } = {},
+): Received {
   const disk = new FailingDisk()
   disk.makeDirectorySync('/m')
   const failures: Error[] = []
   const sent: Message[] = []
   const whole: Incoming[] = []
   const writes: Partial<HardState>[] = []
+  const lastIndex = options.log?.lastIndex ?? -1
   const received: Received = {
     disk,
     failures,
@@ -78,7 +81,7 @@ function receiver(options: { hasStateMachine?: boolean; log?: Partial<SegmentedL
   }
   const member = {
     hardState: { storeId: 'store of n0' } as HardState,
-    log: options.log,
+    log: { lostRanges: () => [], ...options.log },
     writeHardState(change: Partial<HardState>, callback: (error: Error | null) => void) {
       this.hardState = { ...this.hardState, ...change }
       writes.push(change)
@@ -88,7 +91,10 @@ function receiver(options: { hasStateMachine?: boolean; log?: Partial<SegmentedL
   }
   const receives = new InstallReceiver({
     member: member as unknown as OpenedMember,
-    raft: { termAt: () => -1 } as unknown as Raft,
+    raft: {
+      lastIndex,
+      termAt: (index: number) => (index > lastIndex ? -1 : (options.termHere ?? -1)),
+    } as unknown as Raft,
     transport: { send: (message: Message) => void sent.push(message) } as unknown as Transport,
     self: 'n0',
     disk: new WatchedDisk(disk, () => 0),
@@ -203,5 +209,51 @@ describe('a log that is to be cut from entry 10 on, after one that is lost and t
     received.at.blockedFrom = 12
     received.offered({ ...state, lastIndex: 20 })
     expect(received.writes.map(({ incoming }) => incoming?.stateOnly ?? false)).toEqual([true])
+  })
+})
+
+describe('a log that has lost entries with their terms, which the leader has trimmed', () => {
+  /** Up to 12 all is committed; what is behind it may yet be. */
+  const lacking = (lost: Partial<LostRange>, { lastIndex = 12, termHere = -1 } = {}): Received => {
+    const { firstIndex = 3 } = lost
+    const range = { firstIndex, lastIndex: firstIndex, termRuns: null, ...lost } as LostRange
+    const log = { firstIndex: 0, lastIndex, firstLostFrom: () => firstIndex, lostRanges: () => [range] }
+    const received = receiver({ hasStateMachine: true, log, termHere })
+    received.at = { ...received.at, commitIndex: 12, appliedIndex: 2 }
+    return received
+  }
+  const state = { snapshotIndex: 18, snapshotId: 'a state' }
+  const taken = ({ writes }: Received): boolean[] => writes.map(({ incoming }) => incoming?.stateOnly ?? false)
+
+  test('gives way to all that is offered when it lacks the end, which nobody can send it entry by entry', () => {
+    const received = lacking({})
+    received.offered(state)
+    expect(taken(received)).toEqual([false])
+  })
+
+  test('takes the state alone where its terms are known, and where it has what is offered', () => {
+    for (const received of [
+      lacking({ termRuns: [{ firstIndex: 3, term: 1 }] }),
+      lacking({}, { lastIndex: 30, termHere: 1 }),
+    ]) {
+      received.offered(state)
+      expect(taken(received)).toEqual([true])
+    }
+  })
+
+  test('waits for another offer where this one ends among those entries, and would take with it what is behind them', () => {
+    for (const termHere of [-1, 1]) {
+      const lost = { firstIndex: 3, lastIndex: 25 }
+      const longer = lacking(lost, { lastIndex: 30, termHere })
+      longer.offered(state)
+      expect(taken(longer)).toEqual([])
+      expect(acks(longer.sent)).toMatchObject([{ isOver: true }])
+      const received = lacking(lost, { lastIndex: 30, termHere })
+      received.offered({ ...state, lastIndex: 31 })
+      expect(taken(received)).toEqual([false])
+    }
+    const received = lacking({ firstIndex: 3, lastIndex: 20 }, { lastIndex: 20, termHere: 1 })
+    received.offered(state)
+    expect(taken(received)).toEqual([false])
   })
 })

@@ -13,6 +13,7 @@
  *     starts where the leader's does: what is forgotten was committed, and so is the state, which the own commit index has reached.
  *   - a log that cannot be cut, because the entry before the cut is lost and the leader has trimmed that, ends there: what the core
  *     has from there on is in memory only, also where it was applied. All that is offered takes its place.
+ *   - so it does where the terms of lost entries are not known, which the leader has trimmed: such a log takes no entries.
  *   - no state machine is left with less for good than where the log starts, also where it has applied more from memory.
  *   - no answer tells of a term that is not durable, and what is remembered of a transfer never takes a switch back that has begun.
  *   - there is an edge that ends every transfer: it is whole, or the own log has caught up meanwhile, which is said.
@@ -172,19 +173,34 @@ export class InstallReceiver {
   }
 
   #wanted({ firstIndex, lastIndex, lastTerm, snapshotIndex }: InstallOffer): 'ALL' | 'STATE' | 'NOTHING' {
-    const { commitIndex, blockedFrom } = this.#options
+    const { commitIndex, blockedFrom, member } = this.#options
     // With the state alone this log would wait for ever. An offer that does not reach what is committed here is followed by another.
     if (blockedFrom() <= firstIndex)
       return this.#isBetter(lastIndex, lastTerm) && this.#stateReaches(firstIndex, snapshotIndex) ? 'ALL' : 'NOTHING'
     // A log that starts within what is committed here has nothing that this one could not be sent entry by entry.
     if (firstIndex - 1 > commitIndex() && this.#isBetter(lastIndex, lastTerm)) return 'ALL'
-    return this.#lacksHead(firstIndex) ? 'STATE' : 'NOTHING'
+    if (!this.#lacksHead(firstIndex)) return 'NOTHING'
+    if (!this.#termsUnknownIn(member.log.firstIndex, firstIndex - 1)) return 'STATE'
+    // It takes no entries, so with the state alone it would wait for ever for those that it has not.
+    if (this.#isBetter(lastIndex, lastTerm)) return this.#stateReaches(firstIndex, snapshotIndex) ? 'ALL' : 'NOTHING'
+    // An offer that ends where nobody can tell whether it is this log's is followed by another.
+    return this.#termsUnknownIn(lastIndex, lastIndex) && lastIndex > commitIndex() ? 'NOTHING' : 'STATE'
+  }
+
+  /** Are entries from here to there, or some of them, lost with their terms? What the core says of these is a guess. */
+  #termsUnknownIn(from: number, to: number): boolean {
+    return this.#options.member.log.lostRanges().some(({ firstIndex, lastIndex, termRuns }) => {
+      return termRuns === null && firstIndex <= to && lastIndex >= from
+    })
   }
 
   #isBetter(lastIndex: number, lastTerm: number): boolean {
     const { raft, commitIndex, blockedFrom } = this.#options
+    const isGuess = this.#termsUnknownIn(lastIndex, lastIndex)
+    // What is behind it here may yet be committed, unless it is in conflict.
+    if (isGuess && lastIndex < raft.lastIndex) return false
     if (lastIndex >= blockedFrom()) return lastIndex >= commitIndex()
-    return lastIndex > commitIndex() && raft.termAt(lastIndex) !== lastTerm
+    return lastIndex > commitIndex() && (isGuess || raft.termAt(lastIndex) !== lastTerm)
   }
 
   /** A state at `stateIndex` takes nothing back that is applied; or what the state machine has for good reaches such a log. */
