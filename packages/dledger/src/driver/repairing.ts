@@ -10,12 +10,13 @@
  * (install-receiver.ts).
  *
  * Keeps: one request is under way at a time, asked at the pace of heartbeats, of one peer after another; one read for each peer
- * that asks. What a whole range needs that cannot be filled in piece by piece is kept up to `WHOLE_RANGE_BYTES_MAX`.
+ * that asks. What a whole range needs that cannot be filled in piece by piece is gathered, up to `WHOLE_RANGE_BYTES_MAX`; a piece
+ * that does not go on from those before is asked for again, at the next peer, and those stay.
  */
 import type { Logger } from '@dledger-ts/base'
 import { EntryChannel, type EntryBatch } from '../log/entry-batch.ts'
 import { channelAt } from '../log/entry-codec.ts'
-import type { ForeignEntries, LostRange, SegmentedLog } from '../log/segmented-log.ts'
+import type { FillPoint, ForeignEntries, LostRange, SegmentedLog } from '../log/segmented-log.ts'
 import type { LostEntries } from '../raft/lost-entries.ts'
 import type { MemberId, RepairRequest, RepairResponse } from '../raft/messages.ts'
 import type { Raft } from '../raft/raft.ts'
@@ -30,6 +31,9 @@ const PIECE_BYTES = 256 * 1024
 const ANSWER_WAKES_MAX = 5
 /** A range whose terms are not known is filled in whole; a larger one stays lost. */
 const WHOLE_RANGE_BYTES_MAX = 64 * 1024 * 1024
+
+/** After so many failures at each peer in a row what was gathered is given up: it may be what is wrong. */
+const FAILURES_MAX = 2
 
 export interface RepairingOptions {
   readonly log: SegmentedLog
@@ -56,11 +60,19 @@ interface Asked {
   wakes: number
 }
 
+/** What has come of a range that is filled in whole. */
+interface Gathered {
+  readonly range: LostRange
+  readonly pieces: ForeignEntries[]
+  bytes: number
+  end: FillPoint
+}
+
 export class Repairing {
   readonly #options: RepairingOptions
   #asked: Asked | null = null
-  /** Of a range that is filled in whole: what has come of it. */
-  #pieces: ForeignEntries[] = []
+  #gathered: Gathered | null = null
+  #failuresInRow = 0
   #peerTurn = 0
   #rangeTurn = 0
   readonly #serving = new Set<MemberId>()
@@ -124,25 +136,31 @@ export class Repairing {
     this.#asked = null
     if (message.count === 0 || payload === null || !this.#isLost(asked.range)) return this.#failed()
     const { firstIndex, count, term } = message
-    this.#pieces.push({ firstIndex, count, term, bytes: payload })
-    const isWhole = firstIndex + count - 1 >= asked.range.lastIndex
-    if (asked.range.termRuns === null && !isWhole) {
-      const held = this.#pieces.reduce((sum, piece) => sum + piece.bytes.length, 0)
-      if (held > WHOLE_RANGE_BYTES_MAX) return this.#tooLarge(asked.range)
-      return this.#ask(asked)
-    }
-    const pieces = this.#pieces
-    this.#pieces = []
+    const piece = { firstIndex, count, term, bytes: payload }
+    if (asked.range.termRuns === null) this.#gather(piece, asked)
+    else this.#fill([piece], asked)
+  }
+
+  #gather(piece: ForeignEntries, asked: Asked): void {
+    const { range } = asked
+    const before = this.#gathered
+    const fit = this.#options.log.fitNext(range, before?.end ?? null, piece)
+    if (!fit.fits) return this.#doesNotFit(asked, fit.what)
+    this.#failuresInRow = 0
+    const pieces = before?.pieces ?? []
+    pieces.push(piece)
+    const bytes = (before?.bytes ?? 0) + piece.bytes.length
+    if (bytes > WHOLE_RANGE_BYTES_MAX) return this.#tooLarge(range)
+    this.#gathered = { range, pieces, bytes, end: fit.at }
+    if (fit.at.index < range.lastIndex) return this.#ask(asked.peer)
+    this.#gathered = null
     this.#fill(pieces, asked)
   }
 
   #fill(pieces: readonly ForeignEntries[], asked: Asked): void {
     const { log, logger, onConfiguration, onRepaired } = this.#options
     const outcome = log.fill(pieces)
-    if (!outcome.filled) {
-      logger.warn({ peer: asked.peer, firstIndex: asked.firstIndex, why: outcome.what }, 'entries of a peer do not fit')
-      return this.#failed()
-    }
+    if (!outcome.filled) return this.#doesNotFit(asked, outcome.what)
     for (const { bytes, firstIndex, count } of pieces) {
       for (let i = 0, at = 0; i < count; i++) {
         const size = bytes.readInt32BE(at + 4)
@@ -157,12 +175,23 @@ export class Repairing {
     if (left > 0) this.#ask(asked.peer)
   }
 
+  #doesNotFit({ peer, firstIndex }: Asked, why: string): void {
+    this.#options.logger.warn({ peer, firstIndex, why }, 'entries of a peer do not fit')
+    this.#failed()
+  }
+
   /** The next attempt goes to the next peer; when all were asked, to the next range. */
   #failed(): void {
-    this.#forget()
+    const { connectedPeers, log } = this.#options
+    this.#asked = null
     this.#peerTurn++
-    const peers = Math.max(1, this.#options.connectedPeers().length)
-    if (this.#peerTurn % peers === 0) this.#rangeTurn++
+    const peers = Math.max(1, connectedPeers().length)
+    const gathered = this.#gathered
+    // Only a chain tells that pieces of different peers belong together.
+    const isChained = gathered !== null && gathered.range.firstIndex >= log.checksummedFrom
+    if (isChained && ++this.#failuresInRow < FAILURES_MAX * peers) return
+    this.#forget()
+    if (gathered !== null || this.#peerTurn % peers === 0) this.#rangeTurn++
   }
 
   #tooLarge({ firstIndex, lastIndex }: LostRange): void {
@@ -170,25 +199,26 @@ export class Repairing {
       { firstIndex, lastIndex },
       'a range is too large to be repaired: its terms are not known',
     )
+    this.#forget()
     this.#failed()
   }
 
   #forget(): void {
     this.#asked = null
-    this.#pieces = []
+    this.#gathered = null
+    this.#failuresInRow = 0
   }
 
-  /** @param before the peer that answered, or the piece before of a whole range; null: the peer and the range whose turn it is. */
-  #ask(before: Asked | MemberId | null): void {
+  /** @param from the peer that answered; null: the one whose turn it is. What was begun to be gathered goes on. */
+  #ask(from: MemberId | null): void {
     const { log, transport, self, storeId, connectedPeers } = this.#options
+    if (this.#gathered !== null && !this.#isLost(this.#gathered.range)) this.#gathered = null
     const ranges = log.lostRanges()
     const peers = connectedPeers()
-    const goesOn = before !== null && typeof before === 'object'
-    const range = goesOn ? before.range : ranges[this.#rangeTurn % ranges.length]
-    const peer = goesOn ? before.peer : (before ?? peers[this.#peerTurn % peers.length])
+    const range = this.#gathered?.range ?? ranges[this.#rangeTurn % ranges.length]
+    const peer = from ?? peers[this.#peerTurn % peers.length]
     if (range === undefined || peer === undefined) return
-    const last = this.#pieces.at(-1)
-    const firstIndex = last === undefined ? range.firstIndex : last.firstIndex + last.count
+    const firstIndex = this.#gathered === null ? range.firstIndex : this.#gathered.end.index + 1
     this.#asked = { peer, range, firstIndex, wakes: 0 }
     const term = Math.max(1, range.termRuns?.[0]?.term ?? 1)
     const { lastIndex } = range

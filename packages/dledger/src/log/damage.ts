@@ -9,7 +9,16 @@
 import { ENTRY_HEADER_BYTES } from './entry-batch.ts'
 import { decodeEntryHeader } from './entry-codec.ts'
 import type { EntryPlaces } from './entry-places.ts'
-import { fitEntries, type ForeignEntries, headerBytesAt, type RangeEnd, writeEntries } from './fill.ts'
+import {
+  fitEntries,
+  fitNext,
+  type FillPoint,
+  type ForeignEntries,
+  headerBytesAt,
+  type LogFiles,
+  type RangeEnd,
+  writeEntries,
+} from './fill.ts'
 import { encodeIndexUnit, INDEX_UNIT_BYTES } from './index-codec.ts'
 import { fileStartOf } from './layout.ts'
 import type { LostRange, LostRanges } from './lost-ranges.ts'
@@ -25,6 +34,9 @@ const EXAMINE_BACK = 16
 export type Filled =
   | { readonly filled: true; readonly firstIndex: number; readonly lastIndex: number }
   | { readonly filled: false; readonly what: string }
+
+/** Whether entries go on from those given before, and where they end. */
+export type FitNext = { readonly fits: true; readonly at: FillPoint } | { readonly fits: false; readonly what: string }
 
 export interface DamageOptions {
   readonly data: SegmentDirectory
@@ -113,22 +125,29 @@ export class Damage {
     this.#onChanged()
   }
 
+  /** As `SegmentedLog.fitNext`. */
+  fitNext(range: LostRange, after: FillPoint | null, entries: ForeignEntries): FitNext {
+    const { isUnverified } = this.#options
+    const fit = fitNext(this.#files(), range, { at: after ?? this.#before(range), entries, isUnverified })
+    if (fit.fits) return { fits: true, at: fit.at }
+    if (fit.why === 'BEGINNING') this.#examineBefore(range)
+    return { fits: false, what: `${fit.why}: ${fit.what}` }
+  }
+
   /** As `SegmentedLog.fill`. */
   fill(entries: readonly ForeignEntries[]): Filled {
-    const { data, index, outline, lost, onFailed, isUnverified } = this.#options
+    const { outline, lost, onFailed, isUnverified } = this.#options
     const failure = this.#options.failure()
     if (failure !== null) throw failure
     const range = lost.of(entries[0]?.firstIndex ?? -1)
     if (range === null || range.firstIndex !== entries[0]?.firstIndex)
       return { filled: false, what: 'nothing is lost there' }
-    const files = { data, index, checksummedFrom: outline.checksummedFrom }
+    const files = this.#files()
     const end = this.#endOf(range)
-    const prevTerm =
-      range.firstIndex === outline.firstIndex ? outline.before.term : outline.termAt(range.firstIndex - 1)
-    const fit = fitEntries(files, range, { entries, end, prevTerm, isUnverified })
+    const fit = fitEntries(files, range, { entries, before: this.#before(range), end, isUnverified })
     if (!fit.fits) {
       // Then it may be the entry before that is bad, or the one behind, whose header could not be checked.
-      if (fit.why === 'BEGINNING') this.examine(range.firstIndex, range.lastIndex, 64 * EXAMINE_BACK)
+      if (fit.why === 'BEGINNING') this.#examineBefore(range)
       if (fit.why === 'END' && end.kind === 'entry') this.#extend(range, end)
       return { filled: false, what: `${fit.why}: ${fit.what}` }
     }
@@ -145,6 +164,22 @@ export class Damage {
     for (const batch of batches) outline.learnConfigurations(batch)
     this.#onChanged()
     return { filled: true, firstIndex: range.firstIndex, lastIndex: last.index }
+  }
+
+  #files(): LogFiles {
+    const { data, index, outline } = this.#options
+    return { data, index, checksummedFrom: outline.checksummedFrom }
+  }
+
+  /** The entry that a range follows. */
+  #before({ firstIndex, pos, prevChain }: LostRange): FillPoint {
+    const { outline } = this.#options
+    const term = firstIndex === outline.firstIndex ? outline.before.term : outline.termAt(firstIndex - 1)
+    return { index: firstIndex - 1, term, endPos: pos, chain: prevChain }
+  }
+
+  #examineBefore({ firstIndex, lastIndex }: LostRange): void {
+    this.examine(firstIndex, lastIndex, 64 * EXAMINE_BACK)
   }
 
   /** The terms of what was found lost while the log was in use are known from before, unless they never were. */

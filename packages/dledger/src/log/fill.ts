@@ -33,13 +33,28 @@ export type RangeEnd =
   | { readonly kind: 'entry'; readonly header: Buffer; readonly pos: number }
   | { readonly kind: 'end'; readonly endPos: number; readonly chain: number }
 
+/** An entry that others go on from: as it will be when what is given so far stands in the log. */
+export interface FillPoint {
+  readonly index: number
+  readonly term: number
+  readonly endPos: number
+  /** Null where it is not known: the entry has no checksum. */
+  readonly chain: number | null
+}
+
+export interface Misfit {
+  readonly fits: false
+  readonly why: 'BEGINNING' | 'CONTENT' | 'TERM' | 'END' | 'PART'
+  readonly what: string
+}
+
 export type Fit =
   | {
       readonly fits: true
       readonly batches: readonly EntryBatch[]
       readonly last: { readonly index: number; readonly endPos: number; readonly chain: number }
     }
-  | { readonly fits: false; readonly why: 'BEGINNING' | 'CONTENT' | 'TERM' | 'END' | 'PART'; readonly what: string }
+  | Misfit
 
 /** Do these entries, which follow one another, belong where the range begins? Changes nothing. */
 export function fitEntries(
@@ -47,58 +62,73 @@ export function fitEntries(
   range: LostRange,
   given: {
     readonly entries: readonly ForeignEntries[]
+    /** The entry before the range. */
+    readonly before: FillPoint
     readonly end: RangeEnd
-    readonly prevTerm: number
     /** Simulation only. */
     readonly isUnverified?: boolean
   },
 ): Fit {
-  const { fileBytes } = files.data
   const batches: EntryBatch[] = []
-  let { pos: endPos, prevChain: chain } = range
-  let index = range.firstIndex
-  let term = given.prevTerm
   const isUnverified = given.isUnverified === true
-  for (const { firstIndex, count, term: entriesTerm, bytes } of given.entries) {
-    if (firstIndex !== index || index + count - 1 > range.lastIndex) return misfit('CONTENT', 'other entries')
-    let batch: EntryBatch
-    try {
-      const { checksummedFrom } = files
-      batch = checkBatch(bytes, {
-        firstIndex,
-        count,
-        term: entriesTerm,
-        fileBytes,
-        checksummedFrom,
-        prevChain: isUnverified ? null : chain,
-      })
-    } catch (error) {
-      if (!(error instanceof DLedgerError && error.detail.code === 'CORRUPT')) throw error
-      return misfit(index === range.firstIndex && error.detail.at === 0 ? 'BEGINNING' : 'CONTENT', error.message)
-    }
-    if (batch.positions[0] !== placeEntry(endPos, batch.sizes[0] as number, fileBytes))
-      return misfit(index === range.firstIndex ? 'BEGINNING' : 'CONTENT', 'another place')
-    if (entriesTerm < term && !isUnverified) return misfit('TERM', 'a lower term')
-    const isExpected = range.termRuns === null || isOfKnownTerm(range.termRuns, index, index + count - 1, entriesTerm)
-    if (!isExpected && !isUnverified) return misfit('TERM', `entries of term ${entriesTerm}`)
-    batches.push(batch)
-    term = entriesTerm
-    index += count
-    endPos = (batch.positions[count - 1] as number) + (batch.sizes[count - 1] as number)
-    chain = chainCrcAt(bytes, bytes.length - (batch.sizes[count - 1] as number))
+  let at = given.before
+  for (const entries of given.entries) {
+    const fit = fitNext(files, range, { at, entries, isUnverified })
+    if (!fit.fits) return fit
+    batches.push(fit.batch)
+    at = fit.at
   }
-  if (index === range.firstIndex || chain === null) return misfit('CONTENT', 'no entries')
-  const last = { index: index - 1, endPos, chain }
-  if (index <= range.lastIndex) {
+  const { index, endPos, chain } = at
+  if (index < range.firstIndex || chain === null) return misfit('CONTENT', 'no entries')
+  const last = { index, endPos, chain }
+  if (index < range.lastIndex) {
     if (range.termRuns === null) return misfit('PART', 'a part of a range whose terms are not known')
     return { fits: true, batches, last }
   }
-  return isUnverified || isContinued(last, given.end, fileBytes)
+  return isUnverified || isContinued(last, given.end, files.data.fileBytes)
     ? { fits: true, batches, last }
     : misfit('END', 'another end')
 }
 
-function misfit(why: Extract<Fit, { fits: false }>['why'], what: string): Fit {
+/** Do these entries go on from `at`, within the range? Changes nothing. */
+export function fitNext(
+  files: LogFiles,
+  range: LostRange,
+  given: {
+    readonly at: FillPoint
+    readonly entries: ForeignEntries
+    /** Simulation only. */
+    readonly isUnverified?: boolean
+  },
+): { readonly fits: true; readonly batch: EntryBatch; readonly at: FillPoint } | Misfit {
+  const { fileBytes } = files.data
+  const { at, isUnverified } = given
+  const { firstIndex, count, term, bytes } = given.entries
+  const lastIndex = firstIndex + count - 1
+  if (firstIndex !== at.index + 1 || count < 1 || lastIndex > range.lastIndex) return misfit('CONTENT', 'other entries')
+  const isFirst = firstIndex === range.firstIndex
+  let batch: EntryBatch
+  try {
+    const { checksummedFrom } = files
+    const prevChain = isUnverified === true ? null : at.chain
+    batch = checkBatch(bytes, { firstIndex, count, term, fileBytes, checksummedFrom, prevChain })
+  } catch (error) {
+    if (!(error instanceof DLedgerError && error.detail.code === 'CORRUPT')) throw error
+    return misfit(isFirst && error.detail.at === 0 ? 'BEGINNING' : 'CONTENT', error.message)
+  }
+  if (batch.positions[0] !== placeEntry(at.endPos, batch.sizes[0] as number, fileBytes))
+    return misfit(isFirst ? 'BEGINNING' : 'CONTENT', 'another place')
+  if (isUnverified !== true) {
+    if (term < at.term) return misfit('TERM', 'a lower term')
+    const isExpected = range.termRuns === null || isOfKnownTerm(range.termRuns, firstIndex, lastIndex, term)
+    if (!isExpected) return misfit('TERM', `entries of term ${term}`)
+  }
+  const size = batch.sizes[count - 1] as number
+  const endPos = (batch.positions[count - 1] as number) + size
+  return { fits: true, batch, at: { index: lastIndex, term, endPos, chain: chainCrcAt(bytes, bytes.length - size) } }
+}
+
+function misfit(why: Misfit['why'], what: string): Misfit {
   return { fits: false, why, what }
 }
 

@@ -17,11 +17,11 @@
 import { assert, type Logger, systemClock } from '@dledger-ts/base'
 import type { Disk, DiskCallback } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
-import { Damage, type Filled } from './damage.ts'
+import { Damage, type Filled, type FitNext } from './damage.ts'
 import type { EntryBatch } from './entry-batch.ts'
 import { chainCrcAt, chainOf, decodeEntryHeader, isUnchecked } from './entry-codec.ts'
 import { EntryPlaces } from './entry-places.ts'
-import { type ForeignEntries, headerBytesAt } from './fill.ts'
+import { type FillPoint, type ForeignEntries, headerBytesAt } from './fill.ts'
 import { INDEX_FILE_BYTES_DEFAULT, INDEX_UNIT_BYTES } from './index-codec.ts'
 import { fileStartOf, placeEntry } from './layout.ts'
 import { LogWrites } from './log-writes.ts'
@@ -35,7 +35,7 @@ import { corruptAt, SegmentDirectory } from './segment-directory.ts'
 
 export type { Filled } from './damage.ts'
 export type { BeforeFirst, DurableHint, TermRun } from './recovery.ts'
-export type { ForeignEntries } from './fill.ts'
+export type { FillPoint, ForeignEntries } from './fill.ts'
 export type { LostRange } from './lost-ranges.ts'
 
 /** Simulation only: known bugs. */
@@ -460,6 +460,16 @@ export class SegmentedLog {
    */
   fill(entries: readonly ForeignEntries[]): Filled {
     return this.#damage.fill(entries)
+  }
+
+  /**
+   * Whether a peer's entries go on from those before, by all that can be told without the rest of the range: what is gathered for a
+   * range that must be filled whole. Changes nothing but marks.
+   *
+   * @param after where what was gathered ends; null at the beginning of the range.
+   */
+  fitNext(range: LostRange, after: FillPoint | null, entries: ForeignEntries): FitNext {
+    return this.#damage.fitNext(range, after, entries)
   }
 
   /**
