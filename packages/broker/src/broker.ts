@@ -213,6 +213,7 @@ export class Broker {
       ...retentionOptions(config),
       scrubBytesPerSecond: config.scrubBytesPerSecond,
       catchUpBytesPerSecond: config.catchUpBytesPerSecond,
+      hotBytesMax: config.hotBytesMax,
       assumeIntact: config.assumeIntact,
       listenHost: config.bindAddress,
       storeHost: { address: storeHost.address, port },

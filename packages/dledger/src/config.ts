@@ -35,7 +35,10 @@ export interface NodeSettings {
   readonly indexFileBytes: number
   /** How far the active data file is filled with zeros ahead of its end, so a sync need not change metadata. 0: not. */
   readonly zeroFillBytes: number
-  /** Newest entries kept in memory. */
+  /**
+   * Newest entries kept in memory. A follower that lags further behind is fed from the disk; what is sent at once is never read
+   * again. More of them grow old before they are dropped, and what is old is collected late: it costs several times its size.
+   */
   readonly hotBytesMax: number
   readonly appendBytesMax: number
   readonly inflightBytesMax: number
@@ -105,7 +108,7 @@ export const DEFAULT_SETTINGS: NodeSettings = {
   fileBytes: 1024 * 1024 * 1024,
   indexFileBytes: 32 * 5_242_880,
   zeroFillBytes: 16 * 1024 * 1024,
-  hotBytesMax: 32 * 1024 * 1024,
+  hotBytesMax: 2 * 1024 * 1024,
   appendBytesMax: 1024 * 1024,
   inflightBytesMax: 8 * 1024 * 1024,
   uncommittedBytesMax: 64 * 1024 * 1024,

@@ -134,6 +134,19 @@ describe('encodes', () => {
     decoder.push(Buffer.concat(buffers))
     expect(found.map((content) => content.length > 100_000)).toEqual([false, true, false])
   })
+  it('parts that are neighbours in memory as one piece', () => {
+    const memory = Buffer.alloc(30_000, 'm')
+    const parts = [
+      memory.subarray(0, 9_000),
+      memory.subarray(9_000, 20_000),
+      memory.subarray(20_001),
+      Buffer.alloc(5_000),
+    ]
+    const buffers = encodeFrames([createRequest(1, {}, parts)])
+    expect(buffers.slice(1).map((buffer) => buffer.length)).toEqual([20_000, 9_999, 5_000])
+    expect(Buffer.concat(buffers.slice(1)).equals(Buffer.concat(parts))).toBe(true)
+  })
+
   it('a body of several parts as if they were one', () => {
     for (const size of [10, 3000]) {
       const parts = [Buffer.alloc(size, 'a'), Buffer.alloc(0), Buffer.alloc(size, 'b')]

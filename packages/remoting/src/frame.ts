@@ -175,11 +175,32 @@ export function encodeFrames(commands: readonly RemotingCommand[]): Buffer[] {
     buffers.push(target.subarray(from, at))
     from = at
     if (Buffer.isBuffer(body)) buffers.push(body)
-    else for (const part of body as readonly Buffer[]) buffers.push(part)
+    else pushJoined(buffers, body as readonly Buffer[])
   }
   if (at > from) buffers.push(target.subarray(from, at))
   assert(at === copiedBytes, 'frames have the size that was announced')
   return buffers
+}
+
+/** Parts that are neighbours in memory, as the newest messages of a pull are, become one: a write has fewer pieces then. */
+function pushJoined(buffers: Buffer[], parts: readonly Buffer[]): void {
+  let first = parts[0] as Buffer
+  let bytes = first.length
+  for (let i = 1; i < parts.length; i++) {
+    const part = parts[i] as Buffer
+    if (part.buffer === first.buffer && part.byteOffset === first.byteOffset + bytes) {
+      bytes += part.length
+      continue
+    }
+    buffers.push(joined(first, bytes))
+    first = part
+    bytes = part.length
+  }
+  buffers.push(joined(first, bytes))
+}
+
+function joined(first: Buffer, bytes: number): Buffer {
+  return bytes === first.length ? first : Buffer.from(first.buffer, first.byteOffset, bytes)
 }
 
 /** @returns the size of a command's body. */

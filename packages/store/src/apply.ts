@@ -238,7 +238,7 @@ export class StoreMachine implements StateMachine {
       storeTimestamp: this.#lastStoreTimestamp,
     }
     this.#marks.push(this.#applied)
-    this.hot.shrink()
+    this.hot.settle()
     this.#tellArrivals()
     if (isTrimmed) this.#hooks?.trimApplied()
     this.#hooks?.applied()

@@ -1,128 +1,197 @@
 /**
- * The newest applied records in memory, by their place in the log.
+ * The newest applied records in memory, by their place in the log: copies, in blocks that are used again and again.
  *
- * Entries that were applied together usually stand one after another in one buffer of the log. Such a run is kept as it is:
- * one object for many messages, no copy; a record is a slice of it.
+ *   add, add, … ──► the run at hand ──► settle: one copy into the newest block ──► the oldest block becomes the next one
  *
- * Keeps: runs ascend and do not overlap; the memory they hold (whole buffers count, and a charge for each run) stays below the
- * bound, oldest dropped first. Relies on the log never changing a buffer that it gave to apply.
+ * Entries that were applied together usually stand one after another in one buffer of the log. Such a run is copied at once, with
+ * the headers between its records.
+ *
+ * They are copies because the log's buffers would otherwise be held until they are old, and what is old is collected late: V8
+ * lets 64 MiB of such garbage pile up before it looks. So the log's buffers die young, and what is here never becomes garbage.
+ *
+ * Keeps: runs ascend and do not overlap; the blocks stay below the bound, oldest dropped first; what is given out is a copy, but
+ * for `runAt`.
  */
 import { assert } from '@dledger-ts/base'
 import { ENTRY_HEADER_BYTES } from './log-place.ts'
 
-/** What a run costs beside its buffer. */
-const RUN_CHARGE_BYTES = 256
+/** Large enough that the system gives and takes back a block as a whole. */
+const BLOCK_BYTES = 256 * 1024
 
-class Run {
-  /** Position in the log of the run's first byte. */
-  readonly start: number
-  /** One after the position of its last byte. */
-  end: number
-  readonly buffer: ArrayBufferLike
-  /** Where the run starts in `buffer`. */
-  readonly at: number
-  readonly chargeBytes: number
+/** Runs one after another; what is applied alone makes a run of one record, so they are columns and no objects. */
+class Block {
+  readonly bytes: Buffer
+  used = 0
+  /** Positions in the log of the runs' first bytes, and one after their last bytes. */
+  readonly starts: number[] = []
+  readonly ends: number[] = []
+  /** Where they start in `bytes`. */
+  readonly ats: number[] = []
 
-  constructor(start: number, record: Buffer, chargeBytes: number) {
-    this.start = start
-    this.end = start + record.length
-    this.buffer = record.buffer
-    this.at = record.byteOffset
-    this.chargeBytes = chargeBytes
+  constructor(bytes: Buffer) {
+    this.bytes = bytes
+  }
+
+  get start(): number {
+    return this.starts[0] as number
+  }
+
+  get end(): number {
+    return this.ends[this.ends.length - 1] as number
+  }
+
+  /** @returns which run holds the byte at `physicalOffset`; -1 for none. */
+  runOf(physicalOffset: number): number {
+    let low = 0
+    let high = this.starts.length - 1
+    while (low <= high) {
+      const middle = (low + high) >> 1
+      if (physicalOffset < (this.starts[middle] as number)) high = middle - 1
+      else if (physicalOffset >= (this.ends[middle] as number)) low = middle + 1
+      else return middle
+    }
+    return -1
   }
 }
 
 export class HotRecords {
   readonly #bytesMax: number
-  #runs: (Run | null)[] = []
-  /** Runs before this place of the array are dropped; the array is compacted now and then. */
-  #head = 0
+  readonly #blockBytes: number
+  /** Oldest first; each has a run. */
+  readonly #blocks: Block[] = []
   #bytes = 0
+  // The run that was added and not copied yet.
+  #source: ArrayBufferLike | null = null
+  #sourceAt = 0
+  #start = 0
+  #end = 0
+  /** What it may come to. */
+  #room = 0
 
+  /** @param bytesMax a larger record is not kept; 0 keeps none. */
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
+    this.#blockBytes = Math.min(BLOCK_BYTES, bytesMax)
   }
 
+  /** What the blocks take. */
   get bytes(): number {
     return this.#bytes
   }
 
   /** Where the oldest of them starts in the log; infinite when there are none. What is before it is in the files. */
   get start(): number {
-    return this.#runs[this.#head]?.start ?? Number.POSITIVE_INFINITY
+    this.settle()
+    return this.#blocks[0]?.start ?? Number.POSITIVE_INFINITY
   }
 
-  /** Adds the record that starts at `physicalOffset`, above all others. Hot. */
+  /** Adds the record that starts at `physicalOffset`, above all others. Its bytes are copied by `settle` at the latest. Hot. */
   add(physicalOffset: number, record: Buffer): void {
-    const last = this.#runs.length > this.#head ? (this.#runs[this.#runs.length - 1] as Run) : null
-    let chargeBytes = RUN_CHARGE_BYTES
-    if (last === null || last.buffer !== record.buffer) {
-      chargeBytes += record.buffer.byteLength
-    } else if (
-      // The next entry's header stands between two records of a run.
-      physicalOffset === last.end + ENTRY_HEADER_BYTES &&
-      record.byteOffset - last.at === physicalOffset - last.start
-    ) {
-      last.end = physicalOffset + record.length
-      return
+    if (this.#source !== null) {
+      if (
+        this.#source === record.buffer &&
+        // The next entry's header stands between two records of a run.
+        physicalOffset === this.#end + ENTRY_HEADER_BYTES &&
+        record.byteOffset - this.#sourceAt === physicalOffset - this.#start &&
+        physicalOffset + record.length - this.#start <= this.#room
+      ) {
+        this.#end = physicalOffset + record.length
+        return
+      }
+      this.settle()
     }
-    assert(last === null || physicalOffset >= last.end, 'records come in log order')
-    this.#runs.push(new Run(physicalOffset, record, chargeBytes))
-    this.#bytes += chargeBytes
+    const last = this.#blocks[this.#blocks.length - 1]
+    assert(last === undefined || physicalOffset >= last.end, 'records come in log order')
+    const left = last === undefined ? 0 : last.bytes.length - last.used
+    this.#room = record.length <= left ? left : Math.max(this.#blockBytes, record.length)
+    this.#source = record.buffer
+    this.#sourceAt = record.byteOffset
+    this.#start = physicalOffset
+    this.#end = physicalOffset + record.length
   }
 
-  /** Drops what is beyond the bound; the newest run stays. */
-  shrink(): void {
-    while (this.#bytes > this.#bytesMax && this.#head < this.#runs.length - 1) {
-      this.#bytes -= (this.#runs[this.#head] as Run).chargeBytes
-      this.#runs[this.#head] = null
-      this.#head++
-    }
-    if (this.#head > 1024 && this.#head * 2 > this.#runs.length) {
-      this.#runs = this.#runs.slice(this.#head)
-      this.#head = 0
-    }
-  }
-
-  /** Where the oldest record in memory starts; infinite when there is none. */
-  get firstOffset(): number {
-    return this.#runs.length > this.#head ? (this.#runs[this.#head] as Run).start : Number.POSITIVE_INFINITY
+  /** Copies what was added: the buffers that it came in are not needed any more. Idempotent. Hot: once for each batch. */
+  settle(): void {
+    const source = this.#source
+    if (source === null) return
+    this.#source = null
+    const bytes = this.#end - this.#start
+    if (bytes > this.#bytesMax) return this.clear()
+    const block = this.#blockFor(bytes)
+    block.bytes.set(new Uint8Array(source, this.#sourceAt, bytes), block.used)
+    block.starts.push(this.#start)
+    block.ends.push(this.#end)
+    block.ats.push(block.used)
+    block.used += bytes
   }
 
   /** Whether the byte at `physicalOffset` of the log is in memory. */
   has(physicalOffset: number): boolean {
-    return this.#runOf(physicalOffset) !== undefined
+    return (this.#blockOf(physicalOffset)?.runOf(physicalOffset) ?? -1) >= 0
   }
 
-  /** @returns the record at `physicalOffset` and those that stand behind it in the same buffer, with the headers between. */
+  /**
+   * @returns the record at `physicalOffset` and those that stand behind it in its run, with the headers between; no copy: valid
+   *   during the call only, as the next record may overwrite it.
+   */
   runAt(physicalOffset: number): Buffer | undefined {
-    const run = this.#runOf(physicalOffset)
-    if (run === undefined) return undefined
-    return Buffer.from(run.buffer, run.at + physicalOffset - run.start, run.end - physicalOffset)
+    const block = this.#blockOf(physicalOffset)
+    const run = block?.runOf(physicalOffset) ?? -1
+    if (block === undefined || run < 0) return undefined
+    const at = (block.ats[run] as number) - (block.starts[run] as number)
+    return block.bytes.subarray(at + physicalOffset, at + (block.ends[run] as number))
   }
 
-  /** @returns the bytes [physicalOffset, + size) of the log as a slice, undefined when they are not all in memory. Hot. */
+  /** @returns a copy of the bytes [physicalOffset, + size) of the log, undefined when they are not all in memory. */
   find(physicalOffset: number, size: number): Buffer | undefined {
-    const run = this.#runOf(physicalOffset)
-    if (run === undefined || physicalOffset + size > run.end) return undefined
-    return Buffer.from(run.buffer, run.at + physicalOffset - run.start, size)
+    const copy = Buffer.allocUnsafe(size)
+    return this.copyTo(copy, 0, physicalOffset, size) ? copy : undefined
+  }
+
+  /** Copies the bytes [physicalOffset, + size) of the log. @returns false when they are not all in memory. Hot. */
+  copyTo(target: Buffer, at: number, physicalOffset: number, size: number): boolean {
+    const block = this.#blockOf(physicalOffset)
+    if (block === undefined) return false
+    const run = block.runOf(physicalOffset)
+    if (run < 0 || physicalOffset + size > (block.ends[run] as number)) return false
+    const from = (block.ats[run] as number) + physicalOffset - (block.starts[run] as number)
+    block.bytes.copy(target, at, from, from + size)
+    return true
   }
 
   clear(): void {
-    this.#runs = []
-    this.#head = 0
+    this.#source = null
+    this.#blocks.length = 0
     this.#bytes = 0
   }
 
-  #runOf(physicalOffset: number): Run | undefined {
-    let low = this.#head
-    let high = this.#runs.length - 1
+  /** The block that has room for a run, and that the next ones go to. */
+  #blockFor(bytes: number): Block {
+    const last = this.#blocks[this.#blocks.length - 1]
+    if (last !== undefined && last.bytes.length - last.used >= bytes) return last
+    const size = Math.max(this.#blockBytes, bytes)
+    let free: Buffer | null = null
+    while (this.#bytes + size > this.#bytesMax) {
+      const { bytes: dropped } = this.#blocks.shift() as Block
+      this.#bytes -= dropped.length
+      if (dropped.length === size) free = dropped
+    }
+    const block = new Block(free ?? Buffer.allocUnsafeSlow(size))
+    this.#blocks.push(block)
+    this.#bytes += size
+    return block
+  }
+
+  #blockOf(physicalOffset: number): Block | undefined {
+    if (this.#source !== null) this.settle()
+    let low = 0
+    let high = this.#blocks.length - 1
     while (low <= high) {
       const middle = (low + high) >> 1
-      const run = this.#runs[middle] as Run
-      if (physicalOffset < run.start) high = middle - 1
-      else if (physicalOffset >= run.end) low = middle + 1
-      else return run
+      const block = this.#blocks[middle] as Block
+      if (physicalOffset < block.start) high = middle - 1
+      else if (physicalOffset >= block.end) low = middle + 1
+      else return block
     }
     return undefined
   }

@@ -275,6 +275,12 @@ export const CONFIG_KEYS = {
     BYTES_MAX,
     'What all followers that catch up from disk get together; 0: as much as they take (ours).',
   ),
+  hotBytesMax: bytes(
+    33_554_432,
+    0,
+    BYTES_MAX,
+    'Newest messages that are answered from memory; taken as they come, and kept for the next ones (ours).',
+  ),
   assumeIntact: boolean(
     false,
     'After a power cut under ASYNC_FLUSH this member counts at once, though it may lack what it acknowledged (ours).',

@@ -9,8 +9,8 @@ import type { EntryBatch } from '../log/entry-batch.ts'
 
 export class HotTail {
   readonly #bytesMax: number
-  #batches: EntryBatch[] = []
-  /** Batches before this place of the array are dropped; the array is compacted now and then. */
+  #batches: (EntryBatch | null)[] = []
+  /** Those before this place of the array are dropped, and null; the array is compacted now and then. */
   #head = 0
   #bytes = 0
 
@@ -27,11 +27,9 @@ export class HotTail {
   }
 
   push(batch: EntryBatch): void {
-    const last = this.#batches.at(-1)
-    assert(
-      last === undefined || this.#head === this.#batches.length || last.firstIndex + last.count === batch.firstIndex,
-      'hot batches are consecutive',
-    )
+    // Null when all of them are dropped.
+    const last = this.#batches.at(-1) ?? null
+    assert(last === null || last.firstIndex + last.count === batch.firstIndex, 'hot batches are consecutive')
     this.#batches.push(batch)
     this.#bytes += batch.bytes.length
   }
@@ -50,6 +48,8 @@ export class HotTail {
       if (this.#bytes - oldest.bytes.length < this.#bytesMax || oldest.firstIndex + oldest.count - 1 > pinnedIndex)
         break
       this.#bytes -= oldest.bytes.length
+      // Or it would stay in memory as long as its place.
+      this.#batches[this.#head] = null
       this.#head++
     }
     if (this.#head > 1024 && this.#head * 2 > this.#batches.length) {

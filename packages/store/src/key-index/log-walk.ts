@@ -93,7 +93,7 @@ export class LogWalk {
     if (this.#hot.has(physicalOffsetOf(pos))) return pos
     // The rest of a file is a blank, but only if nothing between was dropped from memory.
     const next = pos - (pos % this.#fileBytes) + this.#fileBytes
-    if (this.#hot.firstOffset >= physicalOffsetOf(next)) return -1
+    if (this.#hot.start >= physicalOffsetOf(next)) return -1
     return this.#hot.has(physicalOffsetOf(next)) ? next : -1
   }
 }

@@ -28,13 +28,17 @@ export interface FetchOptions {
   readonly callback: (error: StoreError | null) => void
 }
 
-/** Fills in what is in memory. @returns whether that is all, or what is wrong. Hot. */
+/** Fills in what is in memory, as slices of one buffer. @returns whether that is all, or what is wrong. Hot. */
 export function fillHot(wanted: Wanted, hot: HotRecords): boolean | StoreError {
+  if (!hot.has(wanted.physicalOffsets[0] as number)) return false
+  const copy = Buffer.allocUnsafe(wanted.bytes)
+  let at = 0
   for (let i = 0; i < wanted.count; i++) {
-    const record = hot.find(wanted.physicalOffsets[i] as number, wanted.sizes[i] as number)
-    if (record === undefined) return false
-    const wrong = wanted.fill(i, record)
+    const size = wanted.sizes[i] as number
+    if (!hot.copyTo(copy, at, wanted.physicalOffsets[i] as number, size)) return false
+    const wrong = wanted.fill(i, copy.subarray(at, at + size))
     if (wrong !== null) return wrong
+    at += size
   }
   return true
 }
