@@ -1,7 +1,7 @@
 /** Held pulls: woken by what they wait for, at the deadline exactly, once, and never after their connection closed. */
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { HeldPull, LongPolling } from './long-polling.ts'
+import { HELD_PULLS_PER_CONNECTION_MAX, HeldPull, LongPolling } from './long-polling.ts'
 import { ManualClock } from './testing/manual-clock.ts'
 
 function setup() {
@@ -66,7 +66,7 @@ describe('a held pull', () => {
 })
 
 describe('thousands of held pulls', () => {
-  const QUEUES = 10_000
+  const QUEUES = 5_000
   const PER_QUEUE = 3
 
   function manyHeld() {
@@ -98,7 +98,14 @@ describe('thousands of held pulls', () => {
     polling.arrived('T', QUEUES, 2_500)
     clock.runDeferred()
     expect(polling.lookedAt).toBe(PER_QUEUE + 1)
-    expect(resumed).toEqual(['7', '10007', '20007', 'tag 500'])
+    expect(resumed).toEqual(['7', '5007', '10007', 'tag 500'])
+  })
+
+  test('of one connection are not more than it may have; others still may', () => {
+    const { hold, polling } = setup()
+    for (let i = 0; i < HELD_PULLS_PER_CONNECTION_MAX; i++) expect(hold(String(i), i, 15_000)).toBe(true)
+    expect([hold('one more', 0, 15_000), hold('of another', 0, 15_000, null, {})]).toEqual([false, true])
+    expect(polling.size).toBe(HELD_PULLS_PER_CONNECTION_MAX + 1)
   })
 
   test('of one queue are answered in turns, between which others have theirs', () => {

@@ -15,6 +15,8 @@ import { WokenTurns } from './woken-turns.ts'
 
 /** Held pulls of a broker at most; beyond, a pull is answered at once. Apache: 100,000 waiting threads' worth of requests. */
 export const HELD_PULLS_MAX = 100_000
+/** Of one connection: no client takes all. */
+export const HELD_PULLS_PER_CONNECTION_MAX = 20_000
 
 export class HeldPull<Pull> extends Timed {
   readonly topic: string
@@ -90,6 +92,7 @@ export class LongPolling<Pull> {
   /** @returns false when too many are held: answer now. */
   hold(held: HeldPull<Pull>, delayMs: number): boolean {
     if (this.size >= HELD_PULLS_MAX) return false
+    if ((this.#channels.get(held.channel)?.size ?? 0) >= HELD_PULLS_PER_CONNECTION_MAX) return false
     let queues = this.#topics.get(held.topic)
     if (queues === undefined) {
       queues = new Map()

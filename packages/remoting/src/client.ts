@@ -42,7 +42,8 @@ export class RemotingClient {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#logger = options.logger ?? silentLogger
-    this.#limits = { ...DEFAULT_CONNECTION_LIMITS, ...options.limits }
+    // Who asks goes on reading whatever it has still to write: two sides that both wait for the other to read wait for ever.
+    this.#limits = { ...DEFAULT_CONNECTION_LIMITS, unwrittenBytesHigh: Infinity, ...options.limits }
     this.#dispatch = dispatcher(options.processors ?? new Map(), this.#logger)
   }
 

@@ -286,6 +286,62 @@ describe('a server', () => {
     expect(connection?.isReadingPaused).toBe(false)
   })
 
+  it('handles no more of what it has read while too much waits to be written', async () => {
+    let served = 0
+    const bytes = 500_000
+    const { port } = await startServer({ limits: { unwrittenBytesHigh: 1_000_000 } }, [
+      [
+        LARGE,
+        () => {
+          served++
+          return createResponse(0, undefined, undefined, Buffer.alloc(bytes))
+        },
+      ],
+    ])
+    const { socket, received, receivedBytes } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    const count = 100
+    socket.pause()
+    socket.write(Buffer.concat(Array.from({ length: count }, (_, i) => frame(createRequest(LARGE), i))))
+    await until(() => served > 0)
+    // All came in one piece; the rest of it waits.
+    expect(served).toBeLessThan(10)
+    socket.resume()
+    await until(() => receivedBytes() > count * bytes)
+    expect(commands(received()).map((answer) => answer.opaque)).toEqual(Array.from({ length: count }, (_, i) => i))
+  })
+
+  it('closes the slowest of those for which too much waits together, and no peer that reads', async () => {
+    const { port, server, closed } = await startServer({ unwrittenBytesMax: 40_000_000 })
+    const slow = await Promise.all([1, 2, 3].map(() => rawClient(port)))
+    for (const { socket } of slow) owned.push(() => socket.destroy())
+    for (const [i, { socket }] of slow.entries()) {
+      socket.pause()
+      socket.write(frame(createRequest(LARGE, { bytes: String(15_000_000 + i * 1_000_000) })))
+    }
+    await until(() => closed.length === 1)
+    expect(server.connections.size).toBe(2)
+    const { socket, received } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    socket.write(frame(createRequest(ECHO), 7))
+    await until(() => commands(received()).length === 1)
+    expect([closed.length, server.connections.size]).toEqual([1, 3])
+  })
+
+  it('and a client that both have much to write do not wait for each other', async () => {
+    const { port, server } = await startServer({ limits: { unwrittenBytesHigh: 1_000_000 } })
+    const client = new RemotingClient()
+    owned.push(() => client.close())
+    const body = Buffer.alloc(1_000_000, 'x')
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, () =>
+        client.invoke(`127.0.0.1:${port}`, createRequest(ECHO, undefined, body), 20_000),
+      ),
+    )
+    expect(answers.every((answer) => answer.bodyBytes.equals(body))).toBe(true)
+    expect(server.connections.size).toBe(1)
+  })
+
   it('closes a peer for which more than the limit waits', async () => {
     const { port, closed } = await startServer({ limits: { unwrittenBytesMax: 5_000_000 } })
     const { socket } = await rawClient(port)

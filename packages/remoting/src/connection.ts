@@ -8,8 +8,8 @@
  *   - Each side counts its own opaques: a frame with the response bit is matched with our requests only.
  *   - Answers may leave in any order; a one-way request is never answered; any other at most once.
  *   - A malformed frame closes this connection and nothing else.
- *   - When more than `unwrittenBytesHigh` wait for a slow peer, nothing more is read from it until it has caught up;
- *     when more than `unwrittenBytesMax` wait, the connection is closed.
+ *   - When more than `unwrittenBytesHigh` wait for a slow peer, nothing more is read from it, and nothing of what was read is handled, until
+ *     it has caught up; when more than `unwrittenBytesMax` wait, or too much for all connections together, the connection is closed.
  *   - After it closed, every waiting request has failed, every `Releasable` was released, every close listener was called.
  */
 import { assert, AssertionError, type Clock, type Logger } from '@dledger-ts/base'
@@ -21,6 +21,7 @@ import { RemotingError } from './errors.ts'
 import { commandBodyBytes, encodeFrames, FrameDecoder } from './frame.ts'
 import { PendingRequests, type ResponseHandler } from './pending-requests.ts'
 import type { Reader, ReadingTurns } from './reading-turns.ts'
+import type { UnwrittenBudget } from './unwritten-budget.ts'
 
 export interface ConnectionLimits {
   /** The largest frame read. */
@@ -62,6 +63,8 @@ export interface ConnectionOptions {
   requestSink: RequestSink
   /** Shared by connections that are not to keep everything else waiting. */
   turns?: ReadingTurns
+  /** Shared by connections whose unwritten bytes are bounded together. */
+  budget?: UnwrittenBudget
 }
 
 let nextConnectionId = 1
@@ -82,6 +85,7 @@ export class Connection implements Reader {
   readonly #counters: ConnectionCounters
   readonly #requestSink: RequestSink
   readonly #turns: ReadingTurns | undefined
+  readonly #budget: UnwrittenBudget | undefined
   readonly #decoder: FrameDecoder
   readonly #pending: PendingRequests
   readonly #closeListeners = new Set<(connection: Connection) => void>()
@@ -90,7 +94,7 @@ export class Connection implements Reader {
   #isFlushScheduled = false
   #isConnecting: boolean
   #isReadingPaused = false
-  /** Read, and not handled before its turn comes. */
+  /** Read, and not handled before its turn comes, or before the peer has taken what waits for it. */
   #unhandled: Buffer | null = null
   #isEnding = false
   #closeReason: RemotingError | undefined
@@ -109,6 +113,7 @@ export class Connection implements Reader {
     this.#counters = options.counters
     this.#requestSink = options.requestSink
     this.#turns = options.turns
+    this.#budget = options.budget
     this.#isConnecting = socket.connecting
     this.#decoder = new FrameDecoder((bytes, at, end) => this.#frame(bytes, at, end), options.limits.frameBytesMax)
     this.#pending = new PendingRequests({
@@ -234,7 +239,8 @@ export class Connection implements Reader {
     if (this.#unhandled !== null) {
       // It was paused with some of what it had read on its way.
       this.#unhandled = Buffer.concat([this.#unhandled, chunk])
-    } else if (this.#turns === undefined || this.#turns.mayRead(this, this.lastActiveMs)) this.#handle(chunk)
+    } else if (this.#isReadingPaused) this.#unhandled = chunk
+    else if (this.#turns === undefined || this.#turns.mayRead(this, this.lastActiveMs)) this.#handle(chunk)
     else {
       this.#unhandled = chunk
       this.#socket.pause()
@@ -244,15 +250,16 @@ export class Connection implements Reader {
   /** What was read before may be handled now. */
   takeTurn(): void {
     const chunk = this.#unhandled
+    if (chunk === null || this.#isReadingPaused || this.isClosed || this.#isEnding) return
     this.#unhandled = null
-    if (chunk === null || this.isClosed || this.#isEnding) return
     this.#handle(chunk)
     if (!this.#isReadingPaused && !this.isClosed && !this.#isEnding) this.#socket.resume()
   }
 
   #handle(chunk: Buffer): void {
     try {
-      this.#decoder.push(chunk)
+      const taken = this.#decoder.push(chunk)
+      if (taken < chunk.length && !this.isClosed && !this.#isEnding) this.#unhandled = chunk.subarray(taken)
     } catch (error) {
       if (!(error instanceof RemotingError)) throw error
       this.#counters.malformedFrames++
@@ -261,12 +268,14 @@ export class Connection implements Reader {
     }
   }
 
-  /** Hot. @returns false to stop decoding. */
+  /** Hot. @returns false to take no more for now. */
   #frame(bytes: Buffer, at: number, end: number): boolean {
     const command = decodeCommand(bytes, at, end)
     if (!command.isResponse) this.#requestSink(this, command)
     else this.#complete(command)
-    return !this.isClosed && !this.#isEnding
+    // What the socket holds is looked at when it is written to.
+    if (this.#outgoingBytes > this.#limits.unwrittenBytesHigh) this.#pauseReading()
+    return !this.#isReadingPaused && !this.isClosed && !this.#isEnding
   }
 
   /** A handler that throws has its own trouble, not the connection's. */
@@ -319,23 +328,40 @@ export class Connection implements Reader {
         : socket.write(buffers[last] as Buffer, () => releaseAll(releasables))
     if (buffers.length > 1) socket.uncork()
     if (!isTaken) this.#holdBack()
+    else if (this.#isReadingPaused) this.#goOn()
   }
 
   #holdBack(): void {
     const { unwrittenBytes } = this
-    if (unwrittenBytes > this.#limits.unwrittenBytesMax) {
-      this.#logger.warn({ remote: this.remoteAddress, unwrittenBytes }, 'closed a connection whose peer does not read')
-      this.close(this.#lost('its peer does not read'))
-    } else if (unwrittenBytes > this.#limits.unwrittenBytesHigh && !this.#isReadingPaused) {
-      this.#isReadingPaused = true
-      this.#socket.pause()
-    }
+    if (unwrittenBytes > this.#limits.unwrittenBytesMax) return this.closeSlow()
+    if (unwrittenBytes > this.#limits.unwrittenBytesHigh) this.#pauseReading()
+    this.#budget?.waits(this, unwrittenBytes)
+  }
+
+  /** Its peer does not take what waits for it, and that is too much. */
+  closeSlow(): void {
+    const { remoteAddress: remote, unwrittenBytes } = this
+    this.#logger.warn({ remote, unwrittenBytes }, 'closed a connection whose peer does not read')
+    this.close(this.#lost('its peer does not read'))
+  }
+
+  #pauseReading(): void {
+    if (this.#isReadingPaused) return
+    this.#isReadingPaused = true
+    this.#socket.pause()
   }
 
   #drained(): void {
-    if (!this.#isReadingPaused || this.isClosed || this.#isEnding) return
+    this.#budget?.taken(this)
+    if (this.#isReadingPaused) this.#goOn()
+  }
+
+  /** The peer has taken what waited for it: what it sent is handled again, first what was read already. */
+  #goOn(): void {
+    if (this.isClosed || this.#isEnding) return
     this.#isReadingPaused = false
     if (this.#unhandled === null) this.#socket.resume()
+    else if (this.#turns === undefined || this.#turns.mayRead(this, this.#clock.monotonicMs())) this.takeTurn()
   }
 
   #failed(error: Error): void {
@@ -359,6 +385,7 @@ export class Connection implements Reader {
     if (this.#closeReason !== undefined) return
     this.#closeReason = reason
     this.#turns?.withdraw(this)
+    this.#budget?.taken(this)
     this.#unhandled = null
     const unsent = this.#outgoing
     this.#outgoing = []

@@ -79,17 +79,32 @@ it.each([
   expect(() => decoder.push(bytes.subarray(3))).toThrow(RemotingError)
 })
 
-it('takes nothing more after an error, nor after its sink said stop', () => {
+it('takes nothing more after an error', () => {
   const failed = collector()
   expect(() => failed.decoder.push(Buffer.concat([frames[0] as Buffer, Buffer.alloc(4)]))).toThrow(RemotingError)
   failed.decoder.push(stream)
   expect(failed.found.length).toBe(1)
+})
 
-  let count = 0
-  const stopped = new FrameDecoder(() => ++count < 3)
-  stopped.push(stream)
-  stopped.push(stream)
-  expect(count).toBe(3)
+it('takes as much as its sink wants, and goes on from there when it is given the rest', () => {
+  const cuts = Array.from({ length: 10 }, (_, i) => 1 + Math.floor((i * (stream.length - 1)) / 10))
+  for (const cut of [...cuts, ...cuts.map((at) => at + 3)]) {
+    const found: Buffer[] = []
+    const decoder = new FrameDecoder((bytes, at, end) => {
+      found.push(bytes.subarray(at, end))
+      return false
+    })
+    for (const chunk of [stream.subarray(0, cut), stream.subarray(cut)]) {
+      let from = 0
+      while (from < chunk.length) {
+        const before = found.length
+        from += decoder.push(chunk.subarray(from))
+        expect(found.length - before).toBeLessThanOrEqual(1)
+      }
+    }
+    expect(found).toHaveLength(frames.length)
+    expect(found.every((content, i) => content.equals((frames[i] as Buffer).subarray(4)))).toBe(true)
+  }
 })
 
 it('takes a large frame in tiny pieces without copying it over and over', () => {

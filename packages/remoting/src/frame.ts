@@ -31,7 +31,7 @@ const COPIED_BODY_BYTES_MAX = 4096
 const HEADER_BYTES_MAX = 0xff_ffff
 const NOTHING = Buffer.alloc(0)
 
-/** Called for each whole frame; its content stands in `bytes` from `at` to `end`. @returns false to stop decoding. */
+/** Called for each whole frame; its content stands in `bytes` from `at` to `end`. @returns false to take no more for now. */
 export type FrameSink = (bytes: Buffer, at: number, end: number) => boolean
 
 export class FrameDecoder {
@@ -43,6 +43,8 @@ export class FrameDecoder {
   /** Whole size of the unfinished frame, length word included; 4 while that word itself is incomplete. */
   #wantedBytes = LENGTH_BYTES
   #isStopped = false
+  /** The sink wants no more of this chunk. */
+  #isHeldBack = false
 
   constructor(sink: FrameSink, frameBytesMax = FRAME_BYTES_MAX) {
     this.#sink = sink
@@ -52,15 +54,18 @@ export class FrameDecoder {
   /**
    * Takes what the socket gave. Whole frames are passed on as they stand in it, so it must not change afterwards.
    *
+   * @returns how much of it was taken: all, or up to the end of the frame at which the sink wanted no more. The rest is to be given again.
    * @throws RemotingError `FRAME_TOO_LARGE`, `MALFORMED_FRAME`, and whatever the sink throws.
    */
-  push(chunk: Buffer): void {
-    if (this.#isStopped) return
+  push(chunk: Buffer): number {
+    if (this.#isStopped) return chunk.length
+    this.#isHeldBack = false
     try {
       const from = this.#finishHeld(chunk)
-      if (!this.#isStopped) this.#takeWhole(chunk, from)
+      return this.#isHeldBack ? from : this.#takeWhole(chunk, from)
     } catch (error) {
-      this.#stop()
+      this.#isStopped = true
+      this.#forget()
       throw error
     }
   }
@@ -81,13 +86,13 @@ export class FrameDecoder {
       const frame = this.#held
       const frameBytes = this.#wantedBytes
       this.#forget()
-      if (!this.#sink(frame, LENGTH_BYTES, frameBytes)) this.#stop()
+      if (!this.#sink(frame, LENGTH_BYTES, frameBytes)) this.#isHeldBack = true
     }
     return from
   }
 
-  /** Passes on the whole frames from `from` on, where they stand, and holds what is left. Hot. */
-  #takeWhole(chunk: Buffer, from: number): void {
+  /** Passes on the whole frames from `from` on, where they stand, and holds what is left. @returns how far it came. Hot. */
+  #takeWhole(chunk: Buffer, from: number): number {
     let at = from
     while (chunk.length - at >= LENGTH_BYTES) {
       const frameBytes = this.#frameBytes(chunk, at)
@@ -95,10 +100,12 @@ export class FrameDecoder {
         this.#wantedBytes = frameBytes
         break
       }
-      if (!this.#sink(chunk, at + LENGTH_BYTES, at + frameBytes)) return this.#stop()
+      const isMoreWanted = this.#sink(chunk, at + LENGTH_BYTES, at + frameBytes)
       at += frameBytes
+      if (!isMoreWanted) return at
     }
     this.#hold(chunk, at, chunk.length)
+    return chunk.length
   }
 
   /** @returns the whole size of the frame that starts at `at`. */
@@ -136,11 +143,6 @@ export class FrameDecoder {
     this.#held = NOTHING
     this.#heldBytes = 0
     this.#wantedBytes = LENGTH_BYTES
-  }
-
-  #stop(): void {
-    this.#isStopped = true
-    this.#forget()
   }
 }
 

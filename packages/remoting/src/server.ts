@@ -2,7 +2,7 @@
  * A RemotingServer listens on one or several ports, hands requests to processors and closes connections that stay silent.
  *
  * Always holds: a malformed frame, a slow or a silent peer costs its own connection and no other; many that send much at once
- * take turns.
+ * take turns; what waits for slow peers is bounded, for each and for all together.
  */
 import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/base'
 import type { Server, Socket } from 'node:net'
@@ -11,6 +11,7 @@ import { RemotingError } from './errors.ts'
 import { dispatcher, type ProcessorTable } from './processor.ts'
 import { ReadingTurns } from './reading-turns.ts'
 import { type Sockets, tcpSockets } from './sockets.ts'
+import { UnwrittenBudget } from './unwritten-budget.ts'
 
 /** A client that neither sends nor receives for so long is gone; heartbeats come every 30 s. */
 const IDLE_CLOSE_MS = 120_000
@@ -18,6 +19,8 @@ const IDLE_SCAN_MS = 10_000
 /** How long `close` waits for peers to take the last answers. */
 const CLOSE_LINGER_MS = 1000
 const CONNECTIONS_MAX = 20_000
+/** What waits for slow peers, of all connections. */
+const UNWRITTEN_BYTES_MAX = 512 * 1024 * 1024
 
 export interface RemotingServerOptions {
   host: string
@@ -29,6 +32,8 @@ export interface RemotingServerOptions {
   limits?: Partial<ConnectionLimits>
   /** Connections beyond this are closed at once. */
   connectionsMax?: number
+  /** What may wait for all slow peers together; beyond, the connection for which most waits is closed. */
+  unwrittenBytesMax?: number
   idleCloseMs?: number
   connectionOpened?: (connection: Connection) => void
   /** Called once for each connection, whoever closed it. */
@@ -57,6 +62,7 @@ export class RemotingServer {
   readonly #limits: ConnectionLimits
   readonly #dispatch: ReturnType<typeof dispatcher>
   readonly #turns: ReadingTurns
+  readonly #budget: UnwrittenBudget
   readonly #servers: Server[] = []
   readonly #connections = new Set<Connection>()
   #cancelIdleScan: (() => void) | undefined
@@ -68,6 +74,7 @@ export class RemotingServer {
     this.#logger = options.logger ?? silentLogger
     this.#limits = { ...DEFAULT_CONNECTION_LIMITS, ...options.limits }
     this.#turns = new ReadingTurns(this.#clock)
+    this.#budget = new UnwrittenBudget(options.unwrittenBytesMax ?? UNWRITTEN_BYTES_MAX)
     this.#dispatch = dispatcher(options.processors, this.#logger)
   }
 
@@ -152,6 +159,7 @@ export class RemotingServer {
       counters: this.counters,
       requestSink: this.#dispatch,
       turns: this.#turns,
+      budget: this.#budget,
     })
     this.#connections.add(connection)
     connection.onClose(() => {

@@ -43,6 +43,7 @@ import type { PopQueue, PopQueues } from '../pop/pop-queues.ts'
 import { PopTaker, type Taken, type TakenQueue } from '../pop/pop-taker.ts'
 import { retryFlagOf } from '../pop/retry-topics.ts'
 import { refusalOf } from '../refusal.ts'
+import { UNTAKEN_BYTES_MAX } from './pull.ts'
 import type { Processor } from './registry.ts'
 
 /** Source: PopMessageProcessor. */
@@ -139,6 +140,13 @@ export class PopProcessor {
   async #run(pop: Pop): Promise<void> {
     const { connection, request } = pop
     if (connection.isClosed) return
+    if (connection.unwrittenBytes > UNTAKEN_BYTES_MAX) {
+      // It would be given messages that it does not take before they are visible again.
+      const remark = 'more waits for this client than it takes'
+      connection.respond(request, this.#empty(pop.header, ResponseCode.POLLING_TIMEOUT, remark, 0))
+      this.#polling?.wake(pop.header.topic, pop.header.consumerGroup, pop.header.queueId)
+      return
+    }
     let answer: RemotingCommand | null
     try {
       answer = await this.#answer(pop)

@@ -6,6 +6,7 @@
  *   - 21 ("go back") is said only by a leader that has applied all, or for what is certainly gone: a follower that lags waits;
  *   - a pull is held until its deadline at the latest and commits its piggy-backed offset at most once: on its first pass;
  *   - a pull that a client made before it wanted something else passes over nothing: the client would drop what it wants now;
+ *   - a client that does not take its answers is given no more messages: it is told to ask again (20), behind what waits for it;
  *   - a held pull that filters by an expression is not answered for messages that it does not want: it goes on behind them.
  *
  * Source: PullMessageProcessor, DefaultPullMessageResultHandler.
@@ -45,6 +46,8 @@ import type { Processor } from './registry.ts'
 
 /** A client gives up on an answer after 30 s and closes its connection; it is held less, whatever it asks. */
 const HOLD_MS_MAX = 25_000
+/** So much waits for a client already, and nothing is read for it. */
+export const UNTAKEN_BYTES_MAX = 4 * 1024 * 1024
 /** Pulls that a client made before it wanted something else may come so long after it said so. */
 const OLD_PULLS_MS = 1_000
 /** Fewer messages behind than this are never "far behind", so the distance in bytes need not be looked at. */
@@ -133,8 +136,11 @@ export class PullProcessor {
       return
     }
     const { header } = pull
-    if (this.#isSuperseded(pull)) return this.#answerAsBefore(pull, admitted)
+    if (this.#isSuperseded(pull)) {
+      return this.#answerWithNothing(pull, admitted, ResponseCode.PULL_NOT_FOUND, 'the subscription has changed since')
+    }
     if (isFirstPass && (header.sysFlag & PullSysFlag.COMMIT_OFFSET) !== 0) this.#commitOffset(header)
+    if (pull.connection.unwrittenBytes > UNTAKEN_BYTES_MAX) return this.#answerSlow(pull, admitted)
     const { config, store } = this.#context
     const isRecent = store.isInMemory(header.topic, header.queueId, pull.queueOffset)
     const countMax = isRecent ? config.maxTransferCountOnMessageInMemory : config.maxTransferCountOnMessageInDisk
@@ -154,8 +160,10 @@ export class PullProcessor {
         recordFilter: this.#recordFilter(header, admitted.subscription),
       },
       (error, result) => {
-        if (result !== null) this.#answer(pull, admitted, result, isFirstPass)
-        else this.#fail(pull, error)
+        if (result === null) this.#fail(pull, error)
+        // Others of this client may have been read meanwhile.
+        else if (pull.connection.unwrittenBytes > UNTAKEN_BYTES_MAX) this.#answerSlow(pull, admitted)
+        else this.#answer(pull, admitted, result, isFirstPass)
       },
     )
   }
@@ -170,7 +178,14 @@ export class PullProcessor {
     return deadlineMs !== null || this.#context.clock.monotonicMs() - changedMs < OLD_PULLS_MS
   }
 
-  #answerAsBefore(pull: Pull, { topic, group }: Admitted): void {
+  /** Its client has more to take than it takes. It asks again when it has read this, which is behind all that. */
+  #answerSlow(pull: Pull, admitted: Admitted): void {
+    const { PULL_RETRY_IMMEDIATELY } = ResponseCode
+    this.#answerWithNothing(pull, admitted, PULL_RETRY_IMMEDIATELY, 'more waits for this client than it takes')
+  }
+
+  /** As if nothing had been looked at. */
+  #answerWithNothing(pull: Pull, { topic, group }: Admitted, code: number, remark: string): void {
     const { header } = pull
     const { store } = this.#context
     const extFields: ExtFields = {
@@ -181,8 +196,7 @@ export class PullProcessor {
       topicSysFlag: String(topic.topicSysFlag),
       groupSysFlag: String(group.groupSysFlag),
     }
-    const remark = 'the subscription has changed since'
-    pull.connection.respond(pull.request, createResponse(ResponseCode.PULL_NOT_FOUND, remark, extFields))
+    pull.connection.respond(pull.request, createResponse(code, remark, extFields))
   }
 
   #fail(pull: Pull, error: StoreError | null): void {
