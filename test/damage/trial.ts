@@ -25,8 +25,6 @@ export interface TrialOptions {
   readonly metadata: MetadataStore | null
   /** What is damaged: only what the log says cannot be had again may be missing. */
   readonly what: 'log' | 'derived'
-  /** The damage may hide a message from who filters by its tag: no check can find that. */
-  readonly mayMissTags: boolean
   /** Also writes on, closes, opens again. */
   readonly goesOn: boolean
 }
@@ -71,7 +69,7 @@ export async function tryDamaged(options: TrialOptions): Promise<Verdict> {
   }
   if (verdict.violation !== null || !isReady || !options.goesOn) return verdict
   const again = metadata instanceof MemoryMetadata ? metadata.crash(Number.POSITIVE_INFINITY) : null
-  const violation = await opensAgain(() => open(again), clock, small, verdict, options.mayMissTags)
+  const violation = await opensAgain(() => open(again), clock, small, verdict)
   return { ...verdict, violation }
 }
 
@@ -87,7 +85,7 @@ function isTyped(error: unknown): boolean {
   return error instanceof StoreError && ['CORRUPT', 'INVALID', 'UNSUPPORTED', 'STORAGE_FAILED'].includes(error.code)
 }
 
-function judge(seen: Visible, { small, what, mayMissTags }: TrialOptions): Verdict {
+function judge(seen: Visible, { small, what }: TrialOptions): Verdict {
   const last = small.states.length
   const errors = [...seen].filter(([, text]) => text.startsWith('!'))
   // A key that a lost record may have: the answer says that it is not complete.
@@ -99,7 +97,7 @@ function judge(seen: Visible, { small, what, mayMissTags }: TrialOptions): Verdi
   const from = what === 'derived' ? last : Math.min(small.tailFrom, last)
   let nearest: readonly string[] = []
   for (let step = last; step >= from; step--) {
-    const found = differences(seen, small.states[step - 1] as Visible, mayMissTags)
+    const found = differences(seen, small.states[step - 1] as Visible)
     if (step === last || found.length < nearest.length) nearest = found
     if (found.length > 0) continue
     if (errors.length > 0) return { outcome: 'partly', violation: null, why: (errors[0] as [string, string])[1] }
@@ -113,10 +111,10 @@ function wrong(violation: string): Verdict {
 }
 
 /** None: `seen` is `expected`, but for what it says to be damaged. */
-function differences(seen: Visible, expected: Visible, mayMissTags: boolean): readonly string[] {
+function differences(seen: Visible, expected: Visible): readonly string[] {
   const found: string[] = []
   for (const [name, text] of seen) {
-    if (text.startsWith('!') || (mayMissTags && name.includes(' tag '))) continue
+    if (text.startsWith('!')) continue
     // A record that was stored later is not there, or what the new leader put there.
     if (name.startsWith('at ') && !expected.has(name) && (text === 'nothing' || text.includes(CONTROL_TOPIC))) continue
     const wanted = expected.get(name)
@@ -159,7 +157,6 @@ async function opensAgain(
   clock: SteppingClock,
   small: SmallStore,
   { outcome }: Verdict,
-  mayMissTags: boolean,
 ): Promise<string | null> {
   let store: MessageStore
   try {
@@ -174,7 +171,7 @@ async function opensAgain(
     if (records.length !== 1) return 'a message that is put is not there'
     if (outcome !== 'whole') return null
     const seen = new Map(await lookAt(store, clock, small.sights))
-    const changed = differences(seen, small.states.at(-1) as Visible, mayMissTags)[0]
+    const changed = differences(seen, small.states.at(-1) as Visible)[0]
     return changed ?? [...seen.values()].find((text) => text.startsWith('!')) ?? null
   } finally {
     await clock.passing(store.close())

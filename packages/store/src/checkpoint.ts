@@ -23,6 +23,7 @@ import type { ApacheCheckpointFiles } from './apache/checkpoint-files.ts'
 import { type AppliedMark, NOTHING_APPLIED, type StoreMachine } from './apply.ts'
 import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
 import type { QueueFiles } from './consume-queue/queue-files.ts'
+import type { SumRows } from './consume-queue/sum-rows.ts'
 import { TailBudget } from './consume-queue/tail-budget.ts'
 import { StoreError } from './errors.ts'
 import { CHECKPOINT_KEY, encodeCheckpoint, encodeQueue, queueKey } from './kept-rows.ts'
@@ -46,6 +47,7 @@ const SYNC_INTERVAL_MS = 60_000
 export interface CheckpointerOptions {
   readonly machine: StoreMachine
   readonly files: QueueFiles
+  readonly sums: SumRows
   readonly metadata: MetadataStore
   /** Keeps what it needs in the metadata, by itself; it is given that, or told that all is void. */
   readonly keyIndex: { restore(value: Buffer): void; discard(): void } | null
@@ -273,7 +275,7 @@ export class Checkpointer {
   }
 
   #write(): void {
-    const { machine, files } = this.#options
+    const { machine, files, sums } = this.#options
     const mark = machine.takeMark(this.#durableIndex)
     if (mark === undefined) return this.#claim === null ? this.#done(null) : this.#writeBatch(this.#kept, [])
     const dirty = machine.takeDirtyQueues()
@@ -289,10 +291,12 @@ export class Checkpointer {
         return done(null)
       }
       queue.keptLastPhysicalOffset = queue.physicalOffsetAt(to - 1)
-      rows.push(rowOf(queue, to))
-      files.write(queue, from, queue.copyEntries(from, to), (error) => {
+      const entries = queue.copyEntries(from, to)
+      files.write(queue, from, entries, (error) => {
         if (error !== null) return done(error)
+        queue.sum.add(entries, sums.entriesPerFile, (segment) => rows.push(sums.ended(queue, segment)))
         queue.written(to)
+        rows.push(rowOf(queue, to))
         this.#written.add(queue)
         this.#tails.written(queue)
         done(null)
@@ -333,6 +337,7 @@ export class Checkpointer {
 
   #batchWritten(error: Error | null, mark: AppliedMark): void {
     if (error !== null) return this.#done(error)
+    this.#options.sums.written()
     this.#options.machine.metadata.written(this.#defer, () => {
       this.#kept = mark
       this.#done(null)
@@ -440,7 +445,10 @@ function rowOf(queue: ConsumeQueue, nextOffset: number): MetadataWrite {
   queue.minIsNew = minOffset < queue.minOffset
   queue.keptMinOffset = minOffset
   const firstPhysicalOffset = minOffset === nextOffset ? -1 : queue.firstPhysicalOffset
-  const kept = { nextOffset, minOffset, firstPhysicalOffset, lastPhysicalOffset, syncedOffset }
+  // Where nothing counts the file may be made anew, without what was before.
+  if (minOffset === nextOffset) queue.sum.restart(nextOffset)
+  const { from: sumFrom, sum } = queue.sum
+  const kept = { nextOffset, minOffset, firstPhysicalOffset, lastPhysicalOffset, syncedOffset, sumFrom, sum }
   return { key: queueKey(queue.topic, queue.queueId), value: encodeQueue(kept) }
 }
 

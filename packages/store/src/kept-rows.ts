@@ -2,13 +2,16 @@
  * The rows of the metadata database that are about files: the checkpoint, and each ConsumeQueue. msgpack.
  *
  *   checkpoint                 { v, mark, synced, bootId }
- *   queue \0 topic \0 id       [nextOffset, minOffset, firstPhysicalOffset, lastPhysicalOffset, syncedOffset]
+ *   queue \0 topic \0 id       [nextOffset, minOffset, firstPhysicalOffset, lastPhysicalOffset, syncedOffset, sumFrom, sum]
+ *
+ * The sum may be missing: a row of before there were any.
  *
  * Bytes are never trusted: what is not of this form is StoreError CORRUPT, a newer version UNSUPPORTED.
  */
 import { Packr } from 'msgpackr'
 import type { AppliedMark } from './apply.ts'
 import type { KeptQueue } from './consume-queue/consume-queue.ts'
+import { PART_ENTRIES } from './consume-queue/entry-sums.ts'
 import { StoreError } from './errors.ts'
 
 /** Version of everything kept beside the log. */
@@ -52,8 +55,8 @@ export function queueKey(topic: string, queueId: number): string {
 }
 
 export function encodeQueue(kept: KeptQueue): Buffer {
-  const { nextOffset, minOffset, firstPhysicalOffset, lastPhysicalOffset, syncedOffset } = kept
-  return packr.pack([nextOffset, minOffset, firstPhysicalOffset, lastPhysicalOffset, syncedOffset])
+  const { nextOffset, minOffset, firstPhysicalOffset, lastPhysicalOffset, syncedOffset, sumFrom, sum } = kept
+  return packr.pack([nextOffset, minOffset, firstPhysicalOffset, lastPhysicalOffset, syncedOffset, sumFrom, sum])
 }
 
 /** @throws StoreError CORRUPT. */
@@ -66,15 +69,20 @@ export function decodeQueue(
   const content = unpack(value, key)
   if (topic === undefined || !isCount(queueId) || !Array.isArray(content)) throw damagedRow(key)
   const [nextOffset, minOffset, firstPhysicalOffset, lastPhysicalOffset, syncedOffset] = content as unknown[]
+  const [sumFrom = nextOffset, sum = 0] = content.slice(5) as unknown[]
   if (!isCount(nextOffset) || nextOffset === 0 || !isCount(minOffset) || minOffset > nextOffset) throw damagedRow(key)
   if (!isCount(lastPhysicalOffset) || !isCount(syncedOffset) || syncedOffset > nextOffset) throw damagedRow(key)
   if (!Number.isSafeInteger(firstPhysicalOffset) || (firstPhysicalOffset as number) < -1) throw damagedRow(key)
+  if (!isCount(sumFrom) || sumFrom > nextOffset || nextOffset - sumFrom > PART_ENTRIES) throw damagedRow(key)
+  if (!Number.isInteger(sum)) throw damagedRow(key)
   const kept = {
     nextOffset,
     minOffset,
     firstPhysicalOffset: firstPhysicalOffset as number,
     lastPhysicalOffset,
     syncedOffset,
+    sumFrom,
+    sum: sum as number,
   }
   if (kept.firstPhysicalOffset < 0 !== (minOffset === nextOffset)) throw damagedRow(key)
   return { topic, queueId, kept }

@@ -30,7 +30,7 @@ import {
 import type { GetCallback, GetRequest, GetResult, GetStatus, OffsetBoundary } from './api.ts'
 import type { StoreMachine } from './apply.ts'
 import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
-import type { QueueFiles } from './consume-queue/queue-files.ts'
+import type { CheckedEntries } from './consume-queue/checked-entries.ts'
 import { StoreError } from './errors.ts'
 import { ENTRY_HEADER_BYTES } from './log-place.ts'
 import { Admission } from './read/admission.ts'
@@ -54,7 +54,7 @@ export type { QueueEntries } from './read/queue-entries.ts'
 
 export interface MessageReaderOptions {
   readonly machine: StoreMachine
-  readonly files: QueueFiles
+  readonly files: CheckedEntries
   readonly log: LogReader
   readonly clock: Clock
   readonly minOffsets: MinOffsets

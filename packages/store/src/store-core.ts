@@ -17,8 +17,10 @@ import type { ApacheCheckpointFiles } from './apache/checkpoint-files.ts'
 import { TakeOver } from './apache/take-over.ts'
 import { StoreMachine } from './apply.ts'
 import { Checkpointer } from './checkpoint.ts'
+import { CheckedEntries } from './consume-queue/checked-entries.ts'
 import { DiscardedFiles } from './consume-queue/discarded-files.ts'
 import { QueueFiles } from './consume-queue/queue-files.ts'
+import { SumRows } from './consume-queue/sum-rows.ts'
 import { DiskRoom, withRoom } from './disk-room.ts'
 import { RecordEnvelope } from './control-envelope.ts'
 import { KeyIndex } from './key-index/key-index.ts'
@@ -174,7 +176,9 @@ export class StoreCore {
     this.#files = files
     this.envelope = new RecordEnvelope(storeHost, () => machine.nextStoreTimestamp())
     this.#sends = sends
-    this.rebuilder = new Rebuilder({ machine, files, log, delayLevelsMs })
+    const sums = new SumRows(metadata, files.entriesPerFile)
+    const entries = new CheckedEntries(files, sums)
+    this.rebuilder = new Rebuilder({ machine, files, sums, log, delayLevelsMs })
     this.repairs = new QueueRepairs({
       machine,
       rebuilder: this.rebuilder,
@@ -192,9 +196,17 @@ export class StoreCore {
       onProgress: options.onRebuild ?? null,
     })
     this.#checks = new QueueChecks({ files, repairs: this.repairs, clock })
-    const minOffsets = new MinOffsets({ machine, files, repairs: this.repairs, clock, logger })
+    const minOffsets = new MinOffsets({ machine, files, entries, sums, repairs: this.repairs, clock, logger })
     this.#minOffsets = minOffsets
-    this.reader = new MessageReader({ machine, files, log, clock, fileBytes, minOffsets, repairs: this.repairs })
+    this.reader = new MessageReader({
+      machine,
+      files: entries,
+      log,
+      clock,
+      fileBytes,
+      minOffsets,
+      repairs: this.repairs,
+    })
     const once =
       sendOnce === null || sends === null
         ? null
@@ -281,6 +293,7 @@ export class StoreCore {
     this.#checkpointer = new Checkpointer({
       machine,
       files,
+      sums,
       metadata,
       keyIndex: this.keyIndex,
       clock,

@@ -8,6 +8,7 @@
  *   Q1  tailFrom <= writtenOffset <= nextOffset, minOffset <= nextOffset; entries from tailFrom on are in memory.
  *   Q2  Entries are appended in order, at exactly `nextOffset`.
  *   Q3  The memory of a queue is what is not written yet and a short tail.
+ *   Q4  `sum` vouches for the newest entries that are written, up to `writtenOffset`.
  */
 import { assert } from '@dledger-ts/base'
 import {
@@ -17,6 +18,7 @@ import {
   entryTagsCode,
   writeConsumeQueueEntry,
 } from './entry-codec.ts'
+import { RunningSum } from './entry-sums.ts'
 
 /** Written entries that stay in memory, for consumers that are nearly up to date. */
 const TAIL_COUNT = 512
@@ -31,6 +33,9 @@ export interface KeptQueue {
   readonly lastPhysicalOffset: number
   /** Entries before this survive a power cut. */
   readonly syncedOffset: number
+  /** The checksum `sum` is that of the entries [sumFrom, nextOffset). */
+  readonly sumFrom: number
+  readonly sum: number
 }
 
 export class ConsumeQueue {
@@ -54,20 +59,23 @@ export class ConsumeQueue {
   isDirty = false
   /** Its files do not hold what they must: entries are read from memory only, until they are built again. */
   isBroken = false
+  readonly sum: RunningSum
   #assignedOffset = 0
   /** The leadership to which `#assignedOffset` belongs. */
   #assignedEpoch = -1
   #tail = Buffer.alloc(0)
   #tailFrom = 0
 
-  constructor(topic: string, queueId: number) {
+  constructor(topic: string, queueId: number, sum = new RunningSum(0)) {
     this.topic = topic
     this.queueId = queueId
+    this.sum = sum
   }
 
   /** Takes up a queue whose entries [minOffset, nextOffset) are in files. */
   static restored(topic: string, queueId: number, kept: KeptQueue): ConsumeQueue {
-    const queue = new ConsumeQueue(topic, queueId)
+    const sum = RunningSum.restored(kept.sumFrom, kept.nextOffset, kept.sum)
+    const queue = new ConsumeQueue(topic, queueId, sum)
     queue.nextOffset = kept.nextOffset
     queue.writtenOffset = kept.nextOffset
     queue.#minOffset = kept.minOffset
@@ -119,6 +127,7 @@ export class ConsumeQueue {
     )
     this.nextOffset = queueOffset
     this.writtenOffset = queueOffset
+    this.sum.restart(queueOffset)
     this.#minOffset = queueOffset
     this.#firstPhysicalOffset = -1
     this.#tail = Buffer.alloc(0)
@@ -189,9 +198,10 @@ export class ConsumeQueue {
     return Buffer.from(this.#tail.subarray(start, end))
   }
 
-  /** Entries before `queueOffset` are in the files now. */
+  /** Entries before `queueOffset` are in the files now, and summed. */
   written(queueOffset: number): void {
     assert(queueOffset >= this.writtenOffset && queueOffset <= this.nextOffset, 'what is written was applied')
+    assert(queueOffset === this.sum.to, 'what is written is summed')
     this.writtenOffset = queueOffset
     // A burst made the buffer large: give it back once its entries are in the files.
     if (this.#tail.length > 4 * TAIL_COUNT * CONSUME_QUEUE_ENTRY_BYTES) this.#resize(this.#keptFrom(), TAIL_COUNT * 2)
@@ -212,6 +222,7 @@ export class ConsumeQueue {
   checkInvariants(): void {
     assert(this.#tailFrom <= this.writtenOffset, 'entries that are not written are in memory')
     assert(this.#minOffset <= this.nextOffset && this.writtenOffset <= this.nextOffset, 'written entries were applied')
+    assert(this.sum.from <= this.sum.to && this.sum.to === this.writtenOffset, 'the newest written entries are summed')
     const count = this.nextOffset - this.#tailFrom
     assert(count * CONSUME_QUEUE_ENTRY_BYTES <= this.#tail.length, 'the tail holds its entries')
   }

@@ -82,9 +82,13 @@ export class QueueFiles {
     else writeFrom(0)
   }
 
+  get entriesPerFile(): number {
+    return this.#fileBytes / CONSUME_QUEUE_ENTRY_BYTES
+  }
+
   /** Where one read of the entries [from, to) ends: with its file at the latest. */
   endOfRead(from: number, to: number): number {
-    const perFile = this.#fileBytes / CONSUME_QUEUE_ENTRY_BYTES
+    const perFile = this.entriesPerFile
     return Math.min(to, from - (from % perFile) + perFile)
   }
 
@@ -137,7 +141,7 @@ export class QueueFiles {
 
   /** The first entry of the file after the one that holds `queueOffset`. */
   nextFileOffset(queueOffset: number): number {
-    const perFile = this.#fileBytes / CONSUME_QUEUE_ENTRY_BYTES
+    const perFile = this.entriesPerFile
     return queueOffset - (queueOffset % perFile) + perFile
   }
 
@@ -169,11 +173,15 @@ export class QueueFiles {
     })
   }
 
+  /** The first entry of the oldest file that stays when those below `queueOffset` are removed. */
+  keptFrom(queue: ConsumeQueue, queueOffset: number): number {
+    const kept = Math.min(queueOffset, Math.max(0, queue.nextOffset - 1))
+    return kept - (kept % this.entriesPerFile)
+  }
+
   /** Removes the files of a queue that lie wholly below `queueOffset`; the newest one stays. */
   removeBelow(queue: ConsumeQueue, queueOffset: number, callback: WrittenCallback): void {
-    const newest = Math.max(0, queue.nextOffset - 1) * CONSUME_QUEUE_ENTRY_BYTES
-    const kept = Math.min(queueOffset * CONSUME_QUEUE_ENTRY_BYTES, newest)
-    this.#removeBefore(queue, kept - (kept % this.#fileBytes), callback)
+    this.#removeBefore(queue, this.keptFrom(queue, queueOffset) * CONSUME_QUEUE_ENTRY_BYTES, callback)
   }
 
   /** Removes all files of a queue that has no entry; the directory stays. */

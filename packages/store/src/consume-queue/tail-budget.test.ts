@@ -5,11 +5,16 @@ import { TailBudget } from './tail-budget.ts'
 const QUEUES = 200
 const BYTES_MAX = 100_000
 
+function written(queue: ConsumeQueue, to: number): void {
+  queue.sum.add(queue.copyEntries(queue.writtenOffset, to), 300_000, () => {})
+  queue.written(to)
+}
+
 function trickle(queues: readonly ConsumeQueue[], budget: TailBudget, rounds: number): void {
   for (let round = 0; round < rounds; round++) {
     for (const queue of queues) queue.append(queue.nextOffset * 100, 100, 7)
     for (const queue of queues) {
-      queue.written(queue.nextOffset)
+      written(queue, queue.nextOffset)
       budget.written(queue)
       queue.checkInvariants()
     }
@@ -36,7 +41,7 @@ describe('the memory of all tails', () => {
     const budget = new TailBudget(1)
     const queue = new ConsumeQueue('T', 0)
     for (let i = 0; i < 50; i++) queue.append(i * 100, 100, 7)
-    queue.written(20)
+    written(queue, 20)
     budget.written(queue)
     expect([queue.tailFrom, queue.sizeAt(20)]).toEqual([20, 100])
   })

@@ -5,7 +5,7 @@
 import type { Clock } from '@dledger-ts/base'
 import type { StoreMachine } from '../apply.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
-import type { QueueFiles } from '../consume-queue/queue-files.ts'
+import type { CheckedEntries } from '../consume-queue/checked-entries.ts'
 import type { StoreError } from '../errors.ts'
 import { findDamage } from './entry-damage.ts'
 import { type QueueEntries, ReadEntries } from './queue-entries.ts'
@@ -18,7 +18,7 @@ const RECENT_BYTES_MAX = 4 * 1024 * 1024
 export type EntriesCallback = (error: StoreError | null, entries: QueueEntries | null) => void
 
 export interface EntryBlocksOptions {
-  readonly files: QueueFiles
+  readonly files: CheckedEntries
   readonly lane: ReadLane
   readonly clock: Clock
   readonly machine: StoreMachine
@@ -42,7 +42,7 @@ export class EntryBlocks {
     const newest = this.#newest.get(queue)
     if (newest !== undefined && newest.from <= from && from < newest.to) return newest.give(callback)
     const { files, lane, machine, fileBytes } = this.#options
-    const block = new EntryBlock(queue, from, files.endOfRead(from, to), {
+    const block = new EntryBlock(queue, from, files.partsOf(queue, from, to).to, {
       begin: (ended) => {
         files.read(queue, from, block.to, (error, bytes) => {
           ended()

@@ -17,6 +17,7 @@ import { StoreError } from '../errors.ts'
 import { physicalOffsetOf } from '../log-place.ts'
 import { inLanes } from '../lanes.ts'
 import type { ScanConsumer } from './log-scan.ts'
+import type { RebuiltSums } from './rebuilt-sums.ts'
 
 /** Entries kept back until they are written; the more, the fewer writes for a queue. */
 const PENDING_BYTES_MAX = 4 * 1024 * 1024
@@ -29,6 +30,8 @@ const WRITES_MAX = 16
 export interface QueueEntriesOptions {
   readonly queues: QueueTable
   readonly files: QueueFiles
+  /** Told of all that is written. */
+  readonly sums: RebuiltSums
   readonly delayLevelsMs: readonly number[]
   /** The queues that are written; null for all. */
   readonly only: ReadonlySet<ConsumeQueue> | null
@@ -76,7 +79,10 @@ export class QueueEntriesWriter implements ScanConsumer {
   }
 
   end(callback: (error: Error | null) => void): void {
-    this.#flush(callback)
+    this.#flush((error) => {
+      if (error === null) this.#options.sums.end(callback)
+      else callback(error)
+    })
   }
 
   #add(entry: CommittedEntry): void {
@@ -112,10 +118,19 @@ export class QueueEntriesWriter implements ScanConsumer {
     const runs = [...this.#runs]
     this.#runs = new Map()
     this.#pendingBytes = 0
+    const { files, sums } = this.#options
     const write = (i: number, done: (error: Error | null) => void): void => {
       const [queue, { from, count, bytes }] = runs[i] as (typeof runs)[number]
-      this.#options.files.write(queue, from, bytes.subarray(0, count * CONSUME_QUEUE_ENTRY_BYTES), done)
+      const entries = bytes.subarray(0, count * CONSUME_QUEUE_ENTRY_BYTES)
+      sums.add(queue, from, entries)
+      files.write(queue, from, entries, done)
     }
-    inLanes({ count: runs.length, lanes: WRITES_MAX, begin: write }, callback)
+    sums.begin((failure) => {
+      if (failure !== null) return callback(failure)
+      inLanes({ count: runs.length, lanes: WRITES_MAX, begin: write }, (error) => {
+        if (error === null) sums.store(callback)
+        else callback(error)
+      })
+    })
   }
 }

@@ -145,7 +145,8 @@ export class QueueRepairs {
     this.#building = queues
     this.#rangeOf(queues, (error, range) => {
       this.#running = false
-      if (error === null && range !== null) return this.#build(queues, [...all.values()][0] as string, { range })
+      const why = [...all.values()][0] as string
+      if (error === null && range !== null) return this.#build(queues, why, { range, renewsSums: true })
       this.#building = new Set()
       this.#failed(queues, all, error)
     })
@@ -154,10 +155,15 @@ export class QueueRepairs {
   #build(
     queues: ReadonlySet<ConsumeQueue>,
     why: string,
-    more: { readonly range: ScanRange; readonly consumers?: readonly ScanConsumer[]; readonly done?: () => void },
+    more: {
+      readonly range: ScanRange
+      readonly renewsSums?: boolean
+      readonly consumers?: readonly ScanConsumer[]
+      readonly done?: () => void
+    },
   ): void {
     const { rebuilder, logger, clock } = this.#options
-    const { range, consumers = [], done } = more
+    const { range, renewsSums = false, consumers = [], done } = more
     const facts = {
       queues: queues.size,
       first: namesOf(queues),
@@ -170,7 +176,7 @@ export class QueueRepairs {
     this.#building = queues
     this.#progressLoggedMs = clock.monotonicMs()
     const onProgress = (progress: ScanProgress): void => this.#progressed(progress)
-    rebuilder.rebuild({ range, queues, consumers, onProgress }, (error) => {
+    rebuilder.rebuild({ range, queues, renewsSums, consumers, onProgress }, (error) => {
       this.#running = false
       this.#progress = null
       this.#building = new Set()

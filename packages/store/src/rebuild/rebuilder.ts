@@ -7,6 +7,7 @@ import { StoreError } from '../errors.ts'
 import type { StoreMachine } from '../apply.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
 import type { QueueFiles } from '../consume-queue/queue-files.ts'
+import type { SumRows } from '../consume-queue/sum-rows.ts'
 import {
   type AppliedEntries,
   indexAt,
@@ -16,12 +17,15 @@ import {
   type ScanRange,
 } from './log-scan.ts'
 import { QueueEntriesWriter } from './queue-entries.ts'
+import { RebuiltSums } from './rebuilt-sums.ts'
 
 export interface RebuildRequest {
   /** Applied entries that are synced. */
   readonly range: ScanRange
   /** The ConsumeQueues that are written; `all`, or null for none. */
   readonly queues: ReadonlySet<ConsumeQueue> | 'all' | null
+  /** The range has all entries of the queues: their sums are those of what is written now, whatever they were. */
+  readonly renewsSums?: boolean
   /** What else takes part in the scan. */
   readonly consumers?: readonly ScanConsumer[]
   /** Called after each piece, about 512 KiB of the log. */
@@ -31,6 +35,7 @@ export interface RebuildRequest {
 export interface RebuilderOptions {
   readonly machine: StoreMachine
   readonly files: QueueFiles
+  readonly sums: SumRows
   readonly log: AppliedEntries
   readonly delayLevelsMs: readonly number[]
 }
@@ -53,12 +58,13 @@ export class Rebuilder {
    *   CLOSED after `stop`.
    */
   rebuild(request: RebuildRequest, callback: (error: Error | null) => void): void {
-    const { machine, files, log, delayLevelsMs } = this.#options
-    const { range, queues, consumers = [], onProgress } = request
+    const { machine, files, sums, log, delayLevelsMs } = this.#options
+    const { range, queues, renewsSums = false, consumers = [], onProgress } = request
     const all = [...consumers]
     if (queues !== null) {
       const only = queues === 'all' ? null : queues
-      all.unshift(new QueueEntriesWriter({ queues: machine.queues, files, delayLevelsMs, only }))
+      const rebuilt = new RebuiltSums(sums, renewsSums ? (only ?? machine.queues.all()) : [])
+      all.unshift(new QueueEntriesWriter({ queues: machine.queues, files, sums: rebuilt, delayLevelsMs, only }))
     }
     const guard: ScanConsumer = {
       take: (_entries, done) => done(this.#stopped ? closed() : null),

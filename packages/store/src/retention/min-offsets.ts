@@ -15,8 +15,10 @@
 import type { Clock, Logger } from '@dledger-ts/base'
 import type { StoreMachine } from '../apply.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
+import type { CheckedEntries } from '../consume-queue/checked-entries.ts'
 import { CONSUME_QUEUE_ENTRY_BYTES, entryPhysicalOffset, entrySize } from '../consume-queue/entry-codec.ts'
 import { isNotThere, type QueueFiles } from '../consume-queue/queue-files.ts'
+import type { SumRows } from '../consume-queue/sum-rows.ts'
 import { StoreError } from '../errors.ts'
 import { inLanes } from '../lanes.ts'
 import type { QueueRepairs } from '../rebuild/queue-repairs.ts'
@@ -38,6 +40,8 @@ type Callback = (error: StoreError | null) => void
 export interface MinOffsetsOptions {
   readonly machine: StoreMachine
   readonly files: QueueFiles
+  readonly entries: CheckedEntries
+  readonly sums: SumRows
   /** `whenWhole` calls back when a queue's files can be read. */
   readonly repairs: Pick<QueueRepairs, 'damaged' | 'whenWhole'>
   readonly clock: Clock
@@ -167,7 +171,7 @@ export class MinOffsets {
     if (low === high) return this.#reached(queue, range, callback)
     const isLast = high - low <= BLOCK_COUNT
     const from = isLast ? low : Math.floor((low + high) / 2)
-    this.#options.files.read(queue, from, isLast ? high : from + 1, (error, entries) => {
+    this.#options.entries.read(queue, from, isLast ? high : from + 1, (error, entries) => {
       if (this.#stopped) return callback(closed())
       if (error !== null && queue.minIsUnknown && isNotThere(error)) {
         // Never built here: all that the log has of the queue is newer.
@@ -177,16 +181,17 @@ export class MinOffsets {
           callback,
         )
       }
-      if (error !== null || entries === null) return callback(unreadable(queue, from, error))
-      const { logStartPos } = this.#options.machine
-      const count = entries.length / CONSUME_QUEUE_ENTRY_BYTES
       // Taken for an old one it would lead past entries that count.
-      if (hasUnwritten(entries) && repairs.damaged(queue, UNWRITTEN)) {
+      const damage = damageOf(error, entries)
+      if (damage !== null && repairs.damaged(queue, damage)) {
         return repairs.whenWhole(queue, (failure) => {
           if (failure === null) this.#search(queue, callback)
           else callback(failure)
         })
       }
+      if (error !== null || entries === null) return callback(unreadable(queue, from, error))
+      const { logStartPos } = this.#options.machine
+      const count = entries.length / CONSUME_QUEUE_ENTRY_BYTES
       // Built again it has all that the log has: what is still unwritten is of records that are gone.
       let i = 0
       while (i < count && entryPhysicalOffset(entries, i * CONSUME_QUEUE_ENTRY_BYTES) < logStartPos) i++
@@ -222,7 +227,7 @@ export class MinOffsets {
 
   #remove(): void {
     if (this.#stopped) return
-    const { files, clock, machine, logger } = this.#options
+    const { files, sums, clock, machine, logger } = this.#options
     const queues = this.#removable.splice(0, REMOVED_IN_PASS)
     const remove = (i: number, done: (error: null) => void): void => {
       const queue = queues[i] as ConsumeQueue
@@ -232,8 +237,15 @@ export class MinOffsets {
         if (error !== null) logger.warn({ err: error, topic: queue.topic, queueId: queue.queueId }, STAYS)
         done(null)
       }
-      if (isDeleted(queue, machine.metadata.floors.get(queue.topic, queue.queueId))) files.removeAll(queue, removed)
-      else files.removeBelow(queue, queue.keptMinOffset, removed)
+      const floor = machine.metadata.floors.get(queue.topic, queue.queueId)
+      const isEmpty = isDeleted(queue, floor)
+      const from = isEmpty ? floor : files.keptFrom(queue, queue.keptMinOffset)
+      const filesRemoved = (error: Error | null): void => {
+        if (error === null && !this.#stopped) sums.removeBefore(queue, from, removed)
+        else removed(error)
+      }
+      if (isEmpty) files.removeAll(queue, filesRemoved)
+      else files.removeBelow(queue, queue.keptMinOffset, filesRemoved)
     }
     inLanes({ count: queues.length, lanes: 1, begin: remove }, () => {
       if (this.#removable.length > 0) clock.defer(() => this.#remove())
@@ -252,6 +264,12 @@ interface SearchRange {
 /** Whether a synced checkpoint has that all of a queue went with its topic, and nothing came since. */
 function isDeleted({ keptMinOffset, writtenOffset, nextOffset }: ConsumeQueue, floor: number): boolean {
   return floor === nextOffset && keptMinOffset === nextOffset && writtenOffset === nextOffset
+}
+
+/** @returns what shows that a queue is to be built again; null for nothing. */
+function damageOf(error: Error | null, entries: Buffer | null): string | null {
+  if (error instanceof StoreError && error.code === 'CORRUPT') return error.message
+  return entries !== null && hasUnwritten(entries) ? UNWRITTEN : null
 }
 
 function hasUnwritten(entries: Buffer): boolean {

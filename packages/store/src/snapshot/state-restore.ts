@@ -12,6 +12,7 @@
 import { assert } from '@dledger-ts/base'
 import type { StateRestore } from '@dledger-ts/dledger'
 import type { AppliedMark } from '../apply.ts'
+import { removeRows, SUMS_BEFORE, SUMS_FROM } from '../consume-queue/sum-rows.ts'
 import { StoreError } from '../errors.ts'
 import type { MetadataRow, MetadataStore, MetadataWrite } from '../metadata/metadata-store.ts'
 import { keptRow, RESTORING_KEY, STATE_BEFORE, STATE_FROM } from './state-rows.ts'
@@ -130,9 +131,12 @@ export function finishRestore({ metadata, checkpointRow, discard }: FinishOption
     // The checkpoint goes with the first batch, so what is half replaced is never taken up.
     remove(metadata, { from: STATE_FROM, before: STATE_BEFORE, except: RESTORING_KEY }, (failure) => {
       if (failure !== null) return callback(failure)
-      move(metadata, `${STAGED_MARK}\0`, (moveError) => {
-        if (moveError !== null) callback(moveError)
-        else moved(mark)
+      removeRows(metadata, SUMS_FROM, SUMS_BEFORE, (sumsError) => {
+        if (sumsError !== null) return callback(sumsError)
+        move(metadata, `${STAGED_MARK}\0`, (moveError) => {
+          if (moveError !== null) callback(moveError)
+          else moved(mark)
+        })
       })
     })
   })

@@ -43,8 +43,8 @@ export function keptRow({ key, value }: MetadataRow): MetadataRow {
   }
   const [nextOffset, lastPhysicalOffset] = (Array.isArray(content) ? content : []) as unknown[]
   if (!isCount(nextOffset) || nextOffset === 0 || !isCount(lastPhysicalOffset)) throw damaged(key)
-  const kept = { nextOffset, minOffset: 0, firstPhysicalOffset: 0, lastPhysicalOffset, syncedOffset: 0 }
-  return { key, value: encodeQueue(kept) }
+  const none = { minOffset: 0, firstPhysicalOffset: 0, syncedOffset: 0, sumFrom: nextOffset, sum: 0 }
+  return { key, value: encodeQueue({ nextOffset, lastPhysicalOffset, ...none }) }
 }
 
 /** The checkpoint of a member that has the state and none of its files: all of them are built from the log it was given. */

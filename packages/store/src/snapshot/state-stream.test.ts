@@ -58,6 +58,8 @@ async function filled(count: number, valueBytes: number): Promise<MemoryMetadata
         firstPhysicalOffset: i * 7,
         lastPhysicalOffset: i * 7,
         syncedOffset: 0,
+        sumFrom: i + 1,
+        sum: 0,
       }),
     })
   }

@@ -3,8 +3,11 @@ import path from 'node:path'
 import { silentLogger } from '@dledger-ts/base'
 import { nodeDisk } from '@dledger-ts/dledger'
 import type { GetRequest, GetResult } from '../api.ts'
+import { CheckedEntries } from '../consume-queue/checked-entries.ts'
 import { QueueFiles } from '../consume-queue/queue-files.ts'
+import { SumRows } from '../consume-queue/sum-rows.ts'
 import { MemoryMetadata } from '../metadata/memory-metadata.ts'
+import { SealedMetadata } from '../metadata/sealed-metadata.ts'
 import { MessageReader } from '../read.ts'
 import { MinOffsets } from '../retention/min-offsets.ts'
 import type { StoreCore } from '../store-core.ts'
@@ -41,10 +44,11 @@ export async function openReader({
   hotBytesMax,
 }: OpenReaderOptions): Promise<OpenedReader> {
   const clock = new ManualClock()
+  const metadata = new MemoryMetadata(clock)
   const options = {
     directory,
     clock,
-    metadata: new MemoryMetadata(clock),
+    metadata,
     fileBytes: logFileBytes,
     consumeQueueFileBytes,
     ...(hotBytesMax === undefined ? {} : { hotBytesMax }),
@@ -64,9 +68,12 @@ export async function openReader({
   const files = new QueueFiles({ disk: nodeDisk, directory: queueDirectory, fileBytes: consumeQueueFileBytes })
   const log = new LogImage(maker.entries, logFileBytes)
   const { machine } = core
-  const minOffsets = new MinOffsets({ machine, files, repairs: NO_REPAIRS, clock, logger: silentLogger })
+  const sums = new SumRows(new SealedMetadata(metadata, clock), files.entriesPerFile)
+  const entries = new CheckedEntries(files, sums)
+  const repairs = NO_REPAIRS
+  const minOffsets = new MinOffsets({ machine, files, entries, sums, repairs, clock, logger: silentLogger })
   const fileBytes = logFileBytes
-  const reader = new MessageReader({ machine, files, log, clock, minOffsets, repairs: NO_REPAIRS, fileBytes })
+  const reader = new MessageReader({ machine, files: entries, log, clock, minOffsets, repairs, fileBytes })
   const closeAll = async (): Promise<void> => {
     await new Promise<void>((resolve) => reader.close(resolve))
     files.closeSync()
