@@ -1,0 +1,129 @@
+/**
+ * `npm run bench:compare`: this project's broker group beside others, on this machine, one system at a time, in turns.
+ * `--help` names the systems and the workloads. Progress goes to standard error, the tables to standard output.
+ */
+import { writeFileSync } from 'node:fs'
+import { loadavg } from 'node:os'
+import { InvalidArgumentError, Option } from 'commander'
+import { measurement, wholeNumber } from '../options.ts'
+import { missing } from './build.ts'
+import { temporaryDirectory } from './children.ts'
+import { JAVA_CLIENT, type LoadClient, OUR_CLIENT } from './loads/clients.ts'
+import { machine } from './machine.ts'
+import type { Measurement } from './measurements.ts'
+import { failures, figuresTables, goalsTable } from './report.ts'
+import { LoadPrograms, Session, type Told } from './session.ts'
+import { APACHE, APACHE_BATCH_PUSH, OURS_ASYNC, OURS_SYNC } from './systems/rocketmq.ts'
+import type { System } from './systems/system.ts'
+import { WORKLOADS } from './workloads.ts'
+
+const SYSTEMS: readonly System[] = [APACHE, OURS_ASYNC, OURS_SYNC, APACHE_BATCH_PUSH]
+const CLIENTS: readonly LoadClient[] = [JAVA_CLIENT, OUR_CLIENT]
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+/** Some of `all`, by their names, in the order of `all`. */
+function some(flags: string, what: string, all: readonly { readonly name: string }[]): Option {
+  const names = all.map(({ name }) => name).join(', ')
+  return new Option(flags, `${what}: ${names}`).default(all, 'all').argParser((text) => {
+    const wanted = text.split(',')
+    const unknown = wanted.find((name) => !all.some((one) => one.name === name))
+    if (unknown !== undefined) throw new InvalidArgumentError(`There is no ${unknown}; known are ${names}.`)
+    return all.filter(({ name }) => wanted.includes(name))
+  })
+}
+
+interface Options {
+  readonly rounds: number
+  readonly seconds: number
+  readonly warmup: number
+  readonly systems: readonly System[]
+  readonly clients: readonly LoadClient[]
+  readonly only: typeof WORKLOADS
+  readonly json?: string
+}
+
+const { rounds, seconds, warmup, systems, clients, only, json } = measurement(
+  'bench:compare',
+  'This broker group beside others: each system alone, in turns, medians of the rounds.',
+)
+  .addOption(wholeNumber('--rounds <count>', 'how often each system has its turn', 3))
+  .addOption(wholeNumber('--seconds <count>', 'how long each load is measured', 5))
+  .addOption(wholeNumber('--warmup <count>', 'the longest warm-up of a system, in seconds', 15))
+  .addOption(some('--systems <names>', 'which systems', SYSTEMS))
+  .addOption(some('--only <names>', 'which workloads', WORKLOADS))
+  .addOption(some('--clients <names>', 'which clients make the loads', CLIENTS))
+  .option('--json <file>', 'every figure, written as it comes')
+  .parse()
+  .opts<Options>()
+
+const about = {
+  date: new Date().toISOString(),
+  machine: machine(),
+  versions: systems.map(({ name, version }) => `${name}: ${version}`),
+  rounds,
+  seconds,
+}
+const measurements: Measurement[] = []
+
+function tell(round: number, system: System, { workload, client, figures, failure }: Told): void {
+  const base = { round, system: system.name, workload: workload.name, client, at: new Date().toISOString(), figures }
+  measurements.push(failure === undefined ? base : { ...base, failure })
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify({ ...about, measurements }, null, 1)}\n`)
+  const short = Object.entries(figures).map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`)
+  const place = `round ${round} of ${rounds}, ${system.name}, ${workload.name}${client === null ? '' : `, ${client}`}`
+  say(`${place}: ${[...short, ...(failure === undefined ? [] : [failure])].join(', ')}`)
+}
+
+/** Builds each, and leaves out what cannot be built here. */
+async function built<Part extends System | LoadClient>(parts: readonly Part[]): Promise<Part[]> {
+  const usable: Part[] = []
+  for (const part of parts) {
+    const lacking = await missing(part.needs)
+    if (lacking !== undefined) {
+      say(`${part.name} is left out: ${lacking} is not installed`)
+      continue
+    }
+    try {
+      await part.build()
+      usable.push(part)
+    } catch (failure) {
+      say(`${part.name} is left out: ${(failure as Error).message}`)
+    }
+  }
+  return usable
+}
+
+say(`systems: ${systems.map(({ name }) => name).join(', ')}; load of the machine ${loadavg()[0]?.toFixed(2)}`)
+const usableClients = await built(clients)
+const usableSystems = await built(systems)
+const programs = new LoadPrograms(temporaryDirectory())
+for (let round = 1; round <= rounds; round++) {
+  for (const system of usableSystems) {
+    const own = usableClients.filter(({ protocol }) => protocol === system.protocol)
+    const session = new Session(
+      system,
+      own,
+      programs,
+      { seconds, warmupSeconds: 2, systemWarmupSeconds: warmup },
+      (told) => tell(round, system, told),
+    )
+    try {
+      await session.run(only)
+    } catch (failure) {
+      say(`round ${round}, ${system.name} failed: ${(failure as Error).message}`)
+    }
+  }
+}
+
+const { cores, cpu, memoryGiB, system } = about.machine
+console.log(`${about.date}, ${cores} cores (${cpu}), ${memoryGiB} GiB, ${system}; medians of ${rounds} (least–most)`)
+console.log(`${about.versions.join('; ')}\n`)
+console.log(goalsTable(measurements))
+console.log(`\n${figuresTables(measurements)}`)
+const failed = failures(measurements)
+if (failed !== '') console.log(`\nFailures:\n\n${failed}`)
+// Load programs end with the process.
+process.exit(0)
