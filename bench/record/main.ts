@@ -140,13 +140,14 @@ async function counted(
   work: () => Promise<void>,
 ): Promise<void> {
   const members = membersOf(group)
-  yardsticks.push(yardstickMicros())
+  const yardstickBefore = yardstickMicros()
   await Promise.all(members.map(({ pid }) => allocatedSince(probes, pid)))
   const before = members.map(({ pid }) => readCounters(pid))
   const begun = performance.now()
   await work()
   const perSecond = Math.round((count / (performance.now() - begun)) * 1_000)
   const after = members.map(({ pid }) => readCounters(pid))
+  yardsticks.push((yardstickBefore + yardstickMicros()) / 2)
   const allocated = await Promise.all(members.map(({ pid }) => allocatedSince(probes, pid)))
   if (membersOf(group).some(({ role }, i) => role !== members[i]?.role)) {
     throw new Error('the leader changed during a round: the figures would mean nothing')
