@@ -95,7 +95,8 @@ export class RemotingClient {
 
   #connection(address: string): Connection | RemotingError {
     const existing = this.#connections.get(address)
-    if (existing !== undefined) return existing
+    // One that is being lost tells its requests first: what they lead to needs another.
+    if (existing !== undefined && !existing.isClosed) return existing
     if (this.#isClosed) return new RemotingError('the client is closed', { code: 'CLOSED' })
     try {
       return this.#open(address)
@@ -125,7 +126,7 @@ export class RemotingClient {
     this.#connections.set(address, connection)
     connection.onClose(() => {
       cancelTimeout()
-      this.#connections.delete(address)
+      if (this.#connections.get(address) === connection) this.#connections.delete(address)
       this.#options.connectionClosed?.(address, connection)
     })
     return connection

@@ -626,3 +626,18 @@ describe('listeners of the end of a connection', () => {
     await lost
   })
 })
+
+it('a request that is made while its connection is being lost goes over a new one', async () => {
+  const { address, held } = await startServer()
+  const client = newClient()
+  const answer = new Promise<RemotingCommand>((resolve, reject) => {
+    client.invokeCallback(address, createRequest(LATER), 5_000, {
+      responded: () => reject(new Error('nobody answers this')),
+      failed: () => client.invokeCallback(address, createRequest(ECHO), 5_000, { responded: resolve, failed: reject }),
+    })
+  })
+  await until(() => held.length === 1)
+  held[0]?.connection.close()
+  expect((await answer).code).toBe(0)
+  expect(client.addresses).toEqual([address])
+})
