@@ -68,7 +68,7 @@ interface Bench {
   readonly options: SweepOptions
   readonly growing: Growing
   readonly producer: Producer
-  measure(x: number, topics: readonly string[], isLast: boolean): Promise<void>
+  readonly measure: (x: number, topics: readonly string[], isLast: boolean) => Promise<void>
 }
 
 const STEPS: Readonly<Record<Sweep, (bench: Bench) => Promise<void>>> = {
