@@ -4,6 +4,7 @@ import { systemClock, systemRandom } from '@dledger-ts/base'
 import { Broker, parseConfig, printConfig } from '@dledger-ts/broker'
 import { Command } from 'commander'
 import { brokerMetrics } from './server/broker-metrics.ts'
+import { letHeapGrow } from './server/heap.ts'
 import { writePidFile } from './server/pid-files.ts'
 import { closeOnSignal, createLogger, fail, ownAddress, VERSION } from './server/program.ts'
 import { readPropertiesFile } from './server/properties-file.ts'
@@ -32,6 +33,7 @@ async function main(flags: Flags): Promise<void> {
     return
   }
 
+  letHeapGrow()
   const logger = createLogger(PROGRAM)
   const broker = new Broker(config, {
     clock: systemClock,
