@@ -72,7 +72,8 @@ export class ClientCore {
       logger,
       newTopicQueues: options.newTopicQueues,
       fetched: (route, isChanged) => {
-        this.greetNewMembers()
+        // Not those of all routes: with thousands of topics each fetch of one would walk through all of them.
+        this.#greetNew(route.addresses({ mastersOnly: options.mastersOnly }))
         if (isChanged) options.routeChanged?.(route)
       },
     })
@@ -87,17 +88,7 @@ export class ClientCore {
   beat(): void {
     this.#greeted.clear()
     this.#unreachableSinceMs.clear()
-    this.greetNewMembers()
-  }
-
-  /** Sends a heartbeat to every member that has not had one on its present connection. */
-  greetNewMembers(): void {
-    if (this.#closed) return
-    const nowMs = this.clock.monotonicMs()
-    for (const address of this.#memberAddresses()) {
-      const failedMs = this.#unreachableSinceMs.get(address) ?? Number.NEGATIVE_INFINITY
-      if (!this.#greeted.has(address) && nowMs - failedMs >= UNREACHABLE_PAUSE_MS) this.#greet(address)
-    }
+    this.#greetNew(this.#memberAddresses())
   }
 
   /** Final. Tells the brokers, then closes the connections. */
@@ -109,6 +100,16 @@ export class ClientCore {
     this.routes.close()
     await Promise.allSettled(members.map((address) => this.#unregister(address)))
     this.remoting.close()
+  }
+
+  /** Sends a heartbeat to those that have not had one on their present connection. */
+  #greetNew(addresses: Iterable<string>): void {
+    if (this.#closed) return
+    const nowMs = this.clock.monotonicMs()
+    for (const address of addresses) {
+      const failedMs = this.#unreachableSinceMs.get(address) ?? Number.NEGATIVE_INFINITY
+      if (!this.#greeted.has(address) && nowMs - failedMs >= UNREACHABLE_PAUSE_MS) this.#greet(address)
+    }
   }
 
   #memberAddresses(): Set<string> {
