@@ -23,14 +23,21 @@ export interface PointWish {
   readonly messages: number
   readonly rounds: number
   readonly size: number
+  /** Rounds before, which do not count: the first point's are many, for a process that has compiled nothing yet. */
+  readonly warmups: number
+  /** Between those and the ones that count. */
+  readonly settleMs: number
 }
 
 const SENDERS = 64
 const FAILED_SHARE_MAX = 0.01
 
-/** After a round that does not count and takes each topic at least once. @throws Error where many sends fail. */
+/** @throws Error where many sends fail. */
 export async function measurePoint(wish: PointWish): Promise<Point> {
-  await send({ ...wish, messages: Math.max(wish.messages, wish.topics.length) })
+  // Each topic at least once.
+  const messages = Math.max(wish.messages, wish.topics.length)
+  for (let i = 0; i < wish.warmups; i++) await send({ ...wish, messages })
+  await new Promise((resolve) => setTimeout(resolve, wish.settleMs))
   const rounds = []
   for (let i = 0; i < wish.rounds; i++) rounds.push(await round(wish))
   const cpu = rounds.map(({ cpuMicros }) => cpuMicros)

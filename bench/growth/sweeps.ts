@@ -7,6 +7,9 @@ import { Growing } from './requests.ts'
 const MEBIBYTE = 2 ** 20
 const GIBIBYTE = 2 ** 30
 const PROFILE_SECONDS = 5
+const FIRST_WARMUPS = 4
+/** Checkpoints, 5 s apart, make the files of new queues, and the name server hears of new topics. */
+const SETTLE_MS = 8_000
 
 export interface SweepOptions {
   readonly messages: number
@@ -44,13 +47,16 @@ export async function run(sweep: Sweep, options: SweepOptions, told: (point: Poi
   producer.start()
   const points: Point[] = []
   const measure = async (x: number, topics: readonly string[], isLast: boolean): Promise<void> => {
-    const wish = { ...options, x, topics, pid: broker.pid, producer }
+    // A broker that ages has no pause.
+    const settleMs = sweep === 'age' ? 0 : SETTLE_MS
+    const warmups = points.length === 0 ? FIRST_WARMUPS : 1
+    const wish = { ...options, x, topics, pid: broker.pid, producer, warmups, settleMs }
     const point = await measurePoint(wish)
     points.push(point)
     told(point)
     if (options.profile !== undefined && (points.length === 1 || isLast)) {
       const profiled = broker.profile(PROFILE_SECONDS, `${options.profile}/${sweep}-${x}.cpuprofile`)
-      await measurePoint(wish)
+      await measurePoint({ ...wish, settleMs: 0 })
       await profiled
     }
   }
