@@ -3,14 +3,8 @@
  *
  * Keeps: a request is answered, lost with its connection, or given up after `ANSWER_TIMEOUT_MS`; each is told once.
  */
-import {
-  createRequest,
-  type ExtFields,
-  RemotingClient,
-  type RemotingCommand,
-  type RemotingError,
-  RequestCode,
-} from '@dledger-ts/remoting'
+import { createRequest, RemotingClient, type RemotingCommand, type RemotingError } from '@dledger-ts/remoting'
+import type { Request } from './requests.ts'
 import type { BrokerMember, World } from './world.ts'
 
 /** As the clients of Apache do. */
@@ -20,12 +14,6 @@ export interface Told {
   answered(answer: RemotingCommand): void
   /** Nobody knows whether the request was done. */
   lost(error: RemotingError): void
-}
-
-export interface Request {
-  readonly code: number
-  readonly fields: ExtFields
-  readonly body?: Buffer | undefined
 }
 
 export class Client {
@@ -54,53 +42,4 @@ export class Client {
       },
     })
   }
-}
-
-export function sendRequest(topic: string, queueId: number, body: string, properties = ''): Request {
-  const fields = {
-    a: 'producers',
-    b: topic,
-    c: 'TBW102',
-    d: '1',
-    e: String(queueId),
-    f: '0',
-    g: '1700000000000',
-    h: '0',
-    i: properties,
-    j: '0',
-    k: 'false',
-    m: 'false',
-  }
-  return { code: RequestCode.SEND_MESSAGE_V2, fields, body: Buffer.from(body) }
-}
-
-export function pullRequest(group: string, topic: string, queueId: number, from: number): Request {
-  const fields = {
-    consumerGroup: group,
-    topic,
-    queueId: String(queueId),
-    queueOffset: String(from),
-    maxMsgNums: '32',
-    sysFlag: '4',
-    commitOffset: '0',
-    suspendTimeoutMillis: '0',
-    subscription: '*',
-    subVersion: '0',
-    expressionType: 'TAG',
-  }
-  return { code: RequestCode.PULL_MESSAGE, fields }
-}
-
-export function createTopicRequest(topic: string, queues: number): Request {
-  const fields = {
-    topic,
-    defaultTopic: 'TBW102',
-    readQueueNums: String(queues),
-    writeQueueNums: String(queues),
-    perm: '6',
-    topicFilterType: 'SINGLE_TAG',
-    topicSysFlag: '0',
-    order: 'false',
-  }
-  return { code: RequestCode.UPDATE_AND_CREATE_TOPIC, fields }
 }

@@ -1,20 +1,46 @@
-/** Does the steps of a run, one after the other. */
+/** Does one step of a run, and lets what it began do what it can at once. */
 import type { Session } from './session.ts'
 import type { Step, Whom } from './steps.ts'
-import type { BrokerMember } from './world.ts'
+import { type BrokerMember, turn } from './world.ts'
 
 export async function doStep(session: Session, step: Step): Promise<void> {
+  await begin(session, step)
+  await turn()
+}
+
+async function begin(session: Session, step: Step): Promise<void> {
   const { world } = session
   switch (step.do) {
     case 'send': {
       const member = memberOf(session, step.to)
-      for (let i = 0; i < step.count; i++) session.send(step.sender, member, step.queue)
+      for (let i = 0; i < step.count; i++) session.send(step.sender, member, step.queue, step.way)
+      return
+    }
+    case 'batch':
+      return session.sendBatch(step.sender, memberOf(session, step.to), step.queue, step.count)
+    case 'end': {
+      const half = session.halves.at(-1 - step.half)
+      if (half !== undefined) session.endTransaction(memberOf(session, step.to), half, step.outcome)
       return
     }
     case 'pull': {
       const end = session.queues[step.queue]?.knownEnd ?? 0
       return session.pull(memberOf(session, step.of), step.queue, Math.max(0, end - step.back))
     }
+    case 'commit offset':
+      return session.commitOffset(memberOf(session, step.to), step.queue, step.by)
+    case 'query offset':
+      return session.queryOffset(memberOf(session, step.of), step.queue)
+    case 'pop':
+      return session.pop(memberOf(session, step.of), step.count, step.invisibleMs)
+    case 'ack':
+      return session.ackPopped(memberOf(session, step.to), step.count)
+    case 'change invisible':
+      return session.changeInvisible(memberOf(session, step.to), step.count, step.invisibleMs)
+    case 'delete topic':
+      return session.deleteTopic(memberOf(session, step.to))
+    case 'create topic':
+      return session.createTopic(memberOf(session, step.to))
     case 'wait':
       return world.run(step.ms)
     case 'die':
@@ -46,6 +72,8 @@ export async function doStep(session: Session, step: Step): Promise<void> {
     case 'resume':
       for (const member of world.members) world.resume(member)
       return
+    case 'slow':
+      return world.slow(memberOf(session, step.who), step.times)
     case 'transfer':
       return world.transfer(memberOf(session, step.to))
     default:

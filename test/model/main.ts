@@ -5,7 +5,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Option } from 'commander'
 import { commandLine, minutes, wholeNumber } from '../command-line.ts'
+import { hunt } from './mutants.ts'
+import { PLANTED } from './planted.ts'
 import { explore, type Run } from './property.ts'
 import { runSteps } from './run.ts'
 
@@ -14,6 +17,7 @@ interface Options {
   readonly seed: number
   readonly minutes: number
   readonly run?: string
+  readonly planted?: true | readonly string[]
 }
 
 const options = commandLine(
@@ -24,14 +28,24 @@ const options = commandLine(
   .addOption(wholeNumber('--seed <seed>', 'which ones', 0, 0x7fff_ffff).default(1))
   .addOption(minutes('ends after so long').default(Number.POSITIVE_INFINITY, 'no end'))
   .option('--run <file>', 'does the commands of this file and says what happens')
+  .addOption(
+    new Option('--planted [name...]', 'plants faults, each alone; every one must be found').choices(
+      Object.keys(PLANTED),
+    ),
+  )
   .addHelpText('after', '\nThe last line is `R runs, E events, V violations`; exit status 1 on a violation.')
   .parse()
   .opts<Options>()
 
 // A promise that nobody waits for ends the process, as it would end a broker's.
-if (options.run === undefined) await search(options)
+if (options.planted !== undefined) process.exitCode = await survivors(options.planted)
+else if (options.run === undefined) await search(options)
 else await replay(options.run)
 process.exit()
+
+async function survivors(names: true | readonly string[]): Promise<number> {
+  return (await hunt(names === true ? [] : names)) === 0 ? 0 : 1
+}
 
 async function search({ seed, runs, minutes: atMost }: Options): Promise<void> {
   const limit = Number.isFinite(atMost) ? { forMs: atMost * 60_000 } : {}

@@ -10,12 +10,13 @@ const TIMEOUT_MS = 300_000
 
 const FAILOVER: Run = {
   seed: 7,
+  expires: false,
   steps: [
-    { do: 'send', sender: 0, to: 'leader', queue: 0, count: 5 },
-    { do: 'send', sender: 1, to: 1, queue: 0, count: 5 },
+    { do: 'send', sender: 0, to: 'leader', queue: 0, count: 5, way: { kind: 'plain' } },
+    { do: 'send', sender: 1, to: 1, queue: 0, count: 5, way: { kind: 'plain' } },
     { do: 'wait', ms: 20 },
     { do: 'die', who: 'leader', death: 'power' },
-    { do: 'send', sender: 0, to: 2, queue: 0, count: 5 },
+    { do: 'send', sender: 0, to: 2, queue: 0, count: 5, way: { kind: 'plain' } },
     { do: 'wait', ms: 1_500 },
     { do: 'pull', of: 'leader', queue: 0, back: 8 },
     { do: 'die all', death: 'kill' },

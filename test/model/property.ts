@@ -5,6 +5,7 @@
  */
 import fc from 'fast-check'
 import { doStep } from './doing.ts'
+import type { Planted } from './planted.ts'
 import { Session } from './session.ts'
 import { type Step, stepArbitraries } from './steps.ts'
 
@@ -13,6 +14,8 @@ const COMMANDS_MAX = 60
 /** A run as it is written down. */
 export interface Run {
   readonly seed: number
+  /** Whether messages are large and old log files go. */
+  readonly expires: boolean
   readonly steps: readonly Step[]
 }
 
@@ -64,11 +67,11 @@ export interface ExploreOptions {
   /** No run begins after so long. */
   readonly forMs?: number
   readonly shrinkMs?: number
-  readonly each?: (session: Session) => void
+  readonly planted?: Planted | undefined
 }
 
 /** Runs command lists until one fails, and makes that one small. */
-export async function explore({ seed, runs, forMs, shrinkMs = 60_000, each }: ExploreOptions): Promise<Explored> {
+export async function explore({ seed, runs, forMs, shrinkMs = 60_000, planted }: ExploreOptions): Promise<Explored> {
   let failure: Failure | null = null
   let shrinkUntil = Number.POSITIVE_INFINITY
   const totals = { runs: 0, events: 0, simulatedMs: 0 }
@@ -77,9 +80,9 @@ export async function explore({ seed, runs, forMs, shrinkMs = 60_000, each }: Ex
     stepArbitraries.map((arbitrary) => arbitrary.map((step) => new StepCommand(step))),
     { maxCommands: COMMANDS_MAX, size: 'max' },
   )
-  const property = fc.asyncProperty(fc.noShrink(fc.nat()), commands, async (worldSeed, list) => {
+  const property = fc.asyncProperty(fc.noShrink(fc.nat()), fc.boolean(), commands, async (worldSeed, expires, list) => {
     if (performance.now() > shrinkUntil) return
-    const session = new Session({ seed: worldSeed })
+    const session = new Session({ seed: worldSeed, expires, planted })
     const { world } = session
     try {
       await fc.asyncModelRun(async () => {
@@ -90,7 +93,7 @@ export async function explore({ seed, runs, forMs, shrinkMs = 60_000, each }: Ex
       if (world.violation !== null) throw new Error(world.violation)
     } catch (error) {
       const violation = error instanceof Error ? error.message : String(error)
-      failure = { seed: worldSeed, steps: session.done, violation }
+      failure = { seed: worldSeed, expires, steps: session.done, violation }
       shrinkUntil = Math.min(shrinkUntil, performance.now() + shrinkMs)
       throw error
     }
@@ -98,10 +101,9 @@ export async function explore({ seed, runs, forMs, shrinkMs = 60_000, each }: Ex
     totals.events += world.eventCount
     totals.simulatedMs += world.nowMs
     for (const [name, count] of Object.entries(session.counts)) counts[name] = (counts[name] ?? 0) + count
-    each?.(session)
   })
   const limit = forMs === undefined ? {} : { interruptAfterTimeLimit: forMs }
-  const details = await fc.check(property, { seed, numRuns: runs, ...limit })
+  const details = await fc.check(property, { seed, numRuns: runs, endOnFailure: shrinkMs === 0, ...limit })
   const report = details.failed ? fc.defaultReportMessage(details) : null
   return { ...totals, counts: counts as unknown as Session['counts'], failure, report: report ?? null }
 }

@@ -86,6 +86,7 @@ export class SimNet {
   #connect(owner: SimHost, incarnation: number, { host, port }: SocketAddress): SimSocket {
     const id = this.#connections++
     const near = new SimSocket(this, { owner, incarnation, id: id * 2, host: owner.host, port: 40_000 + id })
+    if (owner.process.incarnation !== incarnation) return near
     this.#sockets.add(near)
     this.#dial(near, id, `${host}:${port}`)
     return near
@@ -136,6 +137,8 @@ class SimServer extends EventEmitter {
   listen({ port }: SocketAddress, callback: () => void): void {
     const { events } = this.#net.options
     this.#port = port
+    // A process that died while it began.
+    if (this.owner.process.incarnation !== this.incarnation) return
     const isFree = this.#net.listen(this, `${this.owner.host}:${port}`)
     events.schedule(10, 'listening', this.owner.process, () => {
       if (isFree) callback()

@@ -2,14 +2,37 @@
  * What one run does, as plain data, so that it can be drawn, left out one by one, written down and done again.
  */
 import fc from 'fast-check'
-import { MEMBERS, QUEUES, SENDERS } from './shape.ts'
+import { DELAY_LEVELS_MS, MEMBERS, QUEUES, SENDERS } from './shape.ts'
 
 /** A member by its number, or whoever leads then. */
 export type Whom = number | 'leader'
 
+/** How a message is sent. */
+export type Way =
+  | { readonly kind: 'plain' }
+  | { readonly kind: 'level'; readonly level: number }
+  | { readonly kind: 'timer'; readonly ms: number }
+  | { readonly kind: 'half' }
+
 export type Step =
-  | { readonly do: 'send'; readonly sender: number; readonly to: Whom; readonly queue: number; readonly count: number }
+  | {
+      readonly do: 'send'
+      readonly sender: number
+      readonly to: Whom
+      readonly queue: number
+      readonly count: number
+      readonly way: Way
+    }
+  | { readonly do: 'batch'; readonly sender: number; readonly to: Whom; readonly queue: number; readonly count: number }
+  | { readonly do: 'end'; readonly to: Whom; readonly half: number; readonly outcome: 'commit' | 'rollback' }
   | { readonly do: 'pull'; readonly of: Whom; readonly queue: number; readonly back: number }
+  | { readonly do: 'commit offset'; readonly to: Whom; readonly queue: number; readonly by: number }
+  | { readonly do: 'query offset'; readonly of: Whom; readonly queue: number }
+  | { readonly do: 'pop'; readonly of: Whom; readonly count: number; readonly invisibleMs: number }
+  | { readonly do: 'ack'; readonly to: Whom; readonly count: number }
+  | { readonly do: 'change invisible'; readonly to: Whom; readonly count: number; readonly invisibleMs: number }
+  | { readonly do: 'delete topic'; readonly to: Whom }
+  | { readonly do: 'create topic'; readonly to: Whom }
   | { readonly do: 'wait'; readonly ms: number }
   | { readonly do: 'die'; readonly who: Whom; readonly death: 'kill' | 'power' }
   | { readonly do: 'die all'; readonly death: 'kill' | 'power' }
@@ -20,6 +43,7 @@ export type Step =
   | { readonly do: 'heal' }
   | { readonly do: 'pause'; readonly who: Whom }
   | { readonly do: 'resume' }
+  | { readonly do: 'slow'; readonly who: Whom; readonly times: number }
   | { readonly do: 'transfer'; readonly to: number }
 
 const member = fc.nat(MEMBERS - 1)
@@ -29,24 +53,52 @@ const whom: fc.Arbitrary<Whom> = fc.oneof(
 )
 const death = fc.constantFrom('kill' as const, 'power' as const)
 
-function is<const Name extends Step['do']>(name: Name): fc.Arbitrary<Name> {
+const queue = fc.nat(QUEUES - 1)
+/** One whose topic stays. */
+const lastingQueue = fc.nat(QUEUES - 2)
+const sender = fc.nat(SENDERS - 1)
+const count = fc.integer({ min: 1, max: 6 })
+const invisibleMs = fc.constantFrom(500, 2_000, 5_000)
+const outcome = fc.constantFrom('commit' as const, 'rollback' as const)
+const way: fc.Arbitrary<Way> = fc.oneof(
+  { weight: 6, arbitrary: fc.constant<Way>({ kind: 'plain' }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: is('level'), level: fc.integer({ min: 1, max: DELAY_LEVELS_MS.length }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: is('timer'), ms: fc.integer({ min: 1, max: 8_000 }) }) },
+  { weight: 2, arbitrary: fc.constant<Way>({ kind: 'half' }) },
+)
+
+function is<const Name extends string>(name: Name): fc.Arbitrary<Name> {
   return fc.constant(name)
 }
 
 /** How often each comes, and with what. */
 const STEPS: readonly { readonly weight: number; readonly arbitrary: fc.Arbitrary<Step> }[] = [
+  { weight: 14, arbitrary: fc.record({ do: is('send'), sender, to: whom, queue, count, way }) },
+  { weight: 2, arbitrary: fc.record({ do: is('batch'), sender, to: whom, queue, count }) },
+  { weight: 7, arbitrary: fc.record({ do: is('end'), to: whom, half: fc.nat(2), outcome }) },
+  { weight: 6, arbitrary: fc.record({ do: is('pull'), of: whom, queue, back: fc.nat(8) }) },
   {
-    weight: 12,
+    weight: 3,
     arbitrary: fc.record({
-      do: is('send'),
-      sender: fc.nat(SENDERS - 1),
+      do: is('commit offset'),
       to: whom,
-      queue: fc.nat(QUEUES - 1),
-      count: fc.integer({ min: 1, max: 6 }),
+      queue: lastingQueue,
+      by: fc.integer({ min: 1, max: 5 }),
     }),
   },
-  { weight: 6, arbitrary: fc.record({ do: is('pull'), of: whom, queue: fc.nat(QUEUES - 1), back: fc.nat(8) }) },
-  { weight: 8, arbitrary: fc.record({ do: is('wait'), ms: fc.constantFrom(0, 1, 2, 5, 20, 200, 700, 1_500, 4_000) }) },
+  { weight: 3, arbitrary: fc.record({ do: is('query offset'), of: whom, queue: lastingQueue }) },
+  { weight: 4, arbitrary: fc.record({ do: is('pop'), of: whom, count, invisibleMs }) },
+  { weight: 4, arbitrary: fc.record({ do: is('ack'), to: whom, count }) },
+  { weight: 1, arbitrary: fc.record({ do: is('change invisible'), to: whom, count, invisibleMs }) },
+  { weight: 1, arbitrary: fc.record({ do: is('delete topic'), to: whom }) },
+  { weight: 1, arbitrary: fc.record({ do: is('create topic'), to: whom }) },
+  {
+    weight: 10,
+    arbitrary: fc.record({ do: is('wait'), ms: fc.constantFrom(0, 1, 2, 5, 20, 200, 700, 1_500, 4_000) }),
+  },
   { weight: 3, arbitrary: fc.record({ do: is('die'), who: whom, death }) },
   { weight: 1, arbitrary: fc.record({ do: is('die all'), death }) },
   { weight: 1, arbitrary: fc.record({ do: is('stop'), who: whom }) },
@@ -56,6 +108,7 @@ const STEPS: readonly { readonly weight: number; readonly arbitrary: fc.Arbitrar
   { weight: 3, arbitrary: fc.record({ do: is('heal') }) },
   { weight: 1, arbitrary: fc.record({ do: is('pause'), who: whom }) },
   { weight: 2, arbitrary: fc.record({ do: is('resume') }) },
+  { weight: 1, arbitrary: fc.record({ do: is('slow'), who: whom, times: fc.constantFrom(5, 50) }) },
   { weight: 1, arbitrary: fc.record({ do: is('transfer'), to: member }) },
 ]
 

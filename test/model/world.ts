@@ -10,23 +10,22 @@
  *   - what a process that died has asked for is never told to another one.
  */
 import { dirname } from 'node:path'
-import { AssertionError, type Clock, type Logger } from '@dledger-ts/base'
+import { AssertionError, type Clock, CodedError, type Logger } from '@dledger-ts/base'
 import { Broker, type BrokerConfig, parseConfig } from '@dledger-ts/broker'
 import type { DirectoryOwner } from '@dledger-ts/dledger'
-import { MemoryMetadata, StoreError } from '@dledger-ts/store'
+import { MemoryMetadata } from '@dledger-ts/store'
 import { Decisions } from '../simulation/decisions.ts'
 import { EPOCH_MS, EventQueue, type Process, SimClock, type SimEvent, US_PER_MS } from '../simulation/sim-clock.ts'
 import { SimDisk } from '../simulation/sim-disk.ts'
 import { SimDrive } from '../simulation/sim-drive.ts'
 import { SimNetwork } from '../simulation/sim-network.ts'
+import { dropping, type Planted } from './planted.ts'
 import { MEMBERS } from './shape.ts'
 import { type SimHost, SimNet } from './sim-sockets.ts'
 
 const BROKER_PORT = 10_911
 const LOG_PORT = 40_911
 const DIRECTORY = '/srv/store'
-/** Of errors of the store: what a failover brings about. */
-const ORDINARY: ReadonlySet<string> = new Set(['NOT_LEADER', 'TIMEOUT', 'CLOSED'])
 // Records that lie side by side in memory are kept as one (store/src/hot-records.ts): buffers of Node's pool do so by chance.
 Buffer.poolSize = 0
 
@@ -83,6 +82,7 @@ export interface WorldOptions {
   readonly keys?: Readonly<Record<string, string>>
   /** What is said while it runs; null: nothing. */
   readonly trace?: ((line: string) => void) | null
+  readonly planted?: Planted | undefined
 }
 
 export class World {
@@ -102,9 +102,13 @@ export class World {
   term = 0
   readonly #keys: Readonly<Record<string, string>>
   readonly #trace: ((line: string) => void) | null
+  readonly #planted: Planted
   readonly #cuts = new Set<string>()
+  /** Faults and recoveries so far. */
+  disturbances = 0
 
-  constructor({ seed, keys = {}, trace = null }: WorldOptions) {
+  constructor({ seed, keys = {}, trace = null, planted = {} }: WorldOptions) {
+    this.#planted = planted
     this.#keys = keys
     this.#trace = trace
     this.decisions = new Decisions(seed)
@@ -200,15 +204,17 @@ export class World {
   startMember(member: BrokerMember): void {
     if (member.broker !== null) return
     this.say(`${member.name} starts`)
+    this.disturbances++
     member.machineIsOn = true
     const { incarnation } = member
     const clock = new SimClock(this.events, member, this.decisions, { driftPerMille: 0, wallSkewMs: 0 })
     const random = this.decisions.stream(`random ${incarnation}`, member.id)
+    const { inDisk, dropsRow } = this.#planted
     const disk = new RoomyDisk({
       drive: member.drive,
       events: this.events,
       owner: member,
-      planted: new Set(),
+      planted: new Set(inDisk === undefined ? [] : [inDisk]),
       beforeEffect: () => {},
     })
     disk.makeDirectorySync(dirname(DIRECTORY))
@@ -221,11 +227,12 @@ export class World {
         disk,
         random,
         owner: member.owner(),
-        metadata: member.metadata,
+        metadata: dropsRow === undefined ? member.metadata : dropping(member.metadata, dropsRow),
         transport: this.network.transportOf(member.id),
         checkpointIntervalMs: 1_000,
         inMemoryBytes: 1_000_000,
         hotBytesMax: 8_192,
+        retentionIntervalMs: 1_000,
       },
       onFatal: (error) => {
         if (member.incarnation === incarnation) this.#failed(member, error)
@@ -234,7 +241,9 @@ export class World {
     member.broker = broker
     broker.start().then(
       () => {
-        if (member.incarnation === incarnation) member.isUp = true
+        if (member.incarnation !== incarnation) return
+        member.isUp = true
+        if (broker.store !== null) this.#planted.inStore?.(broker.store)
       },
       (error: unknown) => {
         if (member.incarnation === incarnation) this.#failed(member, error)
@@ -245,6 +254,7 @@ export class World {
   /** Ends the process at once; its machine too, if so said. It stays down until it is started. */
   kill(member: BrokerMember, death: Death): void {
     this.say(`${member.name} dies (${death})`)
+    this.disturbances++
     const wasUp = member.broker !== null
     member.incarnation++
     member.paused = false
@@ -285,6 +295,7 @@ export class World {
   transfer(to: BrokerMember): void {
     const store = this.leader()?.broker?.store
     if (store === undefined || store === null) return
+    this.disturbances++
     this.say(`the leadership is to go to ${to.name}`)
     store.transferLeadership(to.name).then(
       () => {},
@@ -295,7 +306,15 @@ export class World {
   pause(member: BrokerMember): void {
     if (member.broker === null) return
     this.say(`${member.name} is paused`)
+    this.disturbances++
     member.paused = true
+  }
+
+  /** Its disk takes so many times as long, until everything is healed. */
+  slow(member: BrokerMember, times: number): void {
+    this.say(`${member.name} has a disk ${times} times as slow`)
+    this.disturbances++
+    member.drive.slowness = times
   }
 
   resume(member: BrokerMember): void {
@@ -308,6 +327,7 @@ export class World {
     const name = cutName(from, to)
     if (this.#cuts.has(name)) return
     this.say(`${from.name} -> ${to.name} is cut`)
+    this.disturbances++
     this.#cuts.add(name)
     this.network.cut(from.id, to.id)
   }
@@ -316,6 +336,7 @@ export class World {
     this.say('all links are healed')
     this.#cuts.clear()
     this.network.healAll()
+    for (const member of this.members) member.drive.slowness = 1
   }
 
   /** The member that leads in the highest term anybody knows; no other one can have acknowledged anything newer. */
@@ -326,6 +347,17 @@ export class World {
       if (store.status().term >= this.term) return member
     }
     return null
+  }
+
+  /** All members are up and reach each other, and one leads. */
+  isWhole(): boolean {
+    const isWell = this.members.every(({ isUp, paused, drive }) => isUp && !paused && drive.slowness === 1)
+    return isWell && this.#cuts.size === 0 && this.leader() !== null
+  }
+
+  /** Calls back then, whatever happens meanwhile. */
+  afterMs(delayMs: number, callback: () => void): void {
+    this.events.schedule(delayMs * US_PER_MS, 'model', null, callback)
   }
 
   async leading(): Promise<void> {
@@ -379,13 +411,11 @@ export class World {
     }
   }
 
-  /** What a broker logs as an error is a bug, unless it is about a leadership or a majority that it does not have. */
+  /** An error without a code is a bug; what has one, a broken disk brings about, or a leadership that goes. */
   #logged(member: BrokerMember, fields: Record<string, unknown>, event: string): void {
     const { err } = fields
-    if (err instanceof StoreError && ORDINARY.has(err.code)) return
-    this.violated(
-      `${member.name} logs an error: ${event} ${err instanceof Error ? stackOf(err) : JSON.stringify(fields)}`,
-    )
+    if (!(err instanceof Error) || err instanceof CodedError) return
+    this.violated(`${member.name} logs an error: ${event} ${stackOf(err)}`)
   }
 }
 
@@ -451,7 +481,7 @@ function plainClock(events: EventQueue, owner: Process): Clock {
 }
 
 /** Promises do all they can until then. */
-function turn(): Promise<void> {
+export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 

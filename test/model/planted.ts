@@ -1,0 +1,164 @@
+/**
+ * Faults that are planted to show that the model finds them, each alone: in what a broker asks of its store, in what is kept of the
+ * state, or in the disk below. They are planted from outside, where the parts of production code meet; none is in production code.
+ */
+import type { MessageStore, MetadataStore, MetadataWrite, NewMessage, PutListener, PutResult } from '@dledger-ts/store'
+import type { PlantedDiskFault } from '../simulation/planted.ts'
+
+export interface Planted {
+  /** Changes the store of a member that has just come up. */
+  readonly inStore?: (store: MessageStore) => void
+  /** Which rows of the state are never kept; the writes that take rows away among them where `removals` says so. */
+  readonly dropsRow?: (write: MetadataWrite) => boolean
+  readonly inDisk?: PlantedDiskFault
+}
+
+const NOBODY: PutListener = { stored: () => {}, putFailed: () => {} }
+
+export const PLANTED: Readonly<Record<string, Planted>> = {
+  'acknowledged before it is committed': { inStore: acknowledgeEarly },
+  'every message stored twice': {
+    inStore: (store) => {
+      const put = store.put.bind(store)
+      store.put = (message, listener) => {
+        put(message, listener)
+        put(message, NOBODY)
+      }
+    },
+  },
+  'a send that timed out is refused': {
+    inStore: (store) => {
+      const put = store.put.bind(store)
+      store.put = (message, listener) =>
+        put(message, {
+          stored: (result) => listener.stored(result),
+          putFailed: (error) =>
+            listener.putFailed(error.code === 'TIMEOUT' ? Object.assign(error, { detail: { code: 'BUSY' } }) : error),
+        })
+    },
+  },
+  'half messages are visible': {
+    inStore: (store) => {
+      const putHalf = store.putHalf.bind(store)
+      store.putHalf = (message, listener) => {
+        putHalf(message, listener)
+        store.put(bare(message), NOBODY)
+      }
+    },
+  },
+  'a rollback commits': {
+    inStore: (store) => {
+      const end = store.endTransaction.bind(store)
+      store.endTransaction = (request) => end({ ...request, outcome: 'commit' })
+    },
+  },
+  'a commit is answered and not done': {
+    inStore: (store) => {
+      const end = store.endTransaction.bind(store)
+      store.endTransaction = (request) => (request.outcome === 'commit' ? Promise.resolve(null) : end(request))
+    },
+  },
+  'offsets are kept by the leader alone': { inStore: keepOffsetsInMemory },
+  'acknowledgements of popped messages are lost': {
+    inStore: (store) => {
+      store.pops.acknowledge = () => Promise.resolve(true)
+    },
+  },
+  'popped messages are forgotten by a failover': { dropsRow: ({ key, value }) => isOf('pop', key) && value !== null },
+  'a popped message is visible at once': {
+    inStore: (store) => {
+      const pop = store.pops.popQueues.bind(store.pops)
+      store.pops.popQueues = (request) => pop({ ...request, untilMs: request.poppedMs + 1 })
+    },
+  },
+  'timers are never taken out of the state': { dropsRow: ({ key, value }) => isOf('timer', key) && value === null },
+  'timers are not kept': { dropsRow: ({ key, value }) => isOf('timer', key) && value !== null },
+  'half messages are not kept': { dropsRow: ({ key, value }) => isOf('half', key) && value !== null },
+  'the minimum does not follow': { inStore: (store) => changeReads(store, (result) => ({ ...result, minOffset: 0 })) },
+  'a reader is sent on too far': {
+    inStore: (store) =>
+      changeReads(store, (result) =>
+        result.records.length < 2
+          ? result
+          : { ...result, records: result.records.slice(1), recordBytes: result.recordBytes },
+      ),
+  },
+  'a deleted topic keeps its messages': {
+    inStore: (store) => {
+      store.deleteTopic = () => Promise.resolve()
+    },
+  },
+  'entries are applied twice after a restart': { dropsRow: ({ key, value }) => key === 'checkpoint' && isOdd(value) },
+  'nothing is synced': { inDisk: 'file-sync-omitted' },
+  'no name of a file is synced': { inDisk: 'directory-sync-omitted' },
+}
+
+/** What the metadata store is not told. */
+export function dropping(store: MetadataStore, drops: (write: MetadataWrite) => boolean): MetadataStore {
+  return {
+    load: (callback) => store.load(callback),
+    range: (range, callback) => store.range(range, callback),
+    view: () => store.view(),
+    write: (writes, options, callback) =>
+      store.write(
+        writes.filter((write) => !drops(write)),
+        options,
+        callback,
+      ),
+    clear: (first, callback) => store.clear(first, callback),
+    close: (callback) => store.close(callback),
+  }
+}
+
+function isOf(table: string, key: string): boolean {
+  return key.startsWith(`~${table}\0`)
+}
+
+function isOdd(value: Buffer | null): boolean {
+  return value !== null && ((value.at(-1) ?? 0) + value.length) % 2 === 1
+}
+
+/** The place is guessed, mostly rightly. */
+function acknowledgeEarly(store: MessageStore): void {
+  const put = store.put.bind(store)
+  const ends = new Map<string, number>()
+  store.put = (message, listener) => {
+    const { topic, queueId } = message
+    const name = `${topic} ${queueId}`
+    const queueOffset = Math.max(store.maxOffset(topic, queueId), ends.get(name) ?? 0)
+    ends.set(name, queueOffset + 1)
+    const result: PutResult = {
+      topic,
+      queueId,
+      wantedQueueId: queueId,
+      timerOutMs: null,
+      physicalOffset: 0,
+      queueOffset,
+      storeTimestamp: 0,
+      recordBytes: 0,
+    }
+    listener.stored(result)
+    put(message, NOBODY)
+  }
+}
+
+function keepOffsetsInMemory(store: MessageStore): void {
+  const offsets = new Map<string, number>()
+  store.commitConsumerOffset = (group, topic, queueId, offset) => {
+    offsets.set(`${group} ${topic} ${queueId}`, offset)
+  }
+  store.consumerOffset = (group, topic, queueId) => offsets.get(`${group} ${topic} ${queueId}`)
+}
+
+type Read = NonNullable<Parameters<Parameters<MessageStore['getMessages']>[1]>[1]>
+
+function changeReads(store: MessageStore, change: (result: Read) => Read): void {
+  const get = store.getMessages.bind(store)
+  store.getMessages = (request, callback) =>
+    get(request, (error, result) => callback(error, result === null ? null : change(result)))
+}
+
+/** As an ordinary message. */
+function bare(message: NewMessage): NewMessage {
+  return { ...message, properties: '' }
+}
