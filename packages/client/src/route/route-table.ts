@@ -1,5 +1,5 @@
 /**
- * The routes of the topics that a client uses: cached, and fetched again every 30 seconds and whenever something fails.
+ * The routes of the topics that a client uses: cached, and fetched again every 30 seconds, some at a time, and whenever something fails.
  *
  * Keeps: at most one fetch of a topic is under way, and two of them begin at least `ROUTE_SPACING_MS` apart, however many
  * senders ask. So "fetch the route and try again" may be repeated without a pause of its own while a group has no leader.
@@ -20,6 +20,9 @@ import { provisionalRoute, type TopicRoute, topicRoute } from './topic-route.ts'
 
 export const ROUTE_SPACING_MS = 50
 const ROUTE_PERIOD_MS = 30_000
+/** A namesrv that is asked for thousands of routes at once answers the last ones too late. */
+const PERIODIC_AT_ONCE = 100
+const PERIODIC_PAUSE_MS = 50
 
 /** Told the outcome of one `refresh`, once. */
 export interface RouteListener {
@@ -49,10 +52,9 @@ export class RouteTable {
   }
 
   start(): void {
-    this.#cancelPeriod = this.#options.clock.after(ROUTE_PERIOD_MS, () => {
-      for (const topic of this.#entries.keys()) this.refresh(topic)
-      this.start()
-    })
+    this.#cancelPeriod = this.#options.clock.after(ROUTE_PERIOD_MS, () =>
+      this.#refreshAll([...this.#entries.keys()], 0),
+    )
   }
 
   /** @returns the last route that is known of a topic. Hot. */
@@ -73,6 +75,13 @@ export class RouteTable {
     }
     if (this.#closed) listener?.unrouted(new ClientError('the client is closed', { code: 'CLOSED' }))
     else entry.refresh(listener)
+  }
+
+  #refreshAll(topics: readonly string[], from: number): void {
+    const next = Math.min(from + PERIODIC_AT_ONCE, topics.length)
+    for (let i = from; i < next; i++) this.refresh(topics[i] as string)
+    if (next === topics.length) this.start()
+    else this.#cancelPeriod = this.#options.clock.after(PERIODIC_PAUSE_MS, () => this.#refreshAll(topics, next))
   }
 
   /** The connection to a broker is gone: what it led may have another leader by now. */
