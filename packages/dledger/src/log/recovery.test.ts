@@ -341,6 +341,16 @@ test('a missing file is marked when it was synced, else the end', async () => {
   expect(openDamaged(without(dataFile(1024)))).toBe(written.hints.filter((hint) => hint.endPos <= 1024).length - 1)
 })
 
+test('a log whose first file is missing begins where it began: what is lost is damaged, not trimmed', async () => {
+  const disk = new MemoryDisk()
+  disk.restore(without(dataFile(0)))
+  const log = openLog(DIRECTORY, { disk, ...hinted(12) })
+  expect([log.firstIndex, log.startPos]).toEqual([0, 0])
+  const error = await new Promise<Error | null>((resolve) => log.readBytes(0, 48, null, resolve))
+  expect(error).toMatchObject({ code: 'CORRUPT' })
+  log.close()
+})
+
 test('all that is left is the hint: everything is marked, and comes back', async () => {
   const damaged = new Map([...written.image].filter(([path]) => !path.startsWith(`${DIRECTORY}/`)))
   const lost = Array.from({ length: 12 }, (_, i) => i)

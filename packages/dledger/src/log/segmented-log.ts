@@ -219,7 +219,11 @@ export class SegmentedLog {
 
   /** Where the first file starts that holds entries. */
   get startPos(): number {
-    return this.#data.starts[0] ?? 0
+    const start = this.#data.starts[0] ?? 0
+    if (this.#lost.of(this.firstIndex) === null) return start
+    // It may be that file which is missing: what it had waits for repair, and is not forgotten.
+    const { fileBytes } = this.#data
+    return Math.min(start, Math.ceil(this.#outline.before.endPos / fileBytes) * fileBytes)
   }
 
   get lastIndex(): number {
