@@ -237,7 +237,13 @@ export class StoreCore {
     })
     const records = new RecordReader({ machine, log })
     this.#timers = new TimerDelivery({ machine, records, putter: this.putter, clock, logger, timerPrecisionMs })
-    this.recall = new TimerRecall({ machine, records, changes: this.changes, timerPrecisionMs })
+    this.recall = new TimerRecall({
+      machine,
+      records,
+      changes: this.changes,
+      delivery: this.#timers,
+      timerPrecisionMs,
+    })
     this.pops = new Pops({ machine, changes: this.changes, putter: this.putter, offsets: this.offsets, clock })
     this.orderedPops = new OrderedPops({ machine, changes: this.changes, offsets: this.offsets })
     this.transactions = new Transactions({

@@ -79,3 +79,33 @@ test('one that reads the record of the row that it has found, when another term 
   expect([core.machine.metadata.timers.claims.size, log.waiting]).toEqual([0, 0])
   expect(await isPending(core)).toBe(true)
 })
+
+test('a timer that came due while a recall had it, which was refused, is delivered then', async () => {
+  await led.close()
+  led = new Leaderships({ hotBytesMax: 1 })
+  const core = await leaderWithTimer()
+  const { log, clock } = led
+  const readBytes = log.readBytes.bind(log)
+  let reading: (() => void) | null = null
+  log.readBytes = (pos, size, callback) => {
+    reading = () => readBytes(pos, size, callback)
+  }
+  const recalled = core.recall.recall(REQUEST)
+  recalled.catch(() => {})
+  await passes(10)
+  const { claims } = core.machine.metadata.timers
+  expect(claims.size).toBe(1)
+  clock.advance(DELIVER_MS + 1_000 - clock.nowMs())
+  await passes(10)
+  expect([claims.size, log.waiting]).toEqual([1, 0])
+  log.readBytes = readBytes
+  log.refuseNext()
+  ;(reading as (() => void) | null)?.()
+  await passes(20)
+  await expect(recalled).rejects.toMatchObject({ code: 'BUSY' })
+  clock.advance(1)
+  await passes(20)
+  log.commit()
+  expect(core.machine.queues.find('T', 0)?.nextOffset).toBe(2)
+  expect(claims.size).toBe(0)
+})

@@ -1,7 +1,8 @@
 /**
  * Calling a timer back before it is due: by its time and its message's id, as a recall handle has them.
  *
- * Keeps: a timer is delivered or called back, never both (metadata/timers.ts, `claims`).
+ * Keeps: a timer is delivered or called back, never both (metadata/timers.ts, `claims`); what came due meanwhile and is not called back
+ * is delivered then.
  */
 import { PropertyName, recordProperty } from '@dledger-ts/protocol'
 import type { StoreMachine } from '../apply.ts'
@@ -10,6 +11,7 @@ import type { ChangeProposer } from '../metadata/change-proposals.ts'
 import { timerKey, timersAfter, type TimerRow } from '../metadata/timers.ts'
 import { numberKey } from '../metadata/row-codec.ts'
 import type { RecordReader } from './record-reader.ts'
+import type { TimerDelivery } from './timer-delivery.ts'
 import { outTime, timerIdHash } from './timer-message.ts'
 
 const PAGE_COUNT = 500
@@ -18,6 +20,7 @@ export interface TimerRecallOptions {
   readonly machine: StoreMachine
   readonly records: RecordReader
   readonly changes: ChangeProposer
+  readonly delivery: Pick<TimerDelivery, 'wake'>
   readonly timerPrecisionMs: number
 }
 
@@ -97,7 +100,9 @@ export class TimerRecall {
   }
 
   #release(row: TimerRow): void {
-    this.#options.machine.metadata.timers.claims.delete(keyOf(row))
+    const { machine, delivery } = this.#options
+    machine.metadata.timers.release(row)
+    delivery.wake()
   }
 
   /** Claims are of one leadership. @throws StoreError NOT_LEADER. */
