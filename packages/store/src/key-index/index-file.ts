@@ -6,6 +6,7 @@
 import { dirname, join } from 'node:path'
 import type { Disk, DiskFile } from '@dledger-ts/dledger'
 import { type IndexBuilder, NOTHING_WRITTEN, type WrittenState } from './builder.ts'
+import type { FileRemovals } from './file-removals.ts'
 import { decodeIndexHeader, INDEX_HEADER_BYTES, type IndexHeader, indexFileBytes, type IndexShape } from './layout.ts'
 
 /** Where the index goes on: at entry `index` of the log, at `pos`, with that message's keys from the `key`-th on. */
@@ -13,6 +14,14 @@ export interface IndexPlace {
   readonly index: number
   readonly pos: number
   readonly key: number
+}
+
+/** Where index files are, and what they are like. */
+export interface IndexFilePlace {
+  readonly disk: Disk
+  readonly directory: string
+  readonly shape: IndexShape
+  readonly removals: Pick<FileRemovals, 'add'>
 }
 
 /** `open`: its entries are being added. `sealed`: whole. `damaged`: waits to be built again, or is being. */
@@ -33,16 +42,18 @@ export class IndexFile {
   builder: IndexBuilder | null = null
   readonly #disk: Disk
   readonly #shape: IndexShape
+  readonly #removals: IndexFilePlace['removals']
   #handle: DiskFile | null = null
   #users = 0
   #isRemoved = false
 
   constructor(
-    options: { readonly disk: Disk; readonly directory: string; readonly shape: IndexShape },
+    options: IndexFilePlace,
     given: { readonly name: string; readonly start: IndexPlace; readonly state: IndexFileState },
   ) {
     this.#disk = options.disk
     this.#shape = options.shape
+    this.#removals = options.removals
     this.name = given.name
     this.path = join(options.directory, given.name)
     this.start = given.start
@@ -71,7 +82,7 @@ export class IndexFile {
     if (this.#users > 0) return
     this.#handle?.closeSync()
     this.#handle = null
-    if (this.#isRemoved) this.#unlink()
+    if (this.#isRemoved) this.#removals.add(this.path)
   }
 
   /** Makes the file, empty and of its full size. */
@@ -131,13 +142,9 @@ export class IndexFile {
     })
   }
 
-  /** Removes it from the disk, as soon as nobody uses it. */
+  /** Has it removed from the disk, as soon as nobody uses it. */
   remove(): void {
     this.#isRemoved = true
-    if (this.#users === 0) this.#unlink()
-  }
-
-  #unlink(): void {
-    if (this.#disk.existsSync(this.path)) this.#disk.removeSync(this.path)
+    if (this.#users === 0) this.#removals.add(this.path)
   }
 }

@@ -8,6 +8,7 @@
  *   - what is open comes after everything that is not.
  *   - a file whose messages have left the log is given out for removal only together with the record (index-record.ts) that does
  *     not name it any more.
+ *   - no file is made under the name of one that is removed: that happens later (file-removals.ts).
  */
 import { join } from 'node:path'
 import { assert, type Clock, type Logger } from '@dledger-ts/base'
@@ -17,7 +18,8 @@ import { ENTRY_HEADER_BYTES } from '../log-place.ts'
 import { IndexBuild } from './build.ts'
 import { IndexBuilder } from './builder.ts'
 import { indexFileName, isIndexFileName } from './file-name.ts'
-import { IndexFile, type IndexPlace } from './index-file.ts'
+import { FileRemovals } from './file-removals.ts'
+import { IndexFile, type IndexFilePlace, type IndexPlace } from './index-file.ts'
 import { decodeIndexRecord, encodeIndexRecord } from './index-record.ts'
 import type { IndexShape } from './layout.ts'
 import { loadBuilder } from './load-file.ts'
@@ -35,7 +37,8 @@ export interface IndexFilesOptions {
 }
 
 export class IndexFiles {
-  readonly #options: IndexFilesOptions
+  readonly #options: IndexFilesOptions & IndexFilePlace
+  readonly #removals: FileRemovals
   /** Oldest first. */
   #all: IndexFile[] = []
   /** Gone once that is kept. */
@@ -46,6 +49,8 @@ export class IndexFiles {
   #build: IndexBuild | null = null
   /** Nothing of the log is below. */
   #firstOffset = 0
+  /** The newest name of a file that is removed, or is going to be. */
+  #newestGone = ''
   #isLoading = false
   /** Grows when everything is thrown away: a load that is under way then counts for nothing. */
   #generation = 0
@@ -53,7 +58,8 @@ export class IndexFiles {
   isRecordDue = false
 
   constructor(options: IndexFilesOptions) {
-    this.#options = options
+    this.#removals = new FileRemovals(options)
+    this.#options = { ...options, removals: this.#removals }
   }
 
   // ------------------------------------------------------------------------------------------------ what is there
@@ -126,10 +132,10 @@ export class IndexFiles {
     }
   }
 
-  /** Removes all of them. */
+  /** None of them counts any more; they are removed behind. */
   discard(): void {
     this.#generation++
-    for (const file of this.#all) file.remove()
+    for (const file of this.#all) this.#remove(file)
     this.#all = []
     this.#removed = []
     this.#sealing = []
@@ -144,7 +150,9 @@ export class IndexFiles {
     const { disk, directory } = this.#options
     const known = new Set(this.#all.map(({ name }) => name))
     for (const name of disk.listSync(directory)) {
-      if (isIndexFileName(name) && !known.has(name)) disk.removeSync(join(directory, name))
+      if (!isIndexFileName(name) || known.has(name)) continue
+      this.#leaves(name)
+      this.#removals.add(join(directory, name))
     }
   }
 
@@ -164,6 +172,16 @@ export class IndexFiles {
     }
     if (isThere) loadBuilder(file, done)
     else done(null)
+  }
+
+  /** No removal begins any more. */
+  stop(): void {
+    this.#removals.stop()
+  }
+
+  /** Calls back when nothing is being removed. */
+  whenRemoved(callback: () => void): void {
+    this.#removals.whenIdle(callback)
   }
 
   // ------------------------------------------------------------------------------------------------ files come and go
@@ -190,7 +208,7 @@ export class IndexFiles {
   /** An open file is worth nothing, and so are those after it. */
   startAgain(file: IndexFile): void {
     const from = this.#all.indexOf(file)
-    for (const gone of this.#all.slice(from)) gone.remove()
+    for (const gone of this.#all.slice(from)) this.#remove(gone)
     this.#all = this.#all.slice(0, from + 1)
     this.#sealing = this.#sealing.filter((build) => this.#all.indexOf(build.file) < from)
     this.#nextBuild(file.start)
@@ -229,13 +247,24 @@ export class IndexFiles {
 
   /** Makes the next file, in memory; it comes to the disk with its first entries. */
   #nextBuild(start: IndexPlace): IndexBuild {
-    const previous = this.#all[this.#all.length - 1]?.name ?? ''
+    const last = this.#all[this.#all.length - 1]?.name ?? ''
+    const previous = last > this.#newestGone ? last : this.#newestGone
     const name = indexFileName(this.#options.clock.nowMs(), previous)
     const file = new IndexFile(this.#options, { name, start, state: 'open' })
     file.builder = new IndexBuilder(this.#options.shape)
     this.#all.push(file)
     this.#build = new IndexBuild(file, file.builder, start, null)
     return this.#build
+  }
+
+  /** Has a file removed as soon as nobody uses it. */
+  #remove(file: IndexFile): void {
+    this.#leaves(file.name)
+    file.remove()
+  }
+
+  #leaves(name: string): void {
+    if (name > this.#newestGone) this.#newestGone = name
   }
 
   #isBelow(file: IndexFile): boolean {

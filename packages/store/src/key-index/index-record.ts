@@ -4,10 +4,9 @@
  */
 import { Packr } from 'msgpackr'
 import { StoreError } from '../errors.ts'
-import { IndexFile, type IndexPlace } from './index-file.ts'
+import { IndexFile, type IndexFilePlace, type IndexPlace } from './index-file.ts'
 import { isIndexFileName } from './file-name.ts'
 import type { IndexShape } from './layout.ts'
-import type { Disk } from '@dledger-ts/dledger'
 
 /** Where it is kept in the metadata. */
 export const KEY_INDEX_KEY = 'keyindex'
@@ -39,10 +38,7 @@ export function encodeIndexRecord(shape: IndexShape, files: readonly IndexFile[]
  * @returns the files, oldest first; undefined for those of another shape, which are of no use.
  * @throws StoreError UNSUPPORTED for a newer format, CORRUPT.
  */
-export function decodeIndexRecord(
-  value: Buffer,
-  options: { readonly disk: Disk; readonly directory: string; readonly shape: IndexShape },
-): IndexFile[] | undefined {
+export function decodeIndexRecord(value: Buffer, options: IndexFilePlace): IndexFile[] | undefined {
   const content = unpacked(value)
   const { v, slotCount, entryCountMax, files } = content
   if (v !== RECORD_VERSION) {
@@ -61,10 +57,7 @@ export function decodeIndexRecord(
   })
 }
 
-function fileOf(
-  row: unknown,
-  options: { readonly disk: Disk; readonly directory: string; readonly shape: IndexShape },
-): IndexFile {
+function fileOf(row: unknown, options: IndexFilePlace): IndexFile {
   if (typeof row !== 'object' || row === null) throw damaged('a file is no map')
   const fields = row as Record<string, unknown>
   const { name, isSealed } = fields

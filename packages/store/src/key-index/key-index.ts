@@ -245,8 +245,8 @@ export class KeyIndex {
 
   /** Calls back when nothing is under way; its files may be closed then. */
   whenIdle(callback: () => void): void {
-    if (this.#isBusy) this.#idleWaiters.push(callback)
-    else callback()
+    if (this.#isBusy) this.#idleWaiters.push(() => this.#files.whenRemoved(callback))
+    else this.#files.whenRemoved(callback)
   }
 
   /** Nothing begins by itself after this. */
@@ -255,6 +255,7 @@ export class KeyIndex {
     this.#cancelTimer?.()
     this.#cancelTimer = null
     this.#stall.stop()
+    this.#files.stop()
     this.#mending.stop()
     this.#catchUps.giveUp()
     this.#takeUp.stop()

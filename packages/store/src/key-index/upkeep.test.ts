@@ -1,6 +1,7 @@
 /** What a full disk and a state that is replaced leave of the index: nothing that is forgotten, no figure that is wrong. */
 import fs from 'node:fs'
 import path from 'node:path'
+import { type Disk, nodeDisk } from '@dledger-ts/dledger'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { MemoryMetadata } from '../metadata/memory-metadata.ts'
 import type { StoreCore } from '../store-core.ts'
@@ -52,8 +53,8 @@ afterEach(async () => {
   directory.remove()
 })
 
-async function open(): Promise<NonNullable<StoreCore['keyIndex']>> {
-  core = makeCore({ directory: directory.path, clock, metadata, indexShape: SHAPE })
+async function open(disk: Disk = nodeDisk): Promise<NonNullable<StoreCore['keyIndex']>> {
+  core = makeCore({ directory: directory.path, clock, metadata, indexShape: SHAPE, disk })
   await load(core)
   log.lead(core)
   if (core.keyIndex === null) throw new Error('keys are indexed here')
@@ -99,4 +100,39 @@ test('nothing counts as unchecked after the state was replaced while a file was 
   expect(index.progress.uncheckedFiles).toBe(2)
   index.discard()
   expect(index.progress.uncheckedFiles).toBe(0)
+})
+
+test('files of an index that is thrown away are removed behind, and no new one has the name of one of them', async () => {
+  const { background } = nodeDisk
+  if (background === undefined) throw new Error('the disk of the machine does it in the background')
+  let isHeld = true
+  const held: (() => void)[] = []
+  await open({
+    ...nodeDisk,
+    removeSync: () => {
+      throw new Error('the event loop waits for a file system')
+    },
+    background: {
+      ...background,
+      remove: (file, callback) => {
+        const remove = (): void => background.remove(file, callback)
+        if (isHeld) held.push(remove)
+        else remove()
+      },
+    },
+  })
+  await put(30)
+  const names = (): string[] => fs.readdirSync(path.join(directory.path, 'index')).sort()
+  const before = names()
+  core.machine.discard()
+  expect(names()).toEqual(before)
+  core.machine.apply(log.entries)
+  core.machine.durable(29)
+  await flush(core, 29)
+  const added = names().filter((name) => !before.includes(name))
+  expect([before.length, added.length]).toEqual([3, 3])
+  isHeld = false
+  for (const remove of held) remove()
+  await until(() => names().length === 3, 'the files are removed')
+  expect(names()).toEqual(added)
 })
