@@ -28,7 +28,7 @@ import type { TimerSettings } from './timer/timer-message.ts'
 const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000
 const DEFAULT_TIMER_PRECISION_MS = 100
 const DEFAULT_TIMER_MAX_DELAY_MS = 3 * 24 * 60 * 60 * 1000
-const DEFAULT_HOT_BYTES_MAX = 32 * 1024 * 1024
+const DEFAULT_HOT_BYTES_MAX = 16 * 1024 * 1024
 /** Apache's accessMessageInMemoryMaxRatio: this share of the machine's memory counts as in memory. */
 const IN_MEMORY_RATIO = 0.4
 const DEFAULT_DUPLICATE_SEND_IDS_MAX = 1_048_576
@@ -98,7 +98,7 @@ export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof 
   readonly assumeIntact?: boolean
   /** How often what is derived from the log is written; a restart applies again what came after. Default 5,000. */
   readonly checkpointIntervalMs?: number
-  /** Newest records kept in memory, taken as it is needed and kept. Default 32 MiB. */
+  /** Newest records kept in memory, taken as it is needed and kept. Default 16 MiB. */
   readonly hotBytesMax?: number
   /** Records no further than this behind the newest count as in memory. Default 40 % of the machine's memory. */
   readonly inMemoryBytes?: number

@@ -276,7 +276,7 @@ export const CONFIG_KEYS = {
     'What all followers that catch up from disk get together; 0: as much as they take (ours).',
   ),
   hotBytesMax: bytes(
-    33_554_432,
+    16_777_216,
     0,
     BYTES_MAX,
     'Newest messages that are answered from memory; taken as they come, and kept for the next ones (ours).',

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { mkdirSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { NODE_FLAGS } from '../server/heap.ts'
 import { isAlive } from '../server/pid-files.ts'
 import { BROKER_NAME, type BrokerSettings, CLUSTER, HOST, namesrvAddress, type Settings } from './settings.ts'
 
@@ -91,7 +92,7 @@ function launch(settings: Settings, program: string, conf: string, directory: st
   const output = openSync(join(directory, 'output'), 'a')
   const child = spawn(
     process.execPath,
-    [join(settings.root, 'packages', 'tools', 'bin', `${program}.js`), '-c', conf],
+    [...NODE_FLAGS, join(settings.root, 'packages', 'tools', 'bin', `${program}.js`), '-c', conf],
     {
       detached: true,
       stdio: ['ignore', output, output],
