@@ -2,9 +2,12 @@
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Stall } from './stall-log.ts'
 
 export type ProbeWish =
-  { readonly ask: 'allocations' } | { readonly ask: 'profile'; readonly seconds: number; readonly file: string }
+  | { readonly ask: 'allocations' }
+  | { readonly ask: 'stalls' }
+  | { readonly ask: 'profile'; readonly seconds: number; readonly file: string }
 
 export interface Allocated {
   /** Objects of the heap; memory of buffers beyond it is not counted. */
@@ -26,6 +29,11 @@ export function probeSocket(directory: string, pid: number): string {
 
 export function allocatedSince(directory: string, pid: number): Promise<Allocated> {
   return ask(directory, pid, { ask: 'allocations' }) as Promise<Allocated>
+}
+
+/** The first time it begins to look. */
+export function stallsSince(directory: string, pid: number): Promise<Stall[]> {
+  return ask(directory, pid, { ask: 'stalls' }) as Promise<Stall[]>
 }
 
 /** Resolves when the profile is written. */

@@ -2,6 +2,7 @@
  * Loaded into a broker before its program (`NODE_OPTIONS=--import`): tells over a Unix socket what only the process itself knows.
  *
  *   {"ask":"allocations"}                       what was allocated since it was asked before
+ *   {"ask":"stalls"}                            the longest stalls of the event loop since it was asked before, and what they went to
  *   {"ask":"profile","seconds":5,"file":"…"}    a CPU profile, written to the file
  *
  * In any other program it does nothing. It costs a few microseconds for each garbage collection.
@@ -12,6 +13,10 @@ import { createServer, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { GCProfiler, getHeapStatistics } from 'node:v8'
 import { type Allocated, probeSocket, type ProbeWish } from './probe-client.ts'
+import { StallLog } from './stall-log.ts'
+
+/** It wakes the process all the time: only from when it is asked for the first time. */
+let stallLog: StallLog | null = null
 
 function listen(at: string): void {
   const allocations = new Allocations()
@@ -25,6 +30,7 @@ function listen(at: string): void {
 function answer(wish: ProbeWish, allocations: Allocations, socket: Socket): void {
   const say = (value: unknown): void => void socket.write(`${JSON.stringify(value)}\n`)
   if (wish.ask === 'allocations') say(allocations.take())
+  else if (wish.ask === 'stalls') say((stallLog ??= new StallLog()).take())
   else profile(wish.seconds, wish.file, () => say({ file: wish.file }))
 }
 

@@ -15,10 +15,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Producer } from '@dledger-ts/client'
-import { LaptopGroup, unusedPorts } from '../group/laptop-group.ts'
+import { type GroupStatus, LaptopGroup, unusedPorts } from '../group/laptop-group.ts'
 import { loadOf } from '../group/load.ts'
 import { statusPage } from '../group/metrics-page.ts'
-import { probeEnvironment, profileTo } from '../group/probe-client.ts'
+import { probeEnvironment, profileTo, stallsSince } from '../group/probe-client.ts'
+import type { Stall } from '../group/stall-log.ts'
 import { answer } from '../log/processes.ts'
 import { flushOption, measurement, wholeNumber } from '../options.ts'
 import { StallWatch } from '../store/stalls.ts'
@@ -81,9 +82,13 @@ try {
   group.run('start', '--fresh', '--flush', options.flush)
   await writeBacklog()
   const firstIndexes = await firstIndexOfEach()
-  const result = await measure()
+  const result = await measure(group.status().brokers)
   const deleted = (await firstIndexOfEach()).map((index, i) => index - (firstIndexes[i] ?? 0))
   console.table(result.brokers)
+  console.log('the longest stalls, and what they went to, ms:')
+  console.table(
+    Object.entries(result.stalls).flatMap(([id, all]) => (all ?? []).slice(0, 4).map((one) => ({ id, ...one }))),
+  )
   console.table({ 'send, ms': result.tail.send, 'tail read, ms': result.tail.read })
   console.log(
     `${result.tail.sent} sent, ${result.tail.failed} failed; of the backlog ${result.coldPerSecond} messages and ${result.coldMiBPerSecond} MiB a second; entries that retention removed: ${deleted.join(', ')}`,
@@ -108,7 +113,9 @@ async function writeBacklog(): Promise<void> {
   if (counts.failed > count / 100) throw new Error(`${counts.failed} of ${count} messages of the backlog failed`)
 }
 
-async function measure() {
+type Broker = GroupStatus['brokers'][number]
+
+async function measure(brokers: readonly Broker[]) {
   const wish: ColdWish = {
     addresses: ports.broker.map((port) => `127.0.0.1:${port}`),
     readers: options.readers,
@@ -128,9 +135,10 @@ async function measure() {
   await tail.start()
   await pause(LONGEST_OF_MS)
 
-  const { leader, brokers } = group.status()
+  const leader = await leaderNow()
   client.take()
   tail.take()
+  await stallsOf(brokers)
   const coldBefore = await coldRead()
   const loops = await Promise.all(ports.metrics.map((port) => BrokerLoop.watch(port)))
   const begun = performance.now()
@@ -147,20 +155,26 @@ async function measure() {
   }
   const took = (performance.now() - begun) / 1_000
   const [tailResult, clientResult, coldAfter] = [tail.take(), client.take(), await coldRead()]
+  const stalls = await stallsOf(brokers)
   await profiles
   await tail.close()
   cold.disconnect()
-  if (group.status().leader !== leader) console.log('the leader changed meanwhile')
+  if ((await leaderNow()) !== leader) console.log('the leader changed meanwhile')
   return {
     brokers: Object.fromEntries(
       brokers.map(({ id }, i) => [`${id}, ${id === leader ? 'leader' : 'follower'}`, loops[i]?.result()]),
     ),
+    stalls: Object.fromEntries(brokers.map(({ id }, i) => [id, stalls[i]])),
     tail: tailResult,
     client: clientResult,
     coldPerSecond: Math.round((coldAfter.messages - coldBefore.messages) / took),
     coldMiBPerSecond: Number(((coldAfter.bytes - coldBefore.bytes) / MEBIBYTE / took).toFixed(1)),
     coldRefused: coldAfter.refused - coldBefore.refused,
   }
+}
+
+function stallsOf(brokers: readonly Broker[]): Promise<Stall[][]> {
+  return Promise.all(brokers.map(({ pid }) => stallsSince(probes, pid ?? 0)))
 }
 
 async function profileAll(brokers: readonly { readonly name: string; readonly pid: number | null }[]): Promise<void> {
@@ -173,11 +187,22 @@ async function profileAll(brokers: readonly { readonly name: string; readonly pi
 }
 
 async function firstIndexOfEach(): Promise<number[]> {
-  return Promise.all(
-    ports.metrics.map(async (port) => {
-      return (JSON.parse(await statusPage(port, '/status')) as { firstIndex: number }).firstIndex
-    }),
-  )
+  return (await statuses()).map(({ firstIndex }) => firstIndex)
+}
+
+/** Not by a command that this process would wait for: the sends would wait, too. */
+async function leaderNow(): Promise<string | undefined> {
+  return (await statuses()).find(({ role }) => role === 'LEADER')?.id
+}
+
+interface Status {
+  readonly id: string
+  readonly role: string | null
+  readonly firstIndex: number
+}
+
+function statuses(): Promise<Status[]> {
+  return Promise.all(ports.metrics.map(async (port) => JSON.parse(await statusPage(port, '/status')) as Status))
 }
 
 function pause(ms: number): Promise<void> {
