@@ -17,6 +17,8 @@ import {
   ViewMessageRequest,
 } from '@dledger-ts/remoting'
 import type { BrokerContext } from '../context.ts'
+import { busy } from '../refusal.ts'
+import { UNTAKEN_BYTES_MAX } from './pull.ts'
 import type { Processor } from './registry.ts'
 
 /** How clients mark a query by unique id. */
@@ -31,7 +33,11 @@ export function queryProcessors({ store, config }: BrokerContext): [number, Proc
       : createResponse(ResponseCode.SUCCESS, undefined, undefined, record)
   }
 
-  async function queryMessage(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
+  async function queryMessage(connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
+    if (connection.unwrittenBytes > UNTAKEN_BYTES_MAX) {
+      const { code, remark } = busy(request.version)
+      return createResponse(code, remark)
+    }
     const { topic, key, maxNum, beginTimestamp, endTimestamp, uniqueKeyQuery } = QueryMessageRequest.decode(
       request.extFields,
     )

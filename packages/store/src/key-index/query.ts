@@ -35,8 +35,8 @@ export const QUERY_COUNT_MAX = 1_000
 const QUERY_BYTES_MAX = 8 * 1024 * 1024
 /** Entries of chains that one query looks at. */
 const QUERY_STEPS_MAX = 100_000
-/** Queries under way. */
-const QUERIES_MAX = 128
+/** Queries under way; each may hold QUERY_BYTES_MAX. */
+const QUERIES_MAX = 32
 /** Records read at a time. */
 const FETCH_COUNT = 16
 /** Entries read at a time: chains of a busy key lie close together. */
