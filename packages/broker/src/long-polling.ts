@@ -2,10 +2,10 @@
  * Pulls that found nothing and wait: for a message that matches, or for their deadline.
  *
  * Keeps:
- *   - a held pull is resumed or dropped exactly once;
- *   - an idle table costs nothing: there is no scan, and one timer for all held pulls;
- *   - a message costs one map lookup while nobody waits for its topic, and of those that wait for its queue only the ones that it wakes are
- *     looked at: they are found by their tags.
+ *   H1  a held pull is resumed or dropped exactly once;
+ *   H2  an idle table costs nothing: there is no scan, and one timer for all held pulls;
+ *   H3  a message costs one map lookup while nobody waits for its topic, and of those that wait for its queue only the ones that it wakes are
+ *       looked at: they are found by their tags.
  *
  * Messages of one batch wake a pull once, after the whole batch is visible.
  */

@@ -5,12 +5,12 @@
  *   send   ──► outgoing queue ──► one encode and one socket write per pass of the event loop
  *
  * Always holds:
- *   - Each side counts its own opaques: a frame with the response bit is matched with our requests only.
- *   - Answers may leave in any order; a one-way request is never answered; any other at most once.
- *   - A malformed frame closes this connection and nothing else.
- *   - When more than `unwrittenBytesHigh` wait for a slow peer, nothing more is read from it, and nothing of what was read is handled, until
- *     it has caught up; when more than `unwrittenBytesMax` wait, or too much for all connections together, the connection is closed.
- *   - After it closed, every waiting request has failed, every `Releasable` was released, every close listener was called.
+ *   C1  Each side counts its own opaques: a frame with the response bit is matched with our requests only.
+ *   C2  Answers may leave in any order; a one-way request is never answered; any other at most once.
+ *   C3  A malformed frame closes this connection and nothing else.
+ *   C4  When more than `unwrittenBytesHigh` wait for a slow peer, nothing more is read from it, and nothing of what was read is handled, until
+ *       it has caught up; when more than `unwrittenBytesMax` wait, or too much for all connections together, the connection is closed.
+ *   C5  After it closed, every waiting request has failed, every `Releasable` was released, every close listener was called.
  */
 import { assert, AssertionError, type Clock, type Logger } from '@dledger-ts/base'
 import type { Socket } from 'node:net'

@@ -2,10 +2,10 @@
  * Who consumes: groups, their connections, and what each group subscribes to. In memory, from heartbeats, on every member.
  *
  * Keeps:
- *   - a group exists here exactly while it has a connection;
- *   - a change of the member list is told once, after the table shows it;
- *   - of two subscriptions to one topic the one with the newer version stays, of equal ones the last;
- *   - of each connection is known since which version it wants what it wants: an older pull of it was made for something else.
+ *   C1  a group exists here exactly while it has a connection;
+ *   C2  a change of the member list is told once, after the table shows it;
+ *   C3  of two subscriptions to one topic the one with the newer version stays, of equal ones the last;
+ *   C4  of each connection is known since which version it wants what it wants: an older pull of it was made for something else.
  * Pure but for the clock values it is given. Source: ConsumerManager, ConsumerGroupInfo.
  */
 import type { Subscription } from './subscription.ts'

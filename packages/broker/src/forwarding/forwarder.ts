@@ -2,10 +2,10 @@
  * Requests that only the leader can do, arriving at a member that does not lead: they go one hop to the leader, marked.
  *
  * Keeps:
- *   - a marked request is never forwarded again;
- *   - the leader learns the host that a message was born on, and believes it only under its own mark;
- *   - a request for which nobody leads just now waits for the next leader, but never beyond `WAIT_MS`: then 14, "not done";
- *   - once a request may have reached the leader, a missing answer is 1, "not known whether it was done".
+ *   F1  a marked request is never forwarded again;
+ *   F2  the leader learns the host that a message was born on, and believes it only under its own mark;
+ *   F3  a request for which nobody leads just now waits for the next leader, but never beyond `WAIT_MS`: then 14, "not done";
+ *   F4  once a request may have reached the leader, a missing answer is 1, "not known whether it was done".
  */
 import { AssertionError, type Clock, type Logger } from '@dledger-ts/base'
 import { formatHostAddress, type HostAddress, hostAddress, parseHostAddress, ProtocolError } from '@dledger-ts/protocol'

@@ -2,11 +2,11 @@
  * Pops that found nothing and wait: for a message of their topic, for one that comes again, or for their deadline.
  *
  * Keeps:
- *   - a waiting pop is resumed or dropped exactly once for each time it waits;
- *   - an idle table costs nothing: there is no scan, and one timer for all that wait;
- *   - a message costs one map lookup while nobody waits for its topic;
- *   - what arrives in one pass of the event loop wakes one pop of a group for a queue, and one that wants any queue: a pop takes
- *     what there is, and whoever ran it wakes the next while something is left.
+ *   W1  a waiting pop is resumed or dropped exactly once for each time it waits;
+ *   W2  an idle table costs nothing: there is no scan, and one timer for all that wait;
+ *   W3  a message costs one map lookup while nobody waits for its topic;
+ *   W4  what arrives in one pass of the event loop wakes one pop of a group for a queue, and one that wants any queue: a pop takes
+ *       what there is, and whoever ran it wakes the next while something is left.
  */
 import { assert, type Clock } from '@dledger-ts/base'
 import { Deadlines, Timed } from '../deadlines.ts'

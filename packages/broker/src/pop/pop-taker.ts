@@ -4,8 +4,8 @@
  *   read ──► one entry of the log: these are in flight, the group goes on behind them ──► given to the client
  *
  * Keeps:
- *   - nothing is given to a client before the log has that it is in flight;
- *   - of one queue, one pop of a group takes at a time; another one passes it by.
+ *   K1  nothing is given to a client before the log has that it is in flight;
+ *   K2  of one queue, one pop of a group takes at a time; another one passes it by.
  */
 import { assert } from '@dledger-ts/base'
 import { recordQueueOffset } from '@dledger-ts/protocol'

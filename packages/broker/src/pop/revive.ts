@@ -3,8 +3,8 @@
  * into the group's dead letters after the last try.
  *
  * Keeps:
- *   - the entry that brings a message again is the one that ends its flight: it comes again once, whatever fails in between;
- *   - nothing is looked at before the first time has come; an idle leader does nothing.
+ *   V1  the entry that brings a message again is the one that ends its flight: it comes again once, whatever fails in between;
+ *   V2  nothing is looked at before the first time has come; an idle leader does nothing.
  *
  * Source: PopReviveService, PopConsumerService.
  */

@@ -2,9 +2,9 @@
  * What becomes of popped messages: ACK_MESSAGE (200051), BATCH_ACK_MESSAGE (200151), CHANGE_MESSAGE_INVISIBLETIME (200053).
  *
  * Keeps:
- *   - an answer 0 to an acknowledgement means that the message never comes again: the log has it;
- *   - a message that is not in flight under the handle that is named, since it was acknowledged or came again, is no fault of
- *     the client that asks: 0 as Apache's answers.
+ *   A1  an answer 0 to an acknowledgement means that the message never comes again: the log has it;
+ *   A2  a message that is not in flight under the handle that is named, since it was acknowledged or came again, is no fault of
+ *       the client that asks: 0 as Apache's answers.
  *
  * Source: AckMessageProcessor, ChangeInvisibleTimeProcessor.
  */

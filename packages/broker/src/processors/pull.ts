@@ -2,12 +2,12 @@
  * Messages to consumers: PULL_MESSAGE (11), LITE_PULL_MESSAGE (361).
  *
  * Keeps:
- *   - every answer 0, 19, 20 and 21 carries the four offsets that clients cannot do without;
- *   - 21 ("go back") is said only by a leader that has applied all, or for what is certainly gone: a follower that lags waits;
- *   - a pull is held until its deadline at the latest and commits its piggy-backed offset at most once: on its first pass;
- *   - a pull that a client made before it wanted something else passes over nothing: the client would drop what it wants now;
- *   - a client that does not take its answers is given no more messages: it is told to ask again (20), behind what waits for it;
- *   - a held pull that filters by an expression is not answered for messages that it does not want: it goes on behind them.
+ *   P1  every answer 0, 19, 20 and 21 carries the four offsets that clients cannot do without;
+ *   P2  21 ("go back") is said only by a leader that has applied all, or for what is certainly gone: a follower that lags waits;
+ *   P3  a pull is held until its deadline at the latest and commits its piggy-backed offset at most once: on its first pass;
+ *   P4  a pull that a client made before it wanted something else passes over nothing: the client would drop what it wants now;
+ *   P5  a client that does not take its answers is given no more messages: it is told to ask again (20), behind what waits for it;
+ *   P6  a held pull that filters by an expression is not answered for messages that it does not want: it goes on behind them.
  *
  * Source: PullMessageProcessor, DefaultPullMessageResultHandler.
  */

@@ -2,9 +2,9 @@
  * Which request code is handled by what, and where.
  *
  * Keeps:
- *   - every request that wants an answer gets exactly one, whatever its handler does;
- *   - requests whose handlers take long are bounded, each kind by itself: one more is refused as busy, and other kinds go on. A handler may put
- *     a request aside, among others like it, before it waits.
+ *   R1  every request that wants an answer gets exactly one, whatever its handler does;
+ *   R2  requests whose handlers take long are bounded, each kind by itself: one more is refused as busy, and other kinds go on. A handler may put
+ *       a request aside, among others like it, before it waits.
  *
  * Sends and pulls that wait are bounded where they wait: by the store's bytes under way, and by its reads.
  */

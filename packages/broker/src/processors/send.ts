@@ -2,9 +2,9 @@
  * Messages from producers: SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320); and the answers to requests, 324 and 325.
  *
  * Keeps:
- *   - code 0 means committed and applied; what is refused with 14 or 13 was certainly not stored;
- *   - every stored message has UNIQ_KEY, CLUSTER, MSG_REGION and TRACE_ON; none has POP_CK;
- *   - the answer names the queue that was used, and ids by which the record is found.
+ *   S1  code 0 means committed and applied; what is refused with 14 or 13 was certainly not stored;
+ *   S2  every stored message has UNIQ_KEY, CLUSTER, MSG_REGION and TRACE_ON; none has POP_CK;
+ *   S3  the answer names the queue that was used, and ids by which the record is found.
  *
  * Source: SendMessageProcessor, AbstractSendMessageProcessor.
  */

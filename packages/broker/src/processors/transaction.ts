@@ -2,9 +2,9 @@
  * END_TRANSACTION (37): the producer commits or rolls back its half message, by itself or asked for it.
  *
  * Keeps:
- *   - a half message is ended once, by whoever says so first; who says it again is answered 0 and changes nothing, where
- *     Apache's broker would deliver the message again;
- *   - a producer that does not know the outcome gets no answer, as from Apache.
+ *   E1  a half message is ended once, by whoever says so first; who says it again is answered 0 and changes nothing, where
+ *       Apache's broker would deliver the message again;
+ *   E2  a producer that does not know the outcome gets no answer, as from Apache.
  *
  * Source: org.apache.rocketmq.broker.processor.EndTransactionProcessor.
  */

@@ -2,9 +2,9 @@
  * Registers this broker with one name server, over a connection of its own that stays open.
  *
  * Keeps:
- *   - at most one registration is under way; a change meanwhile leads to one more right after it;
- *   - what failed is tried again after a second, until it succeeds; what succeeded is renewed every period;
- *   - when the connection is lost, it is made and registered again at once: the name server has forgotten us with it.
+ *   N1  at most one registration is under way; a change meanwhile leads to one more right after it;
+ *   N2  what failed is tried again after a second, until it succeeds; what succeeded is renewed every period;
+ *   N3  when the connection is lost, it is made and registered again at once: the name server has forgotten us with it.
  */
 import type { Clock, Logger } from '@dledger-ts/base'
 import { RemotingClient, type RemotingCommand, ResponseCode } from '@dledger-ts/remoting'
