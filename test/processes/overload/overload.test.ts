@@ -81,7 +81,6 @@ test(
     }
     const seen = { newer, older, queries, topics, calm, watch: await watch.ended() }
     const story = JSON.stringify(seen)
-    console.log(story)
     // Refused as each client understands it: 2 is repeated elsewhere by newer clients, 14 by older ones. 1 says that nobody knows.
     expect(codesOf(queries), story).toEqual(['0', '2'])
     expect(topics, story).toEqual({ 0: 100 })
@@ -90,7 +89,11 @@ test(
       story,
     ).toEqual([])
     expect(newer[2], story).toBeGreaterThan(0)
-    expect(older, story).toEqual({ 14: 20 })
+    expect(
+      codesOf(older).filter((code) => !['1', '14'].includes(code)),
+      story,
+    ).toEqual([])
+    expect(older[14], story).toBeGreaterThan(0)
     expect(seen.watch.roles, story).toEqual(['LEADER'])
     expect(seen.watch.terms, story).toHaveLength(1)
     expect(seen.watch.rssMiB, story).toBeLessThan(MEMORY_MIB_MAX)
@@ -103,7 +106,7 @@ test(
     const stored = ranges.reduce((sum, { maxOffset, minOffset }) => sum + maxOffset - minOffset, 0)
     const acknowledged = 40 + (newer[0] ?? 0) + calm.sent
     expect(stored, story).toBeGreaterThanOrEqual(acknowledged)
-    expect(stored, story).toBeLessThanOrEqual(acknowledged + (newer[1] ?? 0) + calm.unknown)
+    expect(stored, story).toBeLessThanOrEqual(acknowledged + (newer[1] ?? 0) + (older[1] ?? 0) + calm.unknown)
 
     await untilTrue('sends and reads are served as before', CALM_MS, async () => {
       const { queue, queueOffset } = await producer.send({ topic: TOPIC, body: Buffer.from('after') })
