@@ -185,7 +185,7 @@ const go: Client = {
   modes: ['sync', 'async', 'oneway', 'batch'],
   // Its asynchronous send dereferences a missing answer when the connection is refused.
   flows: ['sync'],
-  scenarios: false,
+  scenarios: true,
   async build() {
     mkdirSync(OUTPUT, { recursive: true })
     const target = join(OUTPUT, 'go-client')

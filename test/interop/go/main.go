@@ -5,6 +5,7 @@
 //	send MODE PREFIX COUNT     MODE: sync, async, oneway, batch        -> acked | failed | oneway..., done
 //	flow sync PREFIX           sends until `endflow`                   -> acked | failed...
 //	endflow                                                            -> done
+//	scenarios PHASE            PHASE: before, after the failover       -> check..., done
 //	exit                       shuts everything down                   -> done, exit status 0
 //
 // Arguments: NAMESRV TOPIC GROUP. This client polls routes every 30 seconds; that cannot be configured.
@@ -71,6 +72,8 @@ type program struct {
 	consumers map[string]rocketmq.PushConsumer
 	ending    chan struct{}
 	ended     sync.WaitGroup
+	// Made by the first `scenarios`.
+	scenariosOf []scenario
 }
 
 func main() {
@@ -137,6 +140,8 @@ func (p *program) run(words []string) error {
 		close(p.ending)
 		p.ended.Wait()
 		return nil
+	case "scenarios":
+		return p.scenarios(words[1])
 	case "exit":
 		for _, c := range p.consumers {
 			if err := c.Shutdown(); err != nil {
