@@ -255,7 +255,7 @@ export class StoreCore {
       storeHost,
       messageAt: (physicalOffset) => this.reader.messageAt(physicalOffset),
     })
-    this.#takeOver = new TakeOver({ machine, changes: this.changes, clock, logger })
+    this.#takeOver = new TakeOver({ machine, reader: this.reader, changes: this.changes, clock, logger })
     // Whoever else reads records of what is pending stands here, too.
     const needs = [new UndeliveredMessages(machine, this.reader), machine.metadata.pendingFiles]
     const needed = new NeededEntries({ log, needs, logger })

@@ -9,15 +9,18 @@
  *   T2  Nothing is delivered from a delay level before it is known how far that is.
  *   T3  A queue with messages has a topic, whatever the files say.
  *   T4  No message gets a queue offset before it is known where Apache's queues end (put.ts refuses until then).
+ *   T5  A transaction that was open at Apache's broker is pending here; it is ended once, as any other.
  */
-import type { Clock, Logger } from '@dledger-ts/base'
-import { isSystemTopic, SystemGroup, SystemTopic, topicNameError } from '@dledger-ts/protocol'
+import { background, type Clock, type Logger } from '@dledger-ts/base'
+import { isSystemTopic, SystemTopic, topicNameError } from '@dledger-ts/protocol'
 import type { StoreMachine } from '../apply.ts'
-import type { StoreError } from '../errors.ts'
+import { StoreError } from '../errors.ts'
 import type { ApacheImport, DeliveredRow, QueueEndRow } from '../metadata/change.ts'
 import type { ChangeProposer } from '../metadata/change-proposals.ts'
 import { defaultTopicConfig, type TopicConfig } from '../metadata/topic-config.ts'
+import type { MessageReader } from '../read.ts'
 import type { ApacheConfig } from './config-files.ts'
+import { type OpenHalfMessages, openHalfMessages } from './open-half-messages.ts'
 
 /** Rows of any kind in one entry. */
 const ROWS_MAX = 1_000
@@ -25,6 +28,7 @@ const RETRY_MS = 500
 
 export interface TakeOverOptions {
   readonly machine: StoreMachine
+  readonly reader: MessageReader
   readonly changes: ChangeProposer
   readonly clock: Clock
   readonly logger: Logger
@@ -61,7 +65,7 @@ export class TakeOver {
     this.stop()
     this.#epoch = machine.epoch
     this.#onDone = onDone
-    this.#append()
+    this.#begin()
   }
 
   stop(): void {
@@ -70,9 +74,28 @@ export class TakeOver {
     this.#cancelTimer = null
   }
 
-  #append(): void {
+  #begin(): void {
+    const { logger } = this.#options
+    background(this.#appendWithHalfMessages(this.#epoch), "taking over Apache's open transactions", logger)
+  }
+
+  async #appendWithHalfMessages(epoch: number): Promise<void> {
+    const { machine, reader, logger } = this.#options
+    let open: OpenHalfMessages = { rows: [], left: 0 }
+    try {
+      open = await openHalfMessages({ machine, reader, offsets: this.#config?.offsets ?? [] })
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      if (this.#epoch !== epoch) return
+      if (error.code === 'BUSY') return this.#again(error)
+      logger.error({ err: error }, "open transactions of Apache's broker cannot be read: nobody is asked for them")
+    }
+    if (this.#epoch === epoch) this.#append(open)
+  }
+
+  #append(open: OpenHalfMessages): void {
     const epoch = this.#epoch
-    const whole = this.#whole()
+    const whole = this.#whole(open)
     const parts = partsOf(whole)
     let left = parts.length
     let failure: StoreError | null = null
@@ -82,7 +105,7 @@ export class TakeOver {
         left--
         if (left > 0 || this.#epoch !== epoch) return
         if (this.isDue) this.#again(failure)
-        else this.#done(whole)
+        else this.#done(whole, open)
       })
     }
   }
@@ -91,13 +114,19 @@ export class TakeOver {
     this.#options.logger.warn({ err: error }, "what Apache's broker knew beside its log is not taken over yet")
     this.#cancelTimer = this.#options.clock.after(RETRY_MS, () => {
       this.#cancelTimer = null
-      this.#append()
+      this.#begin()
     })
   }
 
-  #done({ topics, groups, offsets, delivered }: ApacheImport): void {
+  #done({ topics, groups, offsets, delivered, halves }: ApacheImport, { left }: OpenHalfMessages): void {
     const { logger, machine } = this.#options
     const counts = { topics: topics.length, groups: groups.length, offsets: offsets.length, levels: delivered.length }
+    if (halves.length > 0) {
+      logger.info(
+        { messages: halves.length },
+        "transactions that were open at Apache's broker are taken over: their producers are asked",
+      )
+    }
     const from = this.#config?.directory ?? null
     logger.info({ ...counts, from }, "took over what Apache's broker knew beside its log")
     const refused = this.#config?.refused ?? []
@@ -109,27 +138,15 @@ export class TakeOver {
     if (machine.queues.find(SystemTopic.WHEEL_TIMER, 0) !== undefined) {
       logger.warn({}, "messages that wait in Apache's timer wheel are not delivered: only delay levels are taken over")
     }
-    const halves = this.#openHalfMessages(offsets)
-    if (halves > 0) {
-      const what =
-        "half messages that Apache's broker may not have ended are not taken over: they can be read, and nobody is asked for them"
-      logger.warn({ messages: halves }, what)
+    if (left > 0) {
+      const what = "half messages of Apache's broker are not taken over: they can be read, and nobody is asked for them"
+      logger.warn({ messages: left }, what)
     }
     this.use(null, [])
     this.#onDone()
   }
 
-  /** At most so many: Apache's broker says behind which one all may be open. */
-  #openHalfMessages(offsets: ApacheImport['offsets']): number {
-    const queue = this.#options.machine.queues.find(SystemTopic.TRANSACTION_HALF, 0)
-    if (queue === undefined) return 0
-    const row = offsets.find(
-      ([group, topic]) => group === SystemGroup.TRANSACTION_CHECK && topic === SystemTopic.TRANSACTION_HALF,
-    )
-    return queue.nextOffset - Math.max(row?.[3] ?? 0, queue.minOffset)
-  }
-
-  #whole(): ApacheImport {
+  #whole({ rows }: OpenHalfMessages): ApacheImport {
     const config = this.#config
     const known = config?.topics ?? []
     const unknown = this.#topicsOfQueues(new Set(known.map(({ topicName }) => topicName)))
@@ -140,6 +157,7 @@ export class TakeOver {
       offsets: config?.offsets ?? [],
       delivered: this.#delivered(),
       queueEnds: this.#endsOfQueues(),
+      halves: rows,
       isLast: true,
     }
   }
@@ -207,7 +225,8 @@ function partsOf(whole: ApacheImport): ApacheImport[] {
   cut(whole.offsets, (offsets) => ({ offsets }))
   cut(whole.delivered, (delivered) => ({ delivered }))
   cut(whole.queueEnds, (queueEnds) => ({ queueEnds }))
-  parts.push({ ...NOTHING, isLast: true })
+  // Parts that are not the last may be applied again, after a failure: that must change nothing.
+  parts.push({ ...NOTHING, halves: whole.halves, isLast: true })
   return parts
 }
 
@@ -218,5 +237,6 @@ const NOTHING: ApacheImport = {
   offsets: [],
   delivered: [],
   queueEnds: [],
+  halves: [],
   isLast: false,
 }

@@ -49,6 +49,8 @@ export interface ApacheImport {
   readonly offsets: readonly ConsumerOffsetRow[]
   readonly delivered: readonly DeliveredRow[]
   readonly queueEnds: readonly QueueEndRow[]
+  /** Half messages that are open. */
+  readonly halves: readonly HalfMessageRow[]
   readonly isLast: boolean
 }
 
@@ -131,7 +133,10 @@ export function decodeChange(body: Buffer, physicalOffset: number): Change {
     }
     case 'apacheImport': {
       if (!isApacheImport(map)) throw bad()
-      return map
+      // Logs that were taken over before transactions were have none.
+      const halves = map['halves'] ?? []
+      if (!Array.isArray(halves) || !halves.every(isHalfMessageRow)) throw bad()
+      return { ...map, halves: halves.map(halfMessageRow) }
     }
     case 'endTimers': {
       const timers = map['timers']
@@ -224,7 +229,7 @@ function decodeMap(body: Buffer, physicalOffset: number): Record<string, unknown
   return value
 }
 
-function isApacheImport(map: Record<string, unknown>): map is Record<string, unknown> & ApacheImport {
+function isApacheImport(map: Record<string, unknown>): map is Record<string, unknown> & Omit<ApacheImport, 'halves'> {
   const { topics, groups, offsets, delivered, queueEnds, isLast } = map
   return (
     Array.isArray(topics) &&

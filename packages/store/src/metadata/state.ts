@@ -316,7 +316,7 @@ export class MetadataState {
   }
 
   /** What is there already came later, and stays. */
-  #import({ topics, groups, offsets, delivered, isLast }: ApacheImport, place: ChangePlace): void {
+  #import({ topics, groups, offsets, delivered, halves, isLast }: ApacheImport, place: ChangePlace): void {
     for (const topic of topics) if (!this.topics.has(topic.topicName)) this.#putTopic(topic, place)
     for (const group of groups) if (!this.groups.has(group.groupName)) this.#putGroup(group, place)
     for (const [group, topic, queueId, offset] of offsets) {
@@ -329,6 +329,7 @@ export class MetadataState {
       this.delivered.set(level, queueOffset)
       this.#write(place.index, queueOffset, 'delivered', level)
     }
+    for (const half of halves) this.halfMessages.put(place.index, half)
     if (isLast) this.setOrigin('imported', place.index)
   }
 
