@@ -70,3 +70,13 @@ export async function javaProgram(name: string): Promise<string> {
   await run({ command: 'javac', args: ['-nowarn', '-d', classes, '-cp', join(library, '*'), ...sources] })
   return `${classes}:${join(library, '*')}`
 }
+
+/** Builds the load in `go/NAME` and the server that its module names as a tool. */
+export async function goProgram(name: string, server: string, serverName: string): Promise<void> {
+  mkdirSync(OUTPUT, { recursive: true })
+  const cwd = join(SOURCES, 'go', name)
+  for (const [target, from] of [[`${name}-load`, '.'] as const, [serverName, server] as const]) {
+    const args = ['build', '-buildvcs=false', '-mod=readonly', '-o', join(OUTPUT, target), from]
+    await run({ command: 'go', args, cwd })
+  }
+}

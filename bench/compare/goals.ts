@@ -20,64 +20,68 @@ export function isMet(row: Row, ratio: number, goal: number): boolean {
   return isRate(row.metric) ? ratio >= goal : ratio <= goal
 }
 
-interface Wish {
-  readonly title: string
-  readonly metric: Metric
-  readonly workload: string
-  /** Ours is measured with each. */
-  readonly clients: readonly (string | null)[]
-  /** The client of the base, where it is another one. */
-  readonly baseClient?: string | null
-  /** What ASYNC_FLUSH and SYNC_FLUSH are compared with. */
+const OURS = ['ours-async', 'ours-sync']
+
+interface Against {
+  /** What ASYNC_FLUSH and SYNC_FLUSH are compared with: the same promise where there is one. */
   readonly bases: readonly [string, string]
-  /** Their goals. */
-  readonly goals: readonly [number, number]
+  /** The client of the base, where it is not the one that ours is measured with. */
+  readonly client?: string | null
 }
 
-const SENT = [
-  { workload: 'sync64', title: '64 sync senders' },
-  { workload: 'async256', title: '256 async in flight' },
-]
+const APACHE: Against = { bases: ['apache', 'apache'] }
+const BATCH_PUSH: Against = { bases: ['apache-batch', 'apache-batch'] }
+const NATS: Against = { bases: ['nats', 'nats-sync'], client: 'go' }
+const FLOOR: Against = { bases: ['floor-async', 'floor-sync'], client: null }
 
-const SYSTEMS = ['ours-async', 'ours-sync']
-
-/** The same goals for each of these workloads. */
-function each(workloads: typeof SENT, wish: Omit<Wish, 'workload'>): Wish[] {
-  return workloads.map(({ workload, title }) => Object.assign({}, wish, { workload, title: `${wish.title}, ${title}` }))
-}
-
-const WISHES: readonly Wish[] = [
-  ...each(SENT, {
-    title: 'server CPU per message',
-    metric: 'serverMicros',
-    clients: ['java', 'ours'],
-    bases: ['apache', 'apache'],
-    goals: [1 / 15, 1 / 10],
-  }),
-  ...each(SENT, {
-    title: "server CPU per message, Apache's batch push on",
-    metric: 'serverMicros',
-    clients: ['java', 'ours'],
-    bases: ['apache-batch', 'apache-batch'],
-    goals: [1 / 8, 1 / 6],
-  }),
-]
-
-function row(wish: Wish, client: string | null, base: string): Row {
-  const { title, metric, workload, baseClient, bases, goals } = wish
-  const ours = SYSTEMS.flatMap((system, i) => {
-    const goal = bases[i] === base ? goals[i] : undefined
-    return goal === undefined ? [] : [{ key: { system, workload, client }, goal }]
-  })
-  return {
-    title,
-    metric,
-    base: { system: base, workload, client: baseClient === undefined ? client : baseClient },
-    ours,
+/** One row for each base and each client. */
+function rows(
+  title: string,
+  metric: Metric,
+  workload: string,
+  against: Against,
+  goals: readonly [number, number],
+  clients: readonly (string | null)[],
+): Row[] {
+  const made: Row[] = []
+  for (const client of clients) {
+    for (const system of new Set(against.bases)) {
+      const ours = OURS.flatMap((name, i) => {
+        const goal = against.bases[i] === system ? goals[i] : undefined
+        return goal === undefined ? [] : [{ key: { system: name, workload, client }, goal }]
+      })
+      const base = { system, workload, client: against.client === undefined ? client : against.client }
+      made.push({ title, metric, base, ours })
+    }
   }
+  return made
 }
 
-/** One row for each base and client. */
-export const ROWS: readonly Row[] = WISHES.flatMap((wish) =>
-  wish.clients.flatMap((client) => [...new Set(wish.bases)].map((base) => row(wish, client, base))),
-)
+const BOTH = ['java', 'ours']
+const JAVA = ['java']
+const NONE = [null]
+const CPU = 'server CPU per message'
+
+export const ROWS: readonly Row[] = [
+  ...rows(`${CPU}, 64 sync senders`, 'serverMicros', 'sync64', APACHE, [1 / 15, 1 / 10], BOTH),
+  ...rows(`${CPU}, 256 async in flight`, 'serverMicros', 'async256', APACHE, [1 / 15, 1 / 10], BOTH),
+  ...rows(`${CPU}, 64 sync senders`, 'serverMicros', 'sync64', BATCH_PUSH, [1 / 8, 1 / 6], BOTH),
+  ...rows(`${CPU}, 256 async in flight`, 'serverMicros', 'async256', BATCH_PUSH, [1 / 8, 1 / 6], BOTH),
+  ...rows(`${CPU}, 64 sync senders`, 'serverMicros', 'sync64', NATS, [1 / 2, 1 / 2], BOTH),
+  ...rows(`${CPU}, 256 async in flight`, 'serverMicros', 'async256', NATS, [2 / 3, 2 / 3], BOTH),
+  ...rows('throughput, 256 async in flight', 'messagesPerSecond', 'async256', APACHE, [8, 6], BOTH),
+  ...rows('throughput, 256 async in flight, 100 B', 'messagesPerSecond', 'async256-100b', APACHE, [8, 6], BOTH),
+  ...rows('throughput, batches of 32', 'messagesPerSecond', 'batch32', APACHE, [8, 6], BOTH),
+  ...rows('p50 of a lone sync sender', 'p50Ms', 'sync1', APACHE, [1 / 6, 1 / 3], BOTH),
+  ...rows('p99 of a lone sync sender', 'p99Ms', 'sync1', APACHE, [1 / 6, 1 / 3], BOTH),
+  ...rows('p50 end to end at 500 a second', 'p50Ms', 'e2e', APACHE, [1 / 6, 1 / 3], JAVA),
+  ...rows('p99 end to end at 500 a second', 'p99Ms', 'e2e', APACHE, [1 / 6, 1 / 3], JAVA),
+  ...rows(`${CPU}, draining 200,000`, 'serverMicros', 'drain', APACHE, [1 / 2, 1 / 2], JAVA),
+  ...rows('idle CPU', 'idlePercent', 'idle', APACHE, [1 / 20, 1 / 20], NONE),
+  ...rows('private memory of a broker', 'privateMiB', 'memory', APACHE, [1 / 8, 1 / 8], NONE),
+  ...rows("senders' gap after kill -9", 'gapMs', 'failover', { ...APACHE, client: 'java' }, [1 / 20, 1 / 20], BOTH),
+  ...rows('cold start to the first acknowledgement', 'firstAckMs', 'coldstart', APACHE, [1 / 5, 1 / 5], NONE),
+  ...rows('p50 of a lone sync sender', 'p50Ms', 'sync1', FLOOR, [2, 2], BOTH),
+  ...rows('large messages', 'megabytesPerSecond', 'large', FLOOR, [1 / 2, 1 / 2], BOTH),
+  ...rows('embedded appends of 1 KiB', 'megabytesPerSecond', 'embedded', FLOOR, [0.7, 0.7], NONE),
+]

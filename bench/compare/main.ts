@@ -8,17 +8,29 @@ import { InvalidArgumentError, Option } from 'commander'
 import { measurement, wholeNumber } from '../options.ts'
 import { missing } from './build.ts'
 import { temporaryDirectory } from './children.ts'
-import { JAVA_CLIENT, type LoadClient, OUR_CLIENT } from './loads/clients.ts'
+import { embedded, type Floor, loneSender, threeCopies } from './floors.ts'
+import { ETCD_CLIENT, JAVA_CLIENT, type LoadClient, NATS_CLIENT, OUR_CLIENT } from './loads/clients.ts'
 import { machine } from './machine.ts'
 import type { Measurement } from './measurements.ts'
 import { failures, figuresTables, goalsTable } from './report.ts'
 import { LoadPrograms, Session, type Told } from './session.ts'
+import { ETCD } from './systems/etcd.ts'
+import { NATS, NATS_SYNC } from './systems/nats.ts'
 import { APACHE, APACHE_BATCH_PUSH, OURS_ASYNC, OURS_SYNC } from './systems/rocketmq.ts'
 import type { System } from './systems/system.ts'
 import { WORKLOADS } from './workloads.ts'
 
-const SYSTEMS: readonly System[] = [APACHE, OURS_ASYNC, OURS_SYNC, APACHE_BATCH_PUSH]
+const SYSTEMS: readonly System[] = [APACHE, OURS_ASYNC, OURS_SYNC, NATS, NATS_SYNC, APACHE_BATCH_PUSH, ETCD]
+/** Those that RocketMQ's systems share; the others have one each. */
 const CLIENTS: readonly LoadClient[] = [JAVA_CLIENT, OUR_CLIENT]
+const GO_CLIENTS: readonly LoadClient[] = [NATS_CLIENT, ETCD_CLIENT]
+/** Before the systems of a round; each is asked for by its workload. */
+const FLOORS: Readonly<Record<string, (seconds: number) => Promise<Floor[]>>> = {
+  sync1: loneSender,
+  large: threeCopies,
+  embedded,
+}
+const WARMUP_SECONDS = 2
 
 function say(line: string): void {
   process.stderr.write(`${line}\n`)
@@ -68,12 +80,12 @@ const about = {
 }
 const measurements: Measurement[] = []
 
-function tell(round: number, system: System, { workload, client, figures, failure }: Told): void {
-  const base = { round, system: system.name, workload: workload.name, client, at: new Date().toISOString(), figures }
-  measurements.push(failure === undefined ? base : { ...base, failure })
+function tell(round: number, system: string, workload: string, told: Omit<Told, 'workload'>): void {
+  const { client, figures, failure } = told
+  measurements.push({ round, system, workload, at: new Date().toISOString(), ...told })
   if (json !== undefined) writeFileSync(json, `${JSON.stringify({ ...about, measurements }, null, 1)}\n`)
   const short = Object.entries(figures).map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`)
-  const place = `round ${round} of ${rounds}, ${system.name}, ${workload.name}${client === null ? '' : `, ${client}`}`
+  const place = `round ${round} of ${rounds}, ${system}, ${workload}${client === null ? '' : `, ${client}`}`
   say(`${place}: ${[...short, ...(failure === undefined ? [] : [failure])].join(', ')}`)
 }
 
@@ -97,23 +109,26 @@ async function built<Part extends System | LoadClient>(parts: readonly Part[]): 
 }
 
 say(`systems: ${systems.map(({ name }) => name).join(', ')}; load of the machine ${loadavg()[0]?.toFixed(2)}`)
-const usableClients = await built(clients)
-const usableSystems = await built(systems)
+const wantedSystems = await built(systems)
+const goClients = GO_CLIENTS.filter(({ protocol }) => wantedSystems.some((system) => system.protocol === protocol))
+const wantedClients = await built([...clients, ...goClients])
 const programs = new LoadPrograms(temporaryDirectory())
 for (let round = 1; round <= rounds; round++) {
-  for (const system of usableSystems) {
-    const own = usableClients.filter(({ protocol }) => protocol === system.protocol)
-    const session = new Session(
-      system,
-      own,
-      programs,
-      { seconds, warmupSeconds: 2, systemWarmupSeconds: warmup },
-      (told) => tell(round, system, told),
+  for (const { name } of only) {
+    for (const { system, workload, figures } of (await FLOORS[name]?.(seconds)) ?? []) {
+      tell(round, system, workload, { client: null, figures })
+    }
+  }
+  for (const system of wantedSystems) {
+    const own = wantedClients.filter(({ protocol }) => protocol === system.protocol)
+    const durations = { seconds, warmupSeconds: WARMUP_SECONDS, systemWarmupSeconds: warmup }
+    const session = new Session(system, own, programs, durations, ({ workload, ...told }) =>
+      tell(round, system.name, workload.name, told),
     )
     try {
       await session.run(only)
     } catch (failure) {
-      say(`round ${round}, ${system.name} failed: ${(failure as Error).message}`)
+      tell(round, system.name, 'start', { client: null, figures: {}, failure: (failure as Error).message })
     }
   }
 }

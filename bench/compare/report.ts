@@ -5,7 +5,7 @@ import { WORKLOADS } from './workloads.ts'
 
 const UNITS: Readonly<Record<Metric, { readonly unit: string; readonly digits: number }>> = {
   messagesPerSecond: { unit: '/s', digits: 0 },
-  megabytesPerSecond: { unit: ' MB/s', digits: 0 },
+  megabytesPerSecond: { unit: ' MB/s', digits: 1 },
   serverMicros: { unit: ' µs', digits: 1 },
   clientMicros: { unit: ' µs', digits: 1 },
   p50Ms: { unit: ' ms', digits: 2 },
@@ -34,11 +34,12 @@ export function figure({ median, least, most, count }: Summary, metric: Metric):
   return `${amount(median, metric)} (${plain(least)}–${plain(most)})`
 }
 
-/** 3.2 for a rate, 1/3.2 for a cost. */
+/** 3.2, or 1/3.2 for the cost that is less than that of the base. */
 function share(value: number, metric: Metric): string {
-  const number = isRate(metric) ? value : 1 / value
+  const inverse = !isRate(metric) && value < 1
+  const number = inverse ? 1 / value : value
   const shown = number.toLocaleString('en-US', { maximumFractionDigits: number >= 10 ? 1 : 2 })
-  return isRate(metric) ? shown : `1/${shown}`
+  return inverse ? `1/${shown}` : shown
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -70,6 +71,7 @@ export function goalsTable(all: readonly Measurement[]): string {
 
 const SENDING: readonly { readonly metric: Metric; readonly head: string }[] = [
   { metric: 'messagesPerSecond', head: 'messages' },
+  { metric: 'megabytesPerSecond', head: 'bodies' },
   { metric: 'serverMicros', head: 'server CPU per message' },
   { metric: 'clientMicros', head: 'client CPU per message' },
   { metric: 'p50Ms', head: 'p50' },

@@ -1,13 +1,13 @@
 /** One system, once: started on empty disks, warmed up, measured under each workload, stopped. Nothing else is up meanwhile. */
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { between, privateMiB, read } from './counters.ts'
+import { between, fineMicros, privateMiB, read } from './counters.ts'
 import { type LoadClient } from './loads/clients.ts'
 import { LoadProgram, type Measured, type Settings } from './loads/load-program.ts'
 import type { Figures } from './measurements.ts'
 import type { Servers, System } from './systems/system.ts'
 import type { Workload } from './workloads.ts'
-import { mkdirSync } from 'node:fs'
 
 export interface Durations {
   /** How long each load is measured. */
@@ -18,6 +18,7 @@ export interface Durations {
   readonly systemWarmupSeconds: number
 }
 
+/** What came of one workload with one client, or without any. */
 export interface Told {
   readonly workload: Workload
   readonly client: string | null
@@ -25,13 +26,19 @@ export interface Told {
   readonly failure?: string
 }
 
+type Outcome = Omit<Told, 'workload' | 'client'>
+
 /** What a system does after a load, before it is called idle. */
 const SETTLE_MS = 5_000
 /** Times `seconds`: little is used, so it takes longer to be seen. */
 const IDLE_FACTOR = 3
 /** Four virtual machines that start on a busy machine take minutes. */
-const FIRST_WITHIN_SECONDS = 300
+const START_WITHIN_SECONDS = 300
+const TOPIC_WITHIN_SECONDS = 60
 const WARMUP: Settings = { how: 'async', senders: 256, size: 1024, batch: 1, seconds: 1 }
+
+/** What comes next would not do better. */
+class NotStarted extends Error {}
 
 /** The programs that make loads, each started when it is needed first and used by all sessions: clients stay warm. */
 export class LoadPrograms {
@@ -43,12 +50,13 @@ export class LoadPrograms {
   }
 
   async of(client: LoadClient): Promise<LoadProgram> {
-    const running = this.#running.get(client.name)
+    const name = `${client.protocol}-${client.name}`
+    const running = this.#running.get(name)
     if (running !== undefined && !running.isOver) return running
-    const home = join(this.#home, client.name)
+    const home = join(this.#home, name)
     mkdirSync(home, { recursive: true })
     const program = await LoadProgram.start(client.launch(home), join(home, 'stderr'))
-    this.#running.set(client.name, program)
+    this.#running.set(name, program)
     return program
   }
 }
@@ -83,6 +91,7 @@ export class Session {
       for (const workload of workloads) {
         if (!workload.protocols.includes(this.#system.protocol)) continue
         const clients = this.#clients.filter(({ name }) => workload.clients.includes(name))
+        if (workload.kind === 'machine') continue
         if (workload.kind === 'start') await this.#freshServers(workload)
         else if (workload.kind === 'watch') await this.#attempt(workload, null, () => this.#watch(workload))
         for (const client of clients) {
@@ -96,10 +105,11 @@ export class Session {
     }
   }
 
-  async #attempt(workload: Workload, client: string | null, measure: () => Promise<Omit<Told, 'workload' | 'client'>>) {
+  async #attempt(workload: Workload, client: string | null, measure: () => Promise<Outcome>) {
     try {
       this.#tell({ workload, client, ...(await measure()) })
     } catch (failure) {
+      if (failure instanceof NotStarted) throw failure
       this.#tell({ workload, client, figures: {}, failure: (failure as Error).message })
       // Whatever is wrong with it, the next workload finds another one.
       await this.#stop()
@@ -124,12 +134,12 @@ export class Session {
     const program = await this.#programs.of(client)
     const servers = await this.#system.start()
     this.#servers = servers
-    await program
-      .run('first', { ...this.#target(servers), within: FIRST_WITHIN_SECONDS }, [])
-      .catch((failure: unknown) => {
-        servers.checkAlive()
-        throw failure
-      })
+    try {
+      await program.run('first', { ...this.#target(servers), within: START_WITHIN_SECONDS }, [])
+      servers.checkAlive()
+    } catch (failure) {
+      throw new NotStarted((failure as Error).message, { cause: failure })
+    }
     const firstAckMs = performance.now() - servers.startedMs
     if (cold !== null) this.#tell({ workload: cold, client: null, figures: { firstAckMs } })
     const warmup = Math.min(this.#system.warmupSeconds, this.#durations.systemWarmupSeconds)
@@ -142,11 +152,11 @@ export class Session {
     return { namesrv: address, topic: `Compare${++this.#topics}` }
   }
 
-  async #load(workload: Workload, client: LoadClient): Promise<Omit<Told, 'workload' | 'client'>> {
+  async #load(workload: Workload, client: LoadClient): Promise<Outcome> {
     const servers = await this.#up()
     const program = await this.#programs.of(client)
     const target = this.#target(servers)
-    await program.run('first', { ...target, within: FIRST_WITHIN_SECONDS }, [])
+    await program.run('first', { ...target, within: TOPIC_WITHIN_SECONDS }, [])
     const { seconds, warmupSeconds } = this.#durations
     const settings = { ...target, warmup: warmupSeconds, seconds, ...workload.settings }
     const measured = await program.run(workload.command, settings, servers.pids)
@@ -154,7 +164,7 @@ export class Session {
     return figuresOf(measured, Number(workload.settings['size']))
   }
 
-  async #watch(workload: Workload): Promise<Omit<Told, 'workload' | 'client'>> {
+  async #watch(workload: Workload): Promise<Outcome> {
     const servers = await this.#up()
     if (workload.name === 'memory') {
       const each = servers.keeperPids.map(privateMiB)
@@ -162,28 +172,31 @@ export class Session {
     }
     await pause(SETTLE_MS)
     const before = read(servers.pids, null)
+    const microsBefore = fineMicros(servers.pids)
     await pause(this.#durations.seconds * IDLE_FACTOR * 1_000)
-    const { serverMicros, seconds, otherCores } = between(before, read(servers.pids, null))
-    return { figures: { idlePercent: serverMicros / seconds / 10_000, otherCores } }
+    const micros = fineMicros(servers.pids) - microsBefore
+    const { seconds, otherCores } = between(before, read(servers.pids, null))
+    return { figures: { idlePercent: micros / seconds / 10_000, otherCores } }
   }
 
-  async #failover(workload: Workload, client: LoadClient): Promise<Omit<Told, 'workload' | 'client'>> {
+  async #failover(workload: Workload, client: LoadClient): Promise<Outcome> {
     const servers = await this.#up()
     const program = await this.#programs.of(client)
     const target = this.#target(servers)
-    const { answer } = await program.run('first', { ...target, within: FIRST_WITHIN_SECONDS }, [])
+    const { answer } = await program.run('first', { ...target, within: TOPIC_WITHIN_SECONDS }, [])
     if (answer.port === undefined) throw new Error('the client does not say who leads')
     const { warmupSeconds } = this.#durations
     const settings = { ...target, warmup: warmupSeconds, ...workload.settings, kill: servers.pidAt(answer.port) }
-    const killed = await program.run(workload.command, settings, [])
+    const {
+      answer: { gapMs, failed },
+    } = await program.run(workload.command, settings, [])
     // A member is missing: what comes next needs a whole group.
     await this.#stop()
-    const { gapMs, failed } = killed.answer
     return { figures: { ...(gapMs === undefined ? {} : { gapMs }), ...(failed === undefined ? {} : { failed }) } }
   }
 }
 
-function figuresOf({ answer, used }: Measured, bytes: number): Omit<Told, 'workload' | 'client'> {
+function figuresOf({ answer, used }: Measured, bytes: number): Outcome {
   const { messages, seconds, failed, failure, p50Ms, p99Ms, p999Ms } = answer
   const figures: Figures = {}
   if (messages !== undefined && seconds !== undefined) {

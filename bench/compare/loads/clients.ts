@@ -1,12 +1,12 @@
 /** The clients that loads are made with: what each needs, and how its program is built and started. */
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { JAVA, javaProgram, type Needed } from '../build.ts'
+import { GO, JAVA, javaProgram, type Needed, OUTPUT } from '../build.ts'
 import type { Launch } from '../children.ts'
 import type { Protocol } from '../systems/system.ts'
 
 export interface LoadClient {
   readonly name: string
-  readonly title: string
   readonly protocol: Protocol
   readonly needs: readonly Needed[]
   build(): Promise<void>
@@ -18,7 +18,6 @@ function java(): LoadClient {
   let classPath = ''
   return {
     name: 'java',
-    title: 'Java client',
     protocol: 'rocketmq',
     needs: JAVA,
     async build() {
@@ -36,7 +35,6 @@ export const JAVA_CLIENT: LoadClient = java()
 
 export const OUR_CLIENT: LoadClient = {
   name: 'ours',
-  title: 'our client',
   protocol: 'rocketmq',
   needs: [],
   async build() {},
@@ -46,3 +44,17 @@ export const OUR_CLIENT: LoadClient = {
     cwd: home,
   }),
 }
+
+/** A load is built beside its server. */
+function go(protocol: Protocol): LoadClient {
+  return {
+    name: 'go',
+    protocol,
+    needs: GO,
+    async build() {},
+    launch: (home) => ({ command: join(OUTPUT, `${protocol}-load`), args: [], cwd: home }),
+  }
+}
+
+export const NATS_CLIENT: LoadClient = go('nats')
+export const ETCD_CLIENT: LoadClient = go('etcd')

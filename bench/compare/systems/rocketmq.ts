@@ -83,7 +83,7 @@ const MAIN: Readonly<Record<Program, string>> = {
 }
 
 /** @param batchPush DLedger's `enableBatchPush`, which is off by default. */
-function apache(name: string, title: string, batchPush: boolean): System {
+function apache(name: string, batchPush: boolean): System {
   let library = ''
   const launcher: Launcher = (program, conf, directory) => ({
     command: 'java',
@@ -105,8 +105,7 @@ function apache(name: string, title: string, batchPush: boolean): System {
   })
   return {
     name,
-    title,
-    version: 'Apache RocketMQ 5.5.0',
+    version: `Apache RocketMQ 5.5.0 on DLedger${batchPush ? ', enableBatchPush=true' : ''}`,
     protocol: 'rocketmq',
     needs: JAVA,
     warmupSeconds: 15,
@@ -139,8 +138,7 @@ function ours(name: string, flush: 'ASYNC_FLUSH' | 'SYNC_FLUSH'): System {
   })
   return {
     name,
-    title: `ours, ${flush}`,
-    version: `ours on Node.js ${process.versions.node}`,
+    version: `${flush} on Node.js ${process.versions.node}`,
     protocol: 'rocketmq',
     needs: [],
     warmupSeconds: 6,
@@ -151,7 +149,7 @@ function ours(name: string, flush: 'ASYNC_FLUSH' | 'SYNC_FLUSH'): System {
   }
 }
 
-export const APACHE: System = apache('apache', 'Apache', false)
-export const APACHE_BATCH_PUSH: System = apache('apache-batch', 'Apache, batch push', true)
+export const APACHE: System = apache('apache', false)
+export const APACHE_BATCH_PUSH: System = apache('apache-batch', true)
 export const OURS_ASYNC: System = ours('ours-async', 'ASYNC_FLUSH')
 export const OURS_SYNC: System = ours('ours-sync', 'SYNC_FLUSH')

@@ -6,7 +6,6 @@ export type Protocol = 'rocketmq' | 'nats' | 'etcd'
 export interface System {
   /** As `--systems` has it. */
   readonly name: string
-  readonly title: string
   readonly version: string
   readonly protocol: Protocol
   readonly needs: readonly Needed[]
