@@ -134,6 +134,7 @@ export {
   NotificationResponse,
   PollingInfoRequest,
   PollingInfoResponse,
+  PeekMessageRequest,
   PopMessageRequest,
   PopMessageResponse,
 } from './header/pop.ts'

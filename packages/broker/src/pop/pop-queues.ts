@@ -65,11 +65,15 @@ export class PopQueues {
     return offset
   }
 
+  /** Where a pop would begin that does not begin for the group. */
+  next(group: string, queue: PopQueue): number {
+    return this.offset(group, queue) ?? this.#context.store.minOffset(queue.topic, queue.queueId)
+  }
+
   /** How many messages there are behind where the group stands; a group that has not begun has all before it. */
   rest(group: string, queue: PopQueue): number {
     const { store } = this.#context
-    const offset = this.offset(group, queue) ?? store.minOffset(queue.topic, queue.queueId)
-    return Math.max(0, store.maxOffset(queue.topic, queue.queueId) - offset)
+    return Math.max(0, store.maxOffset(queue.topic, queue.queueId) - this.next(group, queue))
   }
 
   /** How far each queue reaches. */

@@ -7,6 +7,7 @@ import type { Connection } from '@dledger-ts/remoting'
 import type { BrokerContext } from '../context.ts'
 import { NotificationProcessor, type Notification, notificationProcessors } from '../processors/notification.ts'
 import { popAckProcessors } from '../processors/pop-ack.ts'
+import { peekProcessors } from '../processors/peek.ts'
 import { type Pop, PopProcessor, popProcessors } from '../processors/pop.ts'
 import type { Processor } from '../processors/registry.ts'
 import { PopPolling } from './pop-polling.ts'
@@ -15,6 +16,7 @@ import { Revive } from './revive.ts'
 
 export class PopServing {
   readonly #context: BrokerContext
+  readonly #queues: PopQueues
   readonly #pops: PopProcessor
   readonly #notifications: NotificationProcessor
   readonly #waitingPops: PopPolling<Pop>
@@ -26,6 +28,7 @@ export class PopServing {
     const { clock, config } = context
     this.#context = context
     const queues = new PopQueues(context)
+    this.#queues = queues
     this.#revive = new Revive(context)
     this.#pops = new PopProcessor(context, { queues, popped: (untilMs) => this.#revive.popped(untilMs) })
     this.#notifications = new NotificationProcessor(context, queues)
@@ -41,6 +44,7 @@ export class PopServing {
     return [
       ...popProcessors(this.#pops),
       ...notificationProcessors(this.#notifications),
+      ...peekProcessors(this.#context, this.#queues),
       ...popAckProcessors(this.#context, {
         popped: (untilMs) => this.#revive.popped(untilMs),
         unblocked: (group, queue) => {

@@ -62,6 +62,15 @@ export const ChangeInvisibleTimeResponse = header(RequestCode.CHANGE_MESSAGE_INV
 })
 export type ChangeInvisibleTimeResponse = HeaderOf<typeof ChangeInvisibleTimeResponse>
 
+/** Asks for what a pop would find next, of one queue or of all (-1); it stays there. Answered as a pop is. */
+export const PeekMessageRequest = header(RequestCode.PEEK_MESSAGE, {
+  consumerGroup: string,
+  topic: string,
+  queueId: int32,
+  maxMsgNums: int32,
+})
+export type PeekMessageRequest = HeaderOf<typeof PeekMessageRequest>
+
 /** Asks whether there is something to pop; held like a pop. */
 export const NotificationRequest = header(RequestCode.NOTIFICATION, {
   consumerGroup: string,
