@@ -2,8 +2,11 @@
 import type { Clock } from '@dledger-ts/base'
 
 export const START_MS = 1_700_000_000_000
-/** Passes of the event loop without an end before time goes on. */
-const IDLE_PASSES = 6
+/**
+ * Passes of the event loop without an end before time goes on. What is in memory or on a disk in memory is there by then, so looking at a store
+ * takes no time, in which its log would come to say that more of it is synced.
+ */
+const IDLE_PASSES = 10
 const STEP_MS = 10
 const LONG_STEP_MS = 50
 /** Who waits longer than this waits for ever. */

@@ -192,6 +192,18 @@ describe('a member with lost entries', () => {
     for (let i = 0; i < 30; i++) doubtful.tick()
     expect(doubtful.status().role).toBe('FOLLOWER')
   })
+
+  test('commits what it leads alone, though no commit index told of what is lost', () => {
+    const alone = member({ lost: lost(3, 4), voters: ['n1'], appliedIndex: 1 })
+    alone.campaign()
+    alone.takeOutput()
+    alone.hardStatePersisted()
+    alone.takeOutput()
+    expect(alone.status().role).toBe('LEADER')
+    alone.propose('noop', [68])
+    alone.persisted(alone.takeOutput()?.persistSeq ?? 0)
+    expect(alone.status().commitIndex).toBe(10)
+  })
 })
 
 test('a message of repair is heard only from members of the group', () => {

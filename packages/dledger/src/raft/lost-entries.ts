@@ -3,7 +3,8 @@
  *
  *   R22 a member with lost entries votes by where its log ends, as if nothing were lost, and neither stands for election nor is
  *       handed the leadership; alone in its group it leads, unless a configuration may be among what is lost.
- *   R23 lost entries above commitIndex, and all after them, count for no new commit until they are filled in again.
+ *   R23 lost entries above commitIndex, and all after them, count for no new commit until they are filled in again; of a member that leads
+ *       alone they count, for nobody else can ever fill them in, and what is good before and behind them is not to wait for that.
  */
 export interface LostEntries {
   /** Ascending. */

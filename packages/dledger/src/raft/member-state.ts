@@ -76,9 +76,13 @@ export class MemberState {
   /** Durable here, and not lost again where it counts for a commit yet to come (R23). */
   get heldIndex(): number {
     const { durableIndex } = this.log
-    return this.lost.ranges.length === 0
-      ? durableIndex
-      : Math.min(durableIndex, firstLostFrom(this.lost, this.commitIndex + 1) - 1)
+    if (this.lost.ranges.length === 0 || this.#nobodyElseCounts) return durableIndex
+    return Math.min(durableIndex, firstLostFrom(this.lost, this.commitIndex + 1) - 1)
+  }
+
+  /** What is lost was durable here, so it was committed or is by what follows, and nobody else can bring it. */
+  get #nobodyElseCounts(): boolean {
+    return this.membership.selfIsLoneVoter && !this.lost.configurationIsLost
   }
 
   get hardStateIsDurable(): boolean {
