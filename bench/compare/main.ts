@@ -2,11 +2,12 @@
  * `npm run bench:compare`: this project's broker group beside others, on this machine, one system at a time, in turns.
  * `--help` names the systems and the workloads. Progress goes to standard error, the tables to standard output.
  */
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
+import { stripVTControlCharacters } from 'node:util'
 import { InvalidArgumentError, Option } from 'commander'
 import { measurement, wholeNumber } from '../options.ts'
-import { missing } from './build.ts'
+import { missing, run } from './build.ts'
 import { temporaryDirectory } from './children.ts'
 import { embedded, type Floor, loneSender, threeCopies } from './floors.ts'
 import { ETCD_CLIENT, JAVA_CLIENT, type LoadClient, NATS_CLIENT, OUR_CLIENT } from './loads/clients.ts'
@@ -55,9 +56,10 @@ interface Options {
   readonly clients: readonly LoadClient[]
   readonly only: typeof WORKLOADS
   readonly json?: string
+  readonly tables?: readonly string[]
 }
 
-const { rounds, seconds, warmup, systems, clients, only, json } = measurement(
+const { rounds, seconds, warmup, systems, clients, only, json, tables } = measurement(
   'bench:compare',
   'This broker group beside others: each system alone, in turns, medians of the rounds.',
 )
@@ -68,6 +70,7 @@ const { rounds, seconds, warmup, systems, clients, only, json } = measurement(
   .addOption(some('--only <names>', 'which workloads', WORKLOADS))
   .addOption(some('--clients <names>', 'which clients make the loads', CLIENTS))
   .option('--json <file>', 'every figure, written as it comes')
+  .option('--tables <files...>', 'the tables of such files together; nothing is measured')
   .parse()
   .opts<Options>()
 
@@ -79,14 +82,22 @@ const about = {
   seconds,
 }
 const measurements: Measurement[] = []
+/** What commands of this machine say they are. */
+const tools = new Set<string>()
 
 function tell(round: number, system: string, workload: string, told: Omit<Told, 'workload'>): void {
   const { client, figures, failure } = told
   measurements.push({ round, system, workload, at: new Date().toISOString(), ...told })
-  if (json !== undefined) writeFileSync(json, `${JSON.stringify({ ...about, measurements }, null, 1)}\n`)
+  if (json !== undefined)
+    writeFileSync(json, `${JSON.stringify({ ...about, tools: [...tools], measurements }, null, 1)}\n`)
   const short = Object.entries(figures).map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`)
   const place = `round ${round} of ${rounds}, ${system}, ${workload}${client === null ? '' : `, ${client}`}`
   say(`${place}: ${[...short, ...(failure === undefined ? [] : [failure])].join(', ')}`)
+}
+
+function firstLine(text: string): string {
+  // Without the colours that some print even to a pipe.
+  return stripVTControlCharacters(text).trim().split('\n')[0] ?? ''
 }
 
 /** Builds each, and leaves out what cannot be built here. */
@@ -98,6 +109,7 @@ async function built<Part extends System | LoadClient>(parts: readonly Part[]): 
       say(`${part.name} is left out: ${lacking} is not installed`)
       continue
     }
+    for (const { command, args } of part.needs) tools.add(`${command}: ${firstLine(await run({ command, args }))}`)
     try {
       await part.build()
       usable.push(part)
@@ -106,6 +118,22 @@ async function built<Part extends System | LoadClient>(parts: readonly Part[]): 
     }
   }
   return usable
+}
+
+function printTables(): void {
+  console.log(goalsTable(measurements))
+  console.log(`\n${figuresTables(measurements)}`)
+  const failed = failures(measurements)
+  if (failed !== '') console.log(`\nFailures:\n\n${failed}`)
+}
+
+if (tables !== undefined) {
+  for (const file of tables) {
+    const { measurements: earlier } = JSON.parse(readFileSync(file, 'utf8')) as { measurements: Measurement[] }
+    measurements.push(...earlier)
+  }
+  printTables()
+  process.exit(0)
 }
 
 say(`systems: ${systems.map(({ name }) => name).join(', ')}; load of the machine ${loadavg()[0]?.toFixed(2)}`)
@@ -135,10 +163,7 @@ for (let round = 1; round <= rounds; round++) {
 
 const { cores, cpu, memoryGiB, system } = about.machine
 console.log(`${about.date}, ${cores} cores (${cpu}), ${memoryGiB} GiB, ${system}; medians of ${rounds} (least–most)`)
-console.log(`${about.versions.join('; ')}\n`)
-console.log(goalsTable(measurements))
-console.log(`\n${figuresTables(measurements)}`)
-const failed = failures(measurements)
-if (failed !== '') console.log(`\nFailures:\n\n${failed}`)
+console.log(`${about.versions.join('; ')}; ${[...tools].join('; ')}\n`)
+printTables()
 // Load programs end with the process.
 process.exit(0)

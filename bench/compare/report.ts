@@ -8,7 +8,7 @@ const UNITS: Readonly<Record<Metric, { readonly unit: string; readonly digits: n
   megabytesPerSecond: { unit: ' MB/s', digits: 1 },
   serverMicros: { unit: ' µs', digits: 1 },
   clientMicros: { unit: ' µs', digits: 1 },
-  p50Ms: { unit: ' ms', digits: 2 },
+  p50Ms: { unit: ' ms', digits: 3 },
   p99Ms: { unit: ' ms', digits: 2 },
   p999Ms: { unit: ' ms', digits: 1 },
   failed: { unit: '', digits: 0 },
