@@ -11,6 +11,7 @@ import type { MemberId } from '../raft/messages.ts'
 import type { Output, RoleState } from '../raft/output.ts'
 import type { Raft } from '../raft/raft.ts'
 import type { Applying } from './applying.ts'
+import type { CommitNotices } from './commit-notices.ts'
 import type { Durability } from './durability.ts'
 import type { HotTail } from './hot-tail.ts'
 import type { Life } from './life.ts'
@@ -37,6 +38,7 @@ export interface OutputsOptions {
   readonly reading: Reading
   readonly sending: Sending
   readonly receiving: Receiving
+  readonly commitNotices: CommitNotices
   readonly onRole: (role: RoleState) => void
   readonly schedulePass: () => void
 }
@@ -50,7 +52,7 @@ export class Outputs {
 
   /** Handles what the core has put out; an append among it is of the `carried` entries, or else of those proposed here. Hot. */
   drain(carried: EntryBatch | null): void {
-    const { raft, proposing } = this.#options
+    const { raft, proposing, commitNotices } = this.#options
     for (;;) {
       const output = raft.takeOutput()
       if (output === null) break
@@ -58,6 +60,7 @@ export class Outputs {
       carried = null
     }
     proposing.proposeNoop()
+    commitNotices.look()
   }
 
   #handle(output: Output, carried: EntryBatch | null): void {

@@ -11,6 +11,7 @@ import type { Raft } from '../raft/raft.ts'
 import { Applying } from './applying.ts'
 import { BatchBuilder } from './batch-builder.ts'
 import type { CatchUpBudget } from './catch-up-budget.ts'
+import { CommitNotices } from './commit-notices.ts'
 import { Durability } from './durability.ts'
 import { HandingOver } from './handing-over.ts'
 import type { HotTail } from './hot-tail.ts'
@@ -211,6 +212,7 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
     reading,
     sending,
     receiving,
+    commitNotices: new CommitNotices({ clock, raft, whileRunning, onTold: () => outputs.drain(null) }),
     onRole,
     schedulePass,
   })

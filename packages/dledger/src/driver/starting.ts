@@ -68,6 +68,7 @@ export function makeCore(options: LogNodeOptions, { hardState, shape }: OpenedMe
       appendBytesMax: settings.appendBytesMax,
       uncommittedBytesMax: settings.uncommittedBytesMax,
       hotBytesMax: settings.hotBytesMax,
+      tellsCommitWhenAsked: true,
       leaseReads: settings.leaseReads,
       hardState: { term: hardState.term, votedFor: hardState.votedFor },
       incarnation: hardState.incarnation,

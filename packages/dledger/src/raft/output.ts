@@ -102,6 +102,8 @@ export interface RaftOptions {
   readonly appendBytesMax: number
   /** Proposals beyond this many uncommitted bytes are refused with BUSY. */
   readonly uncommittedBytesMax: number
+  /** The caller says when followers are told of a commit that no entries carry (`tellCommit`); else they are at once. Default false. */
+  readonly tellsCommitWhenAsked?: boolean
   /** Bytes of newest entries whose sizes the core keeps (and whose bytes the driver keeps); older ones are read cold. */
   readonly hotBytesMax: number
   /**

@@ -275,6 +275,16 @@ export class Raft {
     this.#elections.countVotes()
   }
 
+  /** Leader: a follower holds what is committed and has not been told that it is. */
+  get owesCommitNotice(): boolean {
+    return this.#elections.leadership?.owesCommitNotice ?? false
+  }
+
+  /** Leader: tells those followers; entries that are sent tell them, too. */
+  tellCommit(): void {
+    this.#elections.leadership?.tellCommit()
+  }
+
   /** Entries up to `index` are applied. */
   applied(index: number): void {
     this.#state.applied(index)

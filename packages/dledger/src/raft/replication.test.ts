@@ -132,6 +132,26 @@ describe('replication', () => {
     expect(at(0).raft.status()).toMatchObject({ commitIndex: 1, durableIndex: 0 })
   })
 
+  test('a commit that no entries carry is owed, where the caller says when, until it is told or entries tell it', () => {
+    const { cluster, at } = group(NO_FAULTS, { tellsCommitWhenAsked: true })
+    cluster.elect(at(0))
+    cluster.propose(at(0), 1)
+    cluster.settle()
+    const { commitIndex } = at(0).raft.status()
+    expect(commitIndex).toBe(1)
+    expect(at(0).raft.owesCommitNotice).toBe(true)
+    expect(at(1).raft.status().commitIndex).toBe(0)
+    // The next entries tell it.
+    cluster.propose(at(0), 1)
+    cluster.settle()
+    expect(at(1).raft.status().commitIndex).toBe(1)
+    at(0).raft.tellCommit()
+    expect(at(0).raft.owesCommitNotice).toBe(false)
+    cluster.settle()
+    expect([1, 2].map((place) => at(place).raft.status().commitIndex)).toEqual([2, 2])
+    expect(at(1).raft.owesCommitNotice).toBe(false)
+  })
+
   test('what is proposed in one pass goes to each follower in one append, one term each (§10.2.2)', () => {
     const { cluster, at } = group()
     cluster.elect(at(0))

@@ -388,8 +388,23 @@ export class Leadership {
     for (const peer of this.#peers) {
       if (peer.isOther) continue
       const sent = this.#replication.send(peer)
-      if (!sent && Math.min(this.#state.commitIndex, peer.matchIndex) > peer.toldCommit) this.#heartbeat(peer)
+      if (!sent && this.#state.options.tellsCommitWhenAsked !== true && this.#owesCommit(peer)) this.#heartbeat(peer)
     }
+  }
+
+  /** A follower holds what is committed and has not been told that it is. Hot. */
+  get owesCommitNotice(): boolean {
+    for (const peer of this.#peers) if (this.#owesCommit(peer)) return true
+    return false
+  }
+
+  /** Tells those to whom a commit is owed, without a new heartbeat round. */
+  tellCommit(): void {
+    for (const peer of this.#peers) if (this.#owesCommit(peer)) this.#heartbeat(peer)
+  }
+
+  #owesCommit(peer: Progress): boolean {
+    return !peer.isOther && Math.min(this.#state.commitIndex, peer.matchIndex) > peer.toldCommit
   }
 
   checkInvariants(): void {
