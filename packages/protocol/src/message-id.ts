@@ -7,7 +7,7 @@
  * Both are upper case, 32 or 56 characters. A client takes the commit-log offset of a transaction out of the first; the
  * second is opaque to everyone but tools that print its time.
  */
-import { type Clock, readInt64, writeInt64 } from '@dledger-ts/base'
+import { assert, type Clock, readInt64 } from '@dledger-ts/base'
 import { ProtocolError } from './errors.ts'
 import { type HostAddress, hostBytes, readHost, writeHost } from './host-address.ts'
 
@@ -17,11 +17,27 @@ const COUNTER_MASK = 0xffff
 const DAY_MS = 86_400_000
 const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
-/** @param host the address that the broker stores in the record; `physicalOffset` is the record's own. */
+/** Each byte in hex. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).toUpperCase().padStart(2, '0'))
+
+/** Of the host that was asked for last: a broker has one. */
+let knownHost: HostAddress | null = null
+let knownHostHex = ''
+
+/** Hot. @param host the address that the broker stores in the record; `physicalOffset` is the record's own. */
 export function offsetMsgId(host: HostAddress, physicalOffset: number): string {
-  const bytes = Buffer.allocUnsafe(hostBytes(host) + 8)
-  writeInt64(bytes, physicalOffset, writeHost(bytes, host, 0))
-  return bytes.toString('hex').toUpperCase()
+  assert(Number.isSafeInteger(physicalOffset) && physicalOffset >= 0, 'a record has a place')
+  if (host !== knownHost) {
+    const bytes = Buffer.allocUnsafe(hostBytes(host))
+    writeHost(bytes, host, 0)
+    knownHost = host
+    knownHostHex = bytes.toString('hex').toUpperCase()
+  }
+  return knownHostHex + hex32(Math.floor(physicalOffset / 2 ** 32)) + hex32(physicalOffset >>> 0)
+}
+
+function hex32(value: number): string {
+  return `${HEX[value >>> 24]}${HEX[(value >>> 16) & 0xff]}${HEX[(value >>> 8) & 0xff]}${HEX[value & 0xff]}`
 }
 
 /** @throws ProtocolError `BAD_TEXT` when it is not 32 or 56 hex digits or its offset is beyond 2^53. */

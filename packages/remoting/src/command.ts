@@ -12,6 +12,7 @@
  *
  * Source: org.apache.rocketmq.remoting.protocol.RemotingCommand, RocketMQSerializable.
  */
+import { assert } from '@dledger-ts/base'
 import { malformedFrame } from './errors.ts'
 import { LANGUAGE_NAMES, OTHER_LANGUAGE } from './language.ts'
 import { quoted, utf8Bytes, writeUtf8 } from './text.ts'
@@ -47,6 +48,8 @@ export class RemotingCommand {
   flag: number
   remark: string | undefined
   extFields: ExtFields | undefined
+  /** In place of `extFields` of a command to send in JSON: the object's text as a hot path wrote it, Java's way. */
+  extFieldsJson: string | undefined
   /** Received: one buffer, a slice of what the socket gave. To send: one or several, written without being joined. */
   body: CommandBody | undefined
   serializeType: SerializeType
@@ -63,6 +66,7 @@ export class RemotingCommand {
     this.flag = 0
     this.remark = undefined
     this.extFields = undefined
+    this.extFieldsJson = undefined
     this.body = undefined
     this.serializeType = SerializeType.JSON
     this.releasable = undefined
@@ -234,7 +238,8 @@ export function encodeHeader(command: RemotingCommand): EncodedHeader {
 /** Java's form: keys in alphabetical order, no spaces, nothing that is null. Hot: built by hand. */
 function encodeJsonHeader(command: RemotingCommand): string {
   let text = `{"code":${command.code}`
-  if (command.extFields !== undefined) text += `,"extFields":${encodeJsonExtFields(command.extFields)}`
+  if (command.extFieldsJson !== undefined) text += `,"extFields":${command.extFieldsJson}`
+  else if (command.extFields !== undefined) text += `,"extFields":${encodeJsonExtFields(command.extFields)}`
   text += `,"flag":${command.flag},"language":"${command.language}","opaque":${command.opaque}`
   if (command.remark !== undefined) text += `,"remark":${quoted(command.remark)}`
   return `${text},"serializeTypeCurrentRPC":"JSON","version":${command.version}}`
@@ -249,6 +254,7 @@ function encodeJsonExtFields(fields: ExtFields): string {
 }
 
 function encodeBinaryHeader(command: RemotingCommand): Buffer {
+  assert(command.extFieldsJson === undefined, 'fields that are written as JSON leave in a JSON header')
   const remarkBytes = command.remark === undefined ? 0 : utf8Bytes(command.remark)
   let fieldsBytes = 0
   for (const key in command.extFields) fieldsBytes += 6 + utf8Bytes(key) + utf8Bytes(command.extFields[key] as string)

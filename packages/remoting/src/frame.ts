@@ -152,12 +152,15 @@ export class FrameDecoder {
  */
 export function encodeFrames(commands: readonly RemotingCommand[]): Buffer[] {
   const headers: EncodedHeader[] = []
+  const headersBytes: number[] = []
   let copiedBytes = 0
   for (const command of commands) {
     const header = encodeHeader(command)
+    const bytes = headerBytes(header)
     headers.push(header)
+    headersBytes.push(bytes)
     const bodyBytes = commandBodyBytes(command)
-    copiedBytes += LENGTH_BYTES + HEADER_LENGTH_BYTES + headerBytes(header)
+    copiedBytes += LENGTH_BYTES + HEADER_LENGTH_BYTES + bytes
     if (bodyBytes <= COPIED_BODY_BYTES_MAX) copiedBytes += bodyBytes
   }
   const target = Buffer.allocUnsafe(copiedBytes)
@@ -167,7 +170,7 @@ export function encodeFrames(commands: readonly RemotingCommand[]): Buffer[] {
   for (let i = 0; i < commands.length; i++) {
     const command = commands[i] as RemotingCommand
     const bodyBytes = commandBodyBytes(command)
-    at = writeHead(target, at, command, headers[i] as EncodedHeader, bodyBytes)
+    at = writeHead(target, at, command, headers[i] as EncodedHeader, headersBytes[i] as number, bodyBytes)
     if (bodyBytes === 0) continue
     const { body } = command
     if (bodyBytes <= COPIED_BODY_BYTES_MAX) {
@@ -219,16 +222,16 @@ function headerBytes(header: EncodedHeader): number {
   return typeof header === 'string' ? utf8Bytes(header) : header.length
 }
 
-/** Writes length, type, header length and header. @returns the position after them. */
+/** Writes length, type, header length and header, which has so many bytes. @returns the position after them. */
 function writeHead(
   target: Buffer,
   at: number,
   command: RemotingCommand,
   header: EncodedHeader,
+  bytes: number,
   bodyBytes: number,
 ): number {
   const isText = typeof header === 'string'
-  const bytes = headerBytes(header)
   assert(bytes <= HEADER_BYTES_MAX, 'a header length has 24 bits')
   target.writeUInt32BE(HEADER_LENGTH_BYTES + bytes + bodyBytes, at)
   target.writeUInt32BE(bytes, at + LENGTH_BYTES)

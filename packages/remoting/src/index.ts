@@ -167,6 +167,7 @@ export {
   SendMessageRequest,
   SendMessageRequestV2,
   SendMessageResponse,
+  SendResponseText,
 } from './header/send.ts'
 export { CreateTopicRequest, DeleteTopicRequest } from './header/topic.ts'
 export { CheckTransactionStateRequest, EndTransactionRequest } from './header/transaction.ts'

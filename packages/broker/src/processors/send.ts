@@ -40,6 +40,9 @@ import {
   ResponseCode,
   sendMessageHeader,
   type SendMessageRequest,
+  SendMessageResponse,
+  SendResponseText,
+  SerializeType,
 } from '@dledger-ts/remoting'
 import {
   BATCH_COUNT_MAX,
@@ -80,6 +83,7 @@ class SendProcessor {
   readonly #context: BrokerContext
   /** Ext fields of every answer to a send. */
   readonly #regionFields: Readonly<ExtFields>
+  readonly #responseText: SendResponseText
   /** What the broker adds to each message, as property text. */
   readonly #addedProperties: string
   readonly #relay: ReplyRelay
@@ -91,6 +95,7 @@ class SendProcessor {
     this.#relay = new ReplyRelay(context)
     const { brokerClusterName, regionId, traceOn } = context.config
     this.#regionFields = { MSG_REGION: regionId, TRACE_ON: String(traceOn) }
+    this.#responseText = new SendResponseText(regionId, String(traceOn))
     this.#addedProperties = encodeProperties([
       [PropertyName.CLUSTER, brokerClusterName],
       [PropertyName.MSG_REGION, regionId],
@@ -259,7 +264,15 @@ class SendProcessor {
     this.#relay.noteRequester(connection, request, header)
     const uniqKey = getProperty(properties, PropertyName.UNIQ_KEY) ?? this.#context.uniqKeys.next()
     const message = this.#messageOf(connection, request, header, topic, properties, topicName, queueId, uniqKey)
-    const pending = new PendingSend(this.#context, this.#regionFields, connection, request, topicName, uniqKey)
+    const pending = new PendingSend(
+      this.#context,
+      this.#regionFields,
+      this.#responseText,
+      connection,
+      request,
+      topicName,
+      uniqKey,
+    )
     if (isHalf) putHalf(this.#context, connection, request, message, pending)
     else this.#context.store.put(message, pending)
     return undefined
@@ -394,6 +407,7 @@ class SendProcessor {
 class PendingSend implements PutListener {
   readonly #context: BrokerContext
   readonly #regionFields: Readonly<ExtFields>
+  readonly #responseText: SendResponseText
   readonly #request: RemotingCommand
   readonly #connection: Connection
   readonly #topic: string
@@ -402,6 +416,7 @@ class PendingSend implements PutListener {
   constructor(
     context: BrokerContext,
     regionFields: Readonly<ExtFields>,
+    responseText: SendResponseText,
     connection: Connection,
     request: RemotingCommand,
     topic: string,
@@ -409,6 +424,7 @@ class PendingSend implements PutListener {
   ) {
     this.#context = context
     this.#regionFields = regionFields
+    this.#responseText = responseText
     this.#request = request
     this.#connection = connection
     this.#topic = topic
@@ -418,18 +434,25 @@ class PendingSend implements PutListener {
   // Hot: runs for each stored message.
   stored(result: PutResult): void {
     if (this.#request.isOneway) return
-    const extFields: ExtFields = {
-      msgId: offsetMsgId(this.#context.storeHost, result.physicalOffset),
+    const response = createResponse(ResponseCode.SUCCESS)
+    const msgId = offsetMsgId(this.#context.storeHost, result.physicalOffset)
+    const { timerOutMs, wantedQueueId, queueOffset } = result
+    const recallHandle = timerOutMs === null || isRetryTopic(this.#topic) ? undefined : this.#recallHandle(timerOutMs)
+    if (this.#request.serializeType === SerializeType.JSON) {
       // Of a repeated send the queue of the first one.
-      queueId: String(result.wantedQueueId),
-      queueOffset: String(result.queueOffset),
-      transactionId: this.#uniqKey,
-      MSG_REGION: this.#regionFields['MSG_REGION'] as string,
-      TRACE_ON: this.#regionFields['TRACE_ON'] as string,
+      response.extFieldsJson = this.#responseText.fields(msgId, wantedQueueId, queueOffset, this.#uniqKey, recallHandle)
+    } else {
+      response.extFields = SendMessageResponse.encode({
+        msgId,
+        queueId: wantedQueueId,
+        queueOffset,
+        transactionId: this.#uniqKey,
+        recallHandle,
+        regionId: this.#regionFields['MSG_REGION'],
+        traceOn: this.#regionFields['TRACE_ON'],
+      })
     }
-    const { timerOutMs } = result
-    if (timerOutMs !== null && !isRetryTopic(this.#topic)) extFields['recallHandle'] = this.#recallHandle(timerOutMs)
-    this.#connection.respond(this.#request, createResponse(ResponseCode.SUCCESS, undefined, extFields))
+    this.#connection.respond(this.#request, response)
   }
 
   putFailed(error: StoreError): void {

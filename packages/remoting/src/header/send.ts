@@ -1,5 +1,6 @@
 /** Messages from producers, and messages that consumers send back. */
 import { RequestCode } from '../codes.ts'
+import { quoted } from '../text.ts'
 import { boolean, defaulted, header, type HeaderOf, int32, int64, named, optional, string } from './header.ts'
 
 const sendFields = {
@@ -63,6 +64,30 @@ export const SendMessageResponse = header(RequestCode.SEND_MESSAGE, {
   traceOn: named('TRACE_ON', optional(string)),
 })
 export type SendMessageResponse = HeaderOf<typeof SendMessageResponse>
+
+/**
+ * The same fields of an answer to one send as the text that `encode` and the JSON header would make of them: one for each stored message.
+ * The recall handle is last.
+ */
+export class SendResponseText {
+  readonly #region: string
+
+  constructor(regionId: string, traceOn: string) {
+    this.#region = `,"MSG_REGION":${quoted(regionId)},"TRACE_ON":${quoted(traceOn)}`
+  }
+
+  /** Hot. @param msgId hexadecimal: nothing in it is escaped. */
+  fields(
+    msgId: string,
+    queueId: number,
+    queueOffset: number,
+    transactionId: string,
+    recallHandle: string | undefined,
+  ): string {
+    const handle = recallHandle === undefined ? '' : `,"recallHandle":${quoted(recallHandle)}`
+    return `{"msgId":"${msgId}","queueId":"${queueId}","queueOffset":"${queueOffset}","transactionId":${quoted(transactionId)}${this.#region}${handle}}`
+  }
+}
 
 /** `offset` is the message's commit-log offset; `delayLevel` 0 lets the broker choose, -1 means the dead letter topic. */
 export const ConsumerSendMsgBackRequest = header(RequestCode.CONSUMER_SEND_MSG_BACK, {
