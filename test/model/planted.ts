@@ -64,7 +64,9 @@ export const PLANTED: Readonly<Record<string, Planted>> = {
       store.pops.acknowledge = () => Promise.resolve(true)
     },
   },
-  'popped messages are forgotten by a failover': { dropsRow: ({ key, value }) => isOf('pop', key) && value !== null },
+  'popped messages are not kept': {
+    dropsRow: ({ key, value }) => (isOf('pop', key) || isOf('pop-time', key)) && value !== null,
+  },
   'a popped message is visible at once': {
     inStore: (store) => {
       const pop = store.pops.popQueues.bind(store.pops)

@@ -234,6 +234,9 @@ export class QueueModel {
     if (from < minOffset && records.length === 0 && nextOffset < minOffset) {
       this.#violated(`${by} does not tell a reader at ${from} of ${this.name} that it begins at ${minOffset}`)
     }
+    if (records.length === 0 && nextOffset > from && nextOffset !== minOffset) {
+      this.#violated(`${by} sends a reader from ${from} to ${nextOffset} of ${this.name}, which begins at ${minOffset}`)
+    }
     if (!isOfLeader) return
     if (minOffset < this.#minOffset && begun > this.#minToldAt) {
       this.#violated(`${by} begins ${this.name} at ${minOffset}; a leader had told ${this.#minOffset} before`)

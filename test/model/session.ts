@@ -8,7 +8,7 @@ import { type RemotingCommand, ResponseCode } from '@dledger-ts/remoting'
 import { Client } from './clients.ts'
 import { OffsetsModel, SETTLED_MS } from './offsets.ts'
 import type { Planted } from './planted.ts'
-import { PopModel } from './pops.ts'
+import { type Handle, PopModel } from './pops.ts'
 import { QueueModel, type Sent } from './queues.ts'
 import {
   ackRequest,
@@ -282,14 +282,16 @@ export class Session {
     const model = this.offsets[queueIndex] as OffsetsModel
     const commit = model.next(by, this.moment)
     const { offset } = commit
+    // Whoever does it then leads; a leader that was deposed meanwhile may answer before it hears of it.
+    const { disturbances, term } = world
+    const wasWhole = world.isWhole()
     this.reader.ask(member, commitOffsetRequest(TOPIC, queueIndex, offset), {
       answered: ({ code }) => {
         world.say(`offset ${offset} of ${TOPIC}/${queueIndex}: ${code}`)
         if (code !== ResponseCode.SUCCESS) return
         this.counts.offsets++
         commit.answeredAt = this.moment
-        const { disturbances, term } = world
-        if (!world.isWhole()) return
+        if (!wasWhole) return
         world.afterMs(SETTLED_MS, () => {
           if (world.disturbances === disturbances && world.term === term && world.isWhole()) model.settle(commit)
         })
@@ -339,7 +341,11 @@ export class Session {
   }
 
   ackPopped(member: BrokerMember, count: number): void {
-    for (const handle of this.pops.out.slice(0, count)) {
+    this.#acknowledge(member, this.pops.out.slice(0, count))
+  }
+
+  #acknowledge(member: BrokerMember, handles: readonly Handle[]): void {
+    for (const handle of handles) {
       this.pops.acknowledging(handle)
       this.reader.ask(member, ackRequest(handle), {
         answered: ({ code, remark }) => {
@@ -439,6 +445,7 @@ export class Session {
   /** Everything that can be seen comes to the group that pops, and is acknowledged. */
   async #popAll(seen: ReadonlySet<string>): Promise<void> {
     const { world } = this
+    const fromMs = Math.floor(world.wallMs)
     for (let emptyMs = 0; emptyMs <= INVISIBLE_MS_MAX + LATE_MS_MAX && world.violation === null;) {
       const member = this.#anyLeader()
       const begun = this.moment
@@ -448,7 +455,11 @@ export class Session {
       this.#popped(answer, begun, member)
       emptyMs = this.counts.popped > before ? 0 : emptyMs + 500
       if (this.counts.popped === before) await world.run(500)
-      this.ackPopped(member, Number.POSITIVE_INFINITY)
+      // What came out before the end comes again first.
+      this.#acknowledge(
+        member,
+        this.pops.out.filter(({ poppedMs }) => poppedMs >= fromMs),
+      )
       await world.until('the acknowledgements are answered', () => this.reader.pending === 0)
     }
     this.pops.checkAll(seen)

@@ -30,7 +30,7 @@ const DIRECTORY = '/srv/store'
 Buffer.poolSize = 0
 
 /** How often it is looked whether what is waited for is there. */
-const LOOK_EVERY_US = 500
+const LOOK_EVERY_US = 2_000
 /** More than any drawn step needs; whoever waits longer waits for what never comes. */
 const PATIENCE_MS = 120_000
 
