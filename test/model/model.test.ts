@@ -1,12 +1,15 @@
 /** Brokers of a simulated group against the model: a fixed number of runs, as far as the time reaches. */
 import { describe, expect, test } from 'vitest'
+import { PLANTED } from './planted.ts'
 import { explore, type Run } from './property.ts'
 import { runSteps } from './run.ts'
 
 const SEED = 1
 const RUNS = 60
-const RUNS_MS_MAX = 30_000
+const RUNS_MS_MAX = 25_000
 const TIMEOUT_MS = 300_000
+
+const QUICK_FAULTS = ['every message stored twice', 'half messages are visible', 'timers are not kept']
 
 const FAILOVER: Run = {
   seed: 7,
@@ -32,6 +35,12 @@ describe('brokers of a group under faults', () => {
     expect({ failure, report }).toEqual({ failure: null, report: null })
     // Runs in which nothing happens would prove nothing.
     expect(counts.acknowledged / runs).toBeGreaterThan(5)
+  })
+
+  // `npm run test:model -- --planted` plants all of them.
+  test.each(QUICK_FAULTS)('are found out: %s', { timeout: TIMEOUT_MS }, async (name) => {
+    const { failure } = await explore({ seed: SEED, runs: 20, shrinkMs: 0, planted: PLANTED[name] })
+    expect(failure).not.toBeNull()
   })
 
   test('do the same again from the same seed and steps', { timeout: TIMEOUT_MS }, async () => {

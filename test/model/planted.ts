@@ -8,7 +8,7 @@ import type { PlantedDiskFault } from '../simulation/planted.ts'
 export interface Planted {
   /** Changes the store of a member that has just come up. */
   readonly inStore?: (store: MessageStore) => void
-  /** Which rows of the state are never kept; the writes that take rows away among them where `removals` says so. */
+  /** Which writes to the rows of the state never happen; a value of null takes its row away. */
   readonly dropsRow?: (write: MetadataWrite) => boolean
   readonly inDisk?: PlantedDiskFault
 }
