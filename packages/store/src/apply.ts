@@ -434,9 +434,9 @@ export class StoreMachine implements StateMachine {
     }
   }
 
-  /** A topic is deleted with its messages. Those of the system are not: what is pending is read from their queues. */
+  /** A topic is deleted with its messages, also with those that came when it was gone. Those of the system are not: what is pending is read from their queues. */
   #deleteMessages(topic: string, index: number): void {
-    if (!this.metadata.topics.has(topic) || isSystemTopic(topic)) return
+    if (isSystemTopic(topic)) return
     for (const queue of this.queues.ofTopic(topic)) {
       // Of an empty one only this member may know.
       if (queue.nextOffset === 0) continue

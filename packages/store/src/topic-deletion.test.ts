@@ -115,6 +115,22 @@ test('a topic that is created under its name goes on behind, also when everythin
   expect([store.minOffset('T', 0), store.queueFloor('T', 0)]).toEqual([18, 18])
 })
 
+test('what was sent while its topic was deleted goes with the next deletion', async () => {
+  let store = await start()
+  await store.putTopic(defaultTopicConfig('T', 1))
+  await fill(store, 'T', 2, 'old')
+  await store.deleteTopic('T')
+  // Its topic was there when it was looked at.
+  await fill(store, 'T', 1, 'late')
+  await store.deleteTopic('T')
+  await store.putTopic(defaultTopicConfig('T', 1))
+  expect([store.minOffset('T', 0), store.maxOffset('T', 0), store.queueFloor('T', 0)]).toEqual([3, 3, 3])
+  await stop()
+  for (const derived of ['consumequeue', 'metadata']) fs.rmSync(path.join(temp.path, derived), { recursive: true })
+  store = await start()
+  expect([store.minOffset('T', 0), store.maxOffset('T', 0), store.queueFloor('T', 0)]).toEqual([3, 3, 3])
+})
+
 test('a topic of the system is not emptied: what is pending is read from its queues', async () => {
   const store = await start()
   await store.putTopic(defaultTopicConfig('SCHEDULE_TOPIC_XXXX', 18))

@@ -55,7 +55,17 @@ export class ConfigTables {
   }
 
   async deleteTopic(topicName: string): Promise<void> {
-    if (this.topics.has(topicName)) await this.#changes.propose({ kind: 'deleteTopic', topicName })
+    if (this.topics.has(topicName) || this.#hasMessages(topicName)) {
+      await this.#changes.propose({ kind: 'deleteTopic', topicName })
+    }
+  }
+
+  /** What was sent while its topic was being deleted may lie behind that in the log. */
+  #hasMessages(topicName: string): boolean {
+    for (const { minOffset, nextOffset } of this.#machine.queues.ofTopic(topicName)) {
+      if (minOffset < nextOffset) return true
+    }
+    return false
   }
 
   async putGroup(group: SubscriptionGroupConfig): Promise<void> {
