@@ -372,8 +372,7 @@ function isRecovering(known: HardState, shape: LogShape, options: LogNodeOptions
   const isSameBoot = known.bootId === owner.bootId && owner.bootId !== UNKNOWN_BOOT
   if (!known.recovering && (!known.asyncAcks || known.cleanStop || isSameBoot)) return false
   const facts = { directory, lastIndex: shape.lastIndex, syncedIndex: known.durableHint?.index ?? -1 }
-  const newest = shape.configurations.at(-1)?.configuration.voters.map(({ id }) => id) ?? options.bootstrapVoters
-  if (newest.length === 1) {
+  if (isLoneVoter(known, shape, options)) {
     const ms = settings.asyncFlushIntervalMs
     logger.warn(
       facts,
@@ -393,6 +392,13 @@ function isRecovering(known: HardState, shape: LogShape, options: LogNodeOptions
     'recovering: what was acknowledged before a sync may be gone; it counts again when a leader has made it whole',
   )
   return true
+}
+
+/** Nobody else counts for anything: this member has nobody to ask. A learner beside a lone voter has. */
+function isLoneVoter({ storeId }: HardState, shape: LogShape, { self, bootstrapVoters }: LogNodeOptions): boolean {
+  const named = shape.configurations.at(-1)?.configuration.voters
+  const [voter, ...others] = named ?? bootstrapVoters.map((id) => ({ id, storeId: null }))
+  return voter?.id === self && (voter.storeId ?? storeId) === storeId && others.length === 0
 }
 
 function configurationsOf(

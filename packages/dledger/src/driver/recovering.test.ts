@@ -98,6 +98,21 @@ test('a lone member has nobody to ask: it starts, leads, and keeps what it has',
   await again.append(Buffer.from('b'))
 })
 
+test('a learner beside a lone voter is recovering too: what it acknowledged may be gone, and the voter has it', async () => {
+  const network = new MemoryNetwork(systemClock)
+  const voter = await start('n0', new MemoryDisk(), { ...join('n0', network), members: ['n0'] })
+  const disk = new MemoryDisk()
+  const startLearner = (): Promise<DLedger> =>
+    start('n1', disk, { ...join('n1', network), members: ['n0'], join: true })
+  const learner = await startLearner()
+  await voter.addMember({ id: 'n1', role: 'learner' })
+  await until('it has what there is', () => learner.appliedIndex === voter.lastIndex)
+  await stop(learner)
+  powerCut(disk)
+  await stop(voter)
+  expect((await startLearner()).status()).toMatchObject({ recovering: true, learners: [{ id: 'n1' }] })
+})
+
 test('under synchronous flush the mark of asynchronous acknowledgements goes when all is synced', async () => {
   const disk = new MemoryDisk()
   await stop(await start('n0', disk))
