@@ -34,11 +34,13 @@ export class CommitChecks {
     const stillLeads = role.role === 'LEADER' && role.term === seen.leaderTerm
     const isNews = commitIndex >= this.#observed.committed.length
     if (isNews) {
-      if (!led) {
+      // Sent before its leader and the others who had it lost power: who stood still until then takes it when it goes on.
+      const isBack = !led && this.#observed.bringBack(commitIndex, (index) => node.raft.termAt(index))
+      if (!led && !isBack) {
         this.#observed.violated(`${member.name} follows and has committed ${commitIndex}, which no leader has (13)`)
         return
       }
-      this.newCommit(member, commitIndex)
+      if (led) this.newCommit(member, commitIndex)
     }
     const term = this.#observed.committed[commitIndex]?.term
     if (led && (stillLeads || isNews) && term !== undefined && term !== seen.leaderTerm) {

@@ -42,16 +42,20 @@ export class LifeChecks {
     seen.mustKeep = { count, chain: chainBefore(cache, count) }
     seen.leaderTerm = -1
     seen.stopped = false
-    if (death === 'power' && this.#observed.options.schedule.flush === 'ASYNC_FLUSH') this.#lostPower(member, before)
+    if (this.#observed.options.schedule.flush !== 'ASYNC_FLUSH') return
+    if (death === 'power') {
+      const { incarnation, recovering } = member.durableVote.read()
+      if (!recovering) member.lostTails.push({ entries: before.cache, incarnation, knownBy: new Map() })
+    }
+    // What a message of before brought back may be in memory only.
+    if (death === 'power' || this.#observed.hasBroughtBack) this.#loseWhatNobodyHolds(member)
   }
 
   /**
    * Acknowledged means: in the page cache of a majority. What no voter's drive holds any more is lost, and may be only if every member of
    * such a majority had it and lost power: at least so many must have a tail that counted and is gone (6).
    */
-  #lostPower(member: Member, before: LogBeforeDeath): void {
-    const { incarnation, recovering } = member.durableVote.read()
-    if (!recovering) member.lostTails.push({ entries: before.cache, incarnation, knownBy: new Map() })
+  #loseWhatNobodyHolds(member: Member): void {
     const { members, workload } = this.#observed.options
     // What only a learner still holds is lost: nobody can elect it.
     const voting = this.#observed.committedConfiguration()?.configuration.voters
@@ -73,9 +77,7 @@ export class LifeChecks {
         `entry ${kept} is committed and gone, and only ${losers.length} of ${voters.length} voters lost it with their power (6)`,
       )
     }
-    this.#observed.committed.length = kept
-    this.#observed.committedIn.length = kept
-    this.#observed.hasLost = true
+    this.#observed.loseFrom(kept)
     this.#observed.counted = Math.min(this.#observed.counted, kept)
     workload.lost(kept)
     this.#observed.options.lost(kept)

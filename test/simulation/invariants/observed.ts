@@ -30,6 +30,12 @@ export interface Seen {
   recovering: boolean
 }
 
+/** An entry that was committed and is lost, and the term in which it was committed. */
+interface LostEntry {
+  readonly entry: ImageEntry
+  readonly committedIn: number
+}
+
 export interface InvariantsOptions {
   readonly schedule: Schedule
   readonly members: readonly Member[]
@@ -49,9 +55,13 @@ export class Observed {
   readonly committedIn: number[] = []
   /** A majority lost power and with it what was committed, within what ASYNC_FLUSH promises. */
   hasLost = false
+  /** A message of before brought some of that to who had not taken it yet. */
+  hasBroughtBack = false
   readonly configurations = new Configurations()
   /** Data entries below this index have been handed to the workload. */
   counted = 0
+  /** What a majority lost with its power, by index. */
+  readonly #lost = new Map<number, LostEntry[]>()
   readonly #seen: Seen[]
 
   constructor(options: InvariantsOptions) {
@@ -71,6 +81,39 @@ export class Observed {
       stopped: false,
       recovering: false,
     }))
+  }
+
+  /** Committed entries from this index on are lost, within what ASYNC_FLUSH promises. */
+  loseFrom(kept: number): void {
+    for (const [i, entry] of this.committed.entries()) {
+      if (i < kept) continue
+      const known = this.#lost.get(i) ?? []
+      known.push({ entry, committedIn: this.committedIn[i] as number })
+      this.#lost.set(i, known)
+    }
+    this.committed.length = kept
+    this.committedIn.length = kept
+    this.hasLost = true
+  }
+
+  /**
+   * What was lost up to `index` is back, if all of it is in this log, where an entry is told by its index and term: then it is
+   * committed as it was, and all that goes for committed entries goes for these.
+   */
+  bringBack(index: number, termAt: (index: number) => number): boolean {
+    const back: LostEntry[] = []
+    for (let i = this.committed.length; i <= index; i++) {
+      const term = termAt(i)
+      const lost = this.#lost.get(i)?.find(({ entry }) => entry.term === term)
+      if (lost === undefined) return false
+      back.push(lost)
+    }
+    for (const { entry, committedIn } of back) {
+      this.committed.push(entry)
+      this.committedIn.push(committedIn)
+    }
+    this.hasBroughtBack = true
+    return true
   }
 
   /** The newest configuration that is committed, and where it stands; null while none is. */
