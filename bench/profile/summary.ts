@@ -10,6 +10,13 @@ export interface Frame {
 /** @returns frames by self time, largest first; waiting for events is none of them. */
 export function framesOf(profile: Profiler.Profile): Frame[] {
   const names = new Map(profile.nodes.map((node) => [node.id, nameOf(node.callFrame)]))
+  // What Node does natively says little without who asked for it: a file's write and a socket's have the same name.
+  for (const { callFrame, children = [] } of profile.nodes) {
+    for (const child of children) {
+      const name = names.get(child) ?? ''
+      if (!name.includes(' ') && !name.startsWith('(')) names.set(child, `${name} by ${nameOf(callFrame)}`)
+    }
+  }
   const selfUs = new Map<string, number>()
   const { samples = [], timeDeltas = [] } = profile
   samples.forEach((id, i) => {
