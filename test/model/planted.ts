@@ -4,12 +4,15 @@
  */
 import type { MessageStore, MetadataStore, MetadataWrite, NewMessage, PutListener, PutResult } from '@dledger-ts/store'
 import type { PlantedDiskFault } from '../simulation/planted.ts'
+import { staleCheckpoints } from './stale-checkpoints.ts'
 
 export interface Planted {
   /** Changes the store of a member that has just come up. */
   readonly inStore?: (store: MessageStore) => void
   /** Which writes to the rows of the state never happen; a value of null takes its row away. */
   readonly dropsRow?: (write: MetadataWrite) => boolean
+  /** The kept rows are newer than the checkpoint says that is kept with them, and nothing tells. */
+  readonly isCheckpointBehind?: boolean
   readonly inDisk?: PlantedDiskFault
 }
 
@@ -90,13 +93,19 @@ export const PLANTED: Readonly<Record<string, Planted>> = {
       store.deleteTopic = () => Promise.resolve()
     },
   },
-  'entries are applied twice after a restart': { dropsRow: ({ key, value }) => key === 'checkpoint' && isOdd(value) },
+  'entries are applied twice after a restart': { isCheckpointBehind: true },
   'nothing is synced': { inDisk: 'file-sync-omitted' },
   'no name of a file is synced': { inDisk: 'directory-sync-omitted' },
 }
 
+/** The metadata store of one life of a member, with the fault that is planted in it. */
+export function faultyMetadata(store: MetadataStore, { dropsRow, isCheckpointBehind }: Planted): MetadataStore {
+  if (dropsRow !== undefined) return dropping(store, dropsRow)
+  return isCheckpointBehind === true ? staleCheckpoints(store) : store
+}
+
 /** What the metadata store is not told. */
-export function dropping(store: MetadataStore, drops: (write: MetadataWrite) => boolean): MetadataStore {
+function dropping(store: MetadataStore, drops: (write: MetadataWrite) => boolean): MetadataStore {
   return {
     load: (callback) => store.load(callback),
     range: (range, callback) => store.range(range, callback),
@@ -114,10 +123,6 @@ export function dropping(store: MetadataStore, drops: (write: MetadataWrite) => 
 
 function isOf(table: string, key: string): boolean {
   return key.startsWith(`~${table}\0`)
-}
-
-function isOdd(value: Buffer | null): boolean {
-  return value !== null && ((value.at(-1) ?? 0) + value.length) % 2 === 1
 }
 
 /** The place is guessed, mostly rightly. */

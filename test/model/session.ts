@@ -462,6 +462,17 @@ export class Session {
       )
       await world.until('the acknowledgements are answered', () => this.reader.pending === 0)
     }
-    this.pops.checkAll(seen)
+    this.pops.checkAll(await this.#stillThere(seen))
+  }
+
+  /** What went from the front meanwhile need not have come out. */
+  async #stillThere(seen: ReadonlySet<string>): Promise<ReadonlySet<string>> {
+    if (!this.expires) return seen
+    const there = new Set<string>()
+    for (const queue of this.queues) {
+      if (queue.topic !== TOPIC || this.world.violation !== null) continue
+      for (const body of await this.#readWhole(this.#anyLeader(), queue)) if (seen.has(body)) there.add(body)
+    }
+    return there
   }
 }

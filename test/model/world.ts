@@ -19,7 +19,7 @@ import { EPOCH_MS, EventQueue, type Process, SimClock, type SimEvent, US_PER_MS 
 import { SimDisk } from '../simulation/sim-disk.ts'
 import { SimDrive } from '../simulation/sim-drive.ts'
 import { SimNetwork } from '../simulation/sim-network.ts'
-import { dropping, type Planted } from './planted.ts'
+import { faultyMetadata, type Planted } from './planted.ts'
 import { MEMBERS } from './shape.ts'
 import { type SimHost, SimNet } from './sim-sockets.ts'
 
@@ -209,7 +209,7 @@ export class World {
     const { incarnation } = member
     const clock = new SimClock(this.events, member, this.decisions, { driftPerMille: 0, wallSkewMs: 0 })
     const random = this.decisions.stream(`random ${incarnation}`, member.id)
-    const { inDisk, dropsRow } = this.#planted
+    const { inDisk } = this.#planted
     const disk = new RoomyDisk({
       drive: member.drive,
       events: this.events,
@@ -227,7 +227,7 @@ export class World {
         disk,
         random,
         owner: member.owner(),
-        metadata: dropsRow === undefined ? member.metadata : dropping(member.metadata, dropsRow),
+        metadata: faultyMetadata(member.metadata, this.#planted),
         transport: this.network.transportOf(member.id),
         checkpointIntervalMs: 1_000,
         inMemoryBytes: 1_000_000,
