@@ -20,7 +20,7 @@ export type RemotingErrorDetail =
   | { code: 'TIMEOUT'; address: string; timeoutMs: number }
   /** Too many requests wait on this connection already: this one was not sent. */
   | { code: 'BUSY'; address: string; pendingMax: number }
-  /** The client or server is closed: the request was not sent. */
+  /** The client is closed. Whether a request that waited was executed is unknown; a later one was not sent. */
   | { code: 'CLOSED' }
   /** A port cannot be listened on. */
   | { code: 'LISTEN_FAILED'; host: string; port: number }

@@ -176,6 +176,31 @@ describe('nobody leads', () => {
 })
 
 describe('the leader is gone', () => {
+  test('closing answers what the leader may be doing with 1: not known', async () => {
+    const [a, send] = [await member('n0'), client()]
+    const asked: Connection[] = []
+    const slow = new RemotingServer({
+      host: '127.0.0.1',
+      ports: [0],
+      processors: new Map([
+        [
+          RequestCode.SEND_MESSAGE,
+          (connection: Connection) => {
+            asked.push(connection)
+            return undefined
+          },
+        ],
+      ]),
+    })
+    await slow.start()
+    closers.push(() => slow.close())
+    a.follows('n1', encodeAdvertised({ address: `127.0.0.1:${slow.ports[0]}`, mark: 'm' }))
+    const waiting = send(a.address)
+    await until(() => asked.length === 1)
+    a.forwarder.close()
+    expect((await waiting).code).toBe(ResponseCode.SYSTEM_ERROR)
+  })
+
   test('a request that could not even be sent waits for the next leader', async () => {
     const [a, gone, next, send] = [await member('n0'), await member('n1'), await member('n2'), client()]
     await gone.server.close()

@@ -126,7 +126,7 @@ export class Forwarder {
     return host
   }
 
-  /** Answers what waits with 14 and forwards nothing more. */
+  /** Answers what waits for a leader with 14, what waits for the leader's answer with 1, and forwards nothing more. */
   close(): void {
     this.#isClosed = true
     for (const one of this.#takeWaiting()) this.#refuse(one, 'this broker is shutting down')
@@ -212,11 +212,12 @@ export class Forwarder {
     switch (error.detail.code) {
       case 'CONNECT_FAILED':
       case 'BUSY':
-      case 'CLOSED':
         // It never left.
         if (this.#isClosed) this.#refuse(one, 'this broker is shutting down')
         else this.#wait(one)
         return
+      // Closed here, while the leader had it.
+      case 'CLOSED':
       case 'CONNECTION_LOST':
       case 'TIMEOUT':
       case 'MALFORMED_FRAME':
