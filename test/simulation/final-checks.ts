@@ -2,6 +2,7 @@
 import type { Cluster } from './cluster.ts'
 import { isNamed } from './membership.ts'
 import type { Member } from './member.ts'
+import { type LostRange, lostBeyondRepair } from './repairable.ts'
 import type { SimDrive } from './sim-drive.ts'
 import type { Inode } from './sim-inode.ts'
 
@@ -39,6 +40,7 @@ function compareFiles(cluster: Cluster, a: Member, b: Member): void {
   // What one of them has trimmed is not compared; the file with the first entry that both have is.
   const first = Math.max(a.cacheImage.firstIndex, b.cacheImage.firstIndex)
   const firstPos = a.cacheImage.entries[first]?.pos ?? 0
+  const neverRepaired = [...lostBeyondRepair(cluster, a), ...lostBeyondRepair(cluster, b)]
   for (const { kind, size, from, end } of [
     { kind: 'data', size: fileBytes, from: firstPos, end: endPos },
     { kind: 'index', size: indexFileBytes, from: first * INDEX_UNIT_BYTES, end: count * INDEX_UNIT_BYTES },
@@ -47,12 +49,21 @@ function compareFiles(cluster: Cluster, a: Member, b: Member): void {
       const [inA, inB] = [fileOf(a, kind, start), fileOf(b, kind, start)]
       if (inA === null || inB === null) return cluster.violated(`a ${kind} file at ${start} is missing`)
       const [at, used] = [Math.max(0, from - start), Math.min(size, end - start)]
-      if (!bytesOf(inA, used).subarray(at).equals(bytesOf(inB, used).subarray(at))) {
+      const [bytesA, bytesB] = [bytesOf(inA, used), bytesOf(inB, used)]
+      if (kind === 'index') for (const range of neverRepaired) leaveOut(range, start, [bytesA, bytesB])
+      if (!bytesA.subarray(at).equals(bytesB.subarray(at))) {
         return cluster.violated(`the ${kind} files at ${start} of ${a.name} and ${b.name} differ`)
       }
     }
     for (const member of [a, b]) checkNothingBeyond(cluster, member, { kind, size, end })
   }
+}
+
+/** Index units are made anew with their entries: those of lost ones may have been lost with the power. */
+function leaveOut({ firstIndex, lastIndex }: LostRange, start: number, files: readonly Buffer[]): void {
+  const from = Math.max(0, firstIndex * INDEX_UNIT_BYTES - start)
+  const to = Math.max(from, (lastIndex + 1) * INDEX_UNIT_BYTES - start)
+  for (const bytes of files) bytes.fill(0, Math.min(from, bytes.length), Math.min(to, bytes.length))
 }
 
 /** Beyond the end there is nothing but zeros, in this file and any later one. A blank that nothing follows is undone. */

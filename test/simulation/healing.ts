@@ -5,6 +5,7 @@ import type { LogNode } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
 import { isNamed } from './membership.ts'
 import type { Member } from './member.ts'
+import { isToBeRepaired } from './repairable.ts'
 import { US_PER_MS } from './sim-clock.ts'
 import type { ClientProposal } from './workload.ts'
 
@@ -97,7 +98,6 @@ function isSettled(cluster: Cluster): boolean {
   if (configuration.learners.some((learner) => learner.promote)) return false
   const { lastIndex } = leader.cacheImage
   const chain = leader.cacheImage.entries.at(-1)?.chain
-  const trimmedUpTo = Math.max(...cluster.members.map((member) => member.cacheImage.firstIndex))
   for (const member of cluster.members) {
     if (!isNamed(configuration, member)) {
       if (member.role?.role === 'LEADER') return false
@@ -109,8 +109,8 @@ function isSettled(cluster: Cluster): boolean {
     if (node.commitIndex !== lastIndex || node.appliedIndex !== lastIndex || member.cacheImage.lastIndex !== lastIndex)
       return false
     if (node.lastIndex !== lastIndex || member.cacheImage.entries.at(-1)?.chain !== chain) return false
-    // Found to be damaged, and not filled in yet by those who can: what others have trimmed is not compared either.
-    if (cluster.isDamaged && node.lost.some((range) => range.lastIndex >= trimmedUpTo)) return false
+    // Found to be damaged, and not filled in yet by those who can.
+    if (cluster.isDamaged && node.lost.some((range) => isToBeRepaired(cluster, member, range))) return false
     if (cluster.isDamaged && lacksState(node, member.checkpoint.appliedIndex, leader.node.firstIndex)) return false
   }
   if (cluster.readers.reads.some((read) => read.outcome === 'pending')) return false

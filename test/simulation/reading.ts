@@ -5,6 +5,7 @@ import type { DLedgerError } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
 import type { Member } from './member.ts'
 import { isNamed } from './membership.ts'
+import { isToBeRepaired, type LostRange } from './repairable.ts'
 import { US_PER_MS } from './sim-clock.ts'
 
 const HEADER_BYTES = 48
@@ -15,12 +16,13 @@ export function expectRepair(cluster: Cluster): void {
   const members = membersOf(cluster)
   const readers = members.map((member) => new Reader(cluster, member))
   for (const reader of readers) reader.next()
-  cluster.run(cluster.nowMs + REPAIR_MS_MAX, () => readers.every((reader) => reader.isDone))
+  cluster.run(cluster.nowMs + REPAIR_MS_MAX, () =>
+    readers.every((reader) => reader.isDone && toBeRepaired(cluster, reader.member).length === 0),
+  )
   if (cluster.violation !== null) return
   for (const { isDone, member, index } of readers) {
     if (!isDone) return cluster.violated(`${member.name} still cannot read entry ${index}`)
-    const trimmedUpTo = Math.max(...cluster.members.map((other) => other.node?.firstIndex ?? 0))
-    const lost = lostBy(member).filter((range) => range.lastIndex >= trimmedUpTo)
+    const lost = toBeRepaired(cluster, member)
     if (lost.length > 0) return cluster.violated(`${member.name} has still lost ${JSON.stringify(lost)}`)
   }
   checkNoDamage(cluster, members)
@@ -87,6 +89,11 @@ class Reader {
 
 function lostBy(member: Member): NodeStatus['lost'] {
   return member.isUp && member.node !== null ? member.node.lost : []
+}
+
+function toBeRepaired(cluster: Cluster, member: Member): readonly LostRange[] {
+  if (!member.isUp || member.node === null) return []
+  return member.node.lost.filter((range) => isToBeRepaired(cluster, member, range))
 }
 
 /** What is read anywhere in the log is what was written there. */

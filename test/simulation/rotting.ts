@@ -9,7 +9,7 @@
 import type { Cluster } from './cluster.ts'
 import type { ImageEntry } from './log-image.ts'
 import type { Member } from './member.ts'
-import { isSettledGroup, lacksWhatItCountedFor, mayLosePowerWhileVotersGo } from './membership.ts'
+import { isSettledGroup, mayLosePowerWhileVotersGo } from './membership.ts'
 import type { Fault } from './schedule.ts'
 import { type Inode, SECTOR_BYTES } from './sim-inode.ts'
 
@@ -125,12 +125,9 @@ export function mayLosePowerTogether(cluster: Cluster): boolean {
   return !cluster.losesPowerOneByOne && isThereALeaderAmong(cluster)
 }
 
-/** As before, where one loses its power and others may not have recovered from that yet. */
+/** As before, where one loses its power: what it takes with it may be on the damaged member besides, and nowhere else. */
 export function mayLosePower(cluster: Cluster, member: Member): boolean {
-  if (!mayLosePowerWhileVotersGo(cluster, member)) return false
-  const members = cluster.members.filter((one) => !one.isSpare)
-  const without = members.filter((one) => one === member || lacksWhatItCountedFor(one))
-  return without.length * 2 <= members.length || isThereALeaderAmong(cluster)
+  return mayLosePowerWhileVotersGo(cluster, member) && isThereALeaderAmong(cluster)
 }
 
 function isThereALeaderAmong(cluster: Cluster): boolean {
