@@ -3,7 +3,15 @@
  *
  * Keeps: a request is answered, lost with its connection, or given up after `ANSWER_TIMEOUT_MS`; each is told once.
  */
-import { createRequest, RemotingClient, type RemotingCommand, type RemotingError } from '@dledger-ts/remoting'
+import {
+  type Connection,
+  createRequest,
+  type ProcessorTable,
+  RemotingClient,
+  type RemotingCommand,
+  type RemotingError,
+  RequestCode,
+} from '@dledger-ts/remoting'
 import type { Request } from './requests.ts'
 import type { BrokerMember, World } from './world.ts'
 
@@ -22,9 +30,19 @@ export class Client {
   /** Requests without an answer yet. */
   pending = 0
 
-  constructor(name: string, world: World) {
+  /** @param asked gets the questions for half messages, with the address of who asks. */
+  constructor(name: string, world: World, asked: (question: RemotingCommand, address: string) => void = () => {}) {
     this.name = name
-    this.#remoting = new RemotingClient({ clock: world.clientClock(), sockets: world.net.socketsOf(world.clients) })
+    const processors: ProcessorTable = new Map([
+      [
+        RequestCode.CHECK_TRANSACTION_STATE,
+        (connection: Connection, request: RemotingCommand): undefined => {
+          asked(request, connection.remoteAddress)
+        },
+      ],
+    ])
+    const sockets = world.net.socketsOf(world.clients)
+    this.#remoting = new RemotingClient({ clock: world.clientClock(), sockets, processors })
   }
 
   ask(member: BrokerMember, { code, fields, body }: Request, told: Told): void {

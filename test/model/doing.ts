@@ -18,10 +18,16 @@ async function begin(session: Session, step: Step): Promise<void> {
     }
     case 'batch':
       return session.sendBatch(step.sender, memberOf(session, step.to), step.queue, step.count)
-    case 'end': {
-      const half = session.halves.at(-1 - step.half)
-      if (half !== undefined) session.endTransaction(memberOf(session, step.to), half, step.outcome)
-      return
+    case 'end':
+      return session.producers.endLatest(memberOf(session, step.to), step.half, step.outcome)
+    case 'heartbeat':
+      return session.producers.heartbeat(step.sender)
+    case 'send again':
+      return session.sendAgain(memberOf(session, step.to), step.back)
+    case 'pull filtered': {
+      const end = session.queues[step.queue]?.knownEnd ?? 0
+      const from = Math.max(0, end - step.back)
+      return session.pullFiltered(memberOf(session, step.of), step.queue, from, step.filter)
     }
     case 'pull': {
       const end = session.queues[step.queue]?.knownEnd ?? 0

@@ -2,7 +2,15 @@
  * Faults that are planted to show that the model finds them, each alone: in what a broker asks of its store, in what is kept of the
  * state, or in the disk below. They are planted from outside, where the parts of production code meet; none is in production code.
  */
-import type { MessageStore, MetadataStore, MetadataWrite, NewMessage, PutListener, PutResult } from '@dledger-ts/store'
+import type {
+  MessageStore,
+  MessageStoreOptions,
+  MetadataStore,
+  MetadataWrite,
+  NewMessage,
+  PutListener,
+  PutResult,
+} from '@dledger-ts/store'
 import type { PlantedDiskFault } from '../simulation/planted.ts'
 import { staleCheckpoints } from './stale-checkpoints.ts'
 
@@ -14,6 +22,8 @@ export interface Planted {
   /** The kept rows are newer than the checkpoint says that is kept with them, and nothing tells. */
   readonly isCheckpointBehind?: boolean
   readonly inDisk?: PlantedDiskFault
+  /** Another configuration than the model believes. */
+  readonly storeOptions?: Partial<MessageStoreOptions>
 }
 
 const NOBODY: PutListener = { stored: () => {}, putFailed: () => {} }
@@ -55,6 +65,16 @@ export const PLANTED: Readonly<Record<string, Planted>> = {
       store.endTransaction = (request) => end({ ...request, outcome: 'commit' })
     },
   },
+  'half messages are not looked for': {
+    inStore: (store) => {
+      store.halfMessages = () => Promise.resolve({ rows: [], next: null })
+    },
+  },
+  'questions for half messages are not counted': {
+    inStore: (store) => {
+      store.countCheck = () => Promise.resolve()
+    },
+  },
   'a commit is answered and not done': {
     inStore: (store) => {
       const end = store.endTransaction.bind(store)
@@ -79,6 +99,30 @@ export const PLANTED: Readonly<Record<string, Planted>> = {
   'timers are never taken out of the state': { dropsRow: ({ key, value }) => isOf('timer', key) && value === null },
   'timers are not kept': { dropsRow: ({ key, value }) => isOf('timer', key) && value !== null },
   'half messages are not kept': { dropsRow: ({ key, value }) => isOf('half', key) && value !== null },
+  'a repeated send is stored again': {
+    inStore: (store) => {
+      const put = store.put.bind(store)
+      let sends = 0
+      store.put = (message, listener) => put(withOtherId(message, sends++), listener)
+    },
+  },
+  'a repeated send is known for a moment only': { storeOptions: { duplicateSendWindowMs: 20 } },
+  'a filter lets everything pass': {
+    inStore: (store) => {
+      const get = store.getMessages.bind(store)
+      store.getMessages = (request, callback) => get({ ...request, tagFilter: null, recordFilter: null }, callback)
+    },
+  },
+  'a filter passes over what it wants': {
+    inStore: (store) => {
+      const get = store.getMessages.bind(store)
+      store.getMessages = (request, callback) => {
+        const { recordFilter } = request
+        if (recordFilter === undefined || recordFilter === null) return get(request, callback)
+        return get({ ...request, recordFilter: (record) => record.length % 5 > 0 && recordFilter(record) }, callback)
+      }
+    },
+  },
   'the minimum does not follow': { inStore: (store) => changeReads(store, (result) => ({ ...result, minOffset: 0 })) },
   'a reader is sent on too far': {
     inStore: (store) =>
@@ -163,6 +207,11 @@ function changeReads(store: MessageStore, change: (result: Read) => Read): void 
   const get = store.getMessages.bind(store)
   store.getMessages = (request, callback) =>
     get(request, (error, result) => callback(error, result === null ? null : change(result)))
+}
+
+/** It is not recognised. */
+function withOtherId(message: NewMessage, number: number): NewMessage {
+  return { ...message, properties: message.properties.replace('UNIQ_KEY\x01', `UNIQ_KEY\x01${number}.`) }
 }
 
 /** As an ordinary message. */

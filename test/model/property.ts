@@ -16,6 +16,8 @@ export interface Run {
   readonly seed: number
   /** Whether messages are large and old log files go. */
   readonly expires: boolean
+  /** Whether a message that is sent again under its id is stored once; never in a run where anything goes. */
+  readonly once?: boolean
   readonly steps: readonly Step[]
 }
 
@@ -70,6 +72,12 @@ export interface ExploreOptions {
   readonly planted?: Planted | undefined
 }
 
+const kind = fc.constantFrom(
+  { expires: false, once: false },
+  { expires: false, once: true },
+  { expires: true, once: false },
+)
+
 /** Runs command lists until one fails, and makes that one small. */
 export async function explore({ seed, runs, forMs, shrinkMs = 60_000, planted }: ExploreOptions): Promise<Explored> {
   let failure: Failure | null = null
@@ -80,9 +88,9 @@ export async function explore({ seed, runs, forMs, shrinkMs = 60_000, planted }:
     stepArbitraries.map((arbitrary) => arbitrary.map((step) => new StepCommand(step))),
     { maxCommands: COMMANDS_MAX, size: 'max' },
   )
-  const property = fc.asyncProperty(fc.noShrink(fc.nat()), fc.boolean(), commands, async (worldSeed, expires, list) => {
+  const property = fc.asyncProperty(fc.noShrink(fc.nat()), kind, commands, async (worldSeed, kindOfRun, list) => {
     if (performance.now() > shrinkUntil) return
-    const session = new Session({ seed: worldSeed, expires, planted })
+    const session = new Session({ seed: worldSeed, ...kindOfRun, planted })
     const { world } = session
     try {
       await fc.asyncModelRun(async () => {
@@ -93,7 +101,7 @@ export async function explore({ seed, runs, forMs, shrinkMs = 60_000, planted }:
       if (world.violation !== null) throw new Error(world.violation)
     } catch (error) {
       const violation = error instanceof Error ? error.message : String(error)
-      failure = { seed: worldSeed, expires, steps: session.done, violation }
+      failure = { seed: worldSeed, ...kindOfRun, steps: session.done, violation }
       shrinkUntil = Math.min(shrinkUntil, performance.now() + shrinkMs)
       throw error
     }

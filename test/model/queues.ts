@@ -3,13 +3,15 @@
  *
  * Keeps, and says when the broker does not:
  *   - what was acknowledged is in its queue exactly once, at the place that was told; what was refused is in none; what nobody knows
- *     of is there at most once;
+ *     of is there at most once; also what was sent several times under one id, where that is recognised;
  *   - a message that may be seen only from some time on, or only if its producer says so, is not seen before, nor otherwise;
  *   - a message whose sending began after another one was acknowledged comes behind it;
  *   - a place of a queue holds the same message for ever, whichever member is asked, until it is gone from the front;
  *   - whoever asks the leader sees everything that was acknowledged before; a minimum that was told is never lower again;
  *   - of a topic that was deleted nothing is seen again.
  */
+import type { Wanted } from './filters.ts'
+
 export type Outcome = 'pending' | 'acknowledged' | 'refused' | 'unknown'
 
 /** `timed`: comes at its time; `half`: comes when its producer commits it. */
@@ -29,6 +31,9 @@ export class Sent {
   offset = -1
   /** What it was told about why it was not stored. */
   remark = ''
+  /** How often it was sent, and how many of these were certainly not stored. */
+  attempts = 1
+  refusals = 0
   /** By the wall clock; no record of it is stored before. */
   notBeforeMs = 0
   /** Its topic was, or may have been, deleted since. */
@@ -117,7 +122,26 @@ export class QueueModel {
     if (offset >= 0) this.#place(sent, offset, 'its acknowledgement')
   }
 
+  /** The same message is sent once more, recognised by its id. */
+  sendAgain(sent: Sent): void {
+    sent.attempts++
+    if (sent.outcome === 'refused') sent.outcome = 'pending'
+  }
+
+  /** Nobody knows what became of one sending. */
+  lost(sent: Sent): void {
+    if (sent.outcome !== 'acknowledged') sent.outcome = 'unknown'
+  }
+
+  /** One sending was not stored. */
   refused(sent: Sent, why: string): void {
+    sent.refusals++
+    if (sent.refusals < sent.attempts) return
+    this.forbidden(sent, why)
+  }
+
+  /** It is in no queue. */
+  forbidden(sent: Sent, why: string): void {
     sent.outcome = 'refused'
     sent.remark = why
     if (sent.offset >= 0) this.#violated(`${sent.body} was refused (${why}) and seen at ${sent.offset} of ${this.name}`)
@@ -153,11 +177,36 @@ export class QueueModel {
     }
     this.#checkMinimum(reading)
     if (!reading.isOfLeader || records.length > 0) return
+    // Who is sent on to the minimum asks again there.
+    const { nextOffset } = reading
+    const [first, end] = nextOffset > from ? [from, nextOffset] : [nextOffset, Number.POSITIVE_INFINITY]
     for (const sent of this.#sent) {
       const isOpen = sent.acknowledgedAt >= begun || sent.fate !== 'kept' || sent.offset < 0
-      if (isOpen || sent.offset < from || sent.offset < reading.minOffset) continue
+      if (isOpen || sent.offset < first || sent.offset >= end || sent.offset < reading.minOffset) continue
       const told = `${by} knows nothing at ${from} of ${this.name} (it has ${reading.minOffset} to ${reading.maxOffset})`
       this.#violated(`${told}, where ${sent.body} was acknowledged at ${sent.offset}`)
+    }
+  }
+
+  /** As `read`, for a reader that wants only some of the messages. */
+  readFiltered(reading: Reading, wants: (body: string) => Wanted): void {
+    const { from, records, nextOffset, minOffset, by } = reading
+    const given = new Set<number>()
+    let last = from - 1
+    for (const record of records) {
+      const { body, queueOffset } = record
+      if (queueOffset <= last || queueOffset >= nextOffset) {
+        this.#violated(`${by} gave ${queueOffset} of ${this.name} to a filter, after ${last} and before ${nextOffset}`)
+      }
+      last = queueOffset
+      given.add(queueOffset)
+      this.see(record, by, reading.isOfLeader)
+      if (wants(body) === 'no') this.#violated(`${by} gave ${body} of ${this.name} to a filter that does not want it`)
+    }
+    for (const [offset, sent] of this.#placed) {
+      if (offset < from || offset >= nextOffset || offset < minOffset || given.has(offset)) continue
+      if (sent.fate !== 'kept' || sent.outcome === 'refused' || wants(sent.body) !== 'yes') continue
+      this.#violated(`${by} passes over ${sent.body} at ${offset} of ${this.name}, which the filter wants`)
     }
   }
 

@@ -3,8 +3,10 @@ import { decodeRecords, encodeBatchBody, encodeProperties, getProperty, MessageS
 import {
   AckMessageRequest,
   ChangeInvisibleTimeRequest,
+  CheckTransactionStateRequest,
   CreateTopicRequest,
   DeleteTopicRequest,
+  encodeHeartbeat,
   EndTransactionRequest,
   type ExtFields,
   PopMessageRequest,
@@ -17,6 +19,7 @@ import {
   SendMessageRequestV2,
   UpdateConsumerOffsetRequest,
 } from '@dledger-ts/remoting'
+import { traitProperties } from './filters.ts'
 import type { HalfMessage } from './transactions.ts'
 import type { Handle } from './pops.ts'
 import type { SeenRecord } from './queues.ts'
@@ -35,7 +38,7 @@ export interface Request {
 
 /** What makes it the message that it is. */
 export function propertiesOf(way: Way, id: string): string {
-  const pairs: [string, string][] = [['UNIQ_KEY', id.replaceAll(' ', '_')]]
+  const pairs: [string, string][] = [['UNIQ_KEY', id.replaceAll(' ', '_')], ...traitProperties(id)]
   if (way.kind === 'level') pairs.push(['DELAY', String(way.level)])
   if (way.kind === 'timer') pairs.push(['TIMER_DELAY_MS', String(way.ms)])
   if (way.kind === 'half') pairs.push(['TRAN_MSG', 'true'], ['PGROUP', PRODUCER_GROUP])
@@ -81,19 +84,61 @@ function send(code: number, { topic, queueId, body, properties, batch }: Sending
   return { code, fields, body }
 }
 
-export function endTransactionRequest(half: HalfMessage, outcome: 'commit' | 'rollback'): Request {
+export function endTransactionRequest(half: HalfMessage, outcome: 'commit' | 'rollback', isAsked = false): Request {
   const fields = EndTransactionRequest.encode({
     topic: half.sent.queue.topic,
     producerGroup: PRODUCER_GROUP,
     tranStateTableOffset: half.halfOffset,
     commitLogOffset: half.physicalOffset,
     commitOrRollback: outcome === 'commit' ? MessageSysFlag.TRANSACTION_COMMIT : MessageSysFlag.TRANSACTION_ROLLBACK,
-    fromTransactionCheck: false,
+    fromTransactionCheck: isAsked,
   })
   return { code: RequestCode.END_TRANSACTION, fields }
 }
 
-export function pullRequest(topic: string, queueId: number, queueOffset: number): Request {
+/** Who it is that is to be asked for its half messages. */
+export function heartbeatRequest(clientId: string): Request {
+  const body = encodeHeartbeat({
+    clientID: clientId,
+    producerDataSet: [{ groupName: PRODUCER_GROUP }],
+    consumerDataSet: [],
+    heartbeatFingerprint: 0,
+    withoutSub: false,
+  })
+  return { code: RequestCode.HEART_BEAT, fields: {}, body }
+}
+
+export interface Question {
+  readonly body: string
+  readonly topic: string
+  readonly queueId: number
+  readonly physicalOffset: number
+  readonly halfOffset: number
+  /** How often it was asked for, this time included. */
+  readonly times: number
+}
+
+export function questionOf({ extFields, bodyBytes }: RemotingCommand): Question {
+  const { commitLogOffset, tranStateTableOffset } = CheckTransactionStateRequest.decode(extFields)
+  const [{ body, topic, queueId, properties } = { body: Buffer.alloc(0), topic: '', queueId: -1, properties: '' }] =
+    decodeRecords(bodyBytes)
+  return {
+    body: nameOf(body),
+    topic,
+    queueId,
+    physicalOffset: commitLogOffset,
+    halfOffset: tranStateTableOffset,
+    times: Number(getProperty(properties, 'TRANSACTION_CHECK_TIMES')),
+  }
+}
+
+/** @param filter what is wanted; everything without it. */
+export function pullRequest(
+  topic: string,
+  queueId: number,
+  queueOffset: number,
+  filter: { readonly type: string; readonly expression: string } = { type: 'TAG', expression: '*' },
+): Request {
   const fields = PullMessageRequest.encode({
     consumerGroup: PULL_GROUP,
     topic,
@@ -103,9 +148,9 @@ export function pullRequest(topic: string, queueId: number, queueOffset: number)
     sysFlag: PullSysFlag.SUBSCRIPTION,
     commitOffset: 0,
     suspendTimeoutMillis: 0,
-    subscription: '*',
+    subscription: filter.expression,
     subVersion: 0,
-    expressionType: 'TAG',
+    expressionType: filter.type,
   })
   return { code: RequestCode.PULL_MESSAGE, fields }
 }

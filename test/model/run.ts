@@ -13,10 +13,10 @@ export interface RunResult {
 }
 
 export async function runSteps(
-  { seed, expires, steps }: Run,
+  { seed, expires, once = false, steps }: Run,
   trace: ((line: string) => void) | null = null,
 ): Promise<RunResult> {
-  const session = new Session({ seed, expires, trace })
+  const session = new Session({ seed, expires, once, trace })
   const { world } = session
   await session.start()
   for (const step of steps) {

@@ -4,12 +4,15 @@
  * Keeps: each answer reaches the model with the moment at which it came; a request that is still under way when the next step begins
  * goes on meanwhile.
  */
+import { assert } from '@dledger-ts/base'
 import { type RemotingCommand, ResponseCode } from '@dledger-ts/remoting'
 import { Client } from './clients.ts'
+import { FILTERS, filterOf, isWanted } from './filters.ts'
 import { OffsetsModel, SETTLED_MS } from './offsets.ts'
 import type { Planted } from './planted.ts'
 import { type Handle, PopModel } from './pops.ts'
-import { QueueModel, type Sent } from './queues.ts'
+import { Producers, TRANSACTION_KEYS } from './producers.ts'
+import { QueueModel, type Reading, type Sent } from './queues.ts'
 import {
   ackRequest,
   batchRequest,
@@ -18,7 +21,6 @@ import {
   commitOffsetRequest,
   createTopicRequest,
   deleteTopicRequest,
-  endTransactionRequest,
   physicalOffsetOf,
   popRequest,
   poppedOf,
@@ -31,11 +33,10 @@ import {
 } from './requests.ts'
 import { DELAY_LEVELS_MS, DELETABLE_TOPIC, LARGE_BODY_BYTES, QUEUES, SENDERS, TOPIC } from './shape.ts'
 import type { Step, Way } from './steps.ts'
-import { HalfMessage } from './transactions.ts'
 import { type BrokerMember, World } from './world.ts'
 
 /** Answers that say for certain that nothing was done. */
-const REFUSALS: ReadonlySet<number> = new Set([
+export const REFUSALS: ReadonlySet<number> = new Set([
   ResponseCode.SYSTEM_BUSY,
   ResponseCode.MESSAGE_ILLEGAL,
   ResponseCode.SERVICE_NOT_AVAILABLE,
@@ -50,11 +51,22 @@ const TRIES_MAX = 5
 const LAST_POP_MS = 60_000
 /** Longer than any message is invisible, in a run. */
 const INVISIBLE_MS_MAX = 5_000
+/** Longer than any run. */
+const ONCE_WITHIN_MS = 600_000
 /** Log files go beyond this, in runs where any go: two of them. */
 const RETENTION_BYTES = 131_072
 
+/** A message on its way, which may be sent again. */
+interface Sending {
+  readonly sent: Sent
+  readonly client: Client
+  readonly way: Way
+}
+
 export interface SessionOptions {
   readonly seed: number
+  /** Whether a message that is sent again under its id is stored once. */
+  readonly once?: boolean
   /** Whether messages are large and old log files go. */
   readonly expires: boolean
   readonly trace?: ((line: string) => void) | null
@@ -64,13 +76,16 @@ export interface SessionOptions {
 export class Session {
   readonly world: World
   readonly expires: boolean
+  readonly once: boolean
   readonly senders: readonly Client[]
   readonly reader: Client
   readonly queues: readonly QueueModel[]
   readonly offsets: readonly OffsetsModel[]
   readonly pops: PopModel
-  readonly halves: HalfMessage[] = []
+  readonly producers: Producers
   readonly sent = new Map<string, Sent>()
+  /** By the body, what is to be sent once more. */
+  readonly #sendings = new Map<string, Sending>()
   /** The steps done so far. */
   readonly done: Step[] = []
   /** When the last message is due that waits for its time, by the wall clock. */
@@ -82,8 +97,11 @@ export class Session {
     unknown: 0,
     read: 0,
     timed: 0,
+    repeated: 0,
+    filtered: 0,
     committed: 0,
     rolledBack: 0,
+    questions: 0,
     offsets: 0,
     popped: 0,
     popAcks: 0,
@@ -91,11 +109,22 @@ export class Session {
     expired: 0,
   }
 
-  constructor({ seed, expires, trace = null, planted }: SessionOptions) {
-    const keys = expires ? { retentionBytes: String(RETENTION_BYTES) } : {}
+  constructor({ seed, expires, once = false, trace = null, planted }: SessionOptions) {
+    assert(!(expires && once), 'what has gone is not recognised')
+    const keys: Record<string, string> = { ...TRANSACTION_KEYS }
+    if (expires) keys['retentionBytes'] = String(RETENTION_BYTES)
+    if (once) keys['duplicateSendWindowMs'] = String(ONCE_WITHIN_MS)
+    this.once = once
     this.world = new World({ seed, keys, trace, planted })
     this.expires = expires
-    this.senders = Array.from({ length: SENDERS }, (_, i) => new Client(`s${i}`, this.world))
+    this.producers = new Producers(this)
+    this.senders = Array.from(
+      { length: SENDERS },
+      (_, i) =>
+        new Client(`s${i}`, this.world, (question, address) =>
+          this.producers.asked(this.senders[i] as Client, question, address),
+        ),
+    )
     this.reader = new Client('reader', this.world)
     const violated = (what: string): void => this.world.violated(what)
     this.queues = Array.from({ length: QUEUES }, (_, i) => {
@@ -144,10 +173,27 @@ export class Session {
   // ------------------------------------------------------------------------------------------------ sends
 
   send(sender: number, member: BrokerMember, queueIndex: number, way: Way): void {
-    const { world } = this
     const queue = this.queues[queueIndex] as QueueModel
     const client = this.senders[sender] as Client
-    const sent = this.#newMessage(client, queue, way)
+    const sending = { sent: this.#newMessage(client, queue, way), client, way }
+    // Half messages are none that are recognised; those of a topic that was deleted are gone.
+    const isRecognised = this.once && queue.topic === TOPIC && way.kind !== 'half'
+    if (isRecognised) this.#sendings.set(sending.sent.body, sending)
+    this.#send(sending, member)
+  }
+
+  /** As a client does that got no answer, or one that it does not believe. */
+  sendAgain(member: BrokerMember, back: number): void {
+    const sending = [...this.#sendings.values()].at(-1 - back)
+    if (sending === undefined) return
+    this.counts.repeated++
+    sending.sent.queue.sendAgain(sending.sent)
+    this.#send(sending, member)
+  }
+
+  #send({ sent, client, way }: Sending, member: BrokerMember): void {
+    const { world } = this
+    const { queue } = sent
     const request = sendRequest(queue.topic, queue.queueId, this.#bodyOf(sent), propertiesOf(way, sent.body))
     client.ask(member, request, {
       answered: (answer) => {
@@ -158,7 +204,7 @@ export class Session {
         this.counts.acknowledged++
         if (sent.kind === 'plain') queue.acknowledged(sent, offset, this.moment)
         else if (sent.kind === 'timed') queue.acknowledged(sent, -1, this.moment)
-        else this.halves.push(new HalfMessage(sent, physicalOffsetOf(extFields?.['msgId'] ?? ''), offset))
+        else this.producers.prepared(sent, physicalOffsetOf(extFields?.['msgId'] ?? ''), offset)
       },
       lost: (error) => this.#lost([sent], error),
     })
@@ -207,7 +253,7 @@ export class Session {
         sent.queue.refused(sent, `${code} ${remark}`)
       } else {
         this.counts.unknown++
-        sent.outcome = 'unknown'
+        sent.queue.lost(sent)
         if (code !== ResponseCode.SYSTEM_ERROR) this.world.violated(`${sent.body} was answered ${code} ${remark}`)
       }
     }
@@ -217,25 +263,8 @@ export class Session {
     for (const sent of all) {
       this.world.say(`${sent.body}: ${error.message}`)
       this.counts.unknown++
-      sent.outcome = 'unknown'
+      sent.queue.lost(sent)
     }
-  }
-
-  endTransaction(member: BrokerMember, half: HalfMessage, outcome: 'commit' | 'rollback'): void {
-    const { world } = this
-    half.asked(outcome, this.moment)
-    ;(this.senders[0] as Client).ask(member, endTransactionRequest(half, outcome), {
-      answered: ({ code, remark }) => {
-        world.say(`${outcome} of ${half.sent.body}: ${code} ${remark ?? ''}`)
-        if (code === ResponseCode.SUCCESS) {
-          half.ended(outcome, this.moment)
-          if (outcome === 'commit') this.counts.committed++
-          else this.counts.rolledBack++
-        } else if (REFUSALS.has(code) || code === ResponseCode.SYSTEM_ERROR) return
-        else world.violated(`the end of ${half.sent.body} was answered ${code} ${remark}`)
-      },
-      lost: () => {},
-    })
   }
 
   // ------------------------------------------------------------------------------------------------ pulls and offsets
@@ -257,6 +286,28 @@ export class Session {
       },
       lost: () => {},
     })
+  }
+
+  /** Does not wait for the answer. */
+  pullFiltered(member: BrokerMember, queueIndex: number, from: number, filter: number): void {
+    const queue = this.queues[queueIndex] as QueueModel
+    const begun = this.moment
+    const isStillLeader = this.#leadership(member)
+    this.reader.ask(member, pullRequest(queue.topic, queue.queueId, from, filterOf(filter)), {
+      answered: (answer) => {
+        const pulled = pullAnswerOf(answer)
+        if (pulled === null) return this.#pullRefused(member, queue, answer)
+        this.#readFiltered(queue, { ...pulled, from, begun, isOfLeader: isStillLeader(), by: member.name }, filter)
+      },
+      lost: () => {},
+    })
+  }
+
+  #readFiltered(queue: QueueModel, reading: Reading & { readonly code: number }, filter: number): void {
+    // Who is sent elsewhere has passed nothing.
+    if (reading.code === ResponseCode.PULL_OFFSET_MOVED) return
+    this.counts.filtered += reading.records.length
+    queue.readFiltered(reading, (body) => isWanted(filter, body))
   }
 
   /** @returns whether the member has led since, in the newest term. */
@@ -405,6 +456,8 @@ export class Session {
     const waitMs = this.#lastDueMs + LATE_MS_MAX - world.wallMs
     if (waitMs > 0) await world.run(waitMs)
     await world.heal()
+    if (world.violation === null) await this.producers.endAll()
+    await world.heal()
     if (world.violation === null) await this.#create(DELETABLE_TOPIC, 1)
     await world.heal()
     const seen = new Set<string>()
@@ -415,6 +468,7 @@ export class Session {
         if (queue.topic === TOPIC) for (const body of bodies) seen.add(body)
       }
     }
+    for (const queue of this.queues) await this.#readWholeFiltered(this.#anyLeader(), queue)
     for (let queueId = 0; queueId < this.offsets.length; queueId++) this.queryOffset(this.#anyLeader(), queueId)
     await world.until('the offsets are told', () => this.reader.pending === 0)
     if (this.pops.asked > 0 && world.violation === null) await this.#popAll(seen)
@@ -440,6 +494,20 @@ export class Session {
     if (this.expires) this.counts.expired += minOffset
     queue.checkWhole(member.name, minOffset, bodies)
     return bodies
+  }
+
+  /** All is placed by now: no message that a filter wants may be missing. */
+  async #readWholeFiltered(member: BrokerMember, queue: QueueModel): Promise<void> {
+    for (let filter = 0; filter < FILTERS.length; filter++) {
+      for (let from = 0; this.world.violation === null;) {
+        const answer = await this.ask(member, pullRequest(queue.topic, queue.queueId, from, filterOf(filter)))
+        const pulled = answer === null ? null : pullAnswerOf(answer)
+        if (pulled === null) return this.world.violated(`${member.name} gives nothing of ${queue.name} to a filter`)
+        this.#readFiltered(queue, { ...pulled, from, begun: this.moment, isOfLeader: false, by: member.name }, filter)
+        if (pulled.nextOffset <= from) break
+        from = pulled.nextOffset
+      }
+    }
   }
 
   /** Everything that can be seen comes to the group that pops, and is acknowledged. */

@@ -2,6 +2,7 @@
  * What one run does, as plain data, so that it can be drawn, left out one by one, written down and done again.
  */
 import fc from 'fast-check'
+import { FILTERS } from './filters.ts'
 import { DELAY_LEVELS_MS, MEMBERS, QUEUES, SENDERS } from './shape.ts'
 
 /** A member by its number, or whoever leads then. */
@@ -23,9 +24,18 @@ export type Step =
       readonly count: number
       readonly way: Way
     }
+  | { readonly do: 'send again'; readonly to: Whom; readonly back: number }
   | { readonly do: 'batch'; readonly sender: number; readonly to: Whom; readonly queue: number; readonly count: number }
   | { readonly do: 'end'; readonly to: Whom; readonly half: number; readonly outcome: 'commit' | 'rollback' }
   | { readonly do: 'pull'; readonly of: Whom; readonly queue: number; readonly back: number }
+  | {
+      readonly do: 'pull filtered'
+      readonly of: Whom
+      readonly queue: number
+      readonly back: number
+      readonly filter: number
+    }
+  | { readonly do: 'heartbeat'; readonly sender: number }
   | { readonly do: 'commit offset'; readonly to: Whom; readonly queue: number; readonly by: number }
   | { readonly do: 'query offset'; readonly of: Whom; readonly queue: number }
   | { readonly do: 'pop'; readonly of: Whom; readonly count: number; readonly invisibleMs: number }
@@ -77,9 +87,21 @@ function is<const Name extends string>(name: Name): fc.Arbitrary<Name> {
 /** How often each comes, and with what. */
 const STEPS: readonly { readonly weight: number; readonly arbitrary: fc.Arbitrary<Step> }[] = [
   { weight: 16, arbitrary: fc.record({ do: is('send'), sender, to: whom, queue, count, way }) },
+  { weight: 5, arbitrary: fc.record({ do: is('send again'), to: whom, back: fc.nat(5) }) },
   { weight: 2, arbitrary: fc.record({ do: is('batch'), sender, to: whom, queue, count }) },
   { weight: 7, arbitrary: fc.record({ do: is('end'), to: whom, half: fc.nat(2), outcome }) },
   { weight: 6, arbitrary: fc.record({ do: is('pull'), of: whom, queue, back: fc.nat(8) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: is('pull filtered'),
+      of: whom,
+      queue,
+      back: fc.nat(12),
+      filter: fc.nat(FILTERS.length - 1),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ do: is('heartbeat'), sender }) },
   {
     weight: 3,
     arbitrary: fc.record({

@@ -233,6 +233,7 @@ export class World {
         inMemoryBytes: 1_000_000,
         hotBytesMax: 8_192,
         retentionIntervalMs: 1_000,
+        ...this.#planted.storeOptions,
       },
       onFatal: (error) => {
         if (member.incarnation === incarnation) this.#failed(member, error)
