@@ -7,10 +7,9 @@
 import { type RemotingCommand, ResponseCode } from '@dledger-ts/remoting'
 import type { Client } from './clients.ts'
 import type { Sent } from './queues.ts'
-import { endTransactionRequest, heartbeatRequest, questionOf } from './requests.ts'
-import { REFUSALS, type Session } from './session.ts'
+import { endTransactionRequest, heartbeatRequest, questionOf, REFUSALS } from './requests.ts'
 import { HalfMessage } from './transactions.ts'
-import type { BrokerMember } from './world.ts'
+import type { BrokerMember, World } from './world.ts'
 
 /** Often enough to be seen in a run; never given up, for that would be neither end. */
 export const TRANSACTION_KEYS = {
@@ -24,12 +23,22 @@ const ASKED_WITHIN_MS = 5_000
 
 type Outcome = 'commit' | 'rollback'
 
+/** The run that they are part of. */
+interface Run {
+  readonly world: World
+  readonly senders: readonly Client[]
+  /** All messages, by their bodies. */
+  readonly sent: ReadonlyMap<string, Sent>
+  readonly counts: { committed: number; rolledBack: number; questions: number }
+  readonly moment: number
+}
+
 export class Producers {
-  readonly #session: Session
+  readonly #run: Run
   readonly #halves = new Map<string, HalfMessage>()
 
-  constructor(session: Session) {
-    this.#session = session
+  constructor(run: Run) {
+    this.#run = run
   }
 
   /** A half message is stored, for its producer was told so, or asked what became of it. */
@@ -42,13 +51,13 @@ export class Producers {
     }
     if (known.physicalOffset !== physicalOffset || known.halfOffset !== halfOffset) {
       const places = `${known.physicalOffset} (${known.halfOffset}) and ${physicalOffset} (${halfOffset})`
-      this.#session.world.violated(`${sent.body} is prepared twice: at ${places}`)
+      this.#run.world.violated(`${sent.body} is prepared twice: at ${places}`)
     }
     return known
   }
 
   heartbeat(sender: number): void {
-    const { senders, world } = this.#session
+    const { senders, world } = this.#run
     const client = senders[sender] as Client
     for (const member of world.members) {
       client.ask(member, heartbeatRequest(client.name), { answered: () => {}, lost: () => {} })
@@ -57,12 +66,12 @@ export class Producers {
 
   endLatest(member: BrokerMember, back: number, outcome: Outcome): void {
     const half = [...this.#halves.values()].at(-1 - back)
-    if (half !== undefined) this.#end(this.#session.senders[0] as Client, member, half, outcome, false)
+    if (half !== undefined) this.#end(this.#run.senders[0] as Client, member, half, outcome, false)
   }
 
   /** A broker asks what became of a half message. */
   asked(client: Client, question: RemotingCommand, address: string): void {
-    const { world, sent: all, counts } = this.#session
+    const { world, sent: all, counts } = this.#run
     const { body, topic, queueId, physicalOffset, halfOffset, times } = questionOf(question)
     const member = world.members.find((one) => one.address === address)
     const sent = all.get(body)
@@ -83,7 +92,7 @@ export class Producers {
 
   /** With a group that is well and the producers there. */
   async endAll(): Promise<void> {
-    const { world, senders } = this.#session
+    const { world, senders } = this.#run
     const halves = [...this.#halves.values()]
     senders.forEach((_, sender) => this.heartbeat(sender))
     const areEnded = (): boolean =>
@@ -96,13 +105,13 @@ export class Producers {
   }
 
   #end(client: Client, member: BrokerMember, half: HalfMessage, outcome: Outcome, isAsked: boolean): void {
-    const { world, counts } = this.#session
-    half.asked(outcome, this.#session.moment)
+    const { world, counts } = this.#run
+    half.asked(outcome, this.#run.moment)
     client.ask(member, endTransactionRequest(half, outcome, isAsked), {
       answered: ({ code, remark }) => {
         world.say(`${outcome} of ${half.sent.body}: ${code} ${remark ?? ''}`)
         if (code === ResponseCode.SUCCESS) {
-          half.ended(outcome, this.#session.moment)
+          half.ended(outcome, this.#run.moment)
           if (outcome === 'commit') counts.committed++
           else counts.rolledBack++
         } else if (code === ResponseCode.SYSTEM_ERROR) half.maybeEnded()

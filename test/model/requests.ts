@@ -221,6 +221,15 @@ export function deleteTopicRequest(topic: string): Request {
 
 // ---------------------------------------------------------------------------------------------------- answers
 
+/** Answers that say for certain that nothing was done. */
+export const REFUSALS: ReadonlySet<number> = new Set([
+  ResponseCode.SYSTEM_BUSY,
+  ResponseCode.MESSAGE_ILLEGAL,
+  ResponseCode.SERVICE_NOT_AVAILABLE,
+  ResponseCode.NO_PERMISSION,
+  ResponseCode.TOPIC_NOT_EXIST,
+  ResponseCode.INVALID_PARAMETER,
+])
 /** Bodies are padded; this names the message. */
 export function nameOf(body: Buffer): string {
   const text = body.toString()

@@ -28,6 +28,7 @@ import {
   pullAnswerOf,
   pullRequest,
   queryOffsetRequest,
+  REFUSALS,
   type Request,
   sendRequest,
 } from './requests.ts'
@@ -35,15 +36,6 @@ import { DELAY_LEVELS_MS, DELETABLE_TOPIC, LARGE_BODY_BYTES, QUEUES, SENDERS, TO
 import type { Step, Way } from './steps.ts'
 import { type BrokerMember, World } from './world.ts'
 
-/** Answers that say for certain that nothing was done. */
-export const REFUSALS: ReadonlySet<number> = new Set([
-  ResponseCode.SYSTEM_BUSY,
-  ResponseCode.MESSAGE_ILLEGAL,
-  ResponseCode.SERVICE_NOT_AVAILABLE,
-  ResponseCode.NO_PERMISSION,
-  ResponseCode.TOPIC_NOT_EXIST,
-  ResponseCode.INVALID_PARAMETER,
-])
 /** What is pending is delivered so long after its time, at most, by a group that is well. */
 const LATE_MS_MAX = 3_000
 const TRIES_MAX = 5
