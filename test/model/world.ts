@@ -34,6 +34,9 @@ const LOOK_EVERY_US = 2_000
 /** More than any drawn step needs; whoever waits longer waits for what never comes. */
 const PATIENCE_MS = 120_000
 
+/** What comes with every change of leaders, and with every stop. */
+const NO_ERRORS: ReadonlySet<string> = new Set(['NOT_LEADER', 'TIMEOUT', 'BUSY', 'CLOSED', 'CONNECTION_LOST'])
+
 export type Death = 'kill' | 'power'
 
 /** One broker through all its lives. */
@@ -412,10 +415,10 @@ export class World {
     }
   }
 
-  /** An error without a code is a bug; what has one, a broken disk brings about, or a leadership that goes. */
+  /** An error without a code is a bug. That a leadership goes, or a process, is no error. */
   #logged(member: BrokerMember, fields: Record<string, unknown>, event: string): void {
     const { err } = fields
-    if (!(err instanceof Error) || err instanceof CodedError) return
+    if (!(err instanceof Error) || (err instanceof CodedError && !NO_ERRORS.has(String(err.code)))) return
     this.violated(`${member.name} logs an error: ${event} ${stackOf(err)}`)
   }
 }

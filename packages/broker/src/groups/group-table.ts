@@ -6,7 +6,12 @@
  */
 import { background, type Logger } from '@dledger-ts/base'
 import { isSystemGroup, retryTopic, topicNameError } from '@dledger-ts/protocol'
-import { defaultSubscriptionGroupConfig, type MessageStoreApi, type SubscriptionGroupConfig } from '@dledger-ts/store'
+import {
+  defaultSubscriptionGroupConfig,
+  type MessageStoreApi,
+  StoreError,
+  type SubscriptionGroupConfig,
+} from '@dledger-ts/store'
 
 /** Groups whose creation is under way at most; more are created when they appear again. */
 const CREATING_MAX = 1_000
@@ -34,7 +39,7 @@ export class GroupTable {
     if (!this.#mayExist(group)) return undefined
     const config = defaultSubscriptionGroupConfig(group)
     if (this.#store.isReady() && this.#creating.size < CREATING_MAX)
-      background(this.#create(config), `creating group ${group}`, this.#logger)
+      background(this.#createUnasked(config), `creating group ${group}`, this.#logger)
     return config
   }
 
@@ -43,6 +48,19 @@ export class GroupTable {
     const known = this.#store.groups().get(group)
     if (known !== undefined) return known
     return this.#mayExist(group) ? this.#create(defaultSubscriptionGroupConfig(group)) : undefined
+  }
+
+  /** Nobody waits for it: it is created when it appears the next time. */
+  async #createUnasked(config: SubscriptionGroupConfig): Promise<void> {
+    try {
+      await this.#create(config)
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      this.#logger.info(
+        { group: config.groupName, code: error.code, why: error.message },
+        'a group was not created yet',
+      )
+    }
   }
 
   async #create(config: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig> {
