@@ -1,5 +1,5 @@
 /** Three members over TCP on loopback and real files: election, replication, a lost leader, a member that comes back. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DLedger, DLedgerOptions } from './dledger.ts'
@@ -178,6 +178,37 @@ describe('entries that were lost here and trimmed everywhere else meanwhile', ()
     await group.withLeader((leads) => (leads === again ? Promise.resolve() : leads.transferLeadership(away)))
     await group.until('it leads', () => again.status().ready)
     await group.withLeader((leads) => leads.append(Buffer.from('and on')))
+  })
+
+  test('give way to the log of an idle group, also where they end beyond what is committed and nobody knows their terms', async () => {
+    // So long that nobody stops leading before the others are gone.
+    const unhurried = { ...cold, electionTimeoutMs: 3_000 }
+    await group.start('n0', unhurried)
+    for (const id of ['n1', 'n2']) await group.start(id, cold)
+    const places = await group.withLeader((leader) => leader.append(large))
+    await group.withLeader((leader) =>
+      leader.status().self === 'n0' ? Promise.resolve() : leader.transferLeadership('n0'),
+    )
+    await group.until('it leads', () => group.open.get('n0')?.status().ready === true)
+    await group.untilLevel()
+    const away = group.open.get('n0') as DLedger
+    for (const id of ['n1', 'n2']) await group.stop(id)
+    const unanswered = Promise.allSettled([away.append(bodies(0, 20))])
+    await group.until('it has what nobody else has', () => away.lastIndex > (places.at(-1)?.index ?? 0) + 20)
+    await group.stop('n0')
+    expect((await unanswered)[0]?.status).toBe('rejected')
+    const end = away.lastIndex
+    for (const id of ['n1', 'n2']) await group.start(id, cold)
+    await group.withLeader((leader) => leader.trimBefore(places[900]?.index ?? -1))
+    await group.until('the head is gone', () => [...group.open.values()].every((member) => member.firstIndex > 200))
+    expect((await group.leader()).commitIndex).toBeLessThan(end)
+    for (const kind of ['data', 'index']) rmSync(join(group.root, 'n0', kind), { recursive: true })
+
+    const back = await group.start('n0', cold)
+    await group.until('its log is that of the others', () => back.status().lost.length === 0)
+    await group.untilLevel()
+    expect(back.commitIndex).toBeGreaterThanOrEqual(end)
+    expect(await bodiesOf(back)).toEqual(await bodiesOf(await group.leader()))
   })
 
   test('are forgotten where there is no state', async () => {

@@ -45,8 +45,8 @@ export interface RepairingOptions {
   readonly storeId: () => string
   readonly connectedPeers: () => readonly MemberId[]
   readonly readCold: ReadCold
-  /** A peer has lost entries that were trimmed here: they cannot be given. */
-  readonly onAskedBelowStart: (peer: MemberId) => void
+  /** A peer has lost entries up to `lastIndex`; the first of them were trimmed here, so they cannot be given. */
+  readonly onAskedBelowStart: (peer: MemberId, lastIndex: number) => void
   /** A configuration entry that was lost can be read again. */
   readonly onConfiguration: (index: number, body: Buffer) => void
   /** Something that waited may go on. */
@@ -107,7 +107,7 @@ export class Repairing {
       return this.#answer(message, hotPart(hotBatch, { firstIndex, lastIndex, bytesMax }))
     }
     const upTo = Math.min(lastIndex, hot.firstIndex - 1)
-    if (firstIndex < log.firstIndex) this.#options.onAskedBelowStart(from)
+    if (firstIndex < log.firstIndex) this.#options.onAskedBelowStart(from, message.lastIndex)
     if (firstIndex < log.firstIndex || firstIndex > upTo) return this.#answer(message, null)
     this.#serving.add(from)
     readCold(firstIndex, upTo, bytesMax, (batch) => {

@@ -13,6 +13,7 @@ import { BatchBuilder } from './batch-builder.ts'
 import type { CatchUpBudget } from './catch-up-budget.ts'
 import { CommitNotices } from './commit-notices.ts'
 import { Durability } from './durability.ts'
+import { GoingOn } from './going-on.ts'
 import { HandingOver } from './handing-over.ts'
 import type { HotTail } from './hot-tail.ts'
 import { InstallReceiver } from './install-receiver.ts'
@@ -241,7 +242,10 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
         .filter((peer) => peer.connected)
         .map(({ id }) => id),
     readCold,
-    onAskedBelowStart: (peer) => catchUp.installSender.askedBelowStart(peer),
+    onAskedBelowStart: (peer, lastIndex) => {
+      catchUp.installSender.askedBelowStart(peer)
+      goingOn.lostUpTo(lastIndex)
+    },
     onConfiguration: (index, body) =>
       raft.configurationRestored(index, decodeConfiguration(controlEnvelope.unwrap(body))),
     onRepaired: () => {
@@ -259,6 +263,7 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
   })
   const members = wiring.membersOf(raft)
   const trimProposals = new TrimProposals({ raft, proposing, stateMachine, role, schedulePass })
+  const goingOn = new GoingOn({ log, role, commitIndex: () => applying.commitIndex, trimProposals })
   const catchUp: CatchUp = buildCatchUp(wiring, { raft, writer, durability, applying, sending, trimProposals })
   return {
     raft,
