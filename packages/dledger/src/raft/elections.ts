@@ -242,11 +242,8 @@ export class Elections {
       recovering: state.recovering,
     })
     // Whoever asks hears no leader now, even if it did when we asked it: it may grant ours now.
-    // Only a voter: two that do not count each other would ask for ever.
-    const campaign = state.membership.isVoter(message.from) ? this.#campaign : null
-    if (!granted && campaign !== null && campaign.isPreVote && !campaign.hasGranted(message.from)) {
-      campaign.ask(message.from)
-    }
+    if (granted || !state.membership.isVoter(message.from)) return
+    if (this.#campaign?.isPreVote === true) this.#campaign.askAgain(message.from)
   }
 
   /**

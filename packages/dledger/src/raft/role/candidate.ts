@@ -18,6 +18,7 @@ export class Campaign {
   readonly #granted = new Set<MemberId>()
   /** Those among them that are not recovering. */
   readonly #intact = new Set<MemberId>()
+  readonly #askedAgain = new Set<MemberId>()
 
   constructor(state: MemberState, kind: { readonly isPreVote: boolean; readonly leaderAgrees: boolean }) {
     this.#state = state
@@ -56,6 +57,16 @@ export class Campaign {
   askAll(): void {
     const { membership, faults } = this.#state
     for (const peer of faults.has('learner-counted') ? membership.peers : membership.voterPeers) this.ask(peer)
+  }
+
+  /**
+   * Asks once more, whom this has not been done with: two that ask whenever they are asked, and whose refusals are not heard because
+   * they do not count each other's stores, would do so for ever.
+   */
+  askAgain(peer: MemberId): void {
+    if (this.#granted.has(peer) || this.#askedAgain.has(peer)) return
+    this.#askedAgain.add(peer)
+    this.ask(peer)
   }
 
   ask(peer: MemberId): void {
