@@ -1,6 +1,16 @@
 export { assert, AssertionError, unreachable } from './assert.ts'
 export { background } from './background.ts'
-export { readInt64, writeInt64 } from './bytes.ts'
+export {
+  readInt16,
+  readInt32,
+  readInt64,
+  readInt8,
+  readUint32,
+  writeInt16,
+  writeInt32,
+  writeInt64,
+  writeUint32,
+} from './bytes.ts'
 export { type Clock, localHourOf, systemClock } from './clock.ts'
 export { CodedError } from './coded-error.ts'
 export { crc32 } from './crc32.ts'

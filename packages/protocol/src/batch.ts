@@ -7,6 +7,7 @@
  *
  * Source: org.apache.rocketmq.common.message.MessageDecoder.encodeMessage.
  */
+import { readInt16, readInt32, writeInt16, writeInt32 } from '@dledger-ts/base'
 import { ProtocolError } from './errors.ts'
 import { PROPERTIES_BYTES_MAX } from './properties.ts'
 import { readText, textBytes, writeText } from './text.ts'
@@ -30,19 +31,19 @@ export function splitBatchBody(bytes: Buffer): BatchMessage[] {
   for (let at = 0; at < bytes.length;) {
     const present = bytes.length - at
     if (present < MESSAGE_BYTES_MIN) throw truncated(MESSAGE_BYTES_MIN, present)
-    const totalSize = bytes.readInt32BE(at)
+    const totalSize = readInt32(bytes, at)
     if (totalSize < MESSAGE_BYTES_MIN) throw badLength('totalSize', totalSize)
     if (totalSize > present) throw truncated(totalSize, present)
     const end = at + totalSize
-    const bodyLength = bytes.readInt32BE(at + BODY_LENGTH_AT)
+    const bodyLength = readInt32(bytes, at + BODY_LENGTH_AT)
     const propertiesLengthAt = at + BODY_AT + bodyLength
     if (bodyLength < 0 || propertiesLengthAt + PROPERTIES_LENGTH_BYTES > end) throw badLength('bodyLength', bodyLength)
-    const propertiesLength = bytes.readInt16BE(propertiesLengthAt)
+    const propertiesLength = readInt16(bytes, propertiesLengthAt)
     const propertiesAt = propertiesLengthAt + PROPERTIES_LENGTH_BYTES
     if (propertiesLength < 0 || propertiesAt + propertiesLength !== end)
       throw badLength('propertiesLength', propertiesLength)
     messages.push({
-      flag: bytes.readInt32BE(at + FLAG_AT),
+      flag: readInt32(bytes, at + FLAG_AT),
       body: bytes.subarray(at + BODY_AT, propertiesLengthAt),
       properties: readText(bytes, propertiesAt, end),
     })
@@ -67,11 +68,12 @@ export function encodeBatchBody(messages: readonly BatchMessage[]): Buffer {
         maxBytes: PROPERTIES_BYTES_MAX,
       })
     }
-    target.writeInt32BE(MESSAGE_BYTES_MIN + message.body.length + propertiesBytes, at)
-    target.writeInt32BE(message.flag, at + FLAG_AT)
-    target.writeInt32BE(message.body.length, at + BODY_LENGTH_AT)
+    writeInt32(target, MESSAGE_BYTES_MIN + message.body.length + propertiesBytes, at)
+    writeInt32(target, message.flag, at + FLAG_AT)
+    writeInt32(target, message.body.length, at + BODY_LENGTH_AT)
     message.body.copy(target, at + BODY_AT)
-    at = target.writeInt16BE(propertiesBytes, at + BODY_AT + message.body.length)
+    writeInt16(target, propertiesBytes, at + BODY_AT + message.body.length)
+    at += BODY_AT + message.body.length + PROPERTIES_LENGTH_BYTES
     writeText(target, message.properties, at, propertiesBytes)
     at += propertiesBytes
   }

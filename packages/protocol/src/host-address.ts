@@ -6,6 +6,7 @@
  * Which of the two it is stands in the record's sysFlag. An IPv4 peer that a dual-stack socket shows as `::ffff:a.b.c.d`
  * is IPv4 here: stored as 16 bytes it would double every message id, and older clients could not decode the record.
  */
+import { readInt32, writeInt32 } from '@dledger-ts/base'
 import { ProtocolError } from './errors.ts'
 
 export interface HostAddress {
@@ -61,13 +62,14 @@ export function hostBytes(host: HostAddress): number {
 export function writeHost(target: Buffer, host: HostAddress, at: number): number {
   const address = host.address
   for (let i = 0; i < address.length; i++) target[at + i] = address[i] as number
-  return target.writeInt32BE(host.port, at + address.length)
+  writeInt32(target, host.port, at + address.length)
+  return at + address.length + 4
 }
 
 /** Reads address (copied) and port. */
 export function readHost(source: Buffer, at: number, ipv6: boolean): HostAddress {
   const addressBytes = ipv6 ? 16 : 4
-  return { address: Buffer.from(source.subarray(at, at + addressBytes)), port: source.readInt32BE(at + addressBytes) }
+  return { address: Buffer.from(source.subarray(at, at + addressBytes)), port: readInt32(source, at + addressBytes) }
 }
 
 function parseIpv4(text: string): Buffer | undefined {

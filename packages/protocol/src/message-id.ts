@@ -7,7 +7,7 @@
  * Both are upper case, 32 or 56 characters. A client takes the commit-log offset of a transaction out of the first; the
  * second is opaque to everyone but tools that print its time.
  */
-import { assert, type Clock, readInt64 } from '@dledger-ts/base'
+import { assert, type Clock, readInt64, writeUint32 } from '@dledger-ts/base'
 import { ProtocolError } from './errors.ts'
 import { type HostAddress, hostBytes, readHost, writeHost } from './host-address.ts'
 
@@ -69,7 +69,7 @@ export class UniqKeyGenerator {
     const prefix = Buffer.alloc(options.address.length + 6)
     options.address.copy(prefix)
     prefix.writeUInt16BE(options.pid & 0xffff, options.address.length)
-    prefix.writeUInt32BE(options.instance >>> 0, options.address.length + 2)
+    writeUint32(prefix, options.instance >>> 0, options.address.length + 2)
     this.#prefix = prefix.toString('hex').toUpperCase()
   }
 

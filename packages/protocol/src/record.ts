@@ -16,7 +16,19 @@
  *
  * Source: org.apache.rocketmq.common.message.MessageDecoder, org.apache.rocketmq.store.MessageExtEncoder.
  */
-import { assert, crc32, readInt64, writeInt64 } from '@dledger-ts/base'
+import {
+  assert,
+  crc32,
+  readInt16,
+  readInt32,
+  readInt64,
+  readInt8,
+  readUint32,
+  writeInt16,
+  writeInt32,
+  writeInt64,
+  writeUint32,
+} from '@dledger-ts/base'
 import { ProtocolError } from './errors.ts'
 import {
   type HostAddress,
@@ -142,27 +154,31 @@ export class RecordDraft {
   encode(target: Buffer, at: number, place: RecordPlace): void {
     const { fields } = this
     const isV1 = this.#topicBytes <= TOPIC_BYTES_MAX_V1
-    target.writeInt32BE(this.bytes, at + TOTAL_SIZE_AT)
-    target.writeUInt32BE(isV1 ? RECORD_MAGIC_V1 : RECORD_MAGIC_V2, at + MAGIC_AT)
-    target.writeInt32BE(recordCrc(fields.body), at + BODY_CRC_AT)
-    target.writeInt32BE(fields.queueId, at + QUEUE_ID_AT)
-    target.writeInt32BE(fields.flag, at + FLAG_AT)
+    writeInt32(target, this.bytes, at + TOTAL_SIZE_AT)
+    writeUint32(target, isV1 ? RECORD_MAGIC_V1 : RECORD_MAGIC_V2, at + MAGIC_AT)
+    writeInt32(target, recordCrc(fields.body), at + BODY_CRC_AT)
+    writeInt32(target, fields.queueId, at + QUEUE_ID_AT)
+    writeInt32(target, fields.flag, at + FLAG_AT)
     writeInt64(target, place.queueOffset, at + QUEUE_OFFSET_AT)
     writeInt64(target, place.physicalOffset, at + PHYSICAL_OFFSET_AT)
-    target.writeInt32BE(hostFlags(fields), at + SYS_FLAG_AT)
+    writeInt32(target, hostFlags(fields), at + SYS_FLAG_AT)
     writeInt64(target, fields.bornTimestamp, at + BORN_TIMESTAMP_AT)
     let next = writeHost(target, fields.bornHost, at + BORN_HOST_AT)
     writeInt64(target, place.storeTimestamp, next)
     next = writeHost(target, fields.storeHost, next + STORE_HOST_AFTER_BORN)
-    target.writeInt32BE(fields.reconsumeTimes, next)
+    writeInt32(target, fields.reconsumeTimes, next)
     writeInt64(target, fields.preparedTransactionOffset, next + PREPARED_AFTER_STORE)
-    target.writeInt32BE(fields.body.length, next + BODY_LENGTH_AFTER_STORE)
+    writeInt32(target, fields.body.length, next + BODY_LENGTH_AFTER_STORE)
     next += BODY_AFTER_STORE
     fields.body.copy(target, next)
     next += fields.body.length
-    next = isV1 ? target.writeUInt8(this.#topicBytes, next) : target.writeInt16BE(this.#topicBytes, next)
+    if (isV1) target[next] = this.#topicBytes
+    else writeInt16(target, this.#topicBytes, next)
+    next += topicLengthBytes(this.#topicBytes)
     writeText(target, fields.topic, next, this.#topicBytes)
-    next = target.writeInt16BE(this.#propertiesBytes, next + this.#topicBytes)
+    next += this.#topicBytes
+    writeInt16(target, this.#propertiesBytes, next)
+    next += PROPERTIES_LENGTH_BYTES
     writeText(target, fields.properties, next, this.#propertiesBytes)
     assert(next + this.#propertiesBytes === at + this.bytes, 'a record has the size it announced')
   }
@@ -183,29 +199,29 @@ export function recordBytes(fields: RecordFields): number {
  */
 export function checkRecord(bytes: Buffer, at = 0, end = bytes.length): number {
   if (end - at < RECORD_BYTES_MIN) throw truncated(RECORD_BYTES_MIN, end - at)
-  const magic = bytes.readUInt32BE(at + MAGIC_AT)
+  const magic = readUint32(bytes, at + MAGIC_AT)
   if (magic !== RECORD_MAGIC_V1 && magic !== RECORD_MAGIC_V2) {
     throw new ProtocolError(`0x${magic.toString(16)} is not the magic of a message record`, {
       code: 'BAD_MAGIC',
       magic,
     })
   }
-  const totalSize = bytes.readInt32BE(at + TOTAL_SIZE_AT)
+  const totalSize = readInt32(bytes, at + TOTAL_SIZE_AT)
   if (totalSize < RECORD_BYTES_MIN) throw badLength('totalSize', totalSize)
   if (totalSize > end - at) throw truncated(totalSize, end - at)
   const recordEnd = at + totalSize
 
   const bodyLengthAt = storeHostEnd(bytes, at) + BODY_LENGTH_AFTER_STORE
   if (bodyLengthAt + 4 > recordEnd) throw badLength('totalSize', totalSize)
-  const bodyLength = bytes.readInt32BE(bodyLengthAt)
+  const bodyLength = readInt32(bytes, bodyLengthAt)
   const lengthBytes = magic === RECORD_MAGIC_V1 ? 1 : 2
   const topicLengthAt = bodyLengthAt + 4 + bodyLength
   if (bodyLength < 0 || topicLengthAt + lengthBytes > recordEnd) throw badLength('bodyLength', bodyLength)
-  const topicLength = lengthBytes === 1 ? bytes.readInt8(topicLengthAt) : bytes.readInt16BE(topicLengthAt)
+  const topicLength = lengthBytes === 1 ? readInt8(bytes, topicLengthAt) : readInt16(bytes, topicLengthAt)
   const propertiesLengthAt = topicLengthAt + lengthBytes + topicLength
   if (topicLength < 0 || propertiesLengthAt + PROPERTIES_LENGTH_BYTES > recordEnd)
     throw badLength('topicLength', topicLength)
-  const propertiesLength = bytes.readInt16BE(propertiesLengthAt)
+  const propertiesLength = readInt16(bytes, propertiesLengthAt)
   if (propertiesLength < 0 || propertiesLengthAt + PROPERTIES_LENGTH_BYTES + propertiesLength !== recordEnd) {
     throw badLength('propertiesLength', propertiesLength)
   }
@@ -216,7 +232,7 @@ export function checkRecord(bytes: Buffer, at = 0, end = bytes.length): number {
 export function checkRecordBody(bytes: Buffer, at = 0): void {
   const bodyAt = storeHostEnd(bytes, at) + BODY_AFTER_STORE
   const actual = crc32(bytes, bodyAt, bodyAt + recordBodyLength(bytes, at)) & CRC_MASK
-  const stated = bytes.readInt32BE(at + BODY_CRC_AT)
+  const stated = readInt32(bytes, at + BODY_CRC_AT)
   if (actual !== stated) {
     throw new ProtocolError(`the body has CRC ${actual}, the record states ${stated}`, {
       code: 'BAD_CRC',
@@ -238,7 +254,7 @@ export function decodeRecord(bytes: Buffer, at = 0, end = bytes.length): Message
   const storeEnd = storeHostEnd(bytes, at)
   return {
     totalSize,
-    bodyCrc: bytes.readInt32BE(at + BODY_CRC_AT),
+    bodyCrc: readInt32(bytes, at + BODY_CRC_AT),
     queueId: recordQueueId(bytes, at),
     flag: recordFlag(bytes, at),
     queueOffset: checkInt64(recordQueueOffset(bytes, at), 'queueOffset'),
@@ -248,7 +264,7 @@ export function decodeRecord(bytes: Buffer, at = 0, end = bytes.length): Message
     bornHost: readHost(bytes, at + BORN_HOST_AT, (sysFlag & MessageSysFlag.BORN_HOST_IPV6) !== 0),
     storeTimestamp: checkInt64(recordStoreTimestamp(bytes, at), 'storeTimestamp'),
     storeHost: readHost(bytes, bornEnd + STORE_HOST_AFTER_BORN, (sysFlag & MessageSysFlag.STORE_HOST_IPV6) !== 0),
-    reconsumeTimes: bytes.readInt32BE(storeEnd),
+    reconsumeTimes: readInt32(bytes, storeEnd),
     preparedTransactionOffset: checkInt64(recordPreparedTransactionOffset(bytes, at), 'preparedTransactionOffset'),
     body: recordBody(bytes, at),
     topic: recordTopic(bytes, at),
@@ -270,15 +286,15 @@ export function decodeRecords(bytes: Buffer): MessageRecord[] {
 // Cheap readers: one field each, of a record that passed `checkRecord`. 64-bit ones return NaN beyond 2^53.
 
 export function recordTotalSize(bytes: Buffer, at = 0): number {
-  return bytes.readInt32BE(at + TOTAL_SIZE_AT)
+  return readInt32(bytes, at + TOTAL_SIZE_AT)
 }
 
 export function recordQueueId(bytes: Buffer, at = 0): number {
-  return bytes.readInt32BE(at + QUEUE_ID_AT)
+  return readInt32(bytes, at + QUEUE_ID_AT)
 }
 
 export function recordFlag(bytes: Buffer, at = 0): number {
-  return bytes.readInt32BE(at + FLAG_AT)
+  return readInt32(bytes, at + FLAG_AT)
 }
 
 export function recordQueueOffset(bytes: Buffer, at = 0): number {
@@ -290,7 +306,7 @@ export function recordPhysicalOffset(bytes: Buffer, at = 0): number {
 }
 
 export function recordSysFlag(bytes: Buffer, at = 0): number {
-  return bytes.readInt32BE(at + SYS_FLAG_AT)
+  return readInt32(bytes, at + SYS_FLAG_AT)
 }
 
 export function recordBornTimestamp(bytes: Buffer, at = 0): number {
@@ -302,7 +318,7 @@ export function recordStoreTimestamp(bytes: Buffer, at = 0): number {
 }
 
 export function recordReconsumeTimes(bytes: Buffer, at = 0): number {
-  return bytes.readInt32BE(storeHostEnd(bytes, at))
+  return readInt32(bytes, storeHostEnd(bytes, at))
 }
 
 export function recordPreparedTransactionOffset(bytes: Buffer, at = 0): number {
@@ -310,7 +326,7 @@ export function recordPreparedTransactionOffset(bytes: Buffer, at = 0): number {
 }
 
 export function recordBodyLength(bytes: Buffer, at = 0): number {
-  return bytes.readInt32BE(storeHostEnd(bytes, at) + BODY_LENGTH_AFTER_STORE)
+  return readInt32(bytes, storeHostEnd(bytes, at) + BODY_LENGTH_AFTER_STORE)
 }
 
 /** @returns a slice, not a copy. */
@@ -326,10 +342,10 @@ export function recordTopic(bytes: Buffer, at = 0): string {
 
 /** Whether a record, which need not be a whole one, has this topic. Hot: no text is made. */
 export function recordHasTopic(bytes: Buffer, topic: string, at = 0): boolean {
-  const lengthBytes = bytes.readUInt32BE(at + MAGIC_AT) === RECORD_MAGIC_V1 ? 1 : 2
+  const lengthBytes = readUint32(bytes, at + MAGIC_AT) === RECORD_MAGIC_V1 ? 1 : 2
   const topicAt = storeHostEnd(bytes, at) + BODY_AFTER_STORE + recordBodyLength(bytes, at) + lengthBytes
   if (!(topicAt >= 2 && topicAt + topic.length <= bytes.length)) return false
-  const length = lengthBytes === 1 ? bytes.readInt8(topicAt - 1) : bytes.readInt16BE(topicAt - 2)
+  const length = lengthBytes === 1 ? readInt8(bytes, topicAt - 1) : readInt16(bytes, topicAt - 2)
   if (length === topic.length) {
     let i = 0
     while (i < length && bytes[topicAt + i] === topic.charCodeAt(i)) i++
@@ -398,15 +414,15 @@ function storeHostEnd(bytes: Buffer, at: number): number {
 }
 
 export function recordTopicAt(bytes: Buffer, at: number): number {
-  const lengthBytes = bytes.readUInt32BE(at + MAGIC_AT) === RECORD_MAGIC_V1 ? 1 : 2
+  const lengthBytes = readUint32(bytes, at + MAGIC_AT) === RECORD_MAGIC_V1 ? 1 : 2
   return storeHostEnd(bytes, at) + BODY_AFTER_STORE + recordBodyLength(bytes, at) + lengthBytes
 }
 
 export function recordTopicLength(bytes: Buffer, at: number): number {
   const topicAt = recordTopicAt(bytes, at)
-  return bytes.readUInt32BE(at + MAGIC_AT) === RECORD_MAGIC_V1
-    ? bytes.readInt8(topicAt - 1)
-    : bytes.readInt16BE(topicAt - 2)
+  return readUint32(bytes, at + MAGIC_AT) === RECORD_MAGIC_V1
+    ? readInt8(bytes, topicAt - 1)
+    : readInt16(bytes, topicAt - 2)
 }
 
 export function recordPropertiesAt(bytes: Buffer, at: number): number {

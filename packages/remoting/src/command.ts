@@ -12,7 +12,7 @@
  *
  * Source: org.apache.rocketmq.remoting.protocol.RemotingCommand, RocketMQSerializable.
  */
-import { assert } from '@dledger-ts/base'
+import { assert, readInt16, readInt32, writeInt16, writeInt32 } from '@dledger-ts/base'
 import { malformedFrame } from './errors.ts'
 import { LANGUAGE_NAMES, OTHER_LANGUAGE } from './language.ts'
 import { quoted, utf8Bytes, writeUtf8 } from './text.ts'
@@ -187,18 +187,18 @@ function scalarText(value: unknown): string {
 
 function decodeBinaryHeader(bytes: Buffer, at: number, end: number): RemotingCommand {
   if (end - at < BINARY_FIXED_BYTES) throw malformedFrame(`a binary header of ${end - at} bytes`)
-  const command = new RemotingCommand(bytes.readInt16BE(at))
+  const command = new RemotingCommand(readInt16(bytes, at))
   command.serializeType = SerializeType.ROCKETMQ
   command.language = LANGUAGE_NAMES[bytes[at + 2] as number] ?? OTHER_LANGUAGE
-  command.version = bytes.readInt16BE(at + 3)
-  command.opaque = bytes.readInt32BE(at + 5)
-  command.flag = bytes.readInt32BE(at + 9)
+  command.version = readInt16(bytes, at + 3)
+  command.opaque = readInt32(bytes, at + 5)
+  command.flag = readInt32(bytes, at + 9)
   const remarkAt = at + 17
-  const remarkEnd = remarkAt + bytes.readInt32BE(at + 13)
+  const remarkEnd = remarkAt + readInt32(bytes, at + 13)
   if (remarkEnd < remarkAt || remarkEnd + 4 > end) throw malformedFrame('the remark leaves its header')
   if (remarkEnd > remarkAt) command.remark = bytes.toString('utf8', remarkAt, remarkEnd)
   const fieldsAt = remarkEnd + 4
-  const fieldsEnd = fieldsAt + bytes.readInt32BE(remarkEnd)
+  const fieldsEnd = fieldsAt + readInt32(bytes, remarkEnd)
   if (fieldsEnd < fieldsAt || fieldsEnd > end) throw malformedFrame('extFields leave their header')
   if (fieldsEnd > fieldsAt) command.extFields = decodeBinaryExtFields(bytes, fieldsAt, fieldsEnd)
   return command
@@ -210,10 +210,10 @@ function decodeBinaryExtFields(bytes: Buffer, at: number, end: number): ExtField
   while (next < end) {
     if (next + 2 > end) throw malformedFrame('an ext field is cut')
     const keyAt = next + 2
-    const keyEnd = keyAt + bytes.readInt16BE(next)
+    const keyEnd = keyAt + readInt16(bytes, next)
     if (keyEnd < keyAt || keyEnd + 4 > end) throw malformedFrame('an ext field key leaves its header')
     const valueAt = keyEnd + 4
-    const valueEnd = valueAt + bytes.readInt32BE(keyEnd)
+    const valueEnd = valueAt + readInt32(bytes, keyEnd)
     if (valueEnd < valueAt || valueEnd > end) throw malformedFrame('an ext field value leaves its header')
     setOwn(fields, bytes.toString('utf8', keyAt, keyEnd), bytes.toString('utf8', valueAt, valueEnd))
     next = valueEnd
@@ -260,11 +260,11 @@ function encodeBinaryHeader(command: RemotingCommand): Buffer {
   for (const key in command.extFields) fieldsBytes += 6 + utf8Bytes(key) + utf8Bytes(command.extFields[key] as string)
   const target = Buffer.allocUnsafe(BINARY_FIXED_BYTES + remarkBytes + fieldsBytes)
   // The binary form has 16 bits for the code; larger ones are cut, as in Java.
-  target.writeInt16BE((command.code << 16) >> 16, 0)
+  writeInt16(target, (command.code << 16) >> 16, 0)
   target.writeUInt8(Math.max(LANGUAGE_NAMES.indexOf(command.language), 0), 2)
-  target.writeInt16BE((command.version << 16) >> 16, 3)
-  target.writeInt32BE(command.opaque, 5)
-  target.writeInt32BE(command.flag, 9)
+  writeInt16(target, (command.version << 16) >> 16, 3)
+  writeInt32(target, command.opaque, 5)
+  writeInt32(target, command.flag, 9)
   let at = target.writeInt32BE(remarkBytes, 13)
   if (command.remark !== undefined) at = writeUtf8(target, command.remark, at, remarkBytes)
   at = target.writeInt32BE(fieldsBytes, at)

@@ -9,7 +9,7 @@
  *     it sent, however small its pieces, and no stream of pieces is copied more than a few times.
  *   - After an error the decoder takes nothing more.
  */
-import { assert } from '@dledger-ts/base'
+import { assert, readUint32, writeUint32 } from '@dledger-ts/base'
 import {
   encodeHeader,
   type EncodedHeader,
@@ -110,7 +110,7 @@ export class FrameDecoder {
 
   /** @returns the whole size of the frame that starts at `at`. */
   #frameBytes(bytes: Buffer, at: number): number {
-    const length = bytes.readUInt32BE(at)
+    const length = readUint32(bytes, at)
     const frameBytes = length + LENGTH_BYTES
     if (frameBytes > this.#frameBytesMax) {
       throw new RemotingError(`a frame of ${frameBytes} bytes, at most ${this.#frameBytesMax}`, {
@@ -233,8 +233,8 @@ function writeHead(
 ): number {
   const isText = typeof header === 'string'
   assert(bytes <= HEADER_BYTES_MAX, 'a header length has 24 bits')
-  target.writeUInt32BE(HEADER_LENGTH_BYTES + bytes + bodyBytes, at)
-  target.writeUInt32BE(bytes, at + LENGTH_BYTES)
+  writeUint32(target, HEADER_LENGTH_BYTES + bytes + bodyBytes, at)
+  writeUint32(target, bytes, at + LENGTH_BYTES)
   target[at + LENGTH_BYTES] = isText ? SerializeType.JSON : command.serializeType
   const headerAt = at + LENGTH_BYTES + HEADER_LENGTH_BYTES
   if (isText) return writeUtf8(target, header, headerAt, bytes)

@@ -13,6 +13,7 @@
  * that asks. What a whole range needs that cannot be filled in piece by piece is gathered, up to `WHOLE_RANGE_BYTES_MAX`; a piece
  * that does not go on from those before is asked for again, at the next peer, and those stay.
  */
+import { readInt32 } from '@dledger-ts/base'
 import type { Logger } from '@dledger-ts/base'
 import { EntryChannel, type EntryBatch } from '../log/entry-batch.ts'
 import { channelAt } from '../log/entry-codec.ts'
@@ -163,7 +164,7 @@ export class Repairing {
     if (!outcome.filled) return this.#doesNotFit(asked, outcome.what)
     for (const { bytes, firstIndex, count } of pieces) {
       for (let i = 0, at = 0; i < count; i++) {
-        const size = bytes.readInt32BE(at + 4)
+        const size = readInt32(bytes, at + 4)
         if (channelAt(bytes, at) === EntryChannel.CONFIGURATION)
           onConfiguration(firstIndex + i, bytes.subarray(at + 48, at + size))
         at += size

@@ -16,7 +16,7 @@
  *   E1  what `checkBatch` returns has consecutive indexes, one term, places that follow the placement rule, and good checksums.
  *   E2  no byte of a received batch is believed before it was checked; nonsense is a typed error, never an assertion.
  */
-import { assert, crc32, readInt64, writeInt64 } from '@dledger-ts/base'
+import { assert, crc32, readInt32, readInt64, readUint32, writeInt32, writeInt64, writeUint32 } from '@dledger-ts/base'
 import { DLedgerError } from '../errors.ts'
 import { ENTRY_HEADER_BYTES, type EntryBatch } from './entry-batch.ts'
 import { entryBytesMax, placeEntry } from './layout.ts'
@@ -62,26 +62,26 @@ export interface HeaderFields {
 /** Hot: once per proposed entry. @returns the entry's chain value, the seed of the next one's. */
 export function encodeEntryHeader(target: Buffer, at: number, fields: HeaderFields): number {
   assert(fields.size >= ENTRY_HEADER_BYTES, 'an entry has a whole header')
-  target.writeInt32BE(ENTRY_MAGIC, at + MAGIC_AT)
-  target.writeInt32BE(fields.size, at + SIZE_AT)
+  writeInt32(target, ENTRY_MAGIC, at + MAGIC_AT)
+  writeInt32(target, fields.size, at + SIZE_AT)
   writeInt64(target, fields.index, at + INDEX_AT)
   writeInt64(target, fields.term, at + TERM_AT)
   writeInt64(target, fields.pos, at + POS_AT)
-  target.writeInt32BE(fields.channel, at + CHANNEL_AT)
-  target.writeUInt32BE(0, at + CHAIN_CRC_AT)
-  target.writeUInt32BE(fields.bodyCrc, at + BODY_CRC_AT)
-  target.writeInt32BE(fields.size - ENTRY_HEADER_BYTES, at + BODY_SIZE_AT)
+  writeInt32(target, fields.channel, at + CHANNEL_AT)
+  writeUint32(target, 0, at + CHAIN_CRC_AT)
+  writeUint32(target, fields.bodyCrc, at + BODY_CRC_AT)
+  writeInt32(target, fields.size - ENTRY_HEADER_BYTES, at + BODY_SIZE_AT)
   const chain = crc32(target, at, at + ENTRY_HEADER_BYTES, fields.prevChain)
-  target.writeUInt32BE(chain, at + CHAIN_CRC_AT)
+  writeUint32(target, chain, at + CHAIN_CRC_AT)
   return chain
 }
 
 /** @returns the header, or null when the 48 bytes are not there or not one: unknown magic, sizes that disagree, numbers out of range. */
 export function decodeEntryHeader(source: Buffer, at: number): EntryHeader | null {
   if (at < 0 || at + ENTRY_HEADER_BYTES > source.length) return null
-  const magic = source.readInt32BE(at + MAGIC_AT)
-  const size = source.readInt32BE(at + SIZE_AT)
-  const bodySize = source.readInt32BE(at + BODY_SIZE_AT)
+  const magic = readInt32(source, at + MAGIC_AT)
+  const size = readInt32(source, at + SIZE_AT)
+  const bodySize = readInt32(source, at + BODY_SIZE_AT)
   if (magic < ENTRY_MAGIC || magic > MAGIC_MAX || bodySize < 0 || size !== ENTRY_HEADER_BYTES + bodySize) return null
   const index = readInt64(source, at + INDEX_AT)
   const term = readInt64(source, at + TERM_AT)
@@ -93,21 +93,21 @@ export function decodeEntryHeader(source: Buffer, at: number): EntryHeader | nul
     index,
     term,
     pos,
-    channel: source.readInt32BE(at + CHANNEL_AT),
-    chainCrc: source.readUInt32BE(at + CHAIN_CRC_AT),
-    bodyCrc: source.readUInt32BE(at + BODY_CRC_AT),
+    channel: readInt32(source, at + CHANNEL_AT),
+    chainCrc: readUint32(source, at + CHAIN_CRC_AT),
+    bodyCrc: readUint32(source, at + BODY_CRC_AT),
     bodySize,
   }
 }
 
 /** The chainCrc field of the header at `at`, which is whole. */
 export function chainCrcAt(source: Buffer, at: number): number {
-  return source.readUInt32BE(at + CHAIN_CRC_AT)
+  return readUint32(source, at + CHAIN_CRC_AT)
 }
 
 /** The channel field of the header at `at`, which is whole. */
 export function channelAt(source: Buffer, at: number): number {
-  return source.readInt32BE(at + CHANNEL_AT)
+  return readInt32(source, at + CHANNEL_AT)
 }
 
 /** What the chainCrc of the header at `at` ought to be after an entry whose chain value is `prevChain`. */
@@ -138,7 +138,7 @@ export function isUnchecked(header: EntryHeader): boolean {
 
 /** The same of the header at `at`, which is whole, before anything else of it is known. */
 export function isUncheckedAt(source: Buffer, at: number): boolean {
-  return source.readUInt32BE(at + CHAIN_CRC_AT) === 0 && source.readUInt32BE(at + BODY_CRC_AT) === 0
+  return readUint32(source, at + CHAIN_CRC_AT) === 0 && readUint32(source, at + BODY_CRC_AT) === 0
 }
 
 export interface UnsealedBatch {

@@ -7,6 +7,7 @@
  *   F2  what is written is synced and read back before it counts. The page cache may show what the drive does not hold: a scrub
  *       or the next start would tell.
  */
+import { readInt32 } from '@dledger-ts/base'
 import { DLedgerError } from '../errors.ts'
 import { ENTRY_HEADER_BYTES, type EntryBatch } from './entry-batch.ts'
 import { chainCrcAt, chainOf, checkBatch, decodeEntryHeader, isUnchecked } from './entry-codec.ts'
@@ -174,7 +175,7 @@ export function writeEntries(
       data.writeSync(pos, batch.bytes.subarray(at, at + size))
       touched.add(fileStartOf(pos, fileBytes))
       const unit = Buffer.allocUnsafe(INDEX_UNIT_BYTES)
-      const magic = batch.bytes.readInt32BE(at)
+      const magic = readInt32(batch.bytes, at)
       encodeIndexUnit(unit, 0, { magic, pos, size, index: batch.firstIndex + i, term: batch.term })
       units.push(unit)
       at += size

@@ -7,7 +7,7 @@
  * The index is derived from the data files and can be built again from them. All zero: not written.
  * Source: org.apache.rocketmq's dledger, DLedgerEntryCoder.encodeIndex.
  */
-import { readInt64, writeInt64 } from '@dledger-ts/base'
+import { readInt32, readInt64, writeInt32, writeInt64 } from '@dledger-ts/base'
 
 const MAGIC_AT = 0
 const POS_AT = MAGIC_AT + 4
@@ -27,9 +27,9 @@ export interface IndexUnit {
 }
 
 export function encodeIndexUnit(target: Buffer, at: number, unit: IndexUnit): void {
-  target.writeInt32BE(unit.magic, at + MAGIC_AT)
+  writeInt32(target, unit.magic, at + MAGIC_AT)
   writeInt64(target, unit.pos, at + POS_AT)
-  target.writeInt32BE(unit.size, at + SIZE_AT)
+  writeInt32(target, unit.size, at + SIZE_AT)
   writeInt64(target, unit.index, at + INDEX_AT)
   writeInt64(target, unit.term, at + TERM_AT)
 }
@@ -37,10 +37,10 @@ export function encodeIndexUnit(target: Buffer, at: number, unit: IndexUnit): vo
 /** @returns the unit, or null where there is none for `index`: zeros, or anything else. */
 export function decodeIndexUnit(source: Buffer, at: number, index: number): IndexUnit | null {
   if (at + INDEX_UNIT_BYTES > source.length) return null
-  const magic = source.readInt32BE(at + MAGIC_AT)
+  const magic = readInt32(source, at + MAGIC_AT)
   if (magic < 1 || magic > 3 || readInt64(source, at + INDEX_AT) !== index) return null
   const pos = readInt64(source, at + POS_AT)
-  const size = source.readInt32BE(at + SIZE_AT)
+  const size = readInt32(source, at + SIZE_AT)
   const term = readInt64(source, at + TERM_AT)
   if (!(pos >= 0 && size > 0 && term >= 0)) return null
   return { magic, pos, size, index, term }

@@ -8,7 +8,7 @@
  *
  * Source: org.apache.rocketmq's dledger, MmapFileList.preAppend (an entry and MIN_BLANK_LEN must fit in the rest of the file).
  */
-import { assert } from '@dledger-ts/base'
+import { assert, readInt32, writeInt32 } from '@dledger-ts/base'
 
 export const BLANK_MAGIC = -1
 export const BLANK_BYTES = 8
@@ -37,12 +37,12 @@ export function fileStartOf(pos: number, fileBytes: number): number {
 /** The 8 bytes that make the rest of a file, from `endPos` on, a blank; what follows them there is zero already. */
 export function encodeBlank(endPos: number, fileBytes: number): Buffer {
   const blank = Buffer.allocUnsafe(BLANK_BYTES)
-  blank.writeInt32BE(BLANK_MAGIC, 0)
-  blank.writeInt32BE(fileBytes - (endPos % fileBytes), REST_AT)
+  writeInt32(blank, BLANK_MAGIC, 0)
+  writeInt32(blank, fileBytes - (endPos % fileBytes), REST_AT)
   return blank
 }
 
 /** Is there, at `at` of `source`, a blank of exactly `rest` bytes? */
 export function isBlank(source: Buffer, at: number, rest: number): boolean {
-  return rest >= BLANK_BYTES && source.readInt32BE(at) === BLANK_MAGIC && source.readInt32BE(at + REST_AT) === rest
+  return rest >= BLANK_BYTES && readInt32(source, at) === BLANK_MAGIC && readInt32(source, at + REST_AT) === rest
 }

@@ -9,7 +9,7 @@
  *       which recovery builds again.
  *   L5  after a failed write or sync everything fails with that first error.
  */
-import { assert } from '@dledger-ts/base'
+import { assert, readInt32 } from '@dledger-ts/base'
 import type { DiskCallback } from '../disk/disk.ts'
 import { EntryChannel, type EntryBatch } from './entry-batch.ts'
 import { chainCrcAt, channelAt } from './entry-codec.ts'
@@ -181,7 +181,7 @@ export class LogWrites {
         this.#writeRun(pending, bytes.subarray(runFrom, at), endPos - (at - runFrom), true)
         runFrom = at
       }
-      unit.magic = bytes.readInt32BE(at)
+      unit.magic = readInt32(bytes, at)
       unit.pos = pos
       unit.size = size
       unit.index = batch.firstIndex + i

@@ -1,6 +1,7 @@
 /**
  * Reads a run of entries back: their places from the index, their bytes from the data files, everything checked.
  */
+import { readInt32 } from '@dledger-ts/base'
 import type { DiskCallback } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
 import { ENTRY_HEADER_BYTES, type EntryBatch } from './entry-batch.ts'
@@ -149,7 +150,7 @@ class EntriesRead {
       for (let i = 0, at = 0; i < batch.count && failure === null; i++) {
         const unit = this.#units[i] as IndexUnit
         if (batch.positions[i] !== unit.pos) failure = corruptAt(data, unit.pos, 'its position')
-        else if (this.#bytes.readInt32BE(at) !== unit.magic) failure = corruptAt(data, unit.pos, 'its magic')
+        else if (readInt32(this.#bytes, at) !== unit.magic) failure = corruptAt(data, unit.pos, 'its magic')
         at += unit.size
       }
     } catch (error) {

@@ -19,7 +19,7 @@
  * allocated before it is held against its limit, and a payload is copied once at most (when it spans chunks), else it is a slice of
  * the chunk it came in. A bit that is flipped on the way is found here, or by the entries' own checksums.
  */
-import { assert, CodedError, crc32 } from '@dledger-ts/base'
+import { assert, CodedError, crc32, readUint32, writeUint32 } from '@dledger-ts/base'
 import { ENTRY_HEADER_BYTES } from '../log/entry-batch.ts'
 import { isUncheckedAt } from '../log/entry-codec.ts'
 import type { TransportLimits } from './limits.ts'
@@ -43,9 +43,9 @@ export class FrameError extends CodedError<FrameErrorDetail> {}
 /** A hello, or what answers it. */
 export function encodeGreeting(control: Buffer): Buffer {
   const frame = Buffer.allocUnsafe(GREETING_HEAD_BYTES + control.length)
-  frame.writeUInt32BE(GREETING_HEAD_BYTES - CONTROL_BYTES_AT + control.length, FRAME_BYTES_AT)
-  frame.writeUInt32BE(control.length, CONTROL_BYTES_AT)
-  frame.writeUInt32BE(crc32(control), CONTROL_CRC_AT)
+  writeUint32(frame, GREETING_HEAD_BYTES - CONTROL_BYTES_AT + control.length, FRAME_BYTES_AT)
+  writeUint32(frame, control.length, CONTROL_BYTES_AT)
+  writeUint32(frame, crc32(control), CONTROL_CRC_AT)
   control.copy(frame, GREETING_CONTROL_AT)
   return frame
 }
@@ -56,12 +56,12 @@ export function encodeFrame(control: Buffer, payload: readonly Buffer[] | null):
   if (payload !== null) for (const part of payload) payloadBytes += part.length
   const guardedBytes = payload === null ? 0 : guardedBytesOf(payload, payloadBytes)
   const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + control.length)
-  frame.writeUInt32BE(FRAME_HEAD_BYTES - CONTROL_BYTES_AT + control.length + payloadBytes, FRAME_BYTES_AT)
-  frame.writeUInt32BE(control.length, CONTROL_BYTES_AT)
-  frame.writeUInt32BE(crc32(control), CONTROL_CRC_AT)
-  frame.writeUInt32BE(guardedBytes, GUARDED_BYTES_AT)
-  frame.writeUInt32BE(payload === null ? 0 : crcOfFirst(payload, guardedBytes), GUARDED_CRC_AT)
-  frame.writeUInt32BE(crc32(frame, 0, HEAD_CRC_AT), HEAD_CRC_AT)
+  writeUint32(frame, FRAME_HEAD_BYTES - CONTROL_BYTES_AT + control.length + payloadBytes, FRAME_BYTES_AT)
+  writeUint32(frame, control.length, CONTROL_BYTES_AT)
+  writeUint32(frame, crc32(control), CONTROL_CRC_AT)
+  writeUint32(frame, guardedBytes, GUARDED_BYTES_AT)
+  writeUint32(frame, payload === null ? 0 : crcOfFirst(payload, guardedBytes), GUARDED_CRC_AT)
+  writeUint32(frame, crc32(frame, 0, HEAD_CRC_AT), HEAD_CRC_AT)
   control.copy(frame, CONTROL_AT)
   return frame
 }
@@ -177,11 +177,11 @@ export class FrameReader {
 
   #parseHead(source: Buffer, at: number): void {
     const isGreeting = this.#headBytes === GREETING_HEAD_BYTES
-    if (!isGreeting && crc32(source, at, at + HEAD_CRC_AT) !== source.readUInt32BE(at + HEAD_CRC_AT)) {
+    if (!isGreeting && crc32(source, at, at + HEAD_CRC_AT) !== readUint32(source, at + HEAD_CRC_AT)) {
       throw new FrameError('the checksum of a head is wrong', { code: 'CRC' })
     }
-    const frameBytes = source.readUInt32BE(at + FRAME_BYTES_AT)
-    const controlBytes = source.readUInt32BE(at + CONTROL_BYTES_AT)
+    const frameBytes = readUint32(source, at + FRAME_BYTES_AT)
+    const controlBytes = readUint32(source, at + CONTROL_BYTES_AT)
     const payloadBytes = frameBytes - (this.#headBytes - CONTROL_BYTES_AT) - controlBytes
     if (controlBytes === 0 || controlBytes > this.#controlBytesMax) {
       throw new FrameError(`a control part has 1 to ${this.#controlBytesMax} bytes, not ${controlBytes}`, {
@@ -194,10 +194,10 @@ export class FrameReader {
       throw new FrameError(`a payload has 0 to ${payloadBytesMax} bytes, not ${payloadBytes}`, { code: 'LENGTH' })
     }
     this.#controlBytes = controlBytes
-    this.#controlCrc = source.readUInt32BE(at + CONTROL_CRC_AT)
+    this.#controlCrc = readUint32(source, at + CONTROL_CRC_AT)
     this.#payloadBytes = payloadBytes
-    this.#guardedBytes = isGreeting ? 0 : source.readUInt32BE(at + GUARDED_BYTES_AT)
-    this.#guardedCrc = isGreeting ? 0 : source.readUInt32BE(at + GUARDED_CRC_AT)
+    this.#guardedBytes = isGreeting ? 0 : readUint32(source, at + GUARDED_BYTES_AT)
+    this.#guardedCrc = isGreeting ? 0 : readUint32(source, at + GUARDED_CRC_AT)
     if (this.#guardedBytes > payloadBytes) {
       throw new FrameError(`${this.#guardedBytes} bytes are guarded of ${payloadBytes}`, { code: 'LENGTH' })
     }

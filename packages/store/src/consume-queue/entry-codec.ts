@@ -10,7 +10,7 @@
  *
  * An entry whose size is 0 was never written.  Source: org.apache.rocketmq.store.ConsumeQueue, CQ_STORE_UNIT_SIZE.
  */
-import { assert, readInt64, writeInt64 } from '@dledger-ts/base'
+import { assert, readInt32, readInt64, writeInt32, writeInt64 } from '@dledger-ts/base'
 
 const PHYSICAL_OFFSET_AT = 0
 const SIZE_AT = PHYSICAL_OFFSET_AT + 8
@@ -39,7 +39,7 @@ export function writeConsumeQueueEntry(
 ): void {
   assert(size > 0, 'a stored record has bytes')
   writeInt64(target, physicalOffset, at + PHYSICAL_OFFSET_AT)
-  target.writeInt32BE(size, at + SIZE_AT)
+  writeInt32(target, size, at + SIZE_AT)
   writeInt64(target, tagsCode, at + TAGS_CODE_AT)
 }
 
@@ -57,7 +57,7 @@ export function entryPhysicalOffset(source: Buffer, at: number): number {
 }
 
 export function entrySize(source: Buffer, at: number): number {
-  return source.readInt32BE(at + SIZE_AT)
+  return readInt32(source, at + SIZE_AT)
 }
 
 export function entryTagsCode(source: Buffer, at: number): number {
@@ -70,16 +70,16 @@ const BLANK_SIZE = 0x7fffffff
 /** @returns `count` blank entries. Source: org.apache.rocketmq.store.ConsumeQueue, fillPreBlank. */
 export function blankEntries(count: number): Buffer {
   const blank = Buffer.alloc(CONSUME_QUEUE_ENTRY_BYTES)
-  blank.writeInt32BE(BLANK_SIZE, SIZE_AT)
+  writeInt32(blank, BLANK_SIZE, SIZE_AT)
   return Buffer.alloc(count * CONSUME_QUEUE_ENTRY_BYTES, blank)
 }
 
 /** Whether the third field is a hash of Java's, sign-extended, as in all topics but that of the delay levels. */
 export function isTagHash(source: Buffer, at: number): boolean {
-  return source.readInt32BE(at + TAGS_CODE_AT) === source.readInt32BE(at + TAGS_CODE_AT + 4) >> 31
+  return readInt32(source, at + TAGS_CODE_AT) === readInt32(source, at + TAGS_CODE_AT + 4) >> 31
 }
 
 /** The 32 bits by which tags are compared: Java's hash, before it was sign-extended. */
 export function entryTagHash(source: Buffer, at: number): number {
-  return source.readInt32BE(at + TAGS_CODE_AT + 4)
+  return readInt32(source, at + TAGS_CODE_AT + 4)
 }

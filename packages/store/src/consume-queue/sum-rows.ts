@@ -8,7 +8,7 @@
  *   - a row says what the files hold once the batch is written that has it; until then it is known here.
  *   - without a row nothing is said: entries that were written before there were sums are believed.
  */
-import { assert } from '@dledger-ts/base'
+import { assert, readInt32, readUint32, writeInt32, writeUint32 } from '@dledger-ts/base'
 import { StoreError } from '../errors.ts'
 import { type MetadataRow, type MetadataStore, type MetadataWrite, TABLES_FROM } from '../metadata/metadata-store.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
@@ -105,18 +105,18 @@ function keyOf({ topic, queueId }: ConsumeQueue, from: number): string {
 function rowOf(queue: ConsumeQueue, { from, to, sum }: Segment): MetadataWrite {
   assert(to > from && to - from <= PART_ENTRIES, 'a segment has entries of one part')
   const value = Buffer.allocUnsafe(ROW_BYTES)
-  value.writeUInt32BE(to - from, COUNT_AT)
-  value.writeInt32BE(sum, SUM_AT)
+  writeUint32(value, to - from, COUNT_AT)
+  writeInt32(value, sum, SUM_AT)
   return { key: keyOf(queue, from), value }
 }
 
 /** @throws StoreError CORRUPT. */
 function segmentOf({ key, value }: MetadataRow): Segment {
   const from = Number(key.slice(-FROM_DIGITS))
-  const count = value.length === ROW_BYTES ? value.readUInt32BE(COUNT_AT) : 0
+  const count = value.length === ROW_BYTES ? readUint32(value, COUNT_AT) : 0
   if (!Number.isSafeInteger(from) || count === 0 || count > PART_ENTRIES) {
     const what = `the row ${JSON.stringify(key)} is no sum of entries`
     throw new StoreError(what, { code: 'CORRUPT', what, physicalOffset: -1 })
   }
-  return { from, to: from + count, sum: value.readInt32BE(SUM_AT) }
+  return { from, to: from + count, sum: readInt32(value, SUM_AT) }
 }

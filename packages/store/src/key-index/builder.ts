@@ -9,6 +9,7 @@
  *   K3  Memory is 4 bytes for each slot (20 MB for Apache's 5,000,000; what no key touched takes none), and
  *       28 for each unwritten entry.
  */
+import { endianness } from 'node:os'
 import { assert, crc32 } from '@dledger-ts/base'
 import {
   EMPTY_INDEX_HEADER,
@@ -26,6 +27,7 @@ import {
 
 const BLOCK_ENTRIES = 4096
 const PAGE_SLOTS = 1024
+const IS_LITTLE_ENDIAN = endianness() === 'LE'
 /** Slots that one write takes. */
 const RUN_SLOTS_MAX = 256 * 1024
 
@@ -261,15 +263,16 @@ export class IndexBuilder {
   /** Slots [from, to) as before entry `before`. */
   #slotRun(from: number, to: number, before: number): SlotRun {
     const end = Math.min(to, this.#shape.slotCount)
-    const bytes = Buffer.allocUnsafe((end - from) * INDEX_SLOT_BYTES)
-    for (let slot = from; slot < end; slot++) {
-      let number = this.#slots[slot] as number
-      if (number >= before) {
-        this.#markDirty(slot)
-        while (number >= before) number = this.#olderOf(number)
-      }
-      bytes.writeInt32BE(number, (slot - from) * INDEX_SLOT_BYTES)
+    const numbers = this.#slots.slice(from, end)
+    for (let i = 0; i < numbers.length; i++) {
+      let number = numbers[i] as number
+      if (number < before) continue
+      this.#markDirty(from + i)
+      while (number >= before) number = this.#olderOf(number)
+      numbers[i] = number
     }
+    const bytes = Buffer.from(numbers.buffer, numbers.byteOffset, numbers.byteLength)
+    if (IS_LITTLE_ENDIAN) bytes.swap32()
     return { at: slotAt(from), bytes, nextSlot: end }
   }
 

@@ -15,7 +15,7 @@
  *
  * Source: org.apache.rocketmq.store.index.IndexFile, IndexHeader.
  */
-import { assert, readInt64, writeInt64 } from '@dledger-ts/base'
+import { assert, readInt32, readInt64, writeInt32, writeInt64 } from '@dledger-ts/base'
 
 const BEGIN_TIMESTAMP_AT = 0
 const END_TIMESTAMP_AT = BEGIN_TIMESTAMP_AT + 8
@@ -96,8 +96,8 @@ export function encodeIndexHeader(header: IndexHeader): Buffer {
   writeInt64(target, header.endTimestamp, END_TIMESTAMP_AT)
   writeInt64(target, header.beginOffset, BEGIN_OFFSET_AT)
   writeInt64(target, header.endOffset, END_OFFSET_AT)
-  target.writeInt32BE(header.usedSlots, USED_SLOTS_AT)
-  target.writeInt32BE(header.entryCount, ENTRY_COUNT_AT)
+  writeInt32(target, header.usedSlots, USED_SLOTS_AT)
+  writeInt32(target, header.entryCount, ENTRY_COUNT_AT)
   return target
 }
 
@@ -108,8 +108,8 @@ export function decodeIndexHeader(source: Buffer): IndexHeader {
     endTimestamp: readInt64(source, END_TIMESTAMP_AT),
     beginOffset: readInt64(source, BEGIN_OFFSET_AT),
     endOffset: readInt64(source, END_OFFSET_AT),
-    usedSlots: source.readInt32BE(USED_SLOTS_AT),
-    entryCount: source.readInt32BE(ENTRY_COUNT_AT),
+    usedSlots: readInt32(source, USED_SLOTS_AT),
+    entryCount: readInt32(source, ENTRY_COUNT_AT),
   }
 }
 
@@ -122,14 +122,14 @@ export function writeIndexEntry(
   seconds: number,
   older: number,
 ): void {
-  target.writeInt32BE(keyHash, at + KEY_HASH_AT)
+  writeInt32(target, keyHash, at + KEY_HASH_AT)
   writeInt64(target, physicalOffset, at + PHYSICAL_OFFSET_AT)
-  target.writeInt32BE(seconds, at + SECONDS_AT)
-  target.writeInt32BE(older, at + OLDER_AT)
+  writeInt32(target, seconds, at + SECONDS_AT)
+  writeInt32(target, older, at + OLDER_AT)
 }
 
 export function entryKeyHash(source: Buffer, at: number): number {
-  return source.readInt32BE(at + KEY_HASH_AT)
+  return readInt32(source, at + KEY_HASH_AT)
 }
 
 /** NaN when it is beyond 2^53. */
@@ -138,12 +138,12 @@ export function entryPhysicalOffset(source: Buffer, at: number): number {
 }
 
 export function entrySeconds(source: Buffer, at: number): number {
-  return source.readInt32BE(at + SECONDS_AT)
+  return readInt32(source, at + SECONDS_AT)
 }
 
 /** The number of the next older entry of the slot, 0 for none. */
 export function entryOlder(source: Buffer, at: number): number {
-  return source.readInt32BE(at + OLDER_AT)
+  return readInt32(source, at + OLDER_AT)
 }
 
 /** What an entry says of its message's time: whole seconds, within an int32. */

@@ -8,6 +8,7 @@
  *
  * Source: org.apache.rocketmq.store.index.IndexService.queryOffset, IndexFile.selectPhyOffset.
  */
+import { readInt32 } from '@dledger-ts/base'
 import { DLedgerError } from '@dledger-ts/dledger'
 import { recordStoreTimestamp } from '@dledger-ts/protocol'
 import type { QueryRequest, QueryResult } from '../api.ts'
@@ -246,7 +247,7 @@ class ChainReader {
   async head(): Promise<number> {
     if (this.#builder !== null) return this.#builder.headOf(this.#keyHash)
     const bytes = await this.#read(slotAt(this.#slot), INDEX_SLOT_BYTES)
-    const head = bytes.readInt32BE(0)
+    const head = readInt32(bytes, 0)
     if (head < 0 || head >= this.#file.header.entryCount) throw new DamagedChain(this.#file)
     return head
   }

@@ -10,7 +10,7 @@
  *   - a row is there from the apply of a half message to the apply of the record that ends it, which is the only one.
  *   - a half message is known by its first place, whose offsets its producer was given, however often its record is moved.
  */
-import { readInt64, writeInt64 } from '@dledger-ts/base'
+import { readInt64, readUint32, writeInt64, writeUint32 } from '@dledger-ts/base'
 import { StoreError } from '../errors.ts'
 import { Claims } from './claims.ts'
 import type { MetadataRow } from './metadata-store.ts'
@@ -129,8 +129,8 @@ function encode(row: HalfMessageRow): Buffer {
   const text =
     recordOffset === physicalOffset ? producerGroup : producerGroup + String.fromCharCode(GROUP_END) + recordOffset
   const value = Buffer.allocUnsafe(GROUP_AT + Buffer.byteLength(text))
-  value.writeUInt32BE(row.bytes, 0)
-  value.writeUInt32BE(row.checkCount, 4)
+  writeUint32(value, row.bytes, 0)
+  writeUint32(value, row.checkCount, 4)
   writeInt64(value, row.queueOffset, 8)
   writeInt64(value, row.storeTimestamp, 16)
   writeInt64(value, row.checkedMs, 24)
@@ -147,8 +147,8 @@ function decode({ key, value }: MetadataRow): HalfMessageRow {
   const row = {
     physicalOffset,
     recordOffset: groupEnd < 0 ? physicalOffset : Number(value.toString('latin1', groupEnd + 1)),
-    bytes: value.readUInt32BE(0),
-    checkCount: value.readUInt32BE(4),
+    bytes: readUint32(value, 0),
+    checkCount: readUint32(value, 4),
     queueOffset: readInt64(value, 8),
     storeTimestamp: readInt64(value, 16),
     checkedMs: readInt64(value, 24),

@@ -8,7 +8,7 @@
  *
  * Keeps: each message has one row in either table, or none: an entry that changes or ends one names the time that it had.
  */
-import { readInt64, writeInt64 } from '@dledger-ts/base'
+import { readInt64, readUint32, writeInt64, writeUint32 } from '@dledger-ts/base'
 import { StoreError } from '../errors.ts'
 import { Claims } from './claims.ts'
 import type { OrderedTable, TableRange } from './ordered-table.ts'
@@ -75,7 +75,7 @@ export class PoppedMessages {
       const value = Buffer.allocUnsafe(VALUE_BYTES)
       writeInt64(value, after, 0)
       writeInt64(value, poppedMs, 8)
-      value.writeUInt32BE(attempts, 16)
+      writeUint32(value, attempts, 16)
       this.#byQueue.put(index, key, value)
       this.#byTime.put(index, numberKey(after) + key, value)
     }
@@ -140,6 +140,6 @@ function decode(key: string, value: Buffer): PoppedMessage {
     queueOffset: numberOfKey(numbers, NUMBER_DIGITS),
     untilMs: readInt64(value, 0),
     poppedMs: readInt64(value, 8),
-    attempts: value.readUInt32BE(16),
+    attempts: readUint32(value, 16),
   }
 }

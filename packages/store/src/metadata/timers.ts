@@ -6,6 +6,7 @@
  *
  * Keeps: a row is there from the apply of a timer's record to the apply of the entry that ends it, which is the only one.
  */
+import { readInt32, readUint32, writeInt32, writeUint32 } from '@dledger-ts/base'
 import { StoreError } from '../errors.ts'
 import type { MetadataRow } from './metadata-store.ts'
 import type { OrderedTable } from './ordered-table.ts'
@@ -44,8 +45,8 @@ export class Timers {
 
   put(index: number, row: TimerRow): void {
     const value = Buffer.allocUnsafe(VALUE_BYTES)
-    value.writeUInt32BE(row.bytes, 0)
-    value.writeInt32BE(row.idHash, 4)
+    writeUint32(value, row.bytes, 0)
+    writeInt32(value, row.idHash, 4)
     this.rows.put(index, timerKey(row.outMs, row.physicalOffset), value)
     this.#files.add(index, row.physicalOffset)
     if (row.outMs < this.#soonestMs) this.#soonestMs = row.outMs
@@ -107,7 +108,7 @@ function timerRow({ key, value }: MetadataRow): TimerRow {
   return {
     outMs: numberOfKey(key, 0),
     physicalOffset: numberOfKey(key, NUMBER_DIGITS),
-    bytes: value.readUInt32BE(0),
-    idHash: value.readInt32BE(4),
+    bytes: readUint32(value, 0),
+    idHash: readInt32(value, 4),
   }
 }
