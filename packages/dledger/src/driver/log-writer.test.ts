@@ -7,12 +7,13 @@ import { SegmentedLog } from '../log/segmented-log.ts'
 import { HangingDisk } from './testing/hanging-disk.ts'
 import { LogWriter, type LogWriterOptions } from './log-writer.ts'
 
-function openLog(disk: HangingDisk): SegmentedLog {
+function openLog(disk: HangingDisk, indexUnitsHeld = 0): SegmentedLog {
   return SegmentedLog.open({
     disk,
     directory: '/m',
     fileBytes: 1024,
     indexFileBytes: 512,
+    indexUnitsHeld,
     zeroFillBytes: 0,
     durableHint: null,
     checksummedFrom: 0,
@@ -35,6 +36,7 @@ function writerOf(
     faults: new Set(),
     onDurable: (seq) => void told.durable.push(seq),
     onSynced: () => {},
+    onHint: () => {},
     beforeTruncate: (_index, callback) => setImmediate(callback),
     hintWaitsForRoom: () => false,
     onIdle: () => {},
@@ -156,4 +158,57 @@ test('under asynchronous flush a configuration counts when it is synced, and wha
   await until(() => told.durable.length > 2)
   expect(told).toEqual({ durable: [1, 4, 5], failed: [] })
   writer.stop()
+})
+
+test('no durable hint goes beyond the index units that are written, and these do not wait for long', async () => {
+  const log = openLog(new HangingDisk(), 8)
+  const told = { durable: [] as number[], failed: [] as Error[] }
+  const timers: { readonly ms: number; readonly callback: () => void }[] = []
+  const hints: number[] = []
+  const writer = writerOf(log, told, {
+    clock: {
+      ...systemClock,
+      after: (ms, callback) => {
+        timers.push({ ms, callback })
+        return () => {}
+      },
+    },
+    onHint: ({ index }) => void hints.push(index),
+  })
+  const submit = (seq: number): void => writer.submit(seq, null, [batchAfter(log, 1, [{ bodyBytes: 20 }])])
+  for (let seq = 1; seq <= 3; seq++) {
+    submit(seq)
+    await until(() => told.durable.length === seq)
+  }
+  expect(hints, 'the first unit makes a file').toEqual([0])
+  expect(timers.map(({ ms }) => ms)).toEqual([100])
+  timers[0]?.callback()
+  await until(() => hints.length > 1)
+  // The oldest mark that waited; the newest comes with the next sync.
+  expect(hints).toEqual([0, 1])
+  submit(4)
+  await until(() => told.durable.length === 4)
+  expect(log).toMatchObject({ indexWrittenTo: 2, holdsIndex: true })
+  expect(await flush(writer), 'a stop writes what is held back').toEqual({ error: null, index: 3, isAll: true })
+  expect(log).toMatchObject({ indexWrittenTo: 3, holdsIndex: false })
+  expect(told.failed).toEqual([])
+})
+
+test('a truncation takes a hint with it that waited for index units', async () => {
+  const log = openLog(new HangingDisk(), 8)
+  const told = { durable: [] as number[], failed: [] as Error[] }
+  const hints: number[] = []
+  const writer = writerOf(log, told, { onHint: ({ index }) => void hints.push(index) })
+  const submit = (seq: number, from: number | null): void =>
+    writer.submit(seq, from, [batchAfter(log, 1, [{ bodyBytes: 20 }])])
+  submit(1, null)
+  submit(2, null)
+  await until(() => told.durable.includes(2))
+  expect(hints).toEqual([0])
+  writer.submit(3, 1, [])
+  await until(() => told.durable.includes(3))
+  submit(4, null)
+  await until(() => hints.length > 1)
+  expect(hints).toEqual([0, 1])
+  expect(await flush(writer)).toEqual({ error: null, index: 1, isAll: true })
 })

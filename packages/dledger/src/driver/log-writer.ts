@@ -8,7 +8,8 @@
  *   W3  `durable` is told in order. SYNC_FLUSH: after the sync that covers it. ASYNC_FLUSH: when it is in the page cache, but a
  *       configuration after the sync that covers it: members that lost it together would elect a leader without a voter that it
  *       made, and that one may be the only one that has synced what was acknowledged.
- *   W4  The durable hint on disk never points beyond what is synced, nor beyond a truncation that has begun.
+ *   W4  The durable hint on disk never points beyond what is synced, nor beyond a truncation that has begun, nor beyond the index
+ *       units that are in the files: those of small batches wait for others, but not for long.
  *   W5  The first failure is final: nothing is retried, nothing more is told durable.
  *   W6  A stop waits for what is under way, never for room on the disk (the log's, or the hard state's before a truncation) or for a
  *       repair: what waits for that was promised to nobody.
@@ -19,6 +20,9 @@ import { DLedgerError } from '../errors.ts'
 import type { EntryBatch } from '../log/entry-batch.ts'
 import type { SegmentedLog } from '../log/segmented-log.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
+
+/** How long index units wait in memory for others. Until they are written, no durable hint goes beyond them. */
+const INDEX_HELD_MS = 100
 
 /** The end of the log after some entry: what a durable hint says. */
 export interface LogMark {
@@ -49,6 +53,8 @@ export interface LogWriterOptions {
   readonly onDurable: (seq: number) => void
   /** Everything up to this mark is synced, by a sync that took so long. */
   readonly onSynced: (mark: LogMark, tookMs: number) => void
+  /** A durable hint may point to this mark. */
+  readonly onHint: (mark: LogMark) => void
   /** Lowers the durable hint below `index` and calls back when that is durable. */
   readonly beforeTruncate: (index: number, callback: () => void) => void
   /** The durable hint waits for room on the disk. */
@@ -69,6 +75,9 @@ export class LogWriter {
   #configurationSeq = 0
   #syncWaiters: { readonly seq: number; readonly callback: () => void }[] = []
   #cancelAsyncFlush: (() => void) | null = null
+  #cancelIndexWrite: (() => void) | null = null
+  /** Synced, but its index units are not all in the files: the oldest such mark since the last hint. */
+  #nextHint: LogMark | null = null
   #failed = false
   #closed = false
   #waitsNoMore = false
@@ -134,15 +143,25 @@ export class LogWriter {
     const isAll = this.placeable && this.#writesUnderWay === 0
     this.#waiting.length = 0
     this.#closed = true
-    this.#cancelAsyncFlush?.()
+    this.#cancelTimers()
+    const { log } = this.#options
     const mark = this.#written
-    this.#options.log.sync((error) => callback(error, mark, isAll))
+    const sync = (): void =>
+      log.sync((error) => callback(error, mark === null || mark.index > log.indexWrittenTo ? null : mark, isAll))
+    if (log.holdsIndex && !log.isFull)
+      log.writeIndex((error) => (error === null ? sync() : callback(error, null, false)))
+    else sync()
+  }
+
+  #cancelTimers(): void {
+    this.#cancelAsyncFlush?.()
+    this.#cancelIndexWrite?.()
   }
 
   /** From now on nothing is written, synced or told; what is under way ends unheard. Idempotent. */
   stop(): void {
     this.#failed = true
-    this.#cancelAsyncFlush?.()
+    this.#cancelTimers()
   }
 
   /** Nothing is under way on the log, nor going to be. */
@@ -176,8 +195,9 @@ export class LogWriter {
           if (this.#failed) return
           this.#truncating = false
           this.#guarded(() => this.#options.log.truncateFrom(from))
-          // It may name what was just removed.
+          // They may name what was just removed.
           this.#written = null
+          this.#nextHint = null
           this.#waiting.shift()
           this.#append(operation)
           this.#next()
@@ -234,6 +254,7 @@ export class LogWriter {
       const written = (error: Error | null): void => {
         this.#writesUnderWay--
         if (error !== null) return this.#fail(error)
+        this.#hint()
         if (mark !== null) this.#onWritten(mark)
         this.#next()
         this.#afterProgress()
@@ -254,6 +275,7 @@ export class LogWriter {
   #onWritten(mark: WrittenMark): void {
     if (this.#failed) return
     this.#written = mark
+    this.#armIndexWrite()
     if (mark.bringsConfiguration) this.#configurationSeq = mark.seq
     if (this.#options.syncBeforeDurable) {
       if (this.#options.faults.has('durable-before-sync')) this.#options.onDurable(mark.seq)
@@ -263,6 +285,36 @@ export class LogWriter {
     if (this.#owesSync) return this.#sync()
     this.#options.onDurable(mark.seq)
     this.#armAsyncFlush()
+  }
+
+  #armIndexWrite(): void {
+    if (this.#cancelIndexWrite !== null || !this.#options.log.holdsIndex || this.#closed || this.#failed) return
+    this.#cancelIndexWrite = this.#options.clock.after(INDEX_HELD_MS, () => {
+      this.#cancelIndexWrite = null
+      this.#writeIndex()
+    })
+  }
+
+  #writeIndex(): void {
+    const { log } = this.#options
+    if (this.#failed || this.#closed || !log.holdsIndex) return
+    if (this.#truncating) return this.#armIndexWrite()
+    this.#writesUnderWay++
+    log.writeIndex((error) => {
+      this.#writesUnderWay--
+      if (error !== null) return this.#fail(error)
+      this.#hint()
+      this.#next()
+      this.#afterProgress()
+    })
+  }
+
+  /** Offers the mark that waited for its index units, if they are written. */
+  #hint(): void {
+    const mark = this.#nextHint
+    if (mark === null || mark.index > this.#options.log.indexWrittenTo) return
+    this.#nextHint = null
+    if (!this.#failed) this.#options.onHint(mark)
   }
 
   /** What was written counts only with the next sync. */
@@ -294,6 +346,8 @@ export class LogWriter {
       this.#syncedSeq = mark.seq
       this.#tellSynced()
       this.#options.onSynced(mark, this.#options.clock.monotonicMs() - begunMs)
+      this.#nextHint ??= mark
+      this.#hint()
       if (this.#options.syncBeforeDurable) this.#options.onDurable(mark.seq)
       else if (owed && !this.#owesSync) this.#options.onDurable((this.#written ?? mark).seq)
       this.#next()
@@ -320,7 +374,7 @@ export class LogWriter {
   #fail(error: Error): void {
     if (this.#failed) return
     this.#failed = true
-    this.#cancelAsyncFlush?.()
+    this.#cancelTimers()
     this.#options.onFailed(error)
   }
 }

@@ -512,6 +512,7 @@ describe('the log writer', () => {
       faults: new Set(),
       onDurable: () => void written++,
       onSynced: (mark) => void marks.push(mark),
+      onHint: () => {},
       beforeTruncate: (_, callback) => callback(),
       hintWaitsForRoom: () => false,
       onIdle: () => {},

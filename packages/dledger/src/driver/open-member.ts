@@ -176,6 +176,7 @@ function openLog(known: HardState, options: LogNodeOptions, { disk, distrustsCac
     fileBytes: settings.fileBytes,
     indexFileBytes: settings.indexFileBytes,
     zeroFillBytes: settings.zeroFillBytes,
+    indexUnitsHeld: INDEX_UNITS_HELD,
     durableHint: known.durableHint,
     checksummedFrom: known.checksummedFrom,
     beforeFirst: known.beforeFirst,
@@ -320,6 +321,9 @@ function firstHardState(options: LogNodeOptions): HardState {
 }
 
 /** What is known of a log that Apache's DLedger wrote: no entry has checksums. */
+/** Index units that wait for others in memory: what recovery reads of the index before the durable hint is many times that. */
+const INDEX_UNITS_HELD = 512
+
 const UNCHECKED = { durableHint: null, checksummedFrom: Number.MAX_SAFE_INTEGER, beforeFirst: null } as const
 
 /** @returns term and vote, null for a directory that holds nothing yet. Changes nothing. */

@@ -189,8 +189,8 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
       life.guarded(() => {
         observer?.synced(mark.index, tookMs)
         applying.synced(Math.min(mark.index, writer.truncatesFrom - 1))
-        durability.synced(mark)
       }),
+    onHint: (mark) => life.guarded(() => durability.synced(mark)),
     beforeTruncate: (index, callback) => life.guarded(() => durability.lower(index, callback)),
     hintWaitsForRoom: () => member.hardStateIsFull,
     onIdle: () => {

@@ -76,6 +76,10 @@ export function sync(log: SegmentedLog): Promise<void> {
   return new Promise((resolve, reject) => log.sync((error) => (error === null ? resolve() : reject(error))))
 }
 
+export function writeIndex(log: SegmentedLog): Promise<void> {
+  return new Promise((resolve, reject) => log.writeIndex((error) => (error === null ? resolve() : reject(error))))
+}
+
 export function read(log: SegmentedLog, firstIndex: number, lastIndex: number, bytesMax: number): Promise<EntryBatch> {
   return new Promise((resolve, reject) =>
     log.read(firstIndex, lastIndex, bytesMax, (error, batch) => {

@@ -2,11 +2,12 @@
  * The writes and syncs of a log that are under way, on data and index files together.
  *
  *   append ──► one lane for data, one for the index, zeros filled ahead of both ──► callbacks in order ──► sync
+ *                 index units may be held back until there are some (index-tail.ts)
  *
  * Keeps:
  *   L3  callbacks come in the order of the calls and never from within them.
  *   L4  a sync covers every append whose callback came before the call; the index may lag behind by UNSYNCED_INDEX_UNITS_MAX units,
- *       which recovery builds again.
+ *       which recovery builds again; of these `indexUnitsHeld` and what is being written may not be in the files at all.
  *   L5  after a failed write or sync everything fails with that first error.
  */
 import { assert, readInt32 } from '@dledger-ts/base'
@@ -14,6 +15,7 @@ import type { DiskCallback } from '../disk/disk.ts'
 import { EntryChannel, type EntryBatch } from './entry-batch.ts'
 import { chainCrcAt, channelAt } from './entry-codec.ts'
 import { encodeIndexUnit, INDEX_UNIT_BYTES } from './index-codec.ts'
+import { IndexTail } from './index-tail.ts'
 import { BLANK_BYTES, encodeBlank, fileStartOf } from './layout.ts'
 import type { LogOutline } from './outline.ts'
 import { type DurableHint, UNSYNCED_INDEX_UNITS_MAX } from './recovery.ts'
@@ -28,15 +30,15 @@ const INDEX_FILL_BYTES = 256 * 1024
 class PendingAppend {
   readonly callback: DiskCallback
   readonly files: SegmentFile[] = []
-  readonly indexUnits: number
+  /** Units that are written with it: its own, if they are not held back, and older ones. */
+  indexUnits = 0
   /** The end of the log once it is written. */
   readonly end: DurableHint
   writesUnderWay = 0
   allIssued = false
 
-  constructor(callback: DiskCallback, indexUnits: number, end: DurableHint) {
+  constructor(callback: DiskCallback, end: DurableHint) {
     this.callback = callback
-    this.indexUnits = indexUnits
     this.end = end
   }
 }
@@ -46,6 +48,8 @@ export interface LogWritesOptions {
   readonly index: SegmentDirectory
   readonly outline: LogOutline
   readonly zeroFillBytes: number
+  /** Index units that are held back at most; 0: none. */
+  readonly indexUnitsHeld: number
   /** As of `WriteLane`. */
   readonly whenFull: { readonly failsWhenFull: boolean; readonly ignoresFull: boolean }
   readonly defer: (callback: () => void) => void
@@ -60,7 +64,10 @@ export class LogWrites {
   readonly #indexFill: ZeroFill
   readonly #dataLane: WriteLane
   readonly #indexLane: WriteLane
+  readonly #indexUnitsHeld: number
+  readonly #tail: IndexTail
   #writtenEnd: DurableHint
+  #indexWrittenTo: number
   /** Appends whose callback has not come yet, oldest first. */
   readonly #pending: PendingAppend[] = []
   /** Files written since they were last synced, whose appends have been called back. */
@@ -69,12 +76,17 @@ export class LogWrites {
   #failure: Error | null = null
   #syncUnderWay = false
 
-  constructor({ data, index, outline, zeroFillBytes, whenFull, defer }: LogWritesOptions) {
+  constructor({ data, index, outline, zeroFillBytes, indexUnitsHeld, whenFull, defer }: LogWritesOptions) {
     this.#data = data
     this.#index = index
     this.#outline = outline
     this.#defer = defer
     this.#writtenEnd = outline.end
+    this.#indexUnitsHeld = indexUnitsHeld
+    this.#indexWrittenTo = outline.lastIndex
+    const tail = new IndexTail(outline.lastIndex + 1)
+    this.#tail = tail
+    index.unwritten = (pos, size) => tail.unwritten(pos, size)
     this.#zeroFill = new ZeroFill({
       aheadBytes: zeroFillBytes,
       data,
@@ -119,6 +131,16 @@ export class LogWrites {
     return this.#writtenEnd
   }
 
+  /** The units up to this entry are in the index files. */
+  get indexWrittenTo(): number {
+    return this.#indexWrittenTo
+  }
+
+  /** Index units are held back: they are written with later ones, or by `writeIndex`. */
+  get holdsIndex(): boolean {
+    return this.#tail.heldCount > 0
+  }
+
   /** Neither an append nor a sync is under way. */
   get isIdle(): boolean {
     return this.#pending.length === 0 && !this.#syncUnderWay
@@ -160,14 +182,15 @@ export class LogWrites {
 
   /** Hot: once per batch. Issues the writes of a batch that follows the outline's end; its callback tells the first failure. */
   append(batch: EntryBatch, callback: DiskCallback): void {
-    const pending = new PendingAppend(callback, batch.count, endOf(batch))
+    const pending = new PendingAppend(callback, endOf(batch))
     this.#pending.push(pending)
     if (this.#failure !== null) {
       pending.allIssued = true
       this.#defer(() => this.#completeAppends())
       return
     }
-    const units = Buffer.allocUnsafe(batch.count * INDEX_UNIT_BYTES)
+    if (!this.#tail.hasRoomFor(batch.count)) this.#writeUnits(pending)
+    const units = this.#tail.add(batch.firstIndex, batch.count)
     const { bytes, positions, sizes, term } = batch
     let endPos = this.#outline.endPos
     let runFrom = 0
@@ -192,7 +215,7 @@ export class LogWrites {
       at += size
     }
     this.#writeRun(pending, bytes.subarray(runFrom), endPos - (at - runFrom), false)
-    this.#writeUnits(pending, batch.firstIndex, units)
+    if (this.#tail.heldCount > this.#indexUnitsHeld || this.#isNewIndexFile) this.#writeUnits(pending)
     pending.allIssued = true
     this.#zeroFill.ahead(endPos)
     this.#indexFill.ahead((batch.firstIndex + batch.count) * INDEX_UNIT_BYTES)
@@ -210,21 +233,48 @@ export class LogWrites {
     this.#dataLane.push({ start, at: pos - start, bytes, buffers, done: this.#written(pending, true) })
   }
 
-  #writeUnits(pending: PendingAppend, firstIndex: number, units: Buffer): void {
+  /** Readers find a file for every unit, so what begins one is not held back. */
+  get #isNewIndexFile(): boolean {
+    const { fileBytes } = this.#index
+    const newest = (this.#tail.firstHeld + this.#tail.heldCount - 1) * INDEX_UNIT_BYTES
+    return !this.#index.has(fileStartOf(newest, fileBytes))
+  }
+
+  /** Writes what is held back; the append counts when that is written. */
+  #writeUnits(pending: PendingAppend): void {
+    const { firstIndex, bytes: units } = this.#tail.take()
+    pending.indexUnits += units.length / INDEX_UNIT_BYTES
     for (let from = 0; from < units.length;) {
       const pos = firstIndex * INDEX_UNIT_BYTES + from
       const start = fileStartOf(pos, this.#index.fileBytes)
       const part = units.subarray(from, from + Math.min(units.length - from, start + this.#index.fileBytes - pos))
       pending.writesUnderWay++
+      from += part.length
+      const isLast = from === units.length
+      const done = this.#written(pending, false)
       this.#indexLane.push({
         start,
         at: pos - start,
         bytes: part.length,
         buffers: [part],
-        done: this.#written(pending, false),
+        done: (error, file) => {
+          if (isLast && error === null) {
+            this.#tail.written()
+            this.#indexWrittenTo = firstIndex + units.length / INDEX_UNIT_BYTES - 1
+          }
+          done(error, file)
+        },
       })
-      from += part.length
     }
+  }
+
+  /** Writes the index units that are held back. @param callback when all units so far are in the page cache, in the order of the appends. */
+  writeIndex(callback: DiskCallback): void {
+    const pending = new PendingAppend(callback, this.#outline.end)
+    this.#pending.push(pending)
+    if (this.#failure === null && this.holdsIndex) this.#writeUnits(pending)
+    pending.allIssued = true
+    if (pending.writesUnderWay === 0) this.#defer(() => this.#completeAppends())
   }
 
   #written(pending: PendingAppend, isData: boolean): LaneWrite['done'] {
@@ -297,6 +347,8 @@ export class LogWrites {
   /** The outline's end is that of the files, synced; what was filled ahead is not known any more. */
   truncated(): void {
     this.#writtenEnd = this.#outline.end
+    this.#indexWrittenTo = Math.min(this.#indexWrittenTo, this.#outline.lastIndex)
+    this.#tail.cutTo(this.#outline.lastIndex + 1)
     this.#zeroFill.forget()
     this.#indexFill.forget()
   }

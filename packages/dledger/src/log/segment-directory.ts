@@ -24,6 +24,8 @@ export class SegmentDirectory {
   readonly #open = new Map<number, SegmentFile>()
   readonly #keepsSizes: boolean
   directoryDirty = false
+  /** What of the bytes `[pos, pos + size)` may not be in the files yet, and is to be read all the same. */
+  unwritten: ((pos: number, size: number) => readonly { readonly at: number; readonly bytes: Buffer }[]) | null = null
 
   /** @param keepsSizes cuts zero the rest of a file without making it shorter in between: for files that another program reads. */
   constructor(disk: Disk, path: string, fileBytes: number, { keepsSizes = false } = {}) {
@@ -118,6 +120,7 @@ export class SegmentDirectory {
       else file.readSync(part, pos + filled - file.start)
       filled += part.length
     }
+    for (const { at, bytes } of this.unwritten?.(pos, target.length) ?? []) bytes.copy(target, at)
   }
 
   /** As `readSync`, called back later; the files are there. One that was removed since is an error, told at once. */
@@ -126,7 +129,10 @@ export class SegmentDirectory {
     const file = this.fileOf(pos)
     // Trimmed away between two steps of a read.
     if (file === null) return callback(corruptAt(this, pos, 'the file is missing'))
+    // Those of now: by the end of the read they may be in the file, and may not have been when it was read.
+    const unwritten = this.unwritten?.(pos, part.length) ?? []
     file.read(part, pos - file.start, (error) => {
+      for (const { at, bytes } of unwritten) bytes.copy(part, at)
       if (error !== null || part.length === target.length) callback(error)
       else this.read(pos + part.length, target.subarray(part.length), callback)
     })

@@ -6,7 +6,7 @@ import { MemoryDisk } from '../disk/memory-disk.ts'
 import { WatchedDisk } from '../disk/watched-disk.ts'
 import { EntryChannel } from './entry-batch.ts'
 import { UNSYNCED_INDEX_UNITS_MAX } from './recovery.ts'
-import { append, batchAfter, hintOf, openLog, read, stateOf, sync, TempDirectory } from './log-fixture.ts'
+import { append, batchAfter, hintOf, openLog, read, stateOf, sync, TempDirectory, writeIndex } from './log-fixture.ts'
 
 test('entries over several files are there after a reopening of the real disk, and read back', async () => {
   const temp = new TempDirectory()
@@ -133,7 +133,12 @@ test('the log after a trimmed head goes on where it was', async () => {
 describe('files are what the entries make them', () => {
   /** One command of a random history: entries to append (their body sizes), or a place to truncate at. */
   type Command =
-    { readonly bodies: readonly number[]; readonly wait: boolean } | { readonly keep: number } | 'reopen' | 'sync'
+    | { readonly bodies: readonly number[]; readonly wait: boolean }
+    | { readonly keep: number }
+    | { readonly readFrom: number; readonly wait: boolean }
+    | 'reopen'
+    | 'sync'
+    | 'write index'
   const command: fc.Arbitrary<Command> = fc.oneof(
     {
       weight: 6,
@@ -143,71 +148,101 @@ describe('files are what the entries make them', () => {
       }),
     },
     { weight: 2, arbitrary: fc.record({ keep: fc.nat(1000) }) },
-    { weight: 1, arbitrary: fc.constantFrom<Command>('reopen', 'sync') },
+    { weight: 2, arbitrary: fc.record({ readFrom: fc.nat(1000), wait: fc.boolean() }) },
+    { weight: 1, arbitrary: fc.constantFrom<Command>('reopen', 'sync', 'write index') },
   )
 
   test.each([0, 300, 2000])(
-    'after any appends, truncations and reopenings, with %i bytes filled ahead',
+    'after any appends, truncations, reads and reopenings, with %i bytes filled ahead',
     async (zeroFillBytes) => {
+      const held = fc.constantFrom(0, 3, 40)
       await fc.assert(
-        fc.asyncProperty(fc.array(command, { maxLength: 25 }), fc.nat(), async (commands, seed) => {
-          const disk = new SlowDisk(seed)
-          const watched = new WatchedDisk(disk, () => 0)
-          const quiet = (): Promise<void> => new Promise((resolve) => watched.whenIdle(resolve))
-          const options = { disk: watched, zeroFillBytes }
-          let log = openLog('/log', options)
-          let entries: { term: number; bodyBytes: number; channel: number }[] = []
-          let term = 1
-          let appends: Promise<void>[] = []
-          for (const next of commands) {
-            if (next === 'sync') {
-              await Promise.all(appends)
-              await sync(log)
-            } else if (next === 'reopen') {
-              await Promise.all(appends)
-              const state = stateOf(log)
-              log.close()
-              // As a member does before it gives its directory free: what fills ahead must not meet the next owner.
-              await quiet()
-              log = openLog('/log', options)
-              expect(stateOf(log)).toEqual(state)
-              expect(log.recovery.cutBytes).toBe(0)
-            } else if ('keep' in next) {
-              await Promise.all(appends)
-              appends = []
-              const keep = next.keep % (entries.length + 1)
-              if (keep < entries.length) {
-                const hint = log.hintBefore(keep)
-                log.truncateFrom(keep)
-                expect(hintOf(log)).toEqual(hint)
+        fc.asyncProperty(
+          fc.array(command, { maxLength: 25 }),
+          held,
+          fc.nat(),
+          async (commands, indexUnitsHeld, seed) => {
+            const disk = new SlowDisk(seed)
+            const watched = new WatchedDisk(disk, () => 0)
+            const quiet = (): Promise<void> => new Promise((resolve) => watched.whenIdle(resolve))
+            const options = { disk: watched, zeroFillBytes, indexUnitsHeld }
+            let log = openLog('/log', options)
+            let entries: { term: number; bodyBytes: number; channel: number }[] = []
+            let term = 1
+            let appends: Promise<void>[] = []
+            /** Entries whose append has been called back, and none that was removed. */
+            let written = 0
+            for (const next of commands) {
+              if (next === 'sync') {
+                await Promise.all(appends)
+                await sync(log)
+              } else if (next === 'write index') {
+                appends.push(writeIndex(log))
+              } else if (typeof next === 'object' && 'readFrom' in next) {
+                if (next.wait) await Promise.all(appends)
+                const firstIndex = next.readFrom % (written + 1)
+                if (firstIndex >= Math.min(written, entries.length)) continue
+                const last = Math.min(written, entries.length) - 1
+                const batch = await read(log, firstIndex, last, 4096)
+                expect(batch.term).toBe(entries[firstIndex]?.term)
+                expect(log.locate(firstIndex)).toBe(batch.positions[0])
+                expect(log.indexWrittenTo).toBeLessThanOrEqual(log.lastIndex)
+                expect(log.lastIndex - log.indexWrittenTo).toBeLessThanOrEqual(indexUnitsHeld + 25 * 5)
+              } else if (next === 'reopen') {
+                await Promise.all(appends)
+                const state = stateOf(log)
+                if (log.holdsIndex) await writeIndex(log)
+                expect(log.indexWrittenTo).toBe(log.lastIndex)
+                log.close()
+                // As a member does before it gives its directory free: what fills ahead must not meet the next owner.
+                await quiet()
+                log = openLog('/log', options)
+                expect(stateOf(log)).toEqual(state)
+                expect(log.recovery.cutBytes).toBe(0)
+              } else if ('keep' in next) {
+                await Promise.all(appends)
+                appends = []
+                const keep = next.keep % (entries.length + 1)
+                if (keep < entries.length) {
+                  const hint = log.hintBefore(keep)
+                  log.truncateFrom(keep)
+                  expect(hintOf(log)).toEqual(hint)
+                }
+                entries = entries.slice(0, keep)
+                written = keep
+                term++
+              } else {
+                const added = next.bodies.map((bodyBytes, i) => ({
+                  bodyBytes,
+                  channel: i === 3 ? EntryChannel.CONFIGURATION : EntryChannel.DATA,
+                }))
+                const end = entries.length + added.length
+                appends.push(
+                  append(log, batchAfter(log, term, added)).then(() => {
+                    written = end
+                  }),
+                )
+                if (next.wait) await appends.at(-1)
+                entries.push(...added.map((entry) => ({ term, ...entry })))
               }
-              entries = entries.slice(0, keep)
-              term++
-            } else {
-              const added = next.bodies.map((bodyBytes, i) => ({
-                bodyBytes,
-                channel: i === 3 ? EntryChannel.CONFIGURATION : EntryChannel.DATA,
-              }))
-              appends.push(append(log, batchAfter(log, term, added)))
-              if (next.wait) await appends.at(-1)
-              entries.push(...added.map((entry) => ({ term, ...entry })))
             }
-          }
-          await Promise.all(appends)
-          const state = stateOf(log)
-          await sync(log)
-          log.close()
-          await quiet()
+            await Promise.all(appends)
+            const state = stateOf(log)
+            await writeIndex(log)
+            await sync(log)
+            log.close()
+            await quiet()
 
-          const straight = new MemoryDisk()
-          const other = openLog('/log', { disk: straight })
-          for (const entry of entries) await append(other, batchAfter(other, entry.term, [entry]))
-          expect(state).toEqual(stateOf(other))
-          other.close()
-          const image = straight.image()
-          expect([...disk.image().keys()].sort()).toEqual([...image.keys()].sort())
-          for (const [path, bytes] of disk.image()) expect(image.get(path)?.equals(bytes), path).toBe(true)
-        }),
+            const straight = new MemoryDisk()
+            const other = openLog('/log', { disk: straight })
+            for (const entry of entries) await append(other, batchAfter(other, entry.term, [entry]))
+            expect(state).toEqual(stateOf(other))
+            other.close()
+            const image = straight.image()
+            expect([...disk.image().keys()].sort()).toEqual([...image.keys()].sort())
+            for (const [path, bytes] of disk.image()) expect(image.get(path)?.equals(bytes), path).toBe(true)
+          },
+        ),
         { numRuns: 150 },
       )
     },
@@ -337,6 +372,45 @@ test('a sync covers every file written since the one before, and the names of ne
   expect(disk.syncs).toEqual([name(3072)])
   expect(disk.directorySyncs).toEqual([])
   log.close()
+})
+
+test('units that are held back are read like the others, and written when there are enough, or when asked for', async () => {
+  const disk = new MemoryDisk()
+  const log = openLog('/log', { disk, indexUnitsHeld: 3, indexFileBytes: 32 * 64 })
+  const add = (): Promise<void> => append(log, batchAfter(log, 1, [{ bodyBytes: 20 }]))
+  await add()
+  expect(log.indexWrittenTo, 'a unit that makes a file').toBe(0)
+  for (let i = 0; i < 3; i++) await add()
+  expect(log).toMatchObject({ indexWrittenTo: 0, holdsIndex: true })
+  expect((await read(log, 0, 3, 4096)).count).toBe(4)
+  expect(log.locate(3)).toBe(3 * 68)
+  await add()
+  expect(log).toMatchObject({ indexWrittenTo: 4, holdsIndex: false })
+  await add()
+  await add()
+  log.truncateFrom(6)
+  expect(log).toMatchObject({ indexWrittenTo: 4, holdsIndex: true, lastIndex: 5 })
+  await append(log, batchAfter(log, 2, [{ bodyBytes: 30 }]))
+  await writeIndex(log)
+  expect(log).toMatchObject({ indexWrittenTo: 6, holdsIndex: false })
+  expect((await read(log, 5, 6, 4096)).count).toBe(1)
+  expect((await read(log, 6, 6, 4096)).term).toBe(2)
+  log.close()
+  expect(openLog('/log', { disk, indexFileBytes: 32 * 64 }).recovery.rebuiltIndexUnits).toBe(0)
+})
+
+test('units that were held back when the process died are built again behind the hint', async () => {
+  const disk = new MemoryDisk()
+  const log = openLog('/log', { disk, indexUnitsHeld: 100, indexFileBytes: 32 * 64 })
+  for (let i = 0; i < 4; i++) await append(log, batchAfter(log, 1, [{ bodyBytes: 20 }]))
+  await writeIndex(log)
+  const durableHint = hintOf(log)
+  for (let i = 0; i < 5; i++) await append(log, batchAfter(log, 1, [{ bodyBytes: 20 }]))
+  await sync(log)
+  const state = stateOf(log)
+  const again = openLog('/log', { disk, durableHint, configurationIndexes: [], indexFileBytes: 32 * 64 })
+  expect(stateOf(again)).toEqual(state)
+  expect(again.recovery).toMatchObject({ cutBytes: 0, scannedEntries: 5, rebuiltIndexUnits: 5 })
 })
 
 test('the index is synced before more units wait than recovery verifies', async () => {

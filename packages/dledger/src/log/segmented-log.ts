@@ -55,6 +55,8 @@ export interface SegmentedLogOptions {
   readonly indexFileBytes?: number
   /** How far the active file is filled with zeros ahead of the end, so that a sync need not allocate; 0: not at all. */
   readonly zeroFillBytes: number
+  /** Index units that may wait in memory for others, so that a small batch is one write; `writeIndex` writes them. Default 0: none. */
+  readonly indexUnitsHeld?: number
   readonly durableHint: DurableHint | null
   readonly checksummedFrom: number
   readonly beforeFirst: BeforeFirst | null
@@ -77,7 +79,7 @@ export interface SegmentedLogOptions {
   readonly logger: Logger
 }
 
-type ExaminedOptions = Omit<SegmentedLogOptions, 'zeroFillBytes' | 'logger' | 'defer'>
+type ExaminedOptions = Omit<SegmentedLogOptions, 'zeroFillBytes' | 'indexUnitsHeld' | 'logger' | 'defer'>
 
 export interface RecoveryReport {
   /** Bytes of a torn tail that were cut; at least 1 if there was one. */
@@ -163,6 +165,7 @@ export class SegmentedLog {
       index,
       outline,
       zeroFillBytes: options.zeroFillBytes,
+      indexUnitsHeld: options.indexUnitsHeld ?? 0,
       whenFull: {
         failsWhenFull: options.failsWhenFull ?? false,
         ignoresFull: this.#faults.has('full-disk-acknowledged'),
@@ -326,8 +329,8 @@ export class SegmentedLog {
   /**
    * Hot: once per batch. Adds a batch that follows the last entry, its places as `place` gives them.
    *
-   * @param callback when data, blanks and index units are in the page cache; in the order of the appends. After a failure it is told
-   *   that; until then whoever appends goes on from here.
+   * @param callback when data, blanks and the index units that are not held back are in the page cache; in the order of the appends.
+   *   After a failure it is told that; until then whoever appends goes on from here.
    */
   append(batch: EntryBatch, callback: DiskCallback): void {
     assert(!this.#closed, 'a closed log takes no entries')
@@ -341,6 +344,21 @@ export class SegmentedLog {
   /** Makes durable every append that was called back before this call, and the files made for it. One at a time. */
   sync(callback: DiskCallback): void {
     this.#writes.sync(callback)
+  }
+
+  /** Entries up to here have their index units in the files. A durable hint beyond makes recovery read the whole log. */
+  get indexWrittenTo(): number {
+    return this.#writes.indexWrittenTo
+  }
+
+  /** Index units wait in memory for others, or for `writeIndex`. */
+  get holdsIndex(): boolean {
+    return this.#writes.holdsIndex
+  }
+
+  /** Writes them. @param callback when they are in the page cache; in the order of the appends. */
+  writeIndex(callback: DiskCallback): void {
+    this.#writes.writeIndex(callback)
   }
 
   #assertPlaced({ positions, sizes, bytes }: EntryBatch): void {
