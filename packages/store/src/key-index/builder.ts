@@ -17,7 +17,6 @@ import {
   entryOlder,
   entryPhysicalOffset,
   INDEX_ENTRY_BYTES,
-  INDEX_SLOT_BYTES,
   type IndexHeader,
   type IndexShape,
   secondsAfter,
