@@ -15,6 +15,7 @@ const CATCH_UP_BYTES_PER_SECOND = [0, 0, 20_000] as const
 const RETENTION_MS = 1_500
 const RETENTION_DISK_PERCENT = 70
 const RETENTION_INTERVAL_MS = 400
+const DISK_RESERVE_BYTES = [0, 8_192] as const
 const UNCOMMITTED_BYTES_MAX = [2_000, 1_048_576, 1_048_576] as const
 const STORAGE_SLOW_MS = [500, 1_500] as const
 const STORAGE_HANG_MS = [2_500, 30_000] as const
@@ -47,6 +48,7 @@ export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettin
     transferRetryMs: 800,
     storageSlowMs: one('storageSlowMs', STORAGE_SLOW_MS),
     storageHangMs: one('storageHangMs', STORAGE_HANG_MS),
+    diskReserveBytes: one('diskReserveBytes', DISK_RESERVE_BYTES),
   }
 }
 

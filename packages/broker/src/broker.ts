@@ -210,6 +210,7 @@ export class Broker {
       storageSlowMs: config.raftStorageSlowMs,
       storageHangMs: config.raftStorageHangMs,
       diskFreeBytesMin: config.diskFreeBytesMin,
+      diskReserveBytes: config.diskReserveBytes,
       ...retentionOptions(config),
       scrubBytesPerSecond: config.scrubBytesPerSecond,
       catchUpBytesPerSecond: config.catchUpBytesPerSecond,

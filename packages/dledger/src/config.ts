@@ -95,6 +95,12 @@ export interface NodeSettings {
    * with less in use; null: not looked at.
    */
   readonly diskUsedPercentMax: number | null
+  /**
+   * Room that is taken on the disk, beyond `diskFreeBytesMin`, and given when a write finds none: for the log's own entries, the hard
+   * state, checkpoints and trims, so that room is made without a restart; no data is taken until it is there again. What is under way
+   * when the disk is found full (`uncommittedBytesMax` at most) takes its part of it first. 0: none. Each group of a host has its own.
+   */
+  readonly diskReserveBytes: number
 }
 
 export const DEFAULT_SETTINGS: NodeSettings = {
@@ -132,6 +138,7 @@ export const DEFAULT_SETTINGS: NodeSettings = {
   storageHangMs: 30_000,
   diskFreeBytesMin: 64 * 1024 * 1024,
   diskUsedPercentMax: null,
+  diskReserveBytes: 16 * 1024 * 1024,
 }
 
 /** The largest body an entry may have: header, body and the 8 bytes of a blank must fit in one file. */
@@ -179,6 +186,7 @@ export function checkSettings(settings: NodeSettings): void {
     ['storageSlowMs', 1, 3_600_000],
     ['storageHangMs', 1, 3_600_000],
     ['diskFreeBytesMin', 0, 2 ** 50],
+    ['diskReserveBytes', 0, 2 ** 40],
   ]
   for (const [name, min, max] of rows) {
     const value = settings[name] as number

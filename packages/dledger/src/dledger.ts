@@ -434,6 +434,14 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
   }
 
   /**
+   * What is written beside the log, and lets more of it be trimmed, found no room on the disk: the reserve (`diskReserveBytes`) is given
+   * for it, and appends are refused with DISK_FULL until there is room to spare. Nothing happens where there is none.
+   */
+  makeRoom(): void {
+    this.#node.makeRoom()
+  }
+
+  /**
    * Copies what is committed here, on any member, into an empty directory, which opens as the log of a group of the same name that
    * consists of `members` (default: this member alone) and goes on from there. Copies of the directory, one for each of those
    * members, are the group; whoever opens one takes it under its own id and a store identity of its own. The state of a state

@@ -13,15 +13,23 @@ let unwritten: number
 let room: DiskRoom
 /** What each attempt ended with. */
 let outcomes: (Error | null)[]
+let askedForRoom: number
 let tries: number
 
 beforeEach(() => {
   clock = new ManualClock()
   free = 0
   unwritten = 0
+  askedForRoom = 0
   outcomes = []
   tries = 0
-  room = new DiskRoom({ clock, logger: silentLogger, freeBytes: () => free, unwrittenBytes: () => unwritten })
+  room = new DiskRoom({
+    clock,
+    logger: silentLogger,
+    freeBytes: () => free,
+    unwrittenBytes: () => unwritten,
+    makeRoom: () => void askedForRoom++,
+  })
 })
 
 /** Succeeds where there is room for it. */
@@ -37,6 +45,7 @@ function write(): void {
 
 test('waits until there is room, and is done then', () => {
   write()
+  expect(askedForRoom).toBe(1)
   write()
   clock.advance(10_000)
   free = MIB

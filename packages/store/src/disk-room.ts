@@ -2,8 +2,8 @@
  * What is derived from the log and finds no room on the disk waits for some, and is written then: the log has it all, so nothing is
  * lost, and the member goes on answering.
  *
- *   write ──► no room ──► waits, looks once a second ──► room: the same again
- *                                                   └──► too much has gathered, or the store is to close: the error is told
+ *   write ──► no room ──► asks the log for its reserve, waits, looks once a second ──► room: the same again
+ *                                                                              └──► too much has gathered, or the store is to close: the error is told
  *
  * Keeps:
  *   - memory is bounded: what was applied and cannot be written is in memory, so beyond UNWRITTEN_LOG_BYTES_MAX nobody waits.
@@ -25,6 +25,8 @@ export interface DiskRoomOptions {
   readonly freeBytes: () => number
   /** Bytes of the log that are applied and not in files yet. */
   readonly unwrittenBytes: () => number
+  /** Asks for the room that the log keeps for this: what waits may be what keeps it from being trimmed. */
+  readonly makeRoom: () => void
 }
 
 type Callback = (error: Error | null) => void
@@ -49,6 +51,7 @@ export class DiskRoom {
           { err: error },
           'no room for what is derived from the log: it is written when there is',
         )
+      this.#options.makeRoom()
       this.#waiting.push({ error, again: () => this.attempt(begin, callback), callback })
       this.#look()
     })

@@ -50,6 +50,7 @@ const LOG_SETTINGS = [
   'storageHangMs',
   'diskFreeBytesMin',
   'diskUsedPercentMax',
+  'diskReserveBytes',
   'scrubBytesPerSecond',
   'catchUpBytesPerSecond',
   'retentionMs',

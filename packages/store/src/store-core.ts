@@ -9,6 +9,7 @@
  *
  * Keeps: before `attach` nothing is proposed and nothing is read from the log.
  */
+import { dirname } from 'node:path'
 import { assert, background, type Clock, type Logger } from '@dledger-ts/base'
 import type { CommittedEntry, Disk, Proposal } from '@dledger-ts/dledger'
 import type { HostAddress } from '@dledger-ts/protocol'
@@ -91,7 +92,14 @@ export interface StoreCoreOptions {
 }
 
 /** What the store needs of a log: `DLedger` and `LogNode` have it. */
-export type AttachedLog = ProposalTarget & LogReader & AppliedEntries & EntryFinder & { readonly lastIndex: number }
+export type AttachedLog = ProposalTarget &
+  LogReader &
+  AppliedEntries &
+  EntryFinder & {
+    readonly lastIndex: number
+    /** What is derived found no room on the disk: gives what is kept for that; left out by a log that keeps none. */
+    makeRoom?(): void
+  }
 
 /** What is told to the outside; each after the state is complete. */
 export interface StoreCoreEvents {
@@ -153,9 +161,10 @@ export class StoreCore {
     const room = new DiskRoom({
       clock,
       logger,
-      freeBytes: () => options.disk.freeBytesSync(options.consumeQueueDirectory),
+      freeBytes: () => options.disk.freeBytesSync(dirname(options.consumeQueueDirectory)),
       unwrittenBytes: () =>
         machine.applied.physicalEnd - Math.max(this.#checkpointer.kept.physicalEnd, machine.logStartPos),
+      makeRoom: () => log.makeRoom(),
     })
     this.#room = room
     const files = new QueueFiles({
@@ -512,6 +521,11 @@ class LogPort implements ProposalTarget, LogReader, AppliedEntries, EntryFinder 
   attach(log: AttachedLog): void {
     assert(this.#log === null, 'a store is attached to one log')
     this.#log = log
+  }
+
+  /** A log that is being opened gives what it has at its start. */
+  makeRoom(): void {
+    this.#log?.makeRoom?.()
   }
 
   propose(proposal: Proposal): void {

@@ -263,6 +263,12 @@ export const CONFIG_KEYS = {
     BYTES_MAX,
     'With less free on its file system a leader refuses sends; 0: not looked at (ours).',
   ),
+  diskReserveBytes: bytes(
+    67_108_864,
+    0,
+    BYTES_MAX,
+    'Room taken on the disk beyond that, and given when it is full for what frees more; 0: none (ours).',
+  ),
   scrubBytesPerSecond: bytes(
     4_194_304,
     0,

@@ -351,11 +351,11 @@ export class InstallReceiver {
     })
   }
 
-  /** Once a heartbeat: a write that found no room waits for some, and a state for the own log to reach it. */
-  wake(): void {
+  /** Once a heartbeat: a write that found no room waits for some (the reserve is not for it), and a state for the own log to reach it. */
+  wake({ mayRetry }: { readonly mayRetry: boolean }): void {
     const staging = this.#staging
     if (staging === null) return
-    if (staging.isFull) staging.retryFull()
+    if (staging.isFull && mayRetry) staging.retryFull()
     if (staging.incoming.stateOnly === true) this.#progress()
   }
 

@@ -113,6 +113,7 @@ export class LogNode {
       checkSettings(settings)
       checkNames(group, self, bootstrapVoters, joins)
       this.#member = openMember(this.#options, this.#watch.disk)
+      this.#watch.reserve.opened()
     } catch (error) {
       callback(error as Error)
       return
@@ -335,6 +336,14 @@ export class LogNode {
     return { index: this.#member.log.lastIndex, term }
   }
 
+  /** What is written beside the log found no room: it is given the reserve, if there is one, and no data is taken for as long. */
+  makeRoom(): void {
+    if (!this.#life.isRunning) return
+    this.#watch.giveReserve()
+    this.#member.log.claimsAhead = !this.#watch.reserve.isOut
+    this.#schedulePass()
+  }
+
   /**
    * Copies what is committed here into an empty directory, as the log of a group of its own with these members.
    *
@@ -515,10 +524,13 @@ export class LogNode {
   #live(ticks: number, nowMs: number): void {
     const { log } = this.#member
     const { raft, installReceiver, installSender, sending, reading, repairing, scrubber, retention } = this.#rooms
+    const { reserve } = this.#watch
+    if (log.waitsForRoom || this.#member.hardStateIsFull) this.#watch.giveReserve()
+    log.claimsAhead = !reserve.isOut
     if (log.isFull) log.retryFull()
-    installReceiver.wake()
+    installReceiver.wake({ mayRetry: !reserve.isOut })
     const roomHealth = this.#hardStateRoom.look({ leads: this.#role.role === 'LEADER' })
-    this.#health = this.#watch.look(nowMs) | roomHealth | (log.isFull ? StorageHealth.FULL : 0)
+    this.#health = this.#watch.look(nowMs, log) | roomHealth | (log.isFull ? StorageHealth.FULL : 0)
     raft.storageHealth(this.#health)
     if (this.#switching.isUnderWay) return
     for (let i = 0; i < ticks; i++) raft.tick()
@@ -576,7 +588,9 @@ export class LogNode {
 
   /** At once: data must not use up what is left for the log's own entries. */
   #noticeFull(): void {
-    if (!this.#lacksRoom || (this.#health & StorageHealth.FULL) !== 0) return
+    this.#watch.logGrew(this.#member.log)
+    const lacksRoom = this.#lacksRoom || this.#watch.lacksRoom
+    if (!lacksRoom || (this.#health & StorageHealth.FULL) !== 0) return
     this.#health |= StorageHealth.FULL
     this.#rooms.raft.storageHealth(this.#health)
   }
@@ -673,6 +687,7 @@ export class LogNode {
       () => installSender.stop(),
       () => installReceiver.close(),
       () => this.#switching.stop(),
+      () => this.#watch.reserve.stop(),
       () => this.#backups.abortAll(closed()),
     ])
   }

@@ -17,12 +17,13 @@ import { dirname, join } from 'node:path'
 import { decodeConfiguration } from '../configuration-codec.ts'
 import { invalid } from '../config.ts'
 import { type DirectoryLock, lockDirectory } from '../directory-lock.ts'
-import type { Disk, DiskCallback } from '../disk/disk.ts'
+import { type Disk, type DiskCallback, isDiskFull } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
 import type { WatchedDisk } from '../disk/watched-disk.ts'
 import { type HardState, HardStateFile } from '../hard-state/hard-state-file.ts'
 import { SegmentedLog } from '../log/segmented-log.ts'
 import { readApacheDirectory, refuseForgottenTerm, retireApacheTerm, type TermAndVote } from './apache-directory.ts'
+import { giveReserveForStart } from './disk-reserve.ts'
 import { discardIncoming, moveIn } from './staging.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import { lostEntriesOf } from './repairing.ts'
@@ -60,7 +61,7 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
     const what = `${directory}: cannot be made: ${cause instanceof Error ? cause.message : String(cause)}`
     throw new DLedgerError(what, { code: 'INVALID', what }, { cause })
   }
-  const lock = lockDirectory(disk, directory, owner)
+  const lock = lockWithRoom(disk, directory, owner)
   let file: HardStateFile | null = null
   let log: SegmentedLog | null = null
   const closeAll = (): void => {
@@ -117,14 +118,14 @@ export type DirectoryClaim = Pick<LogNodeOptions, 'disk' | 'directory' | 'group'
 
 /**
  * Refuses a directory that `openMember` would refuse for its owner, group, member, file size, format, history or damage, and
- * changes nothing.
+ * changes nothing, but that where hardly anything is free the reserve is given for what a start writes.
  *
  * @throws DLedgerError INVALID or CORRUPT with a line that names what and where.
  */
 export function checkMember(claim: DirectoryClaim): void {
   const { disk, directory, owner } = claim
   if (!disk.existsSync(directory)) return
-  const lock = lockDirectory(disk, directory, owner)
+  const lock = lockWithRoom(disk, directory, owner)
   let file: HardStateFile | null = null
   try {
     file = HardStateFile.openSync(disk, join(directory, 'hard-state'))
@@ -154,6 +155,26 @@ export function checkMember(claim: DirectoryClaim): void {
     file?.closeSync()
     lock.release()
   }
+}
+
+/** The lock of the directory, and the room that a start needs; the reserve is given for either. */
+function lockWithRoom(disk: Disk, directory: string, owner: DirectoryClaim['owner']): DirectoryLock {
+  let lock: DirectoryLock
+  try {
+    lock = lockDirectory(disk, directory, owner)
+  } catch (error) {
+    if (!(error instanceof Error && isDiskFull(error))) throw error
+    // A file that found no room may be of use to somebody who runs there; its owner makes it anew.
+    giveReserveForStart(disk, directory)
+    lock = lockDirectory(disk, directory, owner)
+  }
+  try {
+    giveReserveForStart(disk, directory)
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+  return lock
 }
 
 /** A term is on the disk before the first entry of it: one that is older than the log has forgotten votes. */

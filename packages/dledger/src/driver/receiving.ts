@@ -26,6 +26,8 @@ export interface ReceivingOptions {
   readonly role: () => RoleState
   /** The highest term that is on the disk. */
   readonly durableTerm: () => number
+  /** Of what the disk keeps free for entries that free more. */
+  readonly hasRoomFor: (bytes: number) => boolean
   /** Handles what the core has put out; an append among it is of these entries. */
   readonly drain: (carried: EntryBatch | null) => void
 }
@@ -39,7 +41,7 @@ export class Receiving {
 
   /** An AppendEntries that carries entries. Hot. */
   received(message: AppendEntries, payload: Buffer | null): void {
-    const { log, raft, logger, role, durableTerm, drain } = this.#options
+    const { log, raft, logger, role, durableTerm, hasRoomFor, drain } = this.#options
     let batch: EntryBatch | null
     try {
       batch = this.#checked(message, payload)
@@ -49,7 +51,7 @@ export class Receiving {
       return
     }
     if (batch === null) return
-    if (!log.hasRoomFor(batch)) {
+    if (!log.hasRoomFor(batch) || !hasRoomFor(batch.bytes.length)) {
       // Only a new leader is heard, once: answered without its entries, it would send the next ones at once, and so on for as long
       // as the disk is full.
       if (message.term > role().term) raft.step({ ...message, count: 0, entriesTerm: 0, bytes: 0 })

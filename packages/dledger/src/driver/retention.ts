@@ -90,6 +90,8 @@ export interface RetentionOptions {
   readonly directory: string
   readonly raft: Raft
   readonly log: SegmentedLog
+  /** What the disk keeps free for the worst is given, and there is no room to take it back. */
+  readonly lacksReserve: () => boolean
   /** From here on the log must stay: some member can only be helped from it. */
   readonly keptFrom: () => number
   /** The first entry that a follower needs which is being given state and files. */
@@ -122,7 +124,8 @@ export class Retention {
     if (this.#isOff || nowMs - this.#lookedAtMs < settings.retentionIntervalMs) return
     this.#lookedAtMs = nowMs
     const looksAtDisk = settings.retentionDiskPercent !== null || settings.retentionEarlyDiskPercent !== null
-    if (looksAtDisk) raft.diskUsage(disk.usedPercentSync(directory))
+    // Without its reserve a disk is full, however much of that is left.
+    if (looksAtDisk) raft.diskUsage(this.#options.lacksReserve() ? 100 : disk.usedPercentSync(directory))
     const term = leadsInTerm()
     if (term !== null) this.#decide(term, wallMs)
   }

@@ -156,6 +156,7 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
     logger,
     role,
     durableTerm: () => durability.durableTerm,
+    hasRoomFor: (bytes) => wiring.watch.reserve.hasRoomFor(bytes),
     drain: (carried) => outputs.drain(carried),
   })
   const durability = new Durability({
@@ -318,6 +319,7 @@ function buildCatchUp(wiring: Wiring, needs: CatchUpNeeds): CatchUp {
     raft,
     log: member.log,
     neededByInstall: (peer) => installSender.neededBy(peer),
+    lacksReserve: () => watch.reserve.isMissed,
     leadsInTerm: () => (role().ready && life.isOpen ? role().term : null),
     keptFrom: () => trimProposals.neededFrom,
     propose: (before) => trimProposals.propose(before),

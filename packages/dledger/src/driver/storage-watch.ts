@@ -15,24 +15,33 @@ import { type DiskOperation, WatchedDisk } from '../disk/watched-disk.ts'
 import { DLedgerError } from '../errors.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import { StorageHealth } from '../raft/storage-health.ts'
+import { DiskReserve, ROOM_AGAIN } from './disk-reserve.ts'
 
 export type StorageState = 'ok' | 'slow' | 'full' | 'failed'
 
 /** Between two looks no more than this many heartbeats are taken to have passed. */
 const HEARTBEATS_MAX = 2
 
-/** How often the file system is asked how much is free; it has room again when so much more than the least is free. */
+/** How often the file system is asked how much is free, unless the log has grown by what was free to it. */
 const ROOM_LOOK_MS = 1_000
-const ROOM_AGAIN = 1.125
 
-type StorageWatchOptions = Pick<LogNodeOptions, 'settings' | 'directory' | 'plantedDriverFaults'>
+type StorageWatchOptions = Pick<LogNodeOptions, 'settings' | 'directory' | 'logger' | 'plantedDriverFaults'>
+
+/** Where a log ends, and how much of it is in its files. */
+export interface LogEnds {
+  readonly endPos: number
+  readonly writtenEndPos: number
+}
 
 export class StorageWatch {
   readonly disk: WatchedDisk
   readonly #clock: Clock
   readonly #settings: NodeSettings
   readonly #directory: string
+  readonly reserve: DiskReserve
   #lacksRoom = false
+  /** Where the log may end before it is looked again at what is free. */
+  #roomUntilPos = Number.POSITIVE_INFINITY
   #roomAtMs = Number.NEGATIVE_INFINITY
   /** Milliseconds that passed while the process ran. */
   #watchedMs = 0
@@ -43,7 +52,7 @@ export class StorageWatch {
   #slowAtMs = Number.NEGATIVE_INFINITY
 
   /** @param plantedDriverFaults simulation only. */
-  constructor(disk: Disk, clock: Clock, { settings, directory, plantedDriverFaults }: StorageWatchOptions) {
+  constructor(disk: Disk, clock: Clock, { settings, directory, logger, plantedDriverFaults }: StorageWatchOptions) {
     this.#directory = directory
     this.#clock = clock
     this.#settings = settings
@@ -51,13 +60,15 @@ export class StorageWatch {
     this.disk = new WatchedDisk(disk, () => this.#watchedMs + settings.heartbeatMs, {
       ignoresReads: plantedDriverFaults?.has('hung-read-unseen') ?? false,
     })
+    const { diskReserveBytes: bytes, diskFreeBytesMin: freeBytesMin } = settings
+    this.reserve = new DiskReserve({ disk: this.disk, directory, bytes, freeBytesMin, logger })
   }
 
   /**
    * @returns bits of `StorageHealth`.
    * @throws DLedgerError STORAGE_FAILED naming what hangs.
    */
-  look(nowMs: number): number {
+  look(nowMs: number, log: LogEnds): number {
     const passedMs = nowMs - (this.#lookedAtMs ?? nowMs)
     this.#lookedAtMs = nowMs
     if (this.#turned) this.#watchedMs += Math.min(passedMs, HEARTBEATS_MAX * this.#settings.heartbeatMs)
@@ -71,17 +82,33 @@ export class StorageWatch {
       if (ageMs > this.#settings.storageHangMs) throw hangs(oldest, ageMs)
       if (ageMs > this.#settings.electionTimeoutMs) this.#slowAtMs = this.#watchedMs
     }
-    this.#lookForRoom(nowMs)
+    if (nowMs - this.#roomAtMs >= ROOM_LOOK_MS) {
+      this.#roomAtMs = nowMs
+      this.#lookForRoom(log)
+    }
+    if (!this.#lacksRoom || this.reserve.isOut) this.reserve.wake()
     return (this.isSlow ? StorageHealth.SLOW : 0) | (this.#lacksRoom ? StorageHealth.FULL : 0)
   }
 
-  #lookForRoom(nowMs: number): void {
-    if (nowMs - this.#roomAtMs < ROOM_LOOK_MS) return
-    this.#roomAtMs = nowMs
+  /** Hot: looks at what is free before the log takes more than that. */
+  logGrew(log: LogEnds): void {
+    if (log.endPos >= this.#roomUntilPos) this.#lookForRoom(log)
+  }
+
+  /** What waits to be written will take its room. */
+  #lookForRoom({ endPos, writtenEndPos }: LogEnds): void {
     const { diskFreeBytesMin } = this.#settings
-    const free = this.disk.freeBytesSync(this.#directory)
+    const free = this.disk.freeBytesSync(this.#directory) - (endPos - writtenEndPos)
     const lacksBytes = free < (this.#lacksRoom ? diskFreeBytesMin * ROOM_AGAIN : diskFreeBytesMin)
-    this.#lacksRoom = lacksBytes || this.#isTooFull()
+    this.#lacksRoom = lacksBytes || this.reserve.isOut || this.#isTooFull()
+    const mayGrow = diskFreeBytesMin > 0 && !this.#lacksRoom
+    this.#roomUntilPos = mayGrow ? endPos + free - diskFreeBytesMin : Number.POSITIVE_INFINITY
+  }
+
+  /** A write found no room: what is kept for that is given, and no data is taken until there is room to spare. */
+  giveReserve(): void {
+    this.reserve.give()
+    if (this.reserve.isOut) this.#lacksRoom = true
   }
 
   #isTooFull(): boolean {

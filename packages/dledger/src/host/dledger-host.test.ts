@@ -12,6 +12,8 @@ import { DLedgerHost, type GroupOptions, type HostOptions } from './dledger-host
 const NODES = ['n0', 'n1', 'n2']
 const small = {
   fileBytes: 64 * 1024,
+  // Of fifty groups on one disk.
+  diskReserveBytes: 64 * 1024,
   indexFileBytes: 32 * 1024,
   zeroFillBytes: 0,
   tickMs: 25,

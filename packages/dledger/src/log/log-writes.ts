@@ -172,6 +172,12 @@ export class LogWrites {
     return (this.#dataLane.isFull || this.#indexLane.isFull) && this.#dataLane.isStill && this.#indexLane.isStill
   }
 
+  /** Whether room is claimed ahead of the log's end. Not while what is free is kept for something else. */
+  set claimsAhead(claims: boolean) {
+    this.#zeroFill.mayFill = claims
+    this.#indexFill.mayFill = claims
+  }
+
   /** Room may have come back: what found none is tried again. */
   retryFull(): void {
     this.#dataLane.retry()

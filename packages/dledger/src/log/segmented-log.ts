@@ -253,6 +253,11 @@ export class SegmentedLog {
     return this.#outline.endPos
   }
 
+  /** The end of what is in the files; what follows up to `endPos` is being written. */
+  get writtenEndPos(): number {
+    return this.#writes.writtenEnd.endPos
+  }
+
   get lastChain(): number {
     return this.#outline.lastChain
   }
@@ -314,6 +319,11 @@ export class SegmentedLog {
   /** Appends wait for room on the disk, and nothing else of them is under way: without `retryFull` they wait for ever. */
   get waitsForRoom(): boolean {
     return this.#writes.waitsForRoom
+  }
+
+  /** Whether room is claimed ahead of the end. Not while what is free is kept for something else. */
+  set claimsAhead(claims: boolean) {
+    this.#writes.claimsAhead = claims
   }
 
   /** Room may have come back: what found none is tried again. */

@@ -36,6 +36,8 @@ export class ZeroFill {
   /** The disk had no room for the last fill: it waits for `retry`. */
   #full = false
   #mayRetry = false
+  /** False: nothing is filled for now. Where the log ends is followed all the same (Z1). */
+  mayFill = true
 
   constructor(options: ZeroFillOptions) {
     this.#options = options
@@ -47,7 +49,7 @@ export class ZeroFill {
   }
 
   retry(): void {
-    if (!this.#full) return
+    if (!this.#full || !this.mayFill) return
     this.#mayRetry = true
     this.#fill()
     if (this.#underWay !== null) return
@@ -74,7 +76,7 @@ export class ZeroFill {
   }
 
   #fill(): void {
-    if (this.#file === null || this.#underWay !== null || this.#stopped) return
+    if (this.#file === null || this.#underWay !== null || this.#stopped || !this.mayFill) return
     if (this.#full && !this.#mayRetry) return
     const { aheadBytes, data } = this.#options
     const from = Math.max(this.#filledTo, this.#endAt)
