@@ -31,6 +31,8 @@ Buffer.poolSize = 0
 
 /** How often it is looked whether what is waited for is there. */
 const LOOK_EVERY_US = 2_000
+/** Events of one microsecond; a hundred are many. */
+const EVENTS_OF_MOMENT_MAX = 20_000
 /** More than any drawn step needs; whoever waits longer waits for what never comes. */
 const PATIENCE_MS = 120_000
 
@@ -107,6 +109,8 @@ export class World {
   readonly #trace: ((line: string) => void) | null
   readonly #planted: Planted
   readonly #cuts = new Set<string>()
+  #momentUs = -1
+  #eventsOfMoment = 0
   /** Faults and recoveries so far. */
   disturbances = 0
 
@@ -174,6 +178,7 @@ export class World {
       const event = this.events.next(untilUs)
       if (event === null) return
       this.#runEvent(event)
+      this.#checkProgress(event)
       await turn()
     }
   }
@@ -182,6 +187,16 @@ export class World {
   async until(what: string, condition: () => boolean, patienceMs = PATIENCE_MS): Promise<void> {
     await this.run(patienceMs, condition)
     if (this.violation === null && !condition()) this.violated(`${what}: not within ${patienceMs} ms`)
+  }
+
+  /** Who does things again and again at one moment keeps a process busy for ever. */
+  #checkProgress({ atUs, kind, owner }: SimEvent): void {
+    if (atUs !== this.#momentUs) {
+      this.#momentUs = atUs
+      this.#eventsOfMoment = 0
+    }
+    if (this.#eventsOfMoment++ < EVENTS_OF_MOMENT_MAX) return
+    this.violated(`${owner === null ? 'the world' : `n${owner.id}`} is caught in a loop of ${kind}s`)
   }
 
   #runEvent(event: SimEvent): void {

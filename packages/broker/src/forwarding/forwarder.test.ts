@@ -94,11 +94,27 @@ async function member(name: string) {
   return { seen, forwarder, server, address, advertised: encodeAdvertised({ address, mark }), follows, leads }
 }
 
+/** It takes requests and answers none. */
+async function silentLeader() {
+  const asked: Connection[] = []
+  const take = (connection: Connection): undefined => {
+    asked.push(connection)
+  }
+  const server = new RemotingServer({
+    host: '127.0.0.1',
+    ports: [0],
+    processors: new Map([[RequestCode.SEND_MESSAGE, take]]),
+  })
+  await server.start()
+  closers.push(() => server.close())
+  return { asked, advertised: encodeAdvertised({ address: `127.0.0.1:${server.ports[0]}`, mark: 'm' }) }
+}
+
 function client() {
   const remoting = new RemotingClient()
   closers.push(() => remoting.close())
-  return (address: string, extFields: Record<string, string> = {}) => {
-    const request = createRequest(RequestCode.SEND_MESSAGE, { topic: 'T', ...extFields }, Buffer.from('body'))
+  return (address: string, extFields: Record<string, string> = {}, body = Buffer.from('body')) => {
+    const request = createRequest(RequestCode.SEND_MESSAGE, { topic: 'T', ...extFields }, body)
     request.language = 'GO'
     request.version = 317
     return remoting.invoke(address, request, 10_000)
@@ -176,25 +192,27 @@ describe('nobody leads', () => {
 })
 
 describe('the leader is gone', () => {
+  test('no more bytes are on their way to it than may wait: beyond, a request is refused as busy', async () => {
+    const [a, send] = [await member('n0'), client()]
+    const held = await silentLeader()
+    a.follows('n1', held.advertised)
+    const body = Buffer.alloc(12 * 1024 * 1024)
+    const codes: number[] = []
+    for (let i = 0; i < 7; i++) {
+      send(a.address, {}, body).then(
+        ({ code }) => codes.push(code),
+        () => {},
+      )
+    }
+    await until(() => codes.length === 2)
+    expect(codes).toEqual([ResponseCode.SERVICE_NOT_AVAILABLE, ResponseCode.SERVICE_NOT_AVAILABLE])
+    await until(() => held.asked.length === 5)
+  })
+
   test('closing answers what the leader may be doing with 1: not known', async () => {
     const [a, send] = [await member('n0'), client()]
-    const asked: Connection[] = []
-    const slow = new RemotingServer({
-      host: '127.0.0.1',
-      ports: [0],
-      processors: new Map([
-        [
-          RequestCode.SEND_MESSAGE,
-          (connection: Connection) => {
-            asked.push(connection)
-            return undefined
-          },
-        ],
-      ]),
-    })
-    await slow.start()
-    closers.push(() => slow.close())
-    a.follows('n1', encodeAdvertised({ address: `127.0.0.1:${slow.ports[0]}`, mark: 'm' }))
+    const { asked, advertised } = await silentLeader()
+    a.follows('n1', advertised)
     const waiting = send(a.address)
     await until(() => asked.length === 1)
     a.forwarder.close()

@@ -30,8 +30,9 @@ const ANSWER_TIMEOUT_MS = 3_000
 /** Requests that wait for a leader, and their bytes, at most; beyond, 14 or 2. */
 const WAITING_MAX = 10_000
 const WAITING_BYTES_MAX = 64 * 1024 * 1024
-/** Requests on their way to the leader at most. */
+/** Requests on their way to the leader, and their bytes, at most; beyond, 14 or 2. */
 const FORWARDED_MAX = 20_000
+const FORWARDED_BYTES_MAX = 64 * 1024 * 1024
 
 const MARK_FIELD = '__FORWARD_MARK'
 const BORN_HOST_FIELD = '__FORWARD_BORN_HOST'
@@ -71,6 +72,7 @@ export class Forwarder {
   #waiting: Waiting[] = []
   #waitingBytes = 0
   #forwardedCount = 0
+  #forwardedBytes = 0
   #cancelTimer: (() => void) | null = null
   #isClosed = false
 
@@ -150,9 +152,7 @@ export class Forwarder {
     const bytes = one.request.bodyBytes.length
     if (one.deadlineMs <= this.#options.clock.monotonicMs()) return this.#refuse(one, 'no leader is known')
     if (this.#waiting.length >= WAITING_MAX || this.#waitingBytes + bytes > WAITING_BYTES_MAX) {
-      const refusal = busy(one.request.version)
-      one.connection.respond(one.request, createResponse(refusal.code, refusal.remark))
-      return
+      return this.#refuseBusy(one)
     }
     this.#waiting.push(one)
     this.#waitingBytes += bytes
@@ -160,7 +160,8 @@ export class Forwarder {
   }
 
   #arm(deadlineMs: number): void {
-    const delayMs = Math.max(0, deadlineMs - this.#options.clock.monotonicMs())
+    // A timer that is a fraction early would find everything still waiting.
+    const delayMs = Math.max(1, Math.ceil(deadlineMs - this.#options.clock.monotonicMs()))
     this.#cancelTimer = this.#options.clock.after(delayMs, () => {
       this.#cancelTimer = null
       for (const one of this.#takeWaiting()) this.#place(one)
@@ -177,10 +178,9 @@ export class Forwarder {
   }
 
   #send(one: Waiting, leader: Advertised): void {
-    if (this.#forwardedCount >= FORWARDED_MAX) {
-      const refusal = busy(one.request.version)
-      one.connection.respond(one.request, createResponse(refusal.code, refusal.remark))
-      return
+    const bytes = one.request.bodyBytes.length
+    if (this.#forwardedCount >= FORWARDED_MAX || this.#forwardedBytes + bytes > FORWARDED_BYTES_MAX) {
+      return this.#refuseBusy(one)
     }
     const command = marked(one.request, leader.mark, formatHostAddress(this.bornHostOf(one.connection, one.request)))
     if (one.request.isOneway) {
@@ -188,13 +188,18 @@ export class Forwarder {
       return
     }
     this.#forwardedCount++
+    this.#forwardedBytes += bytes
+    const ended = (): void => {
+      this.#forwardedCount--
+      this.#forwardedBytes -= bytes
+    }
     const handler: ResponseHandler = {
       responded: (response) => {
-        this.#forwardedCount--
+        ended()
         this.#responded(one, response)
       },
       failed: (error) => {
-        this.#forwardedCount--
+        ended()
         this.#failed(one, error)
       },
     }
@@ -231,6 +236,11 @@ export class Forwarder {
       case 'LISTEN_FAILED':
         throw new AssertionError('a forwarded request fails by its connection only')
     }
+  }
+
+  #refuseBusy(one: Waiting): void {
+    const { code, remark } = busy(one.request.version)
+    one.connection.respond(one.request, createResponse(code, remark))
   }
 
   #refuse(one: Waiting, remark: string): void {
