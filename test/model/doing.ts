@@ -43,6 +43,14 @@ async function begin(session: Session, step: Step): Promise<void> {
       return session.ackPopped(memberOf(session, step.to), step.count)
     case 'change invisible':
       return session.changeInvisible(memberOf(session, step.to), step.count, step.invisibleMs)
+    case 'lock':
+      return session.ordered.lock(memberOf(session, step.at), `c${step.client}`)
+    case 'unlock':
+      return session.ordered.unlock(memberOf(session, step.at), `c${step.client}`)
+    case 'pop in order':
+      return session.ordered.pop(memberOf(session, step.of), step.count, step.invisibleMs)
+    case 'ack in order':
+      return session.ordered.acknowledge(memberOf(session, step.to), step.count)
     case 'delete topic':
       return session.deleteTopic(memberOf(session, step.to))
     case 'create topic':

@@ -96,6 +96,31 @@ export const PLANTED: Readonly<Record<string, Planted>> = {
       store.pops.popQueues = (request) => pop({ ...request, untilMs: request.poppedMs + 1 })
     },
   },
+  'acknowledgements of what was popped in order are lost': {
+    inStore: (store) => {
+      store.orderedPops.acknowledge = () => Promise.resolve(true)
+    },
+  },
+  'what is popped in order counts as acknowledged': {
+    inStore: (store) => {
+      const { orderedPops } = store
+      const pop = orderedPops.pop.bind(orderedPops)
+      orderedPops.pop = async (queue, asked) => {
+        const earlier = await pop(queue, asked)
+        if (earlier !== null) await orderedPops.acknowledge(queue, [...earlier.keys()], asked.poppedMs)
+        return earlier
+      }
+    },
+  },
+  'a queue lock is given to everybody': {
+    inStore: (store) => {
+      const lock = store.lockQueues.bind(store)
+      store.lockQueues = async (group, client, queues) => {
+        await lock(group, client, queues)
+        return queues
+      }
+    },
+  },
   'timers are never taken out of the state': { dropsRow: ({ key, value }) => isOf('timer', key) && value === null },
   'timers are not kept': { dropsRow: ({ key, value }) => isOf('timer', key) && value !== null },
   'half messages are not kept': { dropsRow: ({ key, value }) => isOf('half', key) && value !== null },

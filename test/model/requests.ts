@@ -5,8 +5,10 @@ import {
   ChangeInvisibleTimeRequest,
   CheckTransactionStateRequest,
   CreateTopicRequest,
+  decodeLockBatchResponse,
   DeleteTopicRequest,
   encodeHeartbeat,
+  encodeLockBatchRequest,
   EndTransactionRequest,
   type ExtFields,
   PopMessageRequest,
@@ -28,6 +30,8 @@ import type { Way } from './steps.ts'
 export const PRODUCER_GROUP = 'producers'
 export const PULL_GROUP = 'pullers'
 export const POP_GROUP = 'poppers'
+export const ORDERED_GROUP = 'orderers'
+const LOCK_GROUP = 'lockers'
 const BROKER_NAME = 'b'
 
 export interface Request {
@@ -166,8 +170,24 @@ export function queryOffsetRequest(topic: string, queueId: number): Request {
 }
 
 export function popRequest(topic: string, maxMsgNums: number, invisibleTime: number): Request {
+  return pop({ consumerGroup: POP_GROUP, order: false, topic, maxMsgNums, invisibleTime })
+}
+
+export function orderedPopRequest(topic: string, maxMsgNums: number, invisibleTime: number): Request {
+  return pop({ consumerGroup: ORDERED_GROUP, order: true, topic, maxMsgNums, invisibleTime })
+}
+
+interface Popping {
+  readonly consumerGroup: string
+  readonly order: boolean
+  readonly topic: string
+  readonly maxMsgNums: number
+  readonly invisibleTime: number
+}
+
+function pop({ consumerGroup, order, topic, maxMsgNums, invisibleTime }: Popping): Request {
   const fields = PopMessageRequest.encode({
-    consumerGroup: POP_GROUP,
+    consumerGroup,
     topic,
     queueId: -1,
     maxMsgNums,
@@ -177,13 +197,13 @@ export function popRequest(topic: string, maxMsgNums: number, invisibleTime: num
     initMode: 0,
     expType: 'TAG',
     exp: '*',
-    order: false,
+    order,
   })
   return { code: RequestCode.POP_MESSAGE, fields }
 }
 
-export function ackRequest({ topic, queueId, queueOffset, extraInfo }: Handle): Request {
-  const fields = AckMessageRequest.encode({ consumerGroup: POP_GROUP, topic, queueId, extraInfo, offset: queueOffset })
+export function ackRequest({ topic, queueId, queueOffset, extraInfo }: Handle, consumerGroup = POP_GROUP): Request {
+  const fields = AckMessageRequest.encode({ consumerGroup, topic, queueId, extraInfo, offset: queueOffset })
   return { code: RequestCode.ACK_MESSAGE, fields }
 }
 
@@ -198,6 +218,24 @@ export function changeInvisibleRequest(handle: Handle, invisibleTime: number): R
     invisibleTime,
   })
   return { code: RequestCode.CHANGE_MESSAGE_INVISIBLETIME, fields }
+}
+
+export function lockRequest(clientId: string, topic: string, queueIds: readonly number[]): Request {
+  return { code: RequestCode.LOCK_BATCH_MQ, fields: {}, body: lockBody(clientId, topic, queueIds) }
+}
+
+export function unlockRequest(clientId: string, topic: string, queueIds: readonly number[]): Request {
+  return { code: RequestCode.UNLOCK_BATCH_MQ, fields: {}, body: lockBody(clientId, topic, queueIds) }
+}
+
+function lockBody(clientId: string, topic: string, queueIds: readonly number[]): Buffer {
+  const mqSet = queueIds.map((queueId) => ({ brokerName: BROKER_NAME, queueId, topic }))
+  return encodeLockBatchRequest({ clientId, consumerGroup: LOCK_GROUP, mqSet, onlyThisBroker: false })
+}
+
+/** The queues that the client holds now. */
+export function lockedQueues({ bodyBytes }: RemotingCommand): number[] {
+  return decodeLockBatchResponse(bodyBytes).map(({ queueId }) => queueId)
 }
 
 export function createTopicRequest(topic: string, queues: number): Request {
@@ -279,7 +317,7 @@ export interface Popped extends Handle {
   readonly record: SeenRecord | null
 }
 
-export function poppedOf({ code, extFields, bodyBytes }: RemotingCommand): Popped[] {
+export function poppedOf({ code, extFields, bodyBytes }: RemotingCommand, group = POP_GROUP): Popped[] {
   if (code !== ResponseCode.SUCCESS) return []
   const startOffsets = new Map<string, string>()
   for (const one of (extFields?.['startOffsetInfo'] ?? '').split(';')) {
@@ -297,7 +335,7 @@ export function poppedOf({ code, extFields, bodyBytes }: RemotingCommand): Poppe
     return {
       body: name,
       extraInfo,
-      topic: flag === '0' ? topic : `%RETRY%${POP_GROUP}${flag === '1' ? '_' : '+'}${topic}`,
+      topic: flag === '0' ? topic : `%RETRY%${group}${flag === '1' ? '_' : '+'}${topic}`,
       queueId: Number(realQueue),
       queueOffset: Number(realOffset),
       poppedMs,

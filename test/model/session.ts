@@ -9,10 +9,11 @@ import { type RemotingCommand, ResponseCode } from '@dledger-ts/remoting'
 import { Client } from './clients.ts'
 import { FILTERS, filterOf, isWanted } from './filters.ts'
 import { OffsetsModel, SETTLED_MS } from './offsets.ts'
+import { Ordered } from './ordered.ts'
 import type { Planted } from './planted.ts'
 import { type Handle, PopModel } from './pops.ts'
 import { Producers, TRANSACTION_KEYS } from './producers.ts'
-import { QueueModel, type Reading, type Sent } from './queues.ts'
+import { QueueModel, type Reading, type SeenRecord, type Sent } from './queues.ts'
 import {
   ackRequest,
   batchRequest,
@@ -75,6 +76,7 @@ export class Session {
   readonly offsets: readonly OffsetsModel[]
   readonly pops: PopModel
   readonly producers: Producers
+  readonly ordered: Ordered
   readonly sent = new Map<string, Sent>()
   /** By the body, what is to be sent once more. */
   readonly #sendings = new Map<string, Sending>()
@@ -97,6 +99,8 @@ export class Session {
     offsets: 0,
     popped: 0,
     popAcks: 0,
+    locks: 0,
+    poppedInOrder: 0,
     deletions: 0,
     expired: 0,
   }
@@ -126,6 +130,7 @@ export class Session {
     })
     this.offsets = Array.from({ length: QUEUES - 1 }, (_, i) => new OffsetsModel(`${TOPIC}/${i}`, violated))
     this.pops = new PopModel(violated)
+    this.ordered = new Ordered(this)
   }
 
   /** Moments only grow; an event has one. */
@@ -464,6 +469,12 @@ export class Session {
     for (let queueId = 0; queueId < this.offsets.length; queueId++) this.queryOffset(this.#anyLeader(), queueId)
     await world.until('the offsets are told', () => this.reader.pending === 0)
     if (this.pops.asked > 0 && world.violation === null) await this.#popAll(seen)
+    await this.ordered.popAll(this.queues.map(({ knownEnd }) => knownEnd))
+  }
+
+  /** A record was given out by other means than a pull. */
+  see(queueId: number, record: SeenRecord, by: string): void {
+    this.queues[queueId]?.see(record, by, false)
   }
 
   async #readWhole(member: BrokerMember, queue: QueueModel): Promise<readonly string[]> {

@@ -41,6 +41,9 @@ export type Step =
   | { readonly do: 'pop'; readonly of: Whom; readonly count: number; readonly invisibleMs: number }
   | { readonly do: 'ack'; readonly to: Whom; readonly count: number }
   | { readonly do: 'change invisible'; readonly to: Whom; readonly count: number; readonly invisibleMs: number }
+  | { readonly do: 'lock' | 'unlock'; readonly at: Whom; readonly client: number }
+  | { readonly do: 'pop in order'; readonly of: Whom; readonly count: number; readonly invisibleMs: number }
+  | { readonly do: 'ack in order'; readonly to: Whom; readonly count: number }
   | { readonly do: 'delete topic'; readonly to: Whom }
   | { readonly do: 'create topic'; readonly to: Whom }
   | { readonly do: 'wait'; readonly ms: number }
@@ -115,6 +118,10 @@ const STEPS: readonly { readonly weight: number; readonly arbitrary: fc.Arbitrar
   { weight: 6, arbitrary: fc.record({ do: is('pop'), of: whom, count, invisibleMs }) },
   { weight: 6, arbitrary: fc.record({ do: is('ack'), to: whom, count }) },
   { weight: 1, arbitrary: fc.record({ do: is('change invisible'), to: whom, count, invisibleMs }) },
+  { weight: 4, arbitrary: fc.record({ do: is('lock'), at: whom, client: fc.nat(1) }) },
+  { weight: 2, arbitrary: fc.record({ do: is('unlock'), at: whom, client: fc.nat(1) }) },
+  { weight: 5, arbitrary: fc.record({ do: is('pop in order'), of: whom, count, invisibleMs }) },
+  { weight: 4, arbitrary: fc.record({ do: is('ack in order'), to: whom, count }) },
   { weight: 1, arbitrary: fc.record({ do: is('delete topic'), to: whom }) },
   { weight: 1, arbitrary: fc.record({ do: is('create topic'), to: whom }) },
   {
