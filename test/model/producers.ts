@@ -93,15 +93,23 @@ export class Producers {
   /** With a group that is well and the producers there. */
   async endAll(): Promise<void> {
     const { world, senders } = this.#run
-    const halves = [...this.#halves.values()]
     senders.forEach((_, sender) => this.heartbeat(sender))
     const areEnded = (): boolean =>
-      halves.every((half) => !half.isOpen) && senders.every(({ pending }) => pending === 0)
+      [...this.#halves.values()].every((half) => !half.isOpen) && senders.every(({ pending }) => pending === 0)
     const what = 'every half message is ended, or its producer asked for it'
     await world.until(what, areEnded)
-    if (halves.every((half) => half.isCertain)) return
+    if (this.#isCertain()) return
     await world.run(ASKED_WITHIN_MS)
     await world.until(what, areEnded)
+  }
+
+  /** Whether no question can come any more: it may for what nobody knows of, be it stored or ended. */
+  #isCertain(): boolean {
+    for (const { kind, body, outcome } of this.#run.sent.values()) {
+      if (kind !== 'half' || outcome === 'refused') continue
+      if (this.#halves.get(body)?.isCertain !== true) return false
+    }
+    return true
   }
 
   #end(client: Client, member: BrokerMember, half: HalfMessage, outcome: Outcome, isAsked: boolean): void {
