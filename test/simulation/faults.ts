@@ -135,7 +135,7 @@ class FaultInAction {
       case 'isolateLeader':
         return this.#isolate(cluster.leader(), fault.direction, fault.forMs)
       case 'split':
-        return this.#cut((from, to) => ((fault.side >> from) & 1) !== ((fault.side >> to) & 1), fault.forMs)
+        return this.#cut(splitOf(fault, cluster.members.length), fault.forMs)
       case 'cutLink': {
         const [a, b] = [this.#member(fault.from).id, this.#member(fault.to).id]
         return this.#cut((from, to) => from === a && to === b, fault.forMs)
@@ -381,4 +381,16 @@ class FaultInAction {
       })
     })
   }
+}
+
+/** @returns whether one hears nothing of the other; in a ring of three all are neighbours, so that is cut in halves. */
+function splitOf(
+  { side, shape }: Extract<Fault, { kind: 'split' }>,
+  count: number,
+): (from: number, to: number) => boolean {
+  const isAcross = (from: number, to: number): boolean => ((side >> from) & 1) !== ((side >> to) & 1)
+  if (shape === 'ring' && count > 3) return (from, to) => ![1, count - 1].includes(Math.abs(from - to))
+  if (shape !== 'bridge') return isAcross
+  const bridge = side % count
+  return (from, to) => from !== bridge && to !== bridge && isAcross(from, to)
 }

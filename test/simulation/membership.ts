@@ -40,7 +40,10 @@ export function mayLose(cluster: Cluster, member: Member): boolean {
   if (!newest.configuration.voters.some(({ id }) => id === member.name)) return false
   if (!isSettledGroup(cluster)) return false
   return members.every((other) => {
-    if (other.isSpare || other === member || !isNamed(newest.configuration, other)) return true
+    if (other.isSpare || other === member) return true
+    other.durableImage.refresh()
+    // Removed before it ever heard of the group, a founder would found it once more, with the one whose disk is empty.
+    if (!isNamed(newest.configuration, other)) return other.joins || other.durableImage.lastIndex >= 0
     return other.durableImage.entries[newest.index]?.chain === invariants.committed[newest.index]?.chain
   })
 }

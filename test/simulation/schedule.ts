@@ -94,7 +94,14 @@ export type Fault =
       readonly forMs: number
     }
   /** Members whose bit is set, and the rest, do not hear each other. */
-  | { readonly kind: 'split'; readonly atMs: number; readonly side: number; readonly forMs: number }
+  | {
+      readonly kind: 'split'
+      readonly atMs: number
+      readonly side: number
+      /** `bridge`: but for one member, which hears both sides; `ring`: each hears its two neighbours alone. Left out: halves. */
+      readonly shape?: 'halves' | 'bridge' | 'ring'
+      readonly forMs: number
+    }
   | {
       readonly kind: 'cutLink'
       readonly atMs: number

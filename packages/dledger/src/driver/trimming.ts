@@ -6,6 +6,7 @@
  * Keeps:
  *   - R21 nothing is removed that is not applied, synced and covered by the checkpoint of the state machine; whole files only,
  *     and the one that holds the last such entry stays. What may not go yet goes when that has moved on.
+ *   - no entry goes that may be a configuration which is lost here: what is in force where the log starts then is not known.
  *   - where the log starts, and the configuration in force there, are durable before a file is removed: a crash in between leaves
  *     files that count for nothing and are removed at the next start.
  */
@@ -87,8 +88,10 @@ export class Trimming {
 
   /** Entries below this may go. It is itself applied and synced, so that no truncation ever reaches the new start. */
   #mayGoBefore(): number {
-    const { applying, stateMachine, faults } = this.#options
-    const kept = Math.min(this.#before, applying.syncedIndex)
+    const { applying, stateMachine, faults, member } = this.#options
+    const { log } = member
+    const readable = log.configurationIsLost ? log.firstLostFrom(log.firstIndex) : Number.POSITIVE_INFINITY
+    const kept = Math.min(this.#before, applying.syncedIndex, readable)
     if (faults.has('trim-ignores-applied')) return kept
     const applied = Math.min(kept, applying.appliedIndex)
     return stateMachine === null ? applied : Math.min(applied, (stateMachine.checkpointIndex ?? -1) + 1)

@@ -284,13 +284,15 @@ describe('a log with any one byte changed', () => {
   })
 
   test('in its index is whole, and the index as before', () => {
-    for (let at = 0; at < 512; at++) {
+    // Of the first unit, which has none before it to be compared with, every bit.
+    for (let bit = 0; bit < 512 * 8; bit += bit < 32 * 8 ? 1 : 9) {
       const damaged = changed(indexFile(0), (bytes) => {
-        bytes[at] = (bytes[at] as number) ^ (1 << (at % 8))
+        const at = bit >> 3
+        bytes[at] = (bytes[at] as number) ^ (1 << (bit & 7))
         return bytes
       })
-      expect(openDamaged(damaged), `byte ${at}`).toBe(BODIES.length)
-      expect(openDamaged(damaged, hinted(8)), `byte ${at}`).toBe(BODIES.length)
+      expect(openDamaged(damaged), `bit ${bit}`).toBe(BODIES.length)
+      expect(openDamaged(damaged, hinted(8)), `bit ${bit}`).toBe(BODIES.length)
     }
   })
 })

@@ -284,9 +284,9 @@ class Examination {
     let prev: IndexUnit | null = null
     for (let index = fromIndex; index <= hint.index; index++) {
       const unit = this.#unit(index)
-      if (unit === null) return false
+      if (unit === null || unit.magic !== ENTRY_MAGIC) return false
       if (prev !== null) {
-        if (unit.term < prev.term || unit.magic !== ENTRY_MAGIC) return false
+        if (unit.term < prev.term) return false
         if (unit.size > this.#data.fileBytes - BLANK_BYTES) return false
         const prevEnd = prev.pos + prev.size
         if (unit.pos !== placeEntry(prevEnd, unit.size, this.#data.fileBytes)) return false

@@ -1,5 +1,6 @@
 /** What a member with lost entries does and leaves undone (R22, R23). */
 import { describe, expect, test } from 'vitest'
+import type { Configuration } from './configuration.ts'
 import type { LostEntries } from './lost-entries.ts'
 import type { Message } from './messages.ts'
 import type { LogShape } from './output.ts'
@@ -15,7 +16,14 @@ const lost = (firstIndex: number, lastIndex: number, changes: Partial<LostEntrie
 const NOTHING: LostEntries = { ranges: [], termsUnknown: false, configurationIsLost: false }
 
 /** A follower n1 of n0, in term 5, whose log has ten entries: 0 to 4 of term 4, 5 to 9 of term 5. */
-function member(options: { lost?: LostEntries; voters?: string[]; appliedIndex?: number } = {}): Raft {
+function member(
+  options: {
+    lost?: LostEntries
+    voters?: string[]
+    appliedIndex?: number
+    configurations?: LogShape['configurations']
+  } = {},
+): Raft {
   const log: LogShape = {
     firstIndex: 0,
     lastIndex: 9,
@@ -24,7 +32,7 @@ function member(options: { lost?: LostEntries; voters?: string[]; appliedIndex?:
       { firstIndex: 0, term: 4 },
       { firstIndex: 5, term: 5 },
     ],
-    configurations: [],
+    configurations: options.configurations ?? [],
     lost: options.lost ?? NOTHING,
   }
   return new Raft({
@@ -204,6 +212,25 @@ describe('a member with lost entries', () => {
     alone.persisted(alone.takeOutput()?.persistSeq ?? 0)
     expect(alone.status().commitIndex).toBe(10)
   })
+})
+
+test('a configuration is taken after one that is lost, from which it differs by one voter, and not by one that is known', () => {
+  const of = (storeId: string, isVoter: boolean): Configuration => {
+    const others = ['n1', 'n2'].map((id) => ({ id, storeId: `store-${id}`, address: null }))
+    const replaced = { id: 'n0', storeId, address: null }
+    return isVoter
+      ? { voters: [replaced, ...others], learners: [] }
+      : { voters: others, learners: [{ ...replaced, promote: true }] }
+  }
+  const known = [{ index: 1, configuration: of('store-n0', true) }]
+  const again = of('another store', true)
+  // Entry 3 has taken the other store in as a learner.
+  const raft = member({ lost: lost(3, 3, { configurationIsLost: true }), configurations: known })
+  raft.configurationAppended(9, again)
+  expect(raft.configuration()).toEqual(again)
+  raft.configurationRestored(3, of('another store', false))
+  expect(raft.configuration()).toEqual(again)
+  expect(() => member({ lost: lost(3, 3), configurations: known }).configurationAppended(9, again)).toThrow('one voter')
 })
 
 test('a message of repair is heard only from members of the group', () => {

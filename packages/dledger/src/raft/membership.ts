@@ -175,12 +175,13 @@ export class Membership {
     this.#refresh()
   }
 
-  append(index: number, configuration: Configuration): void {
+  /** @param mayFollowAnother one that was lost, and is not known here, may stand between the newest one that is and this one. */
+  append(index: number, configuration: Configuration, mayFollowAnother = false): void {
     assert(index > this.index, 'configurations are appended in log order')
     assert(configuration.voters.length > 0, 'a configuration has voters')
     const before = this.#entries.at(-1)
     assert(
-      before === undefined || differingVoters(before.configuration, configuration) <= 1,
+      before === undefined || mayFollowAnother || differingVoters(before.configuration, configuration) <= 1,
       'successive configurations differ by one voter',
     )
     this.#entries.push({ index, configuration })

@@ -212,8 +212,9 @@ export class Raft {
 
   /** The follower's driver has read an appended configuration entry; call it before the next input. */
   configurationAppended(index: number, configuration: Configuration): void {
-    assert(index <= this.#state.log.lastIndex, 'an appended configuration is in the log')
-    this.#state.membership.append(index, configuration)
+    const { log, membership, lost } = this.#state
+    assert(index <= log.lastIndex, 'an appended configuration is in the log')
+    membership.append(index, configuration, lost.configurationIsLost)
     this.#elections.leadership?.configurationChanged()
   }
 
