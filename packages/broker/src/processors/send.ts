@@ -190,15 +190,12 @@ class SendProcessor {
   /** @returns why the content cannot be stored, or null. */
   #contentFault(request: RemotingCommand, header: SendMessageRequest): string | null {
     const { maxMessageSize } = this.#context.config
-    const limits =
-      'the message is illegal, maybe msg body or properties length not matched. ' +
-      `msg body length limit ${maxMessageSize}B, msg properties length limit 32KB.`
     const { length: bodyBytes } = request.bodyBytes
-    if (request.body === undefined) return `${limits} It has no body.`
-    if (bodyBytes > maxMessageSize) return `${limits} The body has ${bodyBytes} bytes.`
+    if (request.body === undefined) return beyondLimits(maxMessageSize, 'It has no body.')
+    if (bodyBytes > maxMessageSize) return beyondLimits(maxMessageSize, `The body has ${bodyBytes} bytes.`)
     const { properties, topic, sysFlag } = header
     if (properties !== undefined && properties.length > PROPERTIES_BYTES_MAX) {
-      return `${limits} The properties have more than ${PROPERTIES_BYTES_MAX} bytes.`
+      return beyondLimits(maxMessageSize, `The properties have more than ${PROPERTIES_BYTES_MAX} bytes.`)
     }
     if ((sysFlag & MessageSysFlag.INNER_BATCH) !== 0 || isInnerBatch(properties ?? '')) {
       return `the message is illegal: inner batches are not supported, and topic ${topic} has none`
@@ -538,6 +535,13 @@ function putHalf(
   }
   transactionChecks.halfStored(immunityMs(message.properties))
   store.putHalf(message, listener)
+}
+
+function beyondLimits(maxMessageSize: number, what: string): string {
+  return (
+    'the message is illegal, maybe msg body or properties length not matched. ' +
+    `msg body length limit ${maxMessageSize}B, msg properties length limit 32KB. ${what}`
+  )
 }
 
 /** Apache refuses a message that says so and is none; here none is. */

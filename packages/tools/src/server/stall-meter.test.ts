@@ -34,6 +34,12 @@ describe('a meter of stalls', () => {
     for (let i = 0; i < 10; i++) expect(loop.look(0, 0, 0.01)).toBe(500)
   })
 
+  test('a loop that waited for a core is idle all the same', () => {
+    const loop = new Loop()
+    for (let i = 0; i < 10; i++) expect(loop.look(0, 240, 0.5)).toBe(500)
+    expect(loop.look(0, 200, 0.5)).toBe(10)
+  })
+
   test('a loop that works is looked at every 10 ms, until it has been idle for half a second', () => {
     const loop = new Loop()
     expect(loop.look(0, 0, 0.5)).toBe(10)

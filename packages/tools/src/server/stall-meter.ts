@@ -12,7 +12,7 @@
 const CLOSE_MS = 10
 /** At an idle one; and for so long it is looked at closely before it may count as idle again. */
 const SELDOM_MS = 500
-/** A loop works that had something to do for more than this share of the time. */
+/** A loop works that had something to do, and a core to do it, for more than this share of the time. */
 const WORKS_SHARE = 0.05
 /** The longest stall is told of the last six spans of this length, the current one in it. */
 const SPAN_MS = 10_000
@@ -60,7 +60,9 @@ export class StallMeter {
     this.#stalled(stallMs)
     const elapsedMs = times.nowMs - this.#since.nowMs
     if (elapsedMs >= SELDOM_MS) {
-      this.#isClose = times.activeMs - this.#since.activeMs > elapsedMs * WORKS_SHARE
+      const activeMs = times.activeMs - this.#since.activeMs
+      const workedMs = activeMs - (times.starvedMs - this.#since.starvedMs)
+      this.#isClose = workedMs > elapsedMs * WORKS_SHARE
       this.#since = times
     }
     this.#dueMs = times.nowMs + (this.#isClose ? CLOSE_MS : SELDOM_MS)
