@@ -88,6 +88,10 @@ async function begin(session: Session, step: Step): Promise<void> {
       return
     case 'slow':
       return world.slow(memberOf(session, step.who), step.times)
+    case 'fill':
+      // To find room old log files go.
+      if (session.expires) world.fill(memberOf(session, step.who))
+      return
     case 'transfer':
       return world.transfer(memberOf(session, step.to))
     default:

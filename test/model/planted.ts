@@ -50,6 +50,20 @@ export const PLANTED: Readonly<Record<string, Planted>> = {
         })
     },
   },
+  'what finds no room on the disk is answered as stored': {
+    inStore: (store) => {
+      const put = store.put.bind(store)
+      store.put = (message, listener) =>
+        put(message, {
+          stored: (result) => listener.stored(result),
+          putFailed: (error) => {
+            if (error.code !== 'DISK_FULL') return listener.putFailed(error)
+            const { topic, queueId } = message
+            listener.stored(resultAt(topic, queueId, store.maxOffset(topic, queueId)))
+          },
+        })
+    },
+  },
   'half messages are visible': {
     inStore: (store) => {
       const putHalf = store.putHalf.bind(store)
@@ -203,18 +217,21 @@ function acknowledgeEarly(store: MessageStore): void {
     const name = `${topic} ${queueId}`
     const queueOffset = Math.max(store.maxOffset(topic, queueId), ends.get(name) ?? 0)
     ends.set(name, queueOffset + 1)
-    const result: PutResult = {
-      topic,
-      queueId,
-      wantedQueueId: queueId,
-      timerOutMs: null,
-      physicalOffset: 0,
-      queueOffset,
-      storeTimestamp: 0,
-      recordBytes: 0,
-    }
-    listener.stored(result)
+    listener.stored(resultAt(topic, queueId, queueOffset))
     put(message, NOBODY)
+  }
+}
+
+function resultAt(topic: string, queueId: number, queueOffset: number): PutResult {
+  return {
+    topic,
+    queueId,
+    wantedQueueId: queueId,
+    timerOutMs: null,
+    physicalOffset: 0,
+    queueOffset,
+    storeTimestamp: 0,
+    recordBytes: 0,
   }
 }
 

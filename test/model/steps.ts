@@ -57,6 +57,7 @@ export type Step =
   | { readonly do: 'pause'; readonly who: Whom }
   | { readonly do: 'resume' }
   | { readonly do: 'slow'; readonly who: Whom; readonly times: number }
+  | { readonly do: 'fill'; readonly who: Whom }
   | { readonly do: 'transfer'; readonly to: number }
 
 const member = fc.nat(MEMBERS - 1)
@@ -138,6 +139,7 @@ const STEPS: readonly { readonly weight: number; readonly arbitrary: fc.Arbitrar
   { weight: 1, arbitrary: fc.record({ do: is('pause'), who: whom }) },
   { weight: 3, arbitrary: fc.record({ do: is('resume') }) },
   { weight: 1, arbitrary: fc.record({ do: is('slow'), who: whom, times: fc.constantFrom(5, 50) }) },
+  { weight: 2, arbitrary: fc.record({ do: is('fill'), who: whom }) },
   { weight: 1, arbitrary: fc.record({ do: is('transfer'), to: member }) },
 ]
 

@@ -265,7 +265,10 @@ export class World {
         if (broker.store !== null) this.#planted.inStore?.(broker.store)
       },
       (error: unknown) => {
-        if (member.incarnation === incarnation) this.#failed(member, error)
+        if (member.incarnation !== incarnation) return
+        const isForRoom = error instanceof CodedError && error.code === 'DISK_FULL' && member.drive.isFull
+        if (isForRoom) this.kill(member, 'kill')
+        else this.#failed(member, error)
       },
     )
   }
@@ -336,6 +339,13 @@ export class World {
     member.drive.slowness = times
   }
 
+  /** Its disk has no more room, until everything is healed. */
+  fill(member: BrokerMember): void {
+    this.say(`${member.name} has a full disk`)
+    this.disturbances++
+    member.drive.fill()
+  }
+
   resume(member: BrokerMember): void {
     if (!member.paused) return
     this.say(`${member.name} goes on`)
@@ -355,7 +365,10 @@ export class World {
     this.say('all links are healed')
     this.#cuts.clear()
     this.network.healAll()
-    for (const member of this.members) member.drive.slowness = 1
+    for (const { drive } of this.members) {
+      drive.slowness = 1
+      drive.giveRoom()
+    }
   }
 
   /** The member that leads in the highest term anybody knows; no other one can have acknowledged anything newer. */
@@ -370,7 +383,9 @@ export class World {
 
   /** All members are up and reach each other, and one leads. */
   isWhole(): boolean {
-    const isWell = this.members.every(({ isUp, paused, drive }) => isUp && !paused && drive.slowness === 1)
+    const isWell = this.members.every(
+      ({ isUp, paused, drive }) => isUp && !paused && drive.slowness === 1 && !drive.isFull,
+    )
     return isWell && this.#cuts.size === 0 && this.leader() !== null
   }
 
@@ -438,14 +453,21 @@ export class World {
   }
 }
 
-/** What others store there is not looked at. */
+/** What others store there is not looked at; whether there is room is told. */
 class RoomyDisk extends SimDisk {
+  readonly #drive: SimDrive
+
+  constructor(options: ConstructorParameters<typeof SimDisk>[0]) {
+    super(options)
+    this.#drive = options.drive
+  }
+
   override usedPercentSync(): number {
     return 10
   }
 
   override freeBytesSync(): number {
-    return Number.POSITIVE_INFINITY
+    return this.#drive.isFull ? 0 : Number.POSITIVE_INFINITY
   }
 }
 
