@@ -75,6 +75,34 @@ test('a truncation that waits for a repair does not hold up a stop, nor does wha
   expect(log.lastIndex).toBe(3)
 })
 
+test.each([
+  { what: 'the index unit', of: 'index', at: 2 * 32, lastIndex: 2, isDone: true },
+  { what: 'the body', of: 'data', at: 2 * 68 + 50, lastIndex: 3, isDone: false },
+])(
+  'a truncation whose entry before is damaged while the hint is lowered, in $what, is done or waits for the repair: $isDone',
+  async ({ of, at, lastIndex, isDone }) => {
+    const disk = new HangingDisk()
+    const log = openLog(disk)
+    for (let i = 0; i < 4; i++) await append(log, batchAfter(log, 1, [{ bodyBytes: 20 }]))
+    await sync(log)
+    const told = { durable: [] as number[], failed: [] as Error[] }
+    let asked = 0
+    const writer = writerOf(log, told, {
+      beforeTruncate: (_index, callback) => {
+        asked++
+        const file = disk.openSync(`/m/${of}/00000000000000000000`, { create: false })
+        file.writeSync(Buffer.alloc(4, 0xff), at)
+        setImmediate(callback)
+      },
+    })
+    writer.submit(1, 3, [])
+    await until(() => told.failed.length > 0 || (asked === 1 && (log.lastIndex === 2 || writer.waitsForRepair)))
+    expect(told.failed).toEqual([])
+    expect(log.lastIndex).toBe(lastIndex)
+    expect(writer.waitsForRepair).toBe(!isDone)
+  },
+)
+
 test('a truncation that waits for a repair gives way to one that begins before what is damaged', async () => {
   const disk = new HangingDisk()
   const log = openLog(disk)

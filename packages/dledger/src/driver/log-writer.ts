@@ -194,6 +194,8 @@ export class LogWriter {
         this.#options.beforeTruncate(from, () => {
           if (this.#failed) return
           this.#truncating = false
+          // What was good may have rotted while the hint was written.
+          if (!this.#canEndBefore(from)) return this.#afterProgress()
           this.#guarded(() => this.#options.log.truncateFrom(from))
           // They may name what was just removed.
           this.#written = null
