@@ -35,6 +35,7 @@ import { recallProcessors } from './processors/recall.ts'
 import { Registry } from './processors/registry.ts'
 import { sendBackProcessors } from './processors/send-back.ts'
 import { sendProcessors } from './processors/send.ts'
+import { cleanUpProcessors } from './processors/clean-up.ts'
 import { topicChangeProcessors } from './processors/topic-changes.ts'
 import { topicProcessors } from './processors/topic.ts'
 import { transactionProcessors } from './processors/transaction.ts'
@@ -150,6 +151,7 @@ export class Serving {
         ...lockProcessors(context),
         ...topicProcessors(context),
         ...topicChangeProcessors(context),
+        ...cleanUpProcessors(context),
         ...assignmentProcessors(context),
         ...transactionProcessors(context),
         ...recallProcessors(context),

@@ -434,6 +434,16 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
   }
 
   /**
+   * Lets the files go that are old enough (`retentionMs`) whatever the hour (`retentionHours`): looked at with the next heartbeat, and
+   * 20 times in all, as what keeps a file may end. Leader only.
+   *
+   * @throws DLedgerError NOT_LEADER, CLOSED.
+   */
+  forgetExpired(): void {
+    this.#node.forgetExpired()
+  }
+
+  /**
    * What is written beside the log, and lets more of it be trimmed, found no room on the disk: the reserve (`diskReserveBytes`) is given
    * for it, and appends are refused with DISK_FULL until there is room to spare. Nothing happens where there is none.
    */

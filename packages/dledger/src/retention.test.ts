@@ -76,6 +76,27 @@ test('files go when they are too old, also those of before the start', { timeout
   expect(files()).toBe(count - 2)
 })
 
+test(
+  'files that are too old wait for their hour, unless somebody asks for them to go',
+  { timeout: 60_000 },
+  async () => {
+    const before = await start()
+    await fill(before, 4)
+    await stop(before)
+    const anHourAgo = Date.now() / 1000 - 3_600
+    const [first] = readdirSync(join(root, 'n0', 'data')).map((name) => join(root, 'n0', 'data', name))
+    utimesSync(first as string, anHourAgo, anHourAgo)
+    const count = files()
+    const hour = new Date().getHours()
+    const log = await start({ retentionMs: 1_800_000, retentionHours: [(hour + 12) % 24] })
+    const looks = log.commitIndex
+    for (let i = 0; i < 5; i++) await log.append(Buffer.from('one more'))
+    expect([files(), log.commitIndex]).toEqual([count, looks + 5])
+    log.forgetExpired()
+    await untilSeen('it is gone', () => files() === count - 1)
+  },
+)
+
 /** @returns the members, the leader first. */
 async function startGroup(options: Partial<DLedgerOptions>, disks: Record<string, MemoryDisk>): Promise<DLedger[]> {
   const network = new MemoryNetwork(systemClock)

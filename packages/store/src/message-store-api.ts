@@ -128,6 +128,12 @@ export interface MessageStoreApi extends AsyncDisposable {
   createTopic(config: TopicConfig): Promise<TopicConfig>
   /** With its messages and consumers' offsets; queue offsets go on in a topic that is created under this name later. */
   deleteTopic(topic: string): Promise<void>
+  /**
+   * Log files that are old enough (`retentionMs`) go outside `retentionHours` too, at the next heartbeats.
+   *
+   * @throws StoreError NOT_LEADER, CLOSED.
+   */
+  forgetExpired(): void
   putGroup(config: SubscriptionGroupConfig): Promise<void>
   createGroup(config: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig>
   deleteGroup(group: string): Promise<void>

@@ -33,7 +33,7 @@ import type {
 } from './api.ts'
 import { StoreError } from './errors.ts'
 import { Arrivals, follow, type FollowOptions } from './follow.ts'
-import { storeErrorOfDraft } from './log-errors.ts'
+import { storeErrorOf, storeErrorOfDraft } from './log-errors.ts'
 import { Listeners } from './listeners.ts'
 import { MessageCount } from './message-count.ts'
 import { type MessageInput, messageOf } from './message-input.ts'
@@ -382,6 +382,14 @@ export class MessageStore implements MessageStoreApi {
   async deleteTopic(topicName: string): Promise<void> {
     await this.#tables.deleteTopic(topicName)
     this.#core.offsets.forgetTopic(topicName)
+  }
+
+  forgetExpired(): void {
+    try {
+      this.#log.forgetExpired()
+    } catch (error) {
+      throw error instanceof DLedgerError ? storeErrorOf(error) : error
+    }
   }
 
   putGroup(group: SubscriptionGroupConfig): Promise<void> {

@@ -336,6 +336,14 @@ export class LogNode {
     return { index: this.#member.log.lastIndex, term }
   }
 
+  /** Age is a reason to forget at any hour, for some looks from now on. @throws DLedgerError NOT_LEADER, CLOSED. */
+  forgetExpired(): void {
+    if (!this.#life.isOpen) throw closed()
+    const { role, leader } = this.#role
+    if (role !== 'LEADER') throw new DLedgerError('this member does not lead', { code: 'NOT_LEADER', leader })
+    this.#rooms.retention.passOverHours()
+  }
+
   /** What is written beside the log found no room: it is given the reserve, if there is one, and no data is taken for as long. */
   makeRoom(): void {
     if (!this.#life.isRunning) return

@@ -15,6 +15,9 @@ import type { Disk } from '../disk/disk.ts'
 import type { SegmentedLog } from '../log/segmented-log.ts'
 import type { Raft } from '../raft/raft.ts'
 
+/** Looks at which age counts at any hour, once somebody has asked for that: Apache's number. */
+const LOOKS_PAST_HOURS = 20
+
 export type RetentionSettings = Pick<
   NodeSettings,
   | 'retentionMs'
@@ -109,6 +112,8 @@ export class Retention {
   /** What was proposed last, and in which term. */
   #proposed = 0
   #proposedInTerm = -1
+  /** Looks left at which age counts at any hour. */
+  #looksPastHours = 0
   /** A file went for a full disk at the last look: what the members say of theirs is from before that. */
   #waitsForAnswers = false
 
@@ -116,6 +121,12 @@ export class Retention {
     const { retentionMs, retentionBytes, retentionDiskPercent } = options.settings
     this.#options = options
     this.#isOff = retentionMs === null && retentionBytes === null && retentionDiskPercent === null
+  }
+
+  /** At the next looks, of which the first comes with the next heartbeat, files that are old enough go at any hour. */
+  passOverHours(): void {
+    this.#looksPastHours = LOOKS_PAST_HOURS
+    this.#lookedAtMs = Number.NEGATIVE_INFINITY
   }
 
   /** A heartbeat has passed. @param nowMs monotonic. @param wallMs as files' times are. */
@@ -137,7 +148,9 @@ export class Retention {
       this.#proposed = 0
     }
     const usedPercent = this.#usedPercent()
-    const before = retainedFrom(settings, {
+    const passesOver = this.#looksPastHours > 0
+    if (passesOver) this.#looksPastHours--
+    const before = retainedFrom(passesOver ? { ...settings, retentionHours: null } : settings, {
       nowMs: wallMs,
       hour: localHourOf(wallMs),
       starts: log.starts,

@@ -58,6 +58,10 @@ final class TopicLife implements Scenario {
         put(topic, 4, READ_WRITE);
         Clients.send(context.producer, message(topic, "again"), queue(topic, 0));
 
+        Clients.expectEqual(admin.cleanExpiredConsumerQueueByAddr(leader()), true, "cleaning queues");
+        Clients.expectEqual(admin.cleanUnusedTopicByAddr(leader()), true, "cleaning topics");
+        Clients.expectEqual(admin.deleteExpiredCommitLogByAddr(leader()), true, "deleting what is old");
+
         Set<String> leader = Set.of(leader());
         Clients.expectEqual(codeOf(() -> admin.deleteTopicInBroker(leader, "TBW102")), INVALID_PARAMETER, "deleting TBW102");
         admin.deleteTopicInBroker(leader, topic);
