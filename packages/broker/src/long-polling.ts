@@ -11,6 +11,7 @@
  */
 import { assert, type Clock } from '@dledger-ts/base'
 import { Deadlines, Timed } from './deadlines.ts'
+import { addTo, removeFrom } from './keyed-sets.ts'
 import { WokenTurns } from './woken-turns.ts'
 
 /** Held pulls of a broker at most; beyond, a pull is answered at once. Apache: 100,000 waiting threads' worth of requests. */
@@ -167,16 +168,4 @@ export class LongPolling<Pull> {
     if (queues.size === 0) this.#topics.delete(held.topic)
     removeFrom(this.#channels, held.channel, held)
   }
-}
-
-function addTo<Key, Item>(sets: Map<Key, Set<Item>>, key: Key, item: Item): void {
-  const set = sets.get(key)
-  if (set === undefined) sets.set(key, new Set([item]))
-  else set.add(item)
-}
-
-function removeFrom<Key, Item>(sets: Map<Key, Set<Item>>, key: Key, item: Item): void {
-  const set = sets.get(key)
-  set?.delete(item)
-  if (set?.size === 0) sets.delete(key)
 }

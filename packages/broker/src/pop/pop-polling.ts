@@ -10,6 +10,7 @@
  */
 import { assert, type Clock } from '@dledger-ts/base'
 import { Deadlines, Timed } from '../deadlines.ts'
+import { addTo, removeFrom } from '../keyed-sets.ts'
 import { WokenTurns } from '../woken-turns.ts'
 
 /** Any queue of the topic. */
@@ -212,16 +213,4 @@ export class PopPolling<Pop> {
       if (groups?.size === 0) this.#topics.delete(name)
     }
   }
-}
-
-function addTo<Key, Item>(sets: Map<Key, Set<Item>>, key: Key, item: Item): void {
-  const set = sets.get(key)
-  if (set === undefined) sets.set(key, new Set([item]))
-  else set.add(item)
-}
-
-function removeFrom<Key, Item>(sets: Map<Key, Set<Item>>, key: Key, item: Item): void {
-  const set = sets.get(key)
-  set?.delete(item)
-  if (set?.size === 0) sets.delete(key)
 }

@@ -25,6 +25,7 @@ import type { PutOrder, PutProposal } from '../put-proposal.ts'
 import type { MessageReader, QueueEntries } from '../read.ts'
 import { TailEntries } from '../read/queue-entries.ts'
 import { SOON_MS } from '../retention/row-moves.ts'
+import { NearestTime } from './nearest-time.ts'
 import { timerOfLevel } from './timer-message.ts'
 
 /** Messages of one level under way at most, and their bytes. */
@@ -33,8 +34,6 @@ const WINDOW_BYTES_MAX = 1024 * 1024
 const RETRY_MS = 500
 /** Between two windows that are moved. */
 const MOVE_PAUSE_MS = 250
-/** Longest sleep of one timer; Node's own limit is 2^31 - 1 ms. */
-const SLEEP_MS_MAX = 3_600_000
 
 export interface DelayDeliveryOptions {
   readonly machine: StoreMachine
@@ -52,11 +51,11 @@ export class DelayDelivery {
   readonly #options: DelayDeliveryOptions
   #levels = new Map<number, Level>()
   #epoch = -1
-  #cancelTimer: (() => void) | null = null
-  #wakeAtMs = Number.POSITIVE_INFINITY
+  readonly #due: NearestTime
 
   constructor(options: DelayDeliveryOptions) {
     this.#options = options
+    this.#due = new NearestTime(options.clock, () => this.wake())
   }
 
   /** After every change of role. */
@@ -92,9 +91,7 @@ export class DelayDelivery {
     this.#epoch = -1
     for (const level of this.#levels.values()) level.stop()
     this.#levels = new Map()
-    this.#cancelTimer?.()
-    this.#cancelTimer = null
-    this.#wakeAtMs = Number.POSITIVE_INFINITY
+    this.#due.cancel()
   }
 
   /**
@@ -108,15 +105,7 @@ export class DelayDelivery {
 
   /** Looks at all levels again at this time of the wall clock, or earlier. */
   wakeAt(timeMs: number): void {
-    if (this.#cancelTimer !== null && this.#wakeAtMs <= timeMs) return
-    this.#cancelTimer?.()
-    this.#wakeAtMs = timeMs
-    const delayMs = Math.min(Math.max(1, timeMs - this.#options.clock.nowMs()), SLEEP_MS_MAX)
-    this.#cancelTimer = this.#options.clock.after(delayMs, () => {
-      this.#cancelTimer = null
-      this.#wakeAtMs = Number.POSITIVE_INFINITY
-      this.wake()
-    })
+    this.#due.wakeAt(timeMs)
   }
 }
 

@@ -19,6 +19,7 @@ import type { StoreError } from '../errors.ts'
 import { timerKey, type TimerRow } from '../metadata/timers.ts'
 import type { Putter } from '../put.ts'
 import type { PutOrder, PutProposal } from '../put-proposal.ts'
+import { NearestTime } from './nearest-time.ts'
 import type { RecordReader } from './record-reader.ts'
 import { timerDelivery } from './timer-message.ts'
 
@@ -26,8 +27,6 @@ import { timerDelivery } from './timer-message.ts'
 const WINDOW_COUNT_MAX = 512
 const WINDOW_BYTES_MAX = 2 * 1024 * 1024
 const RETRY_MS = 500
-/** Longest sleep of one timer; Node's own limit is 2^31 - 1 ms. */
-const SLEEP_MS_MAX = 3_600_000
 
 export interface TimerDeliveryOptions {
   readonly machine: StoreMachine
@@ -45,11 +44,11 @@ export class TimerDelivery {
   #isBusy = false
   /** Rows that could not be read or were refused: claimed until the next try. */
   #parked: string[] = []
-  #cancelTimer: (() => void) | null = null
-  #wakeAtMs = Number.POSITIVE_INFINITY
+  readonly #due: NearestTime
 
   constructor(options: TimerDeliveryOptions) {
     this.#options = options
+    this.#due = new NearestTime(options.clock, () => this.#reached())
   }
 
   /** After every change of role. */
@@ -67,14 +66,14 @@ export class TimerDelivery {
   wake(): void {
     if (this.#epoch === -1 || this.#isBusy) return
     const soonestMs = this.#options.machine.metadata.timers.soonestMs
-    if (soonestMs !== Number.POSITIVE_INFINITY) this.#wakeAt(soonestMs + this.#options.timerPrecisionMs)
+    if (soonestMs !== Number.POSITIVE_INFINITY) this.#due.wakeAt(soonestMs + this.#options.timerPrecisionMs)
   }
 
   stop(): void {
     this.#epoch = -1
     this.#isBusy = false
     this.#parked = []
-    this.#cancelWake()
+    this.#due.cancel()
   }
 
   // ------------------------------------------------------------------------------------------------ what is due
@@ -113,7 +112,7 @@ export class TimerDelivery {
   #collected(due: DueTimers, nextOutMs: number | null): void {
     if (due.rows.length > 0) return this.#read(due.rows)
     this.#isBusy = false
-    if (nextOutMs !== null) this.#wakeAt(nextOutMs + this.#options.timerPrecisionMs)
+    if (nextOutMs !== null) this.#due.wakeAt(nextOutMs + this.#options.timerPrecisionMs)
     this.wake()
   }
 
@@ -155,35 +154,21 @@ export class TimerDelivery {
 
   #park(row: TimerRow): void {
     this.#parked.push(timerKey(row.outMs, row.physicalOffset))
-    this.#wakeAt(this.#options.clock.nowMs() + RETRY_MS)
+    this.#due.wakeAt(this.#options.clock.nowMs() + RETRY_MS)
   }
 
   #failed(error: StoreError): void {
     this.#isBusy = false
     this.#options.logger.error({ err: error }, 'timers cannot be read')
-    this.#wakeAt(this.#options.clock.nowMs() + RETRY_MS)
+    this.#due.wakeAt(this.#options.clock.nowMs() + RETRY_MS)
   }
 
-  // ------------------------------------------------------------------------------------------------ time
-
-  #wakeAt(timeMs: number): void {
-    if (this.#cancelTimer !== null && this.#wakeAtMs <= timeMs) return
-    this.#cancelTimer?.()
-    this.#wakeAtMs = timeMs
-    const delayMs = Math.min(Math.max(1, timeMs - this.#options.clock.nowMs()), SLEEP_MS_MAX)
-    this.#cancelTimer = this.#options.clock.after(delayMs, () => {
-      this.#cancelWake()
-      const { claims } = this.#options.machine.metadata.timers
-      for (const key of this.#parked) claims.delete(key)
-      this.#parked = []
-      if (!this.#isBusy) this.#step()
-    })
-  }
-
-  #cancelWake(): void {
-    this.#cancelTimer?.()
-    this.#cancelTimer = null
-    this.#wakeAtMs = Number.POSITIVE_INFINITY
+  /** Something may be due, or may be tried again. */
+  #reached(): void {
+    const { claims } = this.#options.machine.metadata.timers
+    for (const key of this.#parked) claims.delete(key)
+    this.#parked = []
+    if (!this.#isBusy) this.#step()
   }
 }
 
