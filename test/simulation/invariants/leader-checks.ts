@@ -8,6 +8,8 @@ const CLOCK_SLACK = 0.95
 
 export class LeaderChecks {
   readonly #observed: Observed
+  /** To whom a member whose storage was not well has handed over, and when it last asked. */
+  readonly #unwell = new Map<Member, { readonly term: number; readonly to: string; readonly atMs: number }>()
 
   constructor(observed: Observed) {
     this.#observed = observed
@@ -36,7 +38,16 @@ export class LeaderChecks {
     const { settings, nowMs } = this.#observed.options
     const seen = this.#observed.seenOf(member)
     const status = member.node?.raft.status()
-    if (status === undefined || seen.stopped || member.life !== 'up' || status.storageHealth !== 0) return
+    if (status === undefined || seen.stopped || member.life !== 'up') return
+    const { term } = message
+    if (status.storageHealth !== 0) {
+      this.#unwell.set(member, { term, to: message.to, atMs: nowMs() })
+      return
+    }
+    // The same try goes on for an election timeout, though the disk has room again.
+    const unwell = this.#unwell.get(member)
+    const isSameTry = unwell?.term === term && unwell.to === message.to
+    if (isSameTry && nowMs() - unwell.atMs < settings.electionTimeoutMs) return
     // What began while its storage was not well may end when it is; one that fails hands over with its last words.
     if (member.drive.wasTroubled || member.metDiskError) return
     // It removed itself, and that is committed.
