@@ -6,7 +6,7 @@
  */
 import { type Configuration, decodeConfiguration, type Member as Named } from '@dledger-ts/dledger/internals'
 import type { Cluster } from './cluster.ts'
-import type { ImageEntry } from './log-image.ts'
+import type { ImageEntry, LogImage } from './log-image.ts'
 import type { Member } from './member.ts'
 
 export const CONFIGURATION_CHANNEL = 2
@@ -73,6 +73,26 @@ export function mayLosePowerWhileVotersGo(cluster: Cluster, member: Member): boo
   const voters = cluster.invariants.committedConfiguration()?.configuration.voters ?? []
   const others = cluster.members.filter((other) => other !== member && voters.some(({ id }) => id === other.name))
   return others.length > 0 && !others.some(lacksWhatItCountedFor)
+}
+
+/**
+ * Whether a power cut of `member`, now, would leave something committed to learners alone: they do not follow any more then, which is a known
+ * limit of ASYNC_FLUSH.
+ */
+export function leavesToLearnersAlone({ invariants, members, schedule }: Cluster, member: Member): boolean {
+  const voters = invariants.committedConfiguration()?.configuration.voters ?? []
+  const isVoter = (one: Member): boolean => voters.some(({ id }) => id === one.name)
+  if (schedule.flush === 'SYNC_FLUSH' || !isVoter(member)) return false
+  const others = members.filter((one) => one !== member && !one.isSpare)
+  member.durableImage.refresh()
+  for (const entry of invariants.committed.toReversed()) {
+    const holds = ({ firstIndex, entries }: LogImage): boolean =>
+      firstIndex > entry.index || entries[entry.index]?.chain === entry.chain
+    if (holds(member.durableImage)) return false
+    const holders = others.filter(({ cacheImage }) => holds(cacheImage))
+    if (holders.length > 0) return !holders.some(isVoter)
+  }
+  return false
 }
 
 /** Whether a voter may go, now: where power is lost at all under ASYNC_FLUSH, once nobody lacks anything because of it. */

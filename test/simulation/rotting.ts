@@ -9,7 +9,7 @@
 import type { Cluster } from './cluster.ts'
 import type { ImageEntry } from './log-image.ts'
 import type { Member } from './member.ts'
-import { isSettledGroup, mayLosePowerWhileVotersGo } from './membership.ts'
+import { isSettledGroup, leavesToLearnersAlone, mayLosePowerWhileVotersGo } from './membership.ts'
 import type { Fault } from './schedule.ts'
 import { type Inode, SECTOR_BYTES } from './sim-inode.ts'
 
@@ -127,7 +127,8 @@ export function mayLosePowerTogether(cluster: Cluster): boolean {
 
 /** As before, where one loses its power: what it takes with it may be on the damaged member besides, and nowhere else. */
 export function mayLosePower(cluster: Cluster, member: Member): boolean {
-  return mayLosePowerWhileVotersGo(cluster, member) && isThereALeaderAmong(cluster)
+  if (!mayLosePowerWhileVotersGo(cluster, member) || !isThereALeaderAmong(cluster)) return false
+  return !leavesToLearnersAlone(cluster, member)
 }
 
 function isThereALeaderAmong(cluster: Cluster): boolean {
