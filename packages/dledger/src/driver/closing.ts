@@ -151,13 +151,14 @@ export class Closing {
     const { member, isSwitching } = this.#options
     // The next start goes on with it; the files of the log are closed already.
     if (isSwitching()) return done(noRoom(node.directory))
-    member.stopWaitingForHardState()
     writer.flush((error, mark, isAll) => {
       if (life.state === 'closed') return
       if (error !== null) return done(error)
       if (!isAll) node.logger.warn({}, 'what waited for room on the disk, or for a repair, was given up')
       durability.stopped(mark, isAll, done)
     })
+    // Not before: a cut of the log that waits for the hard state is quiet because that waits for room.
+    member.stopWaitingForHardState()
   }
 
   #release(callback: () => void): void {

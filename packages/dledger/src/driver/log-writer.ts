@@ -76,8 +76,9 @@ export class LogWriter {
   #syncWaiters: { readonly seq: number; readonly callback: () => void }[] = []
   #cancelAsyncFlush: (() => void) | null = null
   #cancelIndexWrite: (() => void) | null = null
-  /** Synced, but its index units are not all in the files: the oldest such mark since the last hint. */
+  /** Synced, but their index units are not all in the files: the oldest and the newest such mark since the last hint. */
   #nextHint: LogMark | null = null
+  #newestHint: LogMark | null = null
   #failed = false
   #closed = false
   #waitsNoMore = false
@@ -200,6 +201,7 @@ export class LogWriter {
           // They may name what was just removed.
           this.#written = null
           this.#nextHint = null
+          this.#newestHint = null
           this.#waiting.shift()
           this.#append(operation)
           this.#next()
@@ -311,12 +313,15 @@ export class LogWriter {
     })
   }
 
-  /** Offers the mark that waited for its index units, if they are written. */
+  /** Offers the newest mark whose index units are written, of the two that are known to wait for theirs. */
   #hint(): void {
-    const mark = this.#nextHint
-    if (mark === null || mark.index > this.#options.log.indexWrittenTo) return
-    this.#nextHint = null
-    if (!this.#failed) this.#options.onHint(mark)
+    const { indexWrittenTo } = this.#options.log
+    const [next, newest] = [this.#nextHint, this.#newestHint]
+    if (next === null || newest === null || next.index > indexWrittenTo) return
+    const isAll = newest.index <= indexWrittenTo
+    this.#nextHint = isAll ? null : newest
+    this.#newestHint = isAll ? null : newest
+    if (!this.#failed) this.#options.onHint(isAll ? newest : next)
   }
 
   /** What was written counts only with the next sync. */
@@ -349,6 +354,7 @@ export class LogWriter {
       this.#tellSynced()
       this.#options.onSynced(mark, this.#options.clock.monotonicMs() - begunMs)
       this.#nextHint ??= mark
+      this.#newestHint = mark
       this.#hint()
       if (this.#options.syncBeforeDurable) this.#options.onDurable(mark.seq)
       else if (owed && !this.#owesSync) this.#options.onDurable((this.#written ?? mark).seq)

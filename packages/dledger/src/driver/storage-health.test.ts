@@ -377,6 +377,30 @@ describe('a full disk', () => {
       expect(full.node.status.storage).toBe('ok')
     })
 
+    test('does not hold up the stop of a member that is to cut its log first', async () => {
+      const old = await startAll()
+      const path = `/${idOf(old)}/hard-state`
+      const stored = () => HardStateFile.openSync(old.disk, path)?.state
+      network.isolate(idOf(old))
+      const { lastIndex } = old.node.status
+      const outcomes: string[] = []
+      for (const name of ['a', 'b']) propose(old.node, outcomes, name)
+      await until('its hint covers what nobody else has', () => (stored()?.durableHint?.index ?? -1) >= lastIndex + 2)
+      const others = [...group.values()].filter((one) => one !== old)
+      await until('another leads', () => others.some(({ node }) => node.role.ready))
+      const next = others.find(({ node }) => node.role.ready) as Running
+      await answered(next.node, 'committed')
+      old.disk.fullAfterHardState = true
+      network.healAll()
+      await until('it has no room for a hint before the cut', () => old.node.status.storage === 'full')
+      expect(stored()?.term).toBe(next.node.status.term)
+      const { lastIndex: uncut } = old.node.status
+      expect(uncut).toBe(lastIndex + 2)
+      expect(await close(old.node)).toMatchObject({ detail: { errno: 'ENOSPC' } })
+      group.delete(idOf(old))
+      expect(old.fatal).toEqual([])
+    })
+
     test('does not hold up a stop, which is no clean one, nor the next start', async () => {
       const { node, disk, fatal } = await start('n0', ['n0'])
       await leader()

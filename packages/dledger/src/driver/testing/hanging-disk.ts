@@ -13,6 +13,8 @@ export class HangingDisk extends MemoryDisk implements Disk {
   full = false
   /** Nor is there room to write the hard state over: a file system that writes nothing in place. */
   fullForHardState = false
+  /** It is from the end of the next write of it on. */
+  fullAfterHardState = false
   /** Files with writes that failed, once that was told. */
   readonly refused = new Set<string>()
   /** No file can be made. */
@@ -79,7 +81,14 @@ export class HangingDisk extends MemoryDisk implements Disk {
         else read()
       },
       sync: (callback: DiskCallback) => {
-        const sync = (): void => file.sync(callback)
+        const sync = (): void =>
+          file.sync((error) => {
+            if (this.fullAfterHardState && path.endsWith('hard-state')) {
+              this.fullAfterHardState = false
+              this.fullForHardState = true
+            }
+            callback(error)
+          })
         if (this.holdsSyncs) this.#held.push(sync)
         else later(sync)
       },
