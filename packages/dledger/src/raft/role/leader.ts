@@ -216,15 +216,17 @@ export class Leadership {
   #isOfThisLife(peer: Progress, said: { readonly incarnation: number; readonly recovering: boolean }): boolean {
     const keepsMatch = this.#state.faults.has('match-kept-across-recovery')
     if (said.incarnation < peer.incarnation) return keepsMatch
+    const countsAgain = peer.recovering && !said.recovering
     if (said.incarnation > peer.incarnation) {
       peer.incarnation = said.incarnation
       peer.recovering = said.recovering
       if (said.recovering && !keepsMatch) peer.forget(this.#state.log.lastIndex + 1)
-    } else if (peer.recovering && !said.recovering) {
+    } else if (countsAgain) {
       // It stays so for the rest of this life, whatever comes late.
       peer.recovering = false
-      this.maybeCommit()
     }
+    // It may have acknowledged before all that is to be committed, and in an idle group nothing follows.
+    if (countsAgain) this.maybeCommit()
     return true
   }
 
