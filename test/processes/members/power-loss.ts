@@ -88,7 +88,7 @@ function undoFile(path: string, changes: readonly FileChange[], random: Random):
         const end = Math.min(from + lengthOf(change), (sector + 1) * SECTOR_BYTES)
         // Where the file did not reach, there were zeros.
         const before = Buffer.alloc(end - start)
-        payload.copy(before, 0, start - from, Math.min(payload.length, end - from))
+        if (start - from < payload.length) payload.copy(before, 0, start - from, Math.min(payload.length, end - from))
         writeSync(fd, before, 0, before.length, start)
       }
     }
