@@ -144,6 +144,19 @@ describe('the reserve', () => {
     expect(reserveOf().isOut).toBe(true)
   })
 
+  test('that was given and cannot be written again is done without: data is taken', async () => {
+    const failing = new HangingDisk()
+    failing.makeDirectorySync(directory)
+    failing.freeBytes = 20 * MIB
+    const reserve = reserveOf({ disk: failing, freeBytesMin: 0 })
+    await wake(reserve, 3)
+    reserve.give()
+    expect(reserve.isOut).toBe(true)
+    failing.nextError = Object.assign(new Error('EIO: i/o error, write'), { code: 'EIO' })
+    await wake(reserve, 3)
+    expect([reserve.isOut, reserve.isMissed]).toEqual([false, false])
+  })
+
   test('that cannot be written is told and done without', async () => {
     const warned: string[] = []
     const logger = { ...silentLogger, warn: (_: object, line: string) => void warned.push(line) }

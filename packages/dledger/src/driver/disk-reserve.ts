@@ -166,6 +166,8 @@ export class DiskReserve {
       work()
     } catch (error) {
       this.#stopped = true
+      // Nobody waits for what does not come again (B2).
+      this.#isOut = false
       this.#options.logger.warn(
         { err: error },
         `${this.#path} could not be ${what}: no reserve is made until the next start`,

@@ -342,8 +342,11 @@ function firstHardState(options: LogNodeOptions): HardState {
 }
 
 /** What is known of a log that Apache's DLedger wrote: no entry has checksums. */
-/** Index units that wait for others in memory: what recovery reads of the index before the durable hint is many times that. */
-const INDEX_UNITS_HELD = 512
+/**
+ * Index units that wait for others in memory. None yet: with 512 of them a stop on a full disk waited for room, and a leader whose disk
+ * hung led for longer than it may.
+ */
+const INDEX_UNITS_HELD = 0
 
 const UNCHECKED = { durableHint: null, checksummedFrom: Number.MAX_SAFE_INTEGER, beforeFirst: null } as const
 
