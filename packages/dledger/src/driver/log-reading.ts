@@ -126,10 +126,12 @@ export class LogReading {
     return life.state === 'finishing' || life.state === 'closed' || failedWithoutFiles
   }
 
-  #readFiles(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback, isSecond = false): void {
+  #readFiles(firstIndex: number, wantedTo: number, bytesMax: number, callback: ReadCallback, isSecond = false): void {
     const { clock, life } = this.#options
     const log = this.#options.log()
-    if (firstIndex < log.firstIndex) {
+    // The log may have been cut since they were asked for: a disk that hung read them late, and wrongly.
+    const lastIndex = Math.min(wantedTo, log.lastIndex)
+    if (firstIndex < log.firstIndex || lastIndex < firstIndex) {
       clock.defer(() => callback(log.trimmed(`entry ${firstIndex}`), null))
       return
     }
