@@ -64,11 +64,18 @@ test('waits no longer when too much has gathered in memory', () => {
   expect([tries, outcomes, clock.timerCount]).toEqual([2, [FULL, FULL], 0])
 })
 
-test('is told at the end of the store, and later at once', () => {
+test('is tried again and told at the end of the store, and later at once', () => {
   write()
   room.stop()
   write()
-  expect([tries, outcomes, clock.timerCount]).toEqual([2, [FULL, FULL], 0])
+  expect([tries, outcomes, clock.timerCount]).toEqual([3, [FULL, FULL], 0])
+})
+
+test('is done at the end of the store where there is room by then, be it little', () => {
+  write()
+  free = 1
+  room.stop()
+  expect([tries, outcomes, clock.timerCount]).toEqual([2, [null], 0])
 })
 
 test('does not wait after any other failure', () => {

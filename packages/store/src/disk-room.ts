@@ -3,7 +3,8 @@
  * lost, and the member goes on answering.
  *
  *   write ──► no room ──► asks the log for its reserve, waits, looks once a second ──► room: the same again
- *                                                                              └──► too much has gathered, or the store is to close: the error is told
+ *                                                                              ├──► too much has gathered: the error is told
+ *                                                                              └──► the store is to close: once more the same, whatever the room
  *
  * Keeps:
  *   - memory is bounded: what was applied and cannot be written is in memory, so beyond UNWRITTEN_LOG_BYTES_MAX nobody waits.
@@ -57,12 +58,12 @@ export class DiskRoom {
     })
   }
 
-  /** What waits is told its error, and so is what comes and finds no room. */
+  /** What waits is tried once more; it is told its error, and so is what comes and finds no room. */
   stop(): void {
     this.#stopped = true
     this.#cancelLook?.()
     this.#cancelLook = null
-    for (const { error, callback } of this.#waiting.splice(0)) callback(error)
+    for (const { again } of this.#waiting.splice(0)) again()
   }
 
   get #mayWait(): boolean {

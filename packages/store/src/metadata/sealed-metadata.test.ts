@@ -76,6 +76,37 @@ describe('a sealed database', () => {
     )
   })
 
+  test('takes nothing more after a batch that failed, and stays as it was before or after that one', async () => {
+    const clock = new ManualClock()
+    for (const isWritten of [false, true]) {
+      const failure = new Error('no room')
+      const failing = new (class extends MemoryMetadata {
+        isFailing = false
+        override write(
+          writes: readonly MetadataWrite[],
+          options: { sync: boolean },
+          callback: (error: Error | null) => void,
+        ): void {
+          if (!this.isFailing) return super.write(writes, options, callback)
+          this.isFailing = false
+          if (!isWritten) return callback(failure)
+          super.write(writes, options, () => callback(failure))
+        }
+      })(clock)
+      const sealed = new SealedMetadata(failing)
+      await load(sealed)
+      await write(sealed, writesOf([{ key: 'a', value: '1' }]))
+      failing.isFailing = true
+      await expect(write(sealed, writesOf([{ key: 'b', value: '2' }]))).rejects.toBe(failure)
+      await expect(write(sealed, writesOf([{ key: 'c', value: '3' }]))).rejects.toBe(failure)
+      expect([...(await load(new SealedMetadata(failing))).keys()]).toEqual(isWritten ? ['a', 'b'] : ['a'])
+      // What is begun anew is taken.
+      await new Promise((resolve) => sealed.clear('a', resolve))
+      await write(sealed, writesOf([{ key: 'd', value: '4' }]))
+      expect([...(await load(new SealedMetadata(failing))).keys()]).toEqual(['d'])
+    }
+  })
+
   test('finds every changed byte of a row, and every row that is gone', async () => {
     const clock = new ManualClock()
     const recorder = new Recorder(clock)

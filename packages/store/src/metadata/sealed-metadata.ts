@@ -12,6 +12,8 @@
  *   S2  `load` gives all rows as they were after one batch, or is an error: with a batch missing in between there are two links, with a
  *       row missing or older than the others the sum differs.
  *   S3  One batch is written at a time, in the order of the calls. A large one is sealed in slices, and written as one.
+ *   S4  Nothing is written after a batch that failed, until `clear`: nobody knows whether the database has it, and another one after
+ *       it would be one with a batch missing before it.
  */
 import { assert, type Clock, crc32, systemClock } from '@dledger-ts/base'
 import { Packr } from 'msgpackr'
@@ -44,6 +46,8 @@ export class SealedMetadata implements MetadataStore {
   #sum = 0
   /** Number of the newest batch. */
   #batch = 0
+  /** Why nothing more is written. */
+  #failure: Error | null = null
   /** The first one is under way. */
   readonly #waiting: { readonly callback: Done; readonly begin: (done: Done) => void }[] = []
 
@@ -81,13 +85,24 @@ export class SealedMetadata implements MetadataStore {
     options: { readonly sync: boolean },
     callback: (error: Error | null) => void,
   ): void {
-    this.#enter(callback, (done) => this.#seal(writes, (sealed) => this.#store.write(sealed, options, done)))
+    this.#enter(callback, (done) => {
+      if (this.#failure !== null) return done(this.#failure)
+      this.#seal(writes, (sealed) => {
+        this.#store.write(sealed, options, (error) => {
+          this.#failure = error
+          done(error)
+        })
+      })
+    })
   }
 
   clear(first: string, callback: (error: Error | null) => void): void {
     this.#enter(callback, (done) => {
       this.#forget()
-      this.#store.clear(first, done)
+      this.#store.clear(first, (error) => {
+        this.#failure = error
+        done(error)
+      })
     })
   }
 
