@@ -40,8 +40,8 @@ export class StorageWatch {
   readonly #directory: string
   readonly reserve: DiskReserve
   #lacksRoom = false
-  /** Where the log may end before it is looked again at what is free. */
-  #roomUntilPos = Number.POSITIVE_INFINITY
+  /** Where the log may end before it is looked again at what is free. Before the first look: nowhere. */
+  #roomUntilPos = Number.NEGATIVE_INFINITY
   #roomAtMs = Number.NEGATIVE_INFINITY
   /** Milliseconds that passed while the process ran. */
   #watchedMs = 0
@@ -102,7 +102,8 @@ export class StorageWatch {
     const lacksBytes = free < (this.#lacksRoom ? diskFreeBytesMin * ROOM_AGAIN : diskFreeBytesMin)
     this.#lacksRoom = lacksBytes || this.reserve.isOut || this.#isTooFull()
     const mayGrow = diskFreeBytesMin > 0 && !this.#lacksRoom
-    this.#roomUntilPos = mayGrow ? endPos + free - diskFreeBytesMin : Number.POSITIVE_INFINITY
+    // Half of it: the index of small entries takes nearly as much as they do.
+    this.#roomUntilPos = mayGrow ? endPos + (free - diskFreeBytesMin) / 2 : Number.POSITIVE_INFINITY
   }
 
   /** A write found no room: what is kept for that is given, and no data is taken until there is room to spare. */
