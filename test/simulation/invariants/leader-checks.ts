@@ -73,6 +73,8 @@ export class LeaderChecks {
     const { settings, nowMs } = this.#observed.options
     const { node } = member
     if (node === null || node.role.role !== 'LEADER' || member.paused) return
+    // One that is asked to stop leads for two election timeouts at most, and only its disk is waited for after that.
+    if (member.life !== 'up') return
     const oldest = member.drive.askedFor.values().next().value
     if (oldest === undefined) return
     const sinceMs = Math.max(oldest.atUs / 1000, this.#observed.seenOf(member).leadsSinceMs, member.resumedAtMs)

@@ -283,21 +283,24 @@ describe('a log that fills its own disk to the last byte', () => {
   test.each([
     ['of large entries', 1_000],
     ['of small ones, whose places take nearly as much', 1],
-  ])('does not get that far by itself where some is to stay free, before the first heartbeat: %s', async (_, bodyBytes) => {
-    const disk = new SmallDisk(400 * 1024)
-    const heartbeatMs = 60_000
-    const electionTimeoutMs = 10 * heartbeatMs
-    const node = await start(disk, {
-      diskFreeBytesMin: 64 * 1024,
-      diskReserveBytes: 0,
-      heartbeatMs,
-      electionTimeoutMs,
-    })
-    const answers = await fill(node, bodyBytes)
-    expect([...answers].sort()).toEqual(['DISK_FULL', 'committed'])
-    // What one pass takes at most, and what is claimed ahead, may be of it.
-    expect(disk.freeBytesSync()).toBeGreaterThan(64 * 1024 - 16 * 1024 - 8 * 1024)
-  })
+  ])(
+    'does not get that far by itself where some is to stay free, before the first heartbeat: %s',
+    async (_, bodyBytes) => {
+      const disk = new SmallDisk(400 * 1024)
+      const heartbeatMs = 60_000
+      const electionTimeoutMs = 10 * heartbeatMs
+      const node = await start(disk, {
+        diskFreeBytesMin: 64 * 1024,
+        diskReserveBytes: 0,
+        heartbeatMs,
+        electionTimeoutMs,
+      })
+      const answers = await fill(node, bodyBytes)
+      expect([...answers].sort()).toEqual(['DISK_FULL', 'committed'])
+      // What one pass takes at most, and what is claimed ahead, may be of it.
+      expect(disk.freeBytesSync()).toBeGreaterThan(64 * 1024 - 16 * 1024 - 8 * 1024)
+    },
+  )
 
   test('opens again on the disk that others have filled meanwhile', async () => {
     const disk = new SmallDisk(400 * 1024)

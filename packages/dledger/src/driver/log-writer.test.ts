@@ -222,6 +222,21 @@ test('no durable hint goes beyond the index units that are written, and these do
   expect(told.failed).toEqual([])
 })
 
+test('index units that are held back and find no room do not hold up a stop', async () => {
+  const disk = new HangingDisk()
+  const log = openLog(disk, 8)
+  const told = { durable: [] as number[], failed: [] as Error[] }
+  const writer = writerOf(log, told)
+  for (let seq = 1; seq <= 2; seq++) writer.submit(seq, null, [batchAfter(log, 1, [{ bodyBytes: 20 }])])
+  await until(() => told.durable.includes(2))
+  expect(log).toMatchObject({ indexWrittenTo: 0, holdsIndex: true, isFull: false })
+  disk.full = true
+  // No hint may point to what the index does not have.
+  expect(await flush(writer)).toEqual({ error: null, index: undefined, isAll: true })
+  expect(log).toMatchObject({ indexWrittenTo: 0, lastIndex: 1 })
+  expect(told.failed).toEqual([])
+})
+
 test('a truncation takes a hint with it that waited for index units', async () => {
   const log = openLog(new HangingDisk(), 8)
   const told = { durable: [] as number[], failed: [] as Error[] }

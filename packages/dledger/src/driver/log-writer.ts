@@ -11,8 +11,8 @@
  *   W4  The durable hint on disk never points beyond what is synced, nor beyond a truncation that has begun, nor beyond the index
  *       units that are in the files: those of small batches wait for others, but not for long.
  *   W5  The first failure is final: nothing is retried, nothing more is told durable.
- *   W6  A stop waits for what is under way, never for room on the disk (the log's, or the hard state's before a truncation) or for a
- *       repair: what waits for that was promised to nobody.
+ *   W6  A stop waits for what is under way, never for room on the disk (the log's, its index's, or the hard state's before a
+ *       truncation) or for a repair: what waits for that was promised to nobody.
  *       Nor does another log that takes the place of this one as a whole wait for a repair, which may never come.
  */
 import { assert, type Clock } from '@dledger-ts/base'
@@ -150,7 +150,7 @@ export class LogWriter {
     const sync = (): void =>
       log.sync((error) => callback(error, mark === null || mark.index > log.indexWrittenTo ? null : mark, isAll))
     if (log.holdsIndex && !log.isFull)
-      log.writeIndex((error) => (error === null ? sync() : callback(error, null, false)))
+      log.writeLastUnits((error) => (error === null ? sync() : callback(error, null, false)))
     else sync()
   }
 

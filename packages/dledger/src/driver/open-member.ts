@@ -341,13 +341,10 @@ function firstHardState(options: LogNodeOptions): HardState {
   }
 }
 
-/** What is known of a log that Apache's DLedger wrote: no entry has checksums. */
-/**
- * Index units that wait for others in memory. None yet: with 512 of them a stop on a full disk waited for room, and a leader whose disk
- * hung led for longer than it may.
- */
-const INDEX_UNITS_HELD = 0
+/** Index units that wait for others in memory: 16 KiB of an index file. */
+const INDEX_UNITS_HELD = 512
 
+/** What is known of a log that Apache's DLedger wrote: no entry has checksums. */
 const UNCHECKED = { durableHint: null, checksummedFrom: Number.MAX_SAFE_INTEGER, beforeFirst: null } as const
 
 /** @returns term and vote, null for a directory that holds nothing yet. Changes nothing. */

@@ -13,8 +13,7 @@
  * that asks. What a whole range needs that cannot be filled in piece by piece is gathered, up to `WHOLE_RANGE_BYTES_MAX`; a piece
  * that does not go on from those before is asked for again, at the next peer, and those stay.
  */
-import { readInt32 } from '@dledger-ts/base'
-import type { Logger } from '@dledger-ts/base'
+import { type Logger, readInt32 } from '@dledger-ts/base'
 import { EntryChannel, type EntryBatch } from '../log/entry-batch.ts'
 import { channelAt } from '../log/entry-codec.ts'
 import type { FillPoint, ForeignEntries, LostRange, SegmentedLog } from '../log/segmented-log.ts'

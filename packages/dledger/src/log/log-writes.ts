@@ -75,6 +75,8 @@ export class LogWrites {
   #unsyncedIndexUnits = 0
   #failure: Error | null = null
   #syncUnderWay = false
+  /** Told in place of the callback of `writeLastUnits`. */
+  #unitsGivenUp: (() => void) | null = null
 
   constructor({ data, index, outline, zeroFillBytes, indexUnitsHeld, whenFull, defer }: LogWritesOptions) {
     this.#data = data
@@ -113,6 +115,7 @@ export class LogWrites {
       fileAt: (start) => index.fileOrCreate(start),
       mayWrite: (file, from, to) => this.#indexFill.isClear(file, from, to),
       defer,
+      foundFull: () => this.#unitsGivenUp?.(),
       ...whenFull,
     })
   }
@@ -281,6 +284,17 @@ export class LogWrites {
     if (this.#failure === null && this.holdsIndex) this.#writeUnits(pending)
     pending.allIssued = true
     if (pending.writesUnderWay === 0) this.#defer(() => this.#completeAppends())
+  }
+
+  /** The same for a stop, which does not wait for room: the callback comes, at the latest, when the disk has none for them. */
+  writeLastUnits(callback: DiskCallback): void {
+    const once = (error: Error | null): void => {
+      if (this.#unitsGivenUp === null) return
+      this.#unitsGivenUp = null
+      callback(error)
+    }
+    this.#unitsGivenUp = () => once(null)
+    this.writeIndex(once)
   }
 
   #written(pending: PendingAppend, isData: boolean): LaneWrite['done'] {

@@ -371,6 +371,11 @@ export class SegmentedLog {
     this.#writes.writeIndex(callback)
   }
 
+  /** The same for a stop: without room on the disk they are given up, and recovery builds them again. */
+  writeLastUnits(callback: DiskCallback): void {
+    this.#writes.writeLastUnits(callback)
+  }
+
   #assertPlaced({ positions, sizes, bytes }: EntryBatch): void {
     let endPos = this.#outline.endPos
     let sum = 0

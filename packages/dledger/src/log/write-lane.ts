@@ -36,6 +36,8 @@ export interface WriteLaneOptions {
   readonly defer: (callback: () => void) => void
   /** No room is a failure like any other: nobody will call `retry`. Default false. */
   readonly failsWhenFull?: boolean
+  /** What is first in the line has found no room just now, and waits. */
+  readonly foundFull?: () => void
   /** Simulation only: what found no room counts as written. */
   readonly ignoresFull?: boolean
 }
@@ -46,6 +48,7 @@ export class WriteLane {
   readonly #defer: WriteLaneOptions['defer']
   readonly #ignoresFull: boolean
   readonly #failsWhenFull: boolean
+  readonly #foundFull: () => void
   /** The disk had no room for what is first in the line: it waits for `retry`. */
   #full = false
   #mayRetry = false
@@ -54,11 +57,19 @@ export class WriteLane {
   #underWay = false
   #failure: Error | null = null
 
-  constructor({ fileAt, mayWrite, defer, failsWhenFull = false, ignoresFull = false }: WriteLaneOptions) {
+  constructor({
+    fileAt,
+    mayWrite,
+    defer,
+    failsWhenFull = false,
+    foundFull = () => {},
+    ignoresFull = false,
+  }: WriteLaneOptions) {
     this.#fileAt = fileAt
     this.#mayWrite = mayWrite
     this.#defer = defer
     this.#failsWhenFull = failsWhenFull
+    this.#foundFull = foundFull
     this.#ignoresFull = ignoresFull
   }
 
@@ -118,6 +129,7 @@ export class WriteLane {
       if (isDiskFull(error) && !this.#failsWhenFull) {
         this.#full = true
         this.#mayRetry = false
+        this.#defer(this.#foundFull)
       } else {
         this.#failure ??= error
         this.#failWaiting()
@@ -158,7 +170,7 @@ export class WriteLane {
         // Nothing of it counts, and nothing passes it.
         this.#full = true
         this.#waiting = [...taken, ...this.#waiting]
-        return
+        return this.#foundFull()
       }
       error = null
     }

@@ -232,3 +232,29 @@ test('queues that are built again alone are counted in `status` and `statistics`
   expect(store.status().rebuild).toBeNull()
   await store.close()
 })
+
+test('while a queue is built again the others answer, and messages are taken', async () => {
+  const filled = await open()
+  for (const topic of ['T', 'U'])
+    for (let i = 0; i < 9; i++) await filled.store({ topic, body: Buffer.from(`${topic}${i}`) })
+  await filled.close()
+  fs.rmSync(path.join(temp.path, 'consumequeue/T/0/00000000000000000060'))
+  const ended: string[] = []
+  const others: Promise<void>[] = []
+  const during = async (store: MessageStore): Promise<void> => {
+    const { records } = await get(store, { topic: 'U' })
+    ended.push(`${records.length} of U, while ${store.status().repairs.queues} is built again`)
+    await store.store({ topic: 'U', body: Buffer.from('U9') })
+  }
+  let store: MessageStore | null = null
+  const look = (_fields: Record<string, unknown>, event: string): void => {
+    if (event === 'queue files are built again' && store !== null) others.push(during(store))
+  }
+  store = await open({ logger: { ...silentLogger, info: look, warn: look } })
+  const { status } = await get(store, { topic: 'T', queueOffset: 3 })
+  ended.push(`T: ${status}`)
+  await Promise.all(others)
+  expect(ended).toEqual(['9 of U, while 1 is built again', 'T: FOUND'])
+  expect((await get(store, { topic: 'U' })).records).toHaveLength(10)
+  await store.close()
+})
