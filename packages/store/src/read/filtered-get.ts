@@ -88,6 +88,8 @@ export class FilteredGet {
     for (const record of part.records) {
       const isWanted = recordFilter(record)
       if (isWanted && this.#records.length > 0 && this.#bytes + record.length > request.maxBytes) {
+        // The entries before it have other tags.
+        this.#next = recordQueueOffset(record)
         isFull = true
         break
       }
