@@ -9,5 +9,6 @@ export default defineConfig({
     include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**', 'test/interop/**'],
     testTimeout: 60_000,
+    setupFiles: process.env['PROPERTY_SEED'] === undefined ? [] : ['test/property-seed.ts'],
   },
 })

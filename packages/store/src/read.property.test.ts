@@ -140,7 +140,7 @@ describe('reads of random stores', () => {
         examples: [
           // One that has other tags lies before one that does not fit.
           [
-            [0, 1, 0].map((tag, i) => ({ queueId: 1, bytes: i === 2 ? 1_900 : 0, tag, laterMs: 0 })),
+            [0, 1, 0].map((tag, i) => ({ queueId: 1, bytes: i === 2 ? 1_900 : 0, tag, laterMs: 0 as const })),
             [[{ queueId: 1, from: null, maxCount: 2, maxBytes: 1, tags: [0], multipleOf: 2 }]],
             { kept: 0, hotBytesMax: 0, forgotten: null },
           ],
