@@ -253,6 +253,7 @@ export class Cluster {
     const { node, incarnation } = member
     if (!member.isUp || node === null) return
     member.life = 'closing'
+    member.askedToStopMs = this.nowMs
     this.say(member, 'is asked to stop')
     node.close((error) => {
       if (incarnation !== member.incarnation) return

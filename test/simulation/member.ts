@@ -83,6 +83,8 @@ export class Member implements Process {
   restartAfterErrorMs = 100
   /** When it was last asked to hand over the leadership. */
   askedToHandOverMs = Number.NEGATIVE_INFINITY
+  /** While it is closing. */
+  askedToStopMs = Number.NEGATIVE_INFINITY
   /** When it last went on after a pause. */
   resumedAtMs = 0
 

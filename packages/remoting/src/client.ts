@@ -76,6 +76,11 @@ export class RemotingClient {
     }
   }
 
+  /** Bytes that wait to be written to one address. */
+  unwrittenBytes(address: string): number {
+    return this.#connections.get(address)?.unwrittenBytes ?? 0
+  }
+
   /** Closes the connection to one address, if there is one. */
   closeAddress(address: string): void {
     this.#connections.get(address)?.close()

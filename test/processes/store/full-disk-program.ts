@@ -4,12 +4,13 @@
  *
  * Argument: the directory, which is a file system of its own.
  */
-import { closeSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { silentLogger } from '@dledger-ts/base'
 import { recordBody, recordQueueOffset } from '@dledger-ts/protocol'
 import { MessageStore, type PutResult, StoreError } from '@dledger-ts/store'
 import { until } from '../group/until.ts'
+import { fillUp, freeBytesOf } from './ballast.ts'
 
 const FILE_BYTES = 1024 * 1024
 const BODY_BYTES = 4_000
@@ -44,11 +45,6 @@ function open(): Promise<MessageStore> {
     logger: silentLogger,
     onFatal: (error) => failures.push(error.message),
   })
-}
-
-const freeBytes = (): number => {
-  const { bavail, bsize } = statfsSync(directory)
-  return bavail * bsize
 }
 
 async function put(store: MessageStore, number: number): Promise<PutResult | string> {
@@ -98,25 +94,12 @@ async function readAll(store: MessageStore, numbers: readonly number[]): Promise
   return count
 }
 
-/** Takes all the room that there is, to the last byte. */
-function fill(): void {
-  const file = openSync(ballast, 'a')
-  for (let size = 1024 * 1024; size >= 1;) {
-    try {
-      writeSync(file, Buffer.alloc(size))
-    } catch {
-      size = Math.floor(size / 2)
-    }
-  }
-  closeSync(file)
-}
-
 let store = await open()
 /** By queue offset. */
 const numbers: number[] = []
 let next = 0
 let refusedByRatio = 0
-const capacity = freeBytes()
+const capacity = freeBytesOf(directory)
 
 // Half as much again as fits: the oldest goes.
 while (next * BODY_BYTES < 1.5 * capacity) {
@@ -147,14 +130,14 @@ for (let i = 0; i < 20; i++) {
 const refusals: string[] = []
 await until('puts are refused', WAIT_MS, async () => {
   // What the log forgets for it is taken, too.
-  fill()
+  fillUp(ballast)
   const outcome = await put(store, next)
   if (typeof outcome !== 'string') numbers.push(next++)
   else refusals.push(outcome)
   return refusals.length >= 3 ? true : undefined
 })
-fill()
-const freeWhenFull = freeBytes()
+fillUp(ballast)
+const freeWhenFull = freeBytesOf(directory)
 // Several checkpoints' time, in which nothing can be written.
 for (let i = 0; i < 10; i++) {
   await new Promise((resolve) => setTimeout(resolve, CHECKPOINT_MS))

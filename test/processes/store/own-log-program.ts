@@ -5,12 +5,13 @@
  *
  * Arguments: the directory, which is a file system of its own; bytes of the reserve.
  */
-import { closeSync, existsSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs'
+import { existsSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { silentLogger } from '@dledger-ts/base'
 import { recordBody, recordQueueOffset } from '@dledger-ts/protocol'
 import { MessageStore, StoreError } from '@dledger-ts/store'
 import { until } from '../group/until.ts'
+import { fillUp, freeBytesOf } from './ballast.ts'
 
 const FILE_BYTES = 1024 * 1024
 const BODY_BYTES = 16_000
@@ -45,11 +46,6 @@ function open(): Promise<MessageStore> {
     logger: silentLogger,
     onFatal: (error) => failures.push(error.message),
   })
-}
-
-const freeBytes = (): number => {
-  const { bavail, bsize } = statfsSync(directory)
-  return bavail * bsize
 }
 
 /** By queue offset; an outcome that is not known leaves a gap. */
@@ -89,19 +85,7 @@ async function readAll(store: MessageStore): Promise<number> {
   return count
 }
 
-function fill(): void {
-  const file = openSync(ballast, 'a')
-  for (let size = 1024 * 1024; size >= 1;) {
-    try {
-      writeSync(file, Buffer.alloc(size))
-    } catch {
-      size = Math.floor(size / 2)
-    }
-  }
-  closeSync(file)
-}
-
-const capacity = freeBytes()
+const capacity = freeBytesOf(directory)
 let store = await open()
 let timesEmptied = 0
 let wasHeld = false
@@ -124,8 +108,8 @@ const read = await readAll(store)
 await until('the reserve is held', WAIT_MS, () => Promise.resolve(reserveSize() === reserveBytes ? true : undefined))
 const maxOffset = store.maxOffset('T', 0)
 await store.close()
-fill()
-const freeWhenClosed = freeBytes()
+fillUp(ballast)
+const freeWhenClosed = freeBytesOf(directory)
 store = await open()
 const readWhenFull = await readAll(store)
 const isTakenWhenFull = await put(store)

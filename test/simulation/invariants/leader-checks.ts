@@ -73,8 +73,9 @@ export class LeaderChecks {
     const { settings, nowMs } = this.#observed.options
     const { node } = member
     if (node === null || node.role.role !== 'LEADER' || member.paused) return
-    // One that is asked to stop leads for two election timeouts at most, and only its disk is waited for after that.
-    if (member.life !== 'up') return
+    // One that is asked to stop hands over within two election timeouts; after that it leads nobody and waits for its disk.
+    const handsOverMs = 2 * settings.electionTimeoutMs
+    if (member.life !== 'up' && nowMs() - member.askedToStopMs >= handsOverMs) return
     const oldest = member.drive.askedFor.values().next().value
     if (oldest === undefined) return
     const sinceMs = Math.max(oldest.atUs / 1000, this.#observed.seenOf(member).leadsSinceMs, member.resumedAtMs)

@@ -1,4 +1,5 @@
 /** Requests that only the leader can do: one hop, marked; patience while nobody leads; honest answers. */
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { silentLogger, systemClock } from '@dledger-ts/base'
 import { formatHostAddress } from '@dledger-ts/protocol'
 import {
@@ -207,6 +208,23 @@ describe('the leader is gone', () => {
     await until(() => codes.length === 2)
     expect(codes).toEqual([ResponseCode.SERVICE_NOT_AVAILABLE, ResponseCode.SERVICE_NOT_AVAILABLE])
     await until(() => held.asked.length === 5)
+  })
+
+  test('nor are more given to a leader that reads nothing, one-way requests among them', async () => {
+    const a = await member('n0')
+    const unread: Socket[] = []
+    const deaf = createServer((socket) => void unread.push(socket.pause()))
+    await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve))
+    closers.push(() => void deaf.close())
+    closers.push(() => unread.forEach((socket) => socket.destroy()))
+    const address = `127.0.0.1:${(deaf.address() as AddressInfo).port}`
+    a.follows('n1', encodeAdvertised({ address, mark: 'm' }))
+    const remoting = new RemotingClient()
+    closers.push(() => remoting.close())
+    const request = () => createRequest(RequestCode.SEND_MESSAGE, { topic: 'T' }, Buffer.alloc(12 * 1024 * 1024))
+    for (let i = 0; i < 12; i++) remoting.oneway(a.address, request())
+    const { code } = await remoting.invoke(a.address, request(), 10_000)
+    expect(code).toBe(ResponseCode.SYSTEM_BUSY)
   })
 
   test('closing answers what the leader may be doing with 1: not known', async () => {

@@ -5,7 +5,8 @@
  *   F1  a marked request is never forwarded again;
  *   F2  the leader learns the host that a message was born on, and believes it only under its own mark;
  *   F3  a request for which nobody leads just now waits for the next leader, but never beyond `WAIT_MS`: then 14, "not done";
- *   F4  once a request may have reached the leader, a missing answer is 1, "not known whether it was done".
+ *   F4  once a request may have reached the leader, a missing answer is 1, "not known whether it was done";
+ *   F5  what is on its way to the leader, and what is given up and still waits to be written there, is bounded in bytes.
  */
 import { AssertionError, type Clock, type Logger } from '@dledger-ts/base'
 import { formatHostAddress, type HostAddress, hostAddress, parseHostAddress, ProtocolError } from '@dledger-ts/protocol'
@@ -30,7 +31,7 @@ const ANSWER_TIMEOUT_MS = 3_000
 /** Requests that wait for a leader, and their bytes, at most; beyond, 14 or 2. */
 const WAITING_MAX = 10_000
 const WAITING_BYTES_MAX = 64 * 1024 * 1024
-/** Requests on their way to the leader, and their bytes, at most; beyond, 14 or 2. */
+/** Requests on their way to the leader, and their bytes, at most; beyond, 14 or 2, and one-way requests are dropped. */
 const FORWARDED_MAX = 20_000
 const FORWARDED_BYTES_MAX = 64 * 1024 * 1024
 
@@ -179,7 +180,9 @@ export class Forwarder {
 
   #send(one: Waiting, leader: Advertised): void {
     const bytes = one.request.bodyBytes.length
-    if (this.#forwardedCount >= FORWARDED_MAX || this.#forwardedBytes + bytes > FORWARDED_BYTES_MAX) {
+    // What was one-way, or is waited for no more, is only seen where it waits to be written.
+    const bytesBefore = Math.max(this.#forwardedBytes, this.#client.unwrittenBytes(leader.address))
+    if (this.#forwardedCount >= FORWARDED_MAX || bytesBefore + bytes > FORWARDED_BYTES_MAX) {
       return this.#refuseBusy(one)
     }
     const command = marked(one.request, leader.mark, formatHostAddress(this.bornHostOf(one.connection, one.request)))
@@ -221,7 +224,7 @@ export class Forwarder {
         if (this.#isClosed) this.#refuse(one, 'this broker is shutting down')
         else this.#wait(one)
         return
-      // Closed here, while the leader had it.
+      // Closed here: the leader may have had it.
       case 'CLOSED':
       case 'CONNECTION_LOST':
       case 'TIMEOUT':

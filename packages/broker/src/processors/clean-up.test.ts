@@ -19,6 +19,7 @@ beforeAll(async () => {
     fileReservedTime: '1',
     deleteWhen: otherHours.join(';'),
     diskMaxUsedSpaceRatio: '95',
+    cleanFileForciblyEnable: 'false',
   })
   client = new TestClient(fixture.broker.address)
 })

@@ -18,6 +18,7 @@ const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 describe('the reserve', () => {
   const directory = '/n0'
   const path = '/n0/reserve'
+  const newPath = '/n0/reserve.new'
   let disk: SmallDisk
   beforeEach(() => {
     disk = new SmallDisk(20 * MIB)
@@ -42,16 +43,22 @@ describe('the reserve', () => {
       await settled()
     }
   }
-  const size = (): number | null => (disk.existsSync(path) ? disk.openSync(path, { create: false }).sizeSync() : null)
+  const size = (of = path): number | null =>
+    disk.existsSync(of) ? disk.openSync(of, { create: false }).sizeSync() : null
 
   test('takes its room a piece at a time', async () => {
     const reserve = reserveOf()
     const sizes: unknown[] = []
     for (let i = 0; i < 4; i++) {
       await wake(reserve)
-      sizes.push(size())
+      sizes.push([size(newPath), size()])
     }
-    expect(sizes).toEqual([MIB, 2 * MIB, 3 * MIB, 3 * MIB])
+    expect(sizes).toEqual([
+      [MIB, null],
+      [2 * MIB, null],
+      [null, 3 * MIB],
+      [null, 3 * MIB],
+    ])
     expect(disk.freeBytesSync()).toBe(17 * MIB)
   })
 
@@ -99,9 +106,50 @@ describe('the reserve', () => {
   test('of which half was made is made anew', async () => {
     await wake(reserveOf(), 2)
     const reserve = reserveOf()
-    expect(size()).toBeNull()
+    expect([size(newPath), size()]).toEqual([null, null])
     await wake(reserve, 3)
     expect(size()).toBe(3 * MIB)
+  })
+
+  test('that was begun before a stop, and of which nothing is there, is not out', async () => {
+    disk.openSync(newPath, { create: true })
+    disk.othersBytes = 17 * MIB
+    const reserve = reserveOf()
+    expect([reserve.isOut, reserve.isMissed, size(newPath)]).toEqual([false, false, null])
+  })
+
+  test('that was being made when its member stopped does no harm to that of the next one', async () => {
+    const slow = new HangingDisk()
+    slow.makeDirectorySync(directory)
+    slow.freeBytes = 20 * MIB
+    slow.hangs = true
+    const before = reserveOf({ disk: slow })
+    before.wake()
+    before.stop()
+    slow.hangs = false
+    const reserve = reserveOf({ disk: slow })
+    await wake(reserve, 2)
+    slow.release()
+    await wake(reserve, 2)
+    expect(slow.openSync(path, { create: false }).sizeSync()).toBe(3 * MIB)
+  })
+
+  test('whose disk cannot tell what is free is done without', async () => {
+    const failing = new (class extends SmallDisk {
+      isGone = false
+      override freeBytesSync(): number {
+        if (this.isGone) throw new Error('EIO: i/o error, statfs')
+        return super.freeBytesSync()
+      }
+    })(20 * MIB)
+    failing.makeDirectorySync(directory)
+    const reserve = reserveOf({ disk: failing })
+    await wake(reserve, 3)
+    reserve.give()
+    reserve.wake()
+    failing.isGone = true
+    await wake(reserve, 2)
+    expect([reserve.isOut, reserve.isMissed]).toEqual([false, false])
   })
 
   test('gives back what was made when the room for the rest is taken meanwhile', async () => {
@@ -111,7 +159,7 @@ describe('the reserve', () => {
     disk.othersBytes = 19 * MIB
     disk.toldFreeBytes = 10 * MIB
     await wake(reserve)
-    expect([size(), reserve.isOut]).toEqual([null, false])
+    expect([size(newPath), size(), reserve.isOut]).toEqual([null, null, false])
   })
 
   test('is taken again as a whole or not at all', async () => {

@@ -9,7 +9,8 @@
  * Keeps:
  *   B1  it is made of what is free beyond `diskFreeBytesMin` only, so that making it refuses nobody.
  *   B2  nothing else depends on it: what goes wrong with it is told in the log, and the member goes on without.
- *   B3  it is never synced: writing it takes its room on the disk. What a power cut left of it is no reserve, and is made anew.
+ *   B3  it is never synced: writing it takes its room on the disk. It has its name when it is whole: what a stop or a power cut left of one
+ *       that was being made is no reserve, and is made anew.
  *   B4  where it is not known how much is free there is none.
  *   B5  an empty file is a reserve that is out, at the next start too.
  */
@@ -18,6 +19,8 @@ import type { Logger } from '@dledger-ts/base'
 import { type Disk, type DiskFile, isDiskFull } from '../disk/disk.ts'
 
 const FILE_NAME = 'reserve'
+/** While it is being made. */
+const NEW_FILE_NAME = 'reserve.new'
 const PIECE_BYTES = 1 << 20
 /** A start that finds less free gives the reserve for what it writes before anything can be freed. */
 const START_BYTES = 8 << 20
@@ -40,6 +43,7 @@ type ReserveState = 'none' | 'making' | 'held'
 export class DiskReserve {
   readonly #options: DiskReserveOptions
   readonly #path: string
+  readonly #newPath: string
   #state: ReserveState = 'none'
   /** It was given and is not held again. */
   #isOut = false
@@ -48,17 +52,21 @@ export class DiskReserve {
   #piece: Buffer | null = null
   #madeBytes = 0
   #isWriting = false
+  /** Something went wrong with it. */
+  #isGivenUp = false
   #stopped = false
 
   constructor(options: DiskReserveOptions) {
     this.#options = options
     this.#path = pathIn(options.directory)
+    this.#newPath = newPathIn(options.directory)
   }
 
   /** The directory is this member's: takes up what is there. */
   opened(): void {
     const { disk, bytes } = this.#options
     this.#attempt('taken up', () => {
+      if (disk.existsSync(this.#newPath)) disk.removeSync(this.#newPath)
       if (!disk.existsSync(this.#path)) return
       const size = sizeOf(disk, this.#path)
       if (bytes > 0 && size === bytes) this.#state = 'held'
@@ -79,23 +87,27 @@ export class DiskReserve {
 
   /** Once a heartbeat: makes the next piece, and where it is missed all of them. */
   wake(): void {
+    if (this.#options.bytes === 0 || this.#isWriting || this.#state === 'held') return
+    if (this.#isGivenUp || this.#stopped) return
+    this.#attempt('made', () => this.#goOn())
+  }
+
+  #goOn(): void {
     const { disk, directory, bytes, freeBytesMin } = this.#options
-    if (bytes === 0 || this.#isWriting || this.#stopped || this.#state === 'held') return
     const free = disk.freeBytesSync(directory)
     const piece = Math.min(PIECE_BYTES, bytes - this.#madeBytes)
     const wanted = this.#state === 'none' ? bytes : piece
     if (Number.isFinite(free) && free >= freeBytesMin * ROOM_AGAIN + wanted) {
-      this.#attempt('made', () => this.#makePiece(piece))
+      this.#makePiece(piece)
     } else if (this.#isOut && this.#state === 'making') {
       // Half of it is of use to nobody.
-      this.#attempt('given back', () => this.#endMaking(null))
+      this.#endMaking(null)
     }
   }
 
   #makePiece(pieceBytes: number): void {
     const { disk, bytes } = this.#options
-    const file = this.#file ?? disk.openSync(this.#path, { create: true })
-    if (this.#file === null) file.truncateSync(0)
+    const file = this.#file ?? disk.openSync(this.#newPath, { create: true })
     this.#file = file
     this.#piece ??= incompressible(Math.min(PIECE_BYTES, bytes))
     this.#state = 'making'
@@ -103,27 +115,33 @@ export class DiskReserve {
     file.write([this.#piece.subarray(0, pieceBytes)], this.#madeBytes, (error) => {
       this.#isWriting = false
       this.#madeBytes += pieceBytes
-      const isToGoOn = error === null && this.#madeBytes < bytes && this.#state === 'making' && !this.#stopped
+      // The directory may be another process's by now.
+      if (this.#stopped) return this.#attempt('closed', () => this.#forgetFile())
+      const isToGoOn = error === null && this.#madeBytes < bytes && this.#state === 'making' && !this.#isGivenUp
       if (!isToGoOn) this.#attempt('made', () => this.#endMaking(error))
       else if (this.#isOut) this.wake()
     })
   }
 
   #endMaking(error: Error | null): void {
-    const isWhole = error === null && this.#madeBytes === this.#options.bytes
+    const { disk, bytes } = this.#options
+    const isWhole = error === null && this.#madeBytes === bytes
     if (this.#state !== 'making') {
       // It was given meanwhile, and this piece came after that.
       this.#file?.truncateSync(0)
-    } else if (isWhole) {
-      this.#state = 'held'
-      this.#isOut = false
+      this.#forgetFile()
     } else {
-      // It is made anew when there is room to spare.
+      this.#forgetFile()
+      // Where it is not whole it is made anew when there is room to spare.
       this.#state = 'none'
-      if (this.#isOut) this.#file?.truncateSync(0)
-      else this.#options.disk.removeSync(this.#path)
+      if (isWhole) {
+        disk.renameSync(this.#newPath, this.#path)
+        this.#state = 'held'
+        this.#isOut = false
+      } else {
+        disk.removeSync(this.#newPath)
+      }
     }
-    this.#forgetFile()
     if (error !== null && !isDiskFull(error)) throw error
   }
 
@@ -131,13 +149,15 @@ export class DiskReserve {
   give(): void {
     const { disk, logger } = this.#options
     if (this.#state === 'none') return
+    const isHalfMade = this.#state === 'making'
     this.#state = 'none'
     if (!this.#isOut)
       logger.warn({ file: this.#path }, 'the disk is full: the reserve is given for what frees room, no data is taken')
     this.#isOut = true
     this.#attempt('given', () => {
       if (!this.#isWriting) this.#forgetFile()
-      empty(disk, this.#path)
+      empty(disk, isHalfMade ? this.#newPath : this.#path)
+      if (isHalfMade) disk.renameSync(this.#newPath, this.#path)
     })
   }
 
@@ -148,7 +168,7 @@ export class DiskReserve {
     return disk.freeBytesSync(directory) >= bytes + this.#options.bytes / 2
   }
 
-  /** Nothing more is made; a piece under way ends first. */
+  /** Nothing more is made; a piece under way ends first, and what was made of one is left for the next start. */
   stop(): void {
     this.#stopped = true
     if (!this.#isWriting) this.#forgetFile()
@@ -165,7 +185,7 @@ export class DiskReserve {
     try {
       work()
     } catch (error) {
-      this.#stopped = true
+      this.#isGivenUp = true
       // Nobody waits for what does not come again (B2).
       this.#isOut = false
       this.#options.logger.warn(
@@ -178,12 +198,17 @@ export class DiskReserve {
 
 /** For a start: gives the reserve of a directory where hardly anything is free. @throws what the disk says. */
 export function giveReserveForStart(disk: Disk, directory: string): void {
-  const path = pathIn(directory)
+  const [path, newPath] = [pathIn(directory), newPathIn(directory)]
+  if (disk.existsSync(newPath) && disk.freeBytesSync(directory) < START_BYTES) disk.removeSync(newPath)
   if (disk.existsSync(path) && disk.freeBytesSync(directory) < START_BYTES) empty(disk, path)
 }
 
 function pathIn(directory: string): string {
   return join(directory, FILE_NAME)
+}
+
+function newPathIn(directory: string): string {
+  return join(directory, NEW_FILE_NAME)
 }
 
 function sizeOf(disk: Disk, path: string): number {

@@ -237,6 +237,21 @@ test('index units that are held back and find no room do not hold up a stop', as
   expect(told.failed).toEqual([])
 })
 
+test('nor do those that wait for room already, and nothing else was given up then', async () => {
+  const disk = new HangingDisk()
+  const log = openLog(disk, 8)
+  const told = { durable: [] as number[], failed: [] as Error[] }
+  const writer = writerOf(log, told)
+  for (let seq = 1; seq <= 2; seq++) writer.submit(seq, null, [batchAfter(log, 1, [{ bodyBytes: 20 }])])
+  await until(() => told.durable.includes(2))
+  disk.full = true
+  await until(() => log.waitsForRoom)
+  writer.stopWaiting()
+  expect(writer.quiet).toBe(true)
+  expect(await flush(writer)).toEqual({ error: null, index: undefined, isAll: true })
+  expect(told.failed).toEqual([])
+})
+
 test('a truncation takes a hint with it that waited for index units', async () => {
   const log = openLog(new HangingDisk(), 8)
   const told = { durable: [] as number[], failed: [] as Error[] }

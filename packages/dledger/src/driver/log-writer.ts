@@ -67,6 +67,8 @@ export class LogWriter {
   readonly #options: LogWriterOptions
   readonly #waiting: Operation[] = []
   #writesUnderWay = 0
+  /** Those among them that are of nothing but index units, which recovery builds again. */
+  #indexWritesUnderWay = 0
   #truncating = false
   #syncing = false
   #written: WrittenMark | null = null
@@ -137,11 +139,11 @@ export class LogWriter {
   /**
    * Syncs everything written, whatever the mode; for a clean stop.
    *
-   * @param callback `isAll`: nothing was given up that waited.
+   * @param callback `isAll`: nothing was given up that waited, index units aside.
    */
   flush(callback: (error: Error | null, mark: LogMark | null, isAll: boolean) => void): void {
     assert(this.quiet, 'a final flush comes after the last write')
-    const isAll = this.placeable && this.#writesUnderWay === 0
+    const isAll = this.placeable && this.#writesUnderWay === this.#indexWritesUnderWay
     this.#waiting.length = 0
     this.#closed = true
     this.#cancelTimers()
@@ -304,8 +306,10 @@ export class LogWriter {
     if (this.#failed || this.#closed || !log.holdsIndex) return
     if (this.#truncating) return this.#armIndexWrite()
     this.#writesUnderWay++
+    this.#indexWritesUnderWay++
     log.writeIndex((error) => {
       this.#writesUnderWay--
+      this.#indexWritesUnderWay--
       if (error !== null) return this.#fail(error)
       this.#hint()
       this.#next()

@@ -1,6 +1,13 @@
 /** What retention decides, without a disk or a group. */
 import { describe, expect, test } from 'vitest'
-import { type RetentionSettings, type RetentionView, retainedFrom } from './retention.ts'
+import { DEFAULT_SETTINGS } from '../config.ts'
+import {
+  Retention,
+  type RetentionOptions,
+  type RetentionSettings,
+  type RetentionView,
+  retainedFrom,
+} from './retention.ts'
 
 const FILE_BYTES = 1_000
 const HOUR_MS = 3_600_000
@@ -125,5 +132,54 @@ const rows: readonly Row[] = [
 describe('retention', () => {
   test.each(rows)('$name', ({ settings, view: changed, expected }) => {
     expect(retainedFrom({ ...off, ...settings }, { ...view, ...changed })).toBe(expected)
+  })
+})
+
+describe('a leader', () => {
+  /** It has the log above; `proposed` is what it wants forgotten, `told` what it says of its disk. */
+  function leader(settings: Partial<RetentionSettings>) {
+    const member = { term: 1, lacksReserve: false }
+    const proposed: number[] = []
+    const told: number[] = []
+    const options: unknown = {
+      settings: { ...DEFAULT_SETTINGS, ...off, ...settings, retentionIntervalMs: 10 },
+      disk: { usedPercentSync: () => 50 },
+      directory: '/n0',
+      raft: {
+        diskUsage: (percent: number) => void told.push(percent),
+        fullestDisk: () => told.at(-1) ?? 0,
+        neededByFollowers: () => [],
+      },
+      log: { ...view, firstIndex: 0 },
+      lacksReserve: () => member.lacksReserve,
+      keptFrom: () => view.keptFrom,
+      neededByInstall: () => Number.POSITIVE_INFINITY,
+      leadsInTerm: () => member.term,
+      propose: (before: number) => proposed.push(before) > 0,
+    }
+    return { member, proposed, told, retention: new Retention(options as RetentionOptions) }
+  }
+
+  test('takes its disk for full while its reserve is missed', () => {
+    const { member, proposed, told, retention } = leader({ retentionDiskPercent: 80 })
+    retention.wake(0, NOW_MS)
+    expect([told, proposed]).toEqual([[50], []])
+    member.lacksReserve = true
+    retention.wake(10, NOW_MS)
+    expect([told, proposed]).toEqual([[50, 100], [10]])
+  })
+
+  test('forgets what is old at any hour when it is asked to, for as long as it leads', () => {
+    const hour = new Date(NOW_MS).getHours()
+    const { member, proposed, retention } = leader({ retentionMs: 2.5 * HOUR_MS, retentionHours: [(hour + 12) % 24] })
+    retention.wake(0, NOW_MS)
+    expect(proposed).toEqual([])
+    retention.passOverHours()
+    member.term = 2
+    retention.wake(10, NOW_MS)
+    expect(proposed, 'another term').toEqual([])
+    retention.passOverHours()
+    retention.wake(11, NOW_MS)
+    expect(proposed, 'at once').toEqual([20])
   })
 })

@@ -114,6 +114,8 @@ export class Retention {
   #proposedInTerm = -1
   /** Looks left at which age counts at any hour. */
   #looksPastHours = 0
+  /** … in this term: whoever asked, asked its leader. */
+  #passesOverInTerm: number | null = null
   /** A file went for a full disk at the last look: what the members say of theirs is from before that. */
   #waitsForAnswers = false
 
@@ -126,6 +128,7 @@ export class Retention {
   /** At the next looks, of which the first comes with the next heartbeat, files that are old enough go at any hour. */
   passOverHours(): void {
     this.#looksPastHours = LOOKS_PAST_HOURS
+    this.#passesOverInTerm = this.#options.leadsInTerm()
     this.#lookedAtMs = Number.NEGATIVE_INFINITY
   }
 
@@ -148,7 +151,7 @@ export class Retention {
       this.#proposed = 0
     }
     const usedPercent = this.#usedPercent()
-    const passesOver = this.#looksPastHours > 0
+    const passesOver = this.#looksPastHours > 0 && this.#passesOverInTerm === term
     if (passesOver) this.#looksPastHours--
     const before = retainedFrom(passesOver ? { ...settings, retentionHours: null } : settings, {
       nowMs: wallMs,

@@ -393,9 +393,10 @@ describe('a full disk', () => {
         }
         return (stored()?.durableHint?.index ?? -1) > lastIndex
       })
-      const { lastIndex: uncut } = old.node.status
       const others = [...group.values()].filter((one) => one !== old)
       await until('another leads', () => others.some(({ node }) => node.role.ready))
+      // What was proposed last is in the log by now.
+      const { lastIndex: uncut } = old.node.status
       const next = others.find(({ node }) => node.role.ready) as Running
       await answered(next.node, 'committed')
       old.disk.fullAfterHardState = true
