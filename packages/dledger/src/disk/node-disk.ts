@@ -7,7 +7,7 @@
  *       `write`; a sync is never tried again, because the kernel may have dropped the pages that it could not write.
  *   D3  a file is closed only when nothing is under way on it: its descriptor's number could be another file's meanwhile.
  */
-import fs from 'node:fs'
+import fs, { type StatsFs } from 'node:fs'
 import { assert } from '@dledger-ts/base'
 import { type Disk, type DiskCallback, type DiskFile, isDiskFull } from './disk.ts'
 
@@ -50,10 +50,7 @@ export const nodeDisk: Disk = {
     const { bavail, bsize } = fs.statfsSync(directory)
     return bavail * bsize
   },
-  usedPercentSync: (directory) => {
-    const { blocks, bavail } = fs.statfsSync(directory)
-    return blocks === 0 ? 0 : Math.min(100, Math.ceil((100 * (blocks - bavail)) / blocks))
-  },
+  usedPercentSync: (directory) => usedPercentOf(fs.statfsSync(directory)),
   createExclusiveSync: (file, content) => {
     // A link makes name and content appear together: nobody ever reads half a lock.
     const draft = `${file}.${process.pid}.${drafts++}`
@@ -269,4 +266,13 @@ function withoutFirst(buffers: readonly Buffer[], count: number): readonly Buffe
   }
   if (skip === buffers.length) return []
   return [(buffers[skip] as Buffer).subarray(count), ...buffers.slice(skip + 1)]
+}
+
+/**
+ * How full a file system is, 0 to 100, rounded up. What only the superuser may take counts neither as used nor as free, as for `df`.
+ * Source: Apache's UtilAll.getDiskPartitionSpaceUsedPercent.
+ */
+export function usedPercentOf({ blocks, bfree, bavail }: Pick<StatsFs, 'blocks' | 'bfree' | 'bavail'>): number {
+  const used = blocks - bfree
+  return used + bavail <= 0 ? 0 : Math.ceil((100 * used) / (used + bavail))
 }
