@@ -1,12 +1,13 @@
 /** Places that a leader gives: consecutive whatever is refused, and void when the leadership ends. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { PutResult } from './api.ts'
 import type { StoreError } from './errors.ts'
 import { MemoryMetadata } from './metadata/memory-metadata.ts'
 import type { StoreCore } from './store-core.ts'
-import { close, load, makeCore, message, TempDirectory } from './testing/fixture.ts'
+import { close, flush, load, makeCore, message, TempDirectory } from './testing/fixture.ts'
 import { ManualClock, passes } from './testing/manual-clock.ts'
 import { MemoryLog } from './testing/memory-log.ts'
+import { UNWRITTEN_MAX } from './put.ts'
 
 let temp: TempDirectory
 let log: MemoryLog
@@ -41,6 +42,29 @@ const batchListener = {
   putFailed: listener.putFailed,
 }
 const messages = (count: number) => Array.from({ length: count }, (_, i) => message('T', `m${i}`))
+
+test('nothing is taken while too much of the state is not written yet', async () => {
+  const unwritten = vi.spyOn(core.machine.metadata, 'unwrittenCount', 'get').mockReturnValue(UNWRITTEN_MAX)
+  core.putter.put(message('T', 'refused'), listener)
+  core.putter.putBatch(messages(2), batchListener)
+  await passes()
+  unwritten.mockReturnValue(UNWRITTEN_MAX - 1)
+  core.putter.put(message('T', 'taken'), listener)
+  await passes()
+  log.commit()
+  expect(told).toEqual(['BUSY', 'BUSY', 0])
+})
+
+test('what the database does not have counts until its batch is written', async () => {
+  const { metadata } = core.machine
+  core.putter.put(message('T', 'later', { properties: 'TIMER_DELAY_SEC\x0160\x02' }), listener)
+  await passes()
+  log.commit()
+  expect(told).toEqual([0])
+  expect(metadata.unwrittenCount).toBeGreaterThan(0)
+  await flush(core, 0)
+  expect(metadata.unwrittenCount).toBe(0)
+})
 
 describe('queue offsets', () => {
   test('count what is under way', async () => {

@@ -6,6 +6,7 @@
  *   P2  Records that must keep their order (a batch, deliveries of a delay level) do: where one before them was refused, the
  *       later ones are encoded as rolled back records, which no queue and no reader sees, and count as refused.
  *   P3  What is refused here was not proposed: of a batch with one message that cannot be stored, none is.
+ *   P4  Nothing is taken while too much of the state waits in memory to be written: memory is bounded.
  */
 import type { Clock } from '@dledger-ts/base'
 import type { Proposal } from '@dledger-ts/dledger'
@@ -22,6 +23,9 @@ import { type PutOrder, PutProposal } from './put-proposal.ts'
 import type { Claim, PutOnce } from './send-once/put-once.ts'
 import { timed, type TimerSettings } from './timer/timer-message.ts'
 import { HALF_GROWTH_BYTES_MAX, halfMessage } from './transaction/half-message.ts'
+
+/** Rows that the metadata database does not have yet, and that memory has, while messages are taken: some 350 bytes each. */
+export const UNWRITTEN_MAX = 524_288
 
 /** The part of the log that takes proposals. */
 export interface ProposalTarget {
@@ -135,6 +139,9 @@ export class Putter {
   #draft(message: NewMessage): RecordDraft {
     if (this.#options.machine.metadata.origin === 'takenOver') {
       throw new StoreError("a log of Apache's is being taken over", { code: 'BUSY' })
+    }
+    if (this.#options.machine.metadata.unwrittenCount >= UNWRITTEN_MAX) {
+      throw new StoreError('the metadata database does not keep up with what is stored', { code: 'BUSY' })
     }
     const { topic, queueId } = message
     checkMessage(message)

@@ -73,6 +73,18 @@ test('work in slices is done in order, each piece once, with others in between',
   expect([done.length, deferred.length]).toEqual([1_000, 1])
 })
 
+test('much work is done in slices that are larger, and not many more of them', () => {
+  const deferred: (() => void)[] = []
+  let done = 0
+  inSlices({ count: 300_000, each: () => void done++, defer: (callback) => void deferred.push(callback) }, () => {})
+  let turns = 0
+  for (let next = deferred.shift(); next !== undefined; next = deferred.shift()) {
+    turns++
+    next()
+  }
+  expect([done, turns]).toEqual([300_000, 127])
+})
+
 test('a batch of ten thousand rows is one batch of the database, and the event loop goes on while it is made', async () => {
   const level = await LevelMetadata.open(directory.path)
   const sealed = new SealedMetadata(level)

@@ -6,6 +6,7 @@
 import { rename, rm } from 'node:fs/promises'
 import { Level } from 'level'
 import { StoreError } from '../errors.ts'
+import { sliceOf } from '../slices.ts'
 import { damagedDatabase, findDamage, isDamage } from './level-damage.ts'
 import {
   type MetadataRange,
@@ -18,8 +19,6 @@ import {
 
 type Snapshot = ReturnType<Level<string, Buffer>['snapshot']>
 
-/** Rows given to a batch before others have their turn. */
-const SLICE_ROWS = 256
 /** What LevelDB says of a disk without room; it has no code for that. */
 const FULL = /No space left on device|Disk quota exceeded/
 
@@ -119,9 +118,10 @@ export class LevelMetadata implements MetadataStore {
   /** One batch of LevelDB, however many rows it has; they are given to it in slices. */
   async #write(writes: readonly MetadataWrite[], options: { readonly sync: boolean }): Promise<void> {
     const batch = this.#db.batch()
+    const sliceRows = sliceOf(writes.length)
     try {
       for (let i = 0; i < writes.length; i++) {
-        if (i > 0 && i % SLICE_ROWS === 0) await othersTurn()
+        if (i > 0 && i % sliceRows === 0) await othersTurn()
         const { key, value } = writes[i] as MetadataWrite
         if (value === null) batch.del(key)
         else batch.put(key, value)

@@ -223,8 +223,14 @@ export class MetadataState {
     for (const table of this.#tables) table.restored()
   }
 
+  /** Writes that no batch has yet. */
   get pendingWrites(): number {
     return this.#writes.length
+  }
+
+  /** Rows and values in memory because the database does not have them yet. */
+  get unwrittenCount(): number {
+    return this.#writes.length + (this.#taken?.length ?? 0)
   }
 
   /** Takes up one kept value. @returns false when the key is not one of this state. @throws StoreError CORRUPT. */
