@@ -21,6 +21,8 @@ export type Event =
   | { event: 'failed'; key: string; tag: string; error: string }
   | { event: 'oneway'; key: string; tag: string }
   | ({ event: 'consumed'; consumer: string; body: string } & Message)
+  /** A scenario has begun; it goes on when the leader is killed. */
+  | { event: 'middle'; name: string }
   /** One scenario was checked. */
   | { event: 'check'; name: string; ok: boolean; detail: string }
   /** The answer to each command, exactly one of these two. */

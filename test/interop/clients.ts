@@ -16,8 +16,8 @@ export interface Client {
   modes: readonly string[]
   /** Ways of sending that go on through the failover. */
   flows: readonly string[]
-  /** Whether it has scenarios of its own. */
-  scenarios: boolean
+  /** Its own scenarios run before and after a failover, or again with one in the middle of each; or there are none. */
+  scenarios: 'after' | 'through' | 'none'
   build(): Promise<void>
   launch(namesrv: string, topic: string, group: string, home: string): Launch
 }
@@ -55,7 +55,7 @@ function java(version: string, program = 'Main'): Client {
     needs: JAVA_COMMANDS,
     modes: ['sync', 'async', 'oneway', 'batch'],
     flows: ['sync', 'async'],
-    scenarios: true,
+    scenarios: 'through',
     async build() {
       classPath = await buildJava(`java-${version}`, pom, sources)
     },
@@ -185,7 +185,7 @@ const go: Client = {
   modes: ['sync', 'async', 'oneway', 'batch'],
   // Its asynchronous send dereferences a missing answer when the connection is refused.
   flows: ['sync'],
-  scenarios: true,
+  scenarios: 'after',
   async build() {
     mkdirSync(OUTPUT, { recursive: true })
     const target = join(OUTPUT, 'go-client')
@@ -202,7 +202,7 @@ const aliOns: Client = {
   needs: [],
   modes: ['sync'],
   flows: ['sync'],
-  scenarios: false,
+  scenarios: 'none',
   async build() {
     const folder = join(SOURCES, 'js')
     if (isNewer(join(folder, 'package-lock.json'), join(folder, 'node_modules', '.package-lock.json'))) {

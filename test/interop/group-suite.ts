@@ -57,6 +57,8 @@ class GroupSuite {
   readonly #report: Report
   readonly #ledger = new DeliveryLedger(WANTED_TAGS)
   readonly #failures = new Map<string, number>()
+  /** Scenarios that were in their middle when the leader was killed. */
+  readonly #middles: string[] = []
   #program: ClientProgram | undefined
   #probeCount = 0
 
@@ -83,6 +85,7 @@ class GroupSuite {
     if (failover !== null) {
       await this.#failover(program, failover)
       await this.#phase(program, 'after')
+      if (this.#client.scenarios === 'through') await this.#through(program, failover)
     }
     for (const consumer of CONSUMERS) await program.command('stop', consumer)
     await program.command('exit')
@@ -100,7 +103,10 @@ class GroupSuite {
       await program.command('send', mode, series, MESSAGE_COUNT)
       await this.#delivered(series)
     }
-    if (this.#client.scenarios) await program.command('scenarios', phase)
+    const { scenarios } = this.#client
+    if (scenarios === 'after' || (scenarios === 'through' && phase === 'before')) {
+      await program.command('scenarios', phase)
+    }
   }
 
   /** Sends a few messages again and again until the two consumers get them from disjoint sets of queues that are all. */
@@ -164,6 +170,22 @@ class GroupSuite {
     }
   }
 
+  /** Kills the leader in the middle of all scenarios at once. They go on while there is none; the one that was killed comes back to them. */
+  async #through(program: ClientProgram, servers: FastTry): Promise<void> {
+    await program.command('scenarios', 'through')
+    const killed = await servers.killLeader()
+    const ended = program.command('goon')
+    const whole = async () => {
+      const leader = await servers.leader(killed)
+      await servers.expect(['restart', killed])
+      await servers.caughtUp()
+      return leader
+    }
+    const [leader] = await Promise.all([whole(), ended])
+    const detail = `${killed} killed in the middle of ${this.#middles.length} scenarios, ${leader} leads`
+    this.#report.check('failover in the middle of scenarios', true, detail)
+  }
+
   async #delivered(series: string): Promise<void> {
     try {
       await untilTrue(
@@ -211,6 +233,9 @@ class GroupSuite {
         break
       case 'consumed':
         this.#ledger.consumed({ ...event, atMs: performance.now() })
+        break
+      case 'middle':
+        this.#middles.push(event.name)
         break
       case 'check':
         this.#report.check(event.name, event.ok, event.detail)

@@ -1,6 +1,8 @@
 package interop;
 
 import java.util.Arrays;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -16,10 +18,12 @@ import org.apache.rocketmq.common.message.MessageExt;
 final class Bodies implements Scenario {
     /** Noise becomes longer when it is compressed, and is compressed all the same. */
     private static final int LARGEST = 4 * 1024 * 1024 - 64 * 1024;
+    private static final int LARGE_EVERY = 20;
     private static final String SCRIPTS = "ключ-鍵-🔑";
 
     private final ScenarioContext context;
     private final Map<String, MessageExt> arrived = new ConcurrentHashMap<>();
+    private final Map<String, DefaultMQProducer> producers = new HashMap<>();
     private DefaultMQPushConsumer consumer;
 
     Bodies(ScenarioContext context) {
@@ -41,29 +45,55 @@ final class Bodies implements Scenario {
             return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
         });
         consumer.start();
+        for (String method : Version.compressionMethods()) {
+            DefaultMQProducer producer = context.clients.producer(context.group("bodies_" + method));
+            producer.setRetryTimesWhenSendFailed(0);
+            Version.compressWith(producer, method);
+            producers.put(method, producer);
+        }
         return exchange("before");
     }
 
     @Override
-    public String after() throws Exception {
+    public String through(Middle middle) throws Exception {
+        byte[] noise = noise();
+        List<String> methods = Version.compressionMethods();
+        Map<String, byte[]> sent = new LinkedHashMap<>();
+        int count = middle.repeat(n -> {
+            String method = methods.get(n % methods.size());
+            byte[] body = n % LARGE_EVERY == 0 ? noise : text();
+            send(producers.get(method), "swing-" + n, body);
+            sent.put("swing-" + n, body);
+        });
         String seen = exchange("after");
+        for (String key : sent.keySet()) {
+            expectArrived(key, sent.get(key));
+        }
         consumer.shutdown();
-        return seen;
+        producers.values().forEach(DefaultMQProducer::shutdown);
+        return seen + "; " + count + " sent while the leader died";
+    }
+
+    private static byte[] noise() {
+        byte[] noise = new byte[LARGEST];
+        new Random(1).nextBytes(noise);
+        return noise;
+    }
+
+    private static byte[] text() {
+        byte[] text = new byte[200_000];
+        Arrays.fill(text, (byte) 'a');
+        return text;
     }
 
     private String exchange(String prefix) throws Exception {
-        byte[] noise = new byte[LARGEST];
-        new Random(1).nextBytes(noise);
-        byte[] text = new byte[200_000];
-        Arrays.fill(text, (byte) 'a');
+        byte[] noise = noise();
+        byte[] text = text();
         send(context.producer, prefix + "-large", noise);
         send(context.producer, prefix + "-small", new byte[] {0});
         List<String> methods = Version.compressionMethods();
         for (String method : methods) {
-            DefaultMQProducer producer = context.clients.producer(context.group("bodies_" + method));
-            Version.compressWith(producer, method);
-            send(producer, prefix + "-" + method, text);
-            producer.shutdown();
+            send(producers.get(method), prefix + "-" + method, text);
         }
         expectArrived(prefix + "-large", noise);
         expectArrived(prefix + "-small", new byte[] {0});
@@ -78,7 +108,7 @@ final class Bodies implements Scenario {
     private void send(DefaultMQProducer producer, String key, byte[] body) throws Exception {
         Message message = new Message(context.topic("bodies"), "TagA", key, body);
         message.putUserProperty(SCRIPTS, SCRIPTS);
-        Clients.send(producer, message, null);
+        context.send(producer, message, null);
     }
 
     private void expectArrived(String key, byte[] body) throws Exception {

@@ -11,13 +11,14 @@ import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.SendStatus;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
-import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageQueue;
 
 /** Clients set up alike, and the waiting that several scenarios share. */
 final class Clients {
     /** How long a condition may take: an Apache group needs more than ten seconds for a failover. */
     static final long WAIT_MS = 60_000;
+
+    private static final long ROUTE_WAIT_MS = 5_000;
 
     private static final AtomicInteger COUNTER = new AtomicInteger();
 
@@ -54,27 +55,30 @@ final class Clients {
         return consumer;
     }
 
-    /** Creates the topic at the leader and waits until its route names all its queues. */
+    /**
+     * Creates the topic at the leader and waits until its route names all its queues. Where no leader is known the client creates nothing and says
+     * nothing, so it is told again.
+     */
     List<MessageQueue> createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
-        until("topic " + topic + " is created", () -> {
-            Version.createTopic(producer, topic, queues);
-            return true;
-        });
         List<MessageQueue> found = new ArrayList<>();
-        until("the route of " + topic + " has " + queues + " queues", () -> {
-            List<MessageQueue> route = producer.fetchPublishMessageQueues(topic);
-            found.clear();
-            found.addAll(route);
-            return route.size() == queues;
+        until("topic " + topic + " has " + queues + " queues", () -> {
+            Version.createTopic(producer, topic, queues);
+            until("the route of " + topic + " names them", ROUTE_WAIT_MS, () -> {
+                List<MessageQueue> route = producer.fetchPublishMessageQueues(topic);
+                found.clear();
+                found.addAll(route);
+                return route.size() == queues;
+            });
+            return true;
         });
         return found;
     }
 
-    /** Sends until it is acknowledged. For scenarios that are about something else than sending. */
-    static SendResult send(DefaultMQProducer producer, Message message, MessageQueue queue) throws Exception {
+    /** Sends until it is acknowledged. */
+    static SendResult send(String what, Callable<SendResult> attempt) throws Exception {
         SendResult[] result = new SendResult[1];
-        until("a message is acknowledged", () -> {
-            result[0] = queue == null ? producer.send(message) : producer.send(message, queue);
+        until(what, () -> {
+            result[0] = attempt.call();
             return result[0].getSendStatus() == SendStatus.SEND_OK;
         });
         return result[0];
@@ -82,7 +86,11 @@ final class Clients {
 
     /** Waits until the condition holds; an exception counts as "not yet" and becomes the cause at the end. */
     static void until(String what, Callable<Boolean> condition) throws Exception {
-        long deadline = System.nanoTime() + WAIT_MS * 1_000_000;
+        until(what, WAIT_MS, condition);
+    }
+
+    private static void until(String what, long waitMs, Callable<Boolean> condition) throws Exception {
+        long deadline = System.nanoTime() + waitMs * 1_000_000;
         Exception last = null;
         while (true) {
             try {
@@ -96,7 +104,7 @@ final class Clients {
                 last = notYet;
             }
             if (System.nanoTime() > deadline) {
-                throw new IllegalStateException("waited " + WAIT_MS + " ms until " + what, last);
+                throw new IllegalStateException("waited " + waitMs + " ms until " + what, last);
             }
             Thread.sleep(20);
         }

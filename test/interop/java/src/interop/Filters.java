@@ -17,11 +17,13 @@ import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 
 /**
- * Consumers that filter: by SQL92 pushed and polled, also what comes again, and by tags whose hashes are equal. They live through the
- * failover. A bad expression is refused when the consumer starts.
+ * Consumers that filter: by SQL92 pushed and polled, also what comes again, and by tags whose hashes are equal, also while the
+ * leader dies. A bad expression is refused when the consumer starts.
  */
 final class Filters implements Scenario {
     private static final int COUNT = 60;
+    /** One that is wanted by SQL. */
+    private static final int REFUSED = 9;
     private static final int SUBSCRIPTION_PARSE_FAILED = 23;
     private static final String SQL =
         "n BETWEEN 5 AND 40 AND (color IN ('red', 'blue') OR price > 2.5) AND note IS NULL AND TAGS NOT CONTAINS 'x'";
@@ -67,17 +69,27 @@ final class Filters implements Scenario {
     }
 
     @Override
-    public String after() throws Exception {
+    public String through(Middle middle) throws Exception {
+        int count = middle.repeat(n -> {
+            if (n % COUNT == REFUSED) {
+                bySql.failsOnce("swing-" + n);
+            }
+            send("swing-" + n, n % COUNT);
+            polled.add(poller.poll(20));
+        });
         String seen = sendAndAwait("after");
+        for (int n = REFUSED; n < count; n += COUNT) {
+            bySql.awaitRepeated("swing-" + n);
+        }
         sqlConsumer.shutdown();
         tagConsumer.shutdown();
         poller.shutdown();
-        return seen;
+        return seen + "; " + count + " of all sent while the leader died";
     }
 
     private String sendAndAwait(String prefix) throws Exception {
         // What every consumer fails to handle the first time comes again by the retry topic, which is not filtered again.
-        bySql.failsOnce(prefix + "-9");
+        bySql.failsOnce(prefix + "-" + REFUSED);
         for (int n = 0; n < COUNT; n++) {
             send(prefix + "-" + n, n);
         }
@@ -87,7 +99,7 @@ final class Filters implements Scenario {
             polled.add(poller.poll(200));
             return polled.keys.containsAll(wantedBySql);
         });
-        bySql.awaitRepeated(prefix + "-9");
+        bySql.awaitRepeated(prefix + "-" + REFUSED);
         bySql.expectNothingBut("the consumer by SQL", wantedBySql);
         byTag.expectNothingBut("the consumer by a tag", wantedByTag);
         polled.expectNothingBut("the poller", wantedBySql);
@@ -112,7 +124,7 @@ final class Filters implements Scenario {
         if (tag.equals("Aa")) {
             wantedByTag.add(key);
         }
-        Clients.send(context.producer, message, null);
+        context.send(message, null);
     }
 
     private String startWithBadExpression(String topic) throws Exception {

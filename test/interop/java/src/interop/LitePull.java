@@ -6,7 +6,7 @@ import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageQueue;
 
-/** A lite pull consumer with tags polls through the failover; a second one goes on where it committed. */
+/** A lite pull consumer with tags polls and commits while the leader dies; a second one goes on where it committed. */
 final class LitePull implements Scenario {
     private static final int PER_QUEUE = 15;
 
@@ -33,13 +33,19 @@ final class LitePull implements Scenario {
     }
 
     @Override
-    public String after() throws Exception {
+    public String through(Middle middle) throws Exception {
+        int count = middle.repeat(n -> {
+            context.send(context.message(context.topic("lite"), "swing", n), queues.get(n % queues.size()));
+            inbox.add(consumer.poll(20));
+            consumer.commitSync();
+        });
+        wanted.addAll(ScenarioContext.wantedKeys("swing", count));
         String first = sendAndPoll("after", PER_QUEUE);
         consumer.shutdown();
         consumer = start();
         String second = sendAndPoll("restarted", 3);
         consumer.shutdown();
-        return first + "; " + second;
+        return first + "; " + count + " sent while the leader died; " + second;
     }
 
     private DefaultLitePullConsumer start() throws Exception {
@@ -62,10 +68,10 @@ final class LitePull implements Scenario {
             var messages = consumer.poll(200);
             inbox.add(messages);
             round.add(messages);
-            return round.hasAll(expected);
+            return round.hasAll(expected) && inbox.hasAll(wanted);
         });
         consumer.commitSync();
-        inbox.expectExactly("lite pull consumer", wanted);
+        inbox.expectExactly("lite pull consumer", wanted, key -> context.isSentAgain(context.topic("lite"), key));
         return expected.size() + " of " + count;
     }
 }

@@ -17,7 +17,9 @@ import org.apache.rocketmq.client.producer.DefaultMQProducer;
  *   send MODE PREFIX COUNT     MODE: sync, async, oneway, batch                 → acked | failed | oneway…, done
  *   flow MODE PREFIX           sends until `endflow`; MODE: sync, async         → acked | failed…
  *   endflow                                                                     → done
- *   scenarios before|after     all scenarios, before and after the failover     → check…, done
+ *   scenarios before           all scenarios, on a steady group                 → check…, done
+ *   scenarios through          all scenarios, each to its middle                → middle…, done
+ *   goon                       to their ends: the leader is dead                → check…, done
  *   exit                       shuts everything down                            → done, exit status 0
  *
  * Arguments: NAMESRV TOPIC GROUP.
@@ -33,7 +35,7 @@ public final class Main {
         Sender sender = new Sender(producer, topic);
         Map<String, GroupConsumer> consumers = new HashMap<>();
         Map<String, Runnable> flows = new LinkedHashMap<>();
-        Scenarios scenarios = new Scenarios(clients, producer, topic);
+        Scenarios scenarios = new Scenarios(clients, topic);
         BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         Events.print("ready");
         for (String line = commands.readLine(); line != null; line = commands.readLine()) {
@@ -49,7 +51,14 @@ public final class Main {
                         flows.values().forEach(Runnable::run);
                         flows.clear();
                     }
-                    case "scenarios" -> scenarios.run(words[1]);
+                    case "scenarios" -> {
+                        if (words[1].equals("before")) {
+                            scenarios.before();
+                        } else {
+                            scenarios.toMiddle();
+                        }
+                    }
+                    case "goon" -> scenarios.goOn();
                     case "exit" -> {
                         consumers.values().forEach(GroupConsumer::shutdown);
                         producer.shutdown();

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.TreeSet;
 import org.apache.rocketmq.client.QueryResult;
 import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageClientExt;
@@ -15,7 +16,7 @@ import org.apache.rocketmq.common.message.MessageQueue;
 
 /**
  * Messages are found by each of their keys: all of a range of times, none outside it, the newest where more are there than
- * were asked for. By its unique id or its offset id one is found, the right one. After a failover the new leader says the same.
+ * were asked for. By its unique id or its offset id one is found, the right one. What is sent and asked for while the leader dies is found; the new leader says the same as the old.
  */
 final class Query implements Scenario {
     private static final int PER_SERIES = 10;
@@ -34,6 +35,7 @@ final class Query implements Scenario {
     private static final String EVERY = "every";
     private static final String DELAYED = "delayed";
     private static final String TWICE = "twice";
+    private static final String SWING = "swing";
     private static final String NOBODYS = "nobodys";
 
     /** What is to be found. */
@@ -65,7 +67,7 @@ final class Query implements Scenario {
         queues = context.createTopic(topic);
         context.createTopic(context.topic("query_other"));
         long delayedAtMs = System.currentTimeMillis();
-        String delayedId = Clients.send(context.producer, delayed(), null).getMsgId();
+        String delayedId = context.send(delayed(), null).getMsgId();
         sendSeries();
         Thread.sleep(GAP_MS);
         sendSeries();
@@ -78,13 +80,44 @@ final class Query implements Scenario {
     }
 
     @Override
-    public String after() throws Exception {
-        String oldLeader = leader;
+    public String through(Middle middle) throws Exception {
+        List<SendResult> acknowledged = new ArrayList<>();
+        DefaultMQProducer asking = context.clients.producer(context.group("query"));
+        // The client does not see that a query is lost: it waits four times this long.
+        asking.getDefaultMQProducerImpl().getMqClientFactory().getMQAdminImpl().setTimeoutMillis(1000);
+        middle.repeat(n -> {
+            SendResult result = context.send(message(swingKeys(n)), queues.get(n % queues.size()));
+            acknowledged.add(result);
+            Clients.until(swingKeys(n) + " is found", () ->
+                query(asking, topic, swingKeys(n).get(0), BROKER_MAX, 0, Long.MAX_VALUE).size() >= 1
+                    && view(asking, result.getMsgId()).getKeys().equals(String.join(" ", swingKeys(n))));
+        });
+        asking.shutdown();
         sendSeries();
-        Clients.expect(!leader.equals(oldLeader), "the leader changed");
+        Clients.expect(!leader.equals(acknowledged.get(0).getOffsetMsgId().substring(0, ADDRESS_DIGITS)), "the leader changed");
         // Keys are asked for where the route says that the leader is.
         Clients.until("the client's route of " + topic + " names the new leader", () -> routed().equals(leader));
-        return checkAll();
+        for (int n = 0; n < acknowledged.size(); n++) {
+            checkSwing(n, acknowledged.get(n));
+        }
+        int most = Math.min(BROKER_MAX, acknowledged.size());
+        Clients.expect(query(topic, SWING, BROKER_MAX, 0, Long.MAX_VALUE).size() >= most, most + " are found by the key of all");
+        return checkAll() + "; " + acknowledged.size() + " more sent while the leader died";
+    }
+
+    private static List<String> swingKeys(int n) {
+        return List.of(SWING + "-" + n, SWING);
+    }
+
+    /** Where it was acknowledged, there it is; by its keys it may be found twice when it was sent twice. */
+    private void checkSwing(int n, SendResult result) throws Exception {
+        String key = swingKeys(n).get(0);
+        MessageExt found = view(leader + result.getOffsetMsgId().substring(ADDRESS_DIGITS));
+        Clients.expectEqual(((MessageClientExt) found).getMsgId(), result.getMsgId(), "unique id of " + key);
+        Clients.expectEqual(found.getQueueOffset(), result.getQueueOffset(), "queue offset of " + key);
+        Clients.expectEqual(view(result.getMsgId()).getKeys(), String.join(" ", swingKeys(n)), "keys by the unique id of " + key);
+        int count = query(topic, key, BROKER_MAX, found.getStoreTimestamp() - PRECISION_MS, found.getStoreTimestamp()).size();
+        Clients.expect(count == 1 || count > 1 && context.isSentAgain(topic, String.join(" ", swingKeys(n))), count + " messages for " + key);
     }
 
     private Message message(List<String> keys) {
@@ -112,7 +145,7 @@ final class Query implements Scenario {
         int from = all.size();
         List<SendResult> results = new ArrayList<>();
         for (int n = from; n < from + PER_SERIES; n++) {
-            results.add(Clients.send(context.producer, message(keysOf(n)), queues.get(n % queues.size())));
+            results.add(context.send(message(keysOf(n)), queues.get(n % queues.size())));
         }
         List<Stored> stored = new ArrayList<>();
         for (SendResult result : results) {
@@ -160,7 +193,7 @@ final class Query implements Scenario {
     /** A key that is another message's unique id: each is found as what it is. */
     private void sendDecoy() throws Exception {
         String uniqueId = all.get(0).uniqueId;
-        String decoyId = Clients.send(context.producer, message(List.of(uniqueId)), queues.get(0)).getMsgId();
+        String decoyId = context.send(message(List.of(uniqueId)), queues.get(0)).getMsgId();
         Clients.until("the decoy is found by its key", () -> query(topic, uniqueId, BROKER_MAX, 0, Long.MAX_VALUE).size() == 1);
         MessageExt decoy = query(topic, uniqueId, BROKER_MAX, 0, Long.MAX_VALUE).get(0);
         Clients.expectEqual(((MessageClientExt) decoy).getMsgId(), decoyId, "unique id of what has the key");
@@ -169,8 +202,8 @@ final class Query implements Scenario {
     /** A repeated send has the same unique id, which stands for the first; a broker may take the second for what it is. */
     private void sendTwice() throws Exception {
         Message message = message(List.of(TWICE));
-        SendResult first = Clients.send(context.producer, message, queues.get(0));
-        SendResult second = Clients.send(context.producer, message, queues.get(0));
+        SendResult first = context.send(message, queues.get(0));
+        SendResult second = context.send(message, queues.get(0));
         Clients.expectEqual(second.getMsgId(), first.getMsgId(), "unique id of a repeated send");
         int count = second.getQueueOffset() == first.getQueueOffset() ? 1 : 2;
         Clients.until("both are found by key", () -> query(topic, TWICE, BROKER_MAX, 0, Long.MAX_VALUE).size() == count);
@@ -267,14 +300,23 @@ final class Query implements Scenario {
     }
 
     private MessageExt view(String id) throws Exception {
+        return view(context.producer, id);
+    }
+
+    private MessageExt view(DefaultMQProducer asking, String id) throws Exception {
         questions++;
-        return Version.viewMessage(context.producer, topic, id);
+        return Version.viewMessage(asking, topic, id);
     }
 
     private List<MessageExt> query(String inTopic, String key, int count, long beginMs, long endMs) throws Exception {
+        return query(context.producer, inTopic, key, count, beginMs, endMs);
+    }
+
+    private List<MessageExt> query(
+        DefaultMQProducer asking, String inTopic, String key, int count, long beginMs, long endMs) throws Exception {
         questions++;
         try {
-            QueryResult result = context.producer.queryMessage(inTopic, key, count, beginMs, endMs);
+            QueryResult result = asking.queryMessage(inTopic, key, count, beginMs, endMs);
             return result.getMessageList();
         } catch (MQClientException nothing) {
             if (nothing.getResponseCode() != NO_MESSAGE) {

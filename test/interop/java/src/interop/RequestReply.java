@@ -14,15 +14,23 @@ import org.apache.rocketmq.client.utils.MessageUtil;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 
-/** A producer asks, a consumer answers: the answer comes back to who asked, whether it waits for it or is called. */
+/** A producer asks, a consumer answers: the answer comes back to who asked, whether it waits for it or is called, also when the leader dies in between. */
 final class RequestReply implements Scenario {
     private static final int COUNT = 20;
-    private static final long TIMEOUT_MS = 20_000;
+    /** Longer than a pull that waits at a dead broker. */
+    private static final long TIMEOUT_MS = 45_000;
+    /** For questions that may have died with the leader. */
+    private static final long SHORT_TIMEOUT_MS = 3_000;
+    /** Its question may wait at a dead broker and then go back once. */
+    private static final long HELD_TIMEOUT_MS = 90_000;
+    private static final String HELD = "held";
 
     private final ScenarioContext context;
     private DefaultMQProducer answering;
     private DefaultMQPushConsumer consumer;
     private int round;
+    private volatile Middle holding;
+    private volatile boolean isHolding;
 
     RequestReply(ScenarioContext context) {
         this.context = context;
@@ -52,14 +60,51 @@ final class RequestReply implements Scenario {
     }
 
     @Override
-    public String after() throws Exception {
+    public String through(Middle middle) throws Exception {
+        holding = middle;
+        Message held = context.message(context.topic("request"), HELD, 0);
+        CompletableFuture<Message> answer = new CompletableFuture<>();
+        context.producer.request(held, callback(answer), HELD_TIMEOUT_MS);
+        Clients.until("a question is with who answers it", () -> isHolding);
+        int[] repeated = {0};
+        int count = middle.repeat(n -> {
+            int[] attempts = {0};
+            Clients.until("question " + n + " is answered", () -> {
+                repeated[0] += attempts[0] > 0 ? 1 : 0;
+                Message question = context.message(context.topic("request"), "swing-" + n + "-" + attempts[0]++, n);
+                expectAnswer(context.producer.request(question, SHORT_TIMEOUT_MS), question);
+                return true;
+            });
+        });
+        expectAnswer(answer.get(HELD_TIMEOUT_MS, TimeUnit.MILLISECONDS), held);
         String seen = ask();
         consumer.shutdown();
         answering.shutdown();
-        return seen;
+        return seen + "; " + count + " while the leader died, asked again " + repeated[0] + " times; the answer that was held came, too";
+    }
+
+    private static RequestCallback callback(CompletableFuture<Message> answer) {
+        return new RequestCallback() {
+            @Override
+            public void onSuccess(Message message) {
+                // Both clients call this with null, too, once the question is stored.
+                if (message != null) {
+                    answer.complete(message);
+                }
+            }
+
+            @Override
+            public void onException(Throwable failure) {
+                answer.completeExceptionally(failure);
+            }
+        };
     }
 
     private boolean answer(MessageExt question) {
+        if (question.getKeys().startsWith(HELD)) {
+            isHolding = true;
+            holding.hold();
+        }
         try {
             byte[] body = ("answer to " + question.getKeys()).getBytes(StandardCharsets.UTF_8);
             answering.send(MessageUtil.createReplyMessage(question, body), 3000);
@@ -87,20 +132,7 @@ final class RequestReply implements Scenario {
             CompletableFuture<Message> answer = new CompletableFuture<>();
             questions.add(question);
             answers.add(answer);
-            context.producer.request(question, new RequestCallback() {
-                @Override
-                public void onSuccess(Message message) {
-                    // Both clients call this with null, too, once the question is stored.
-                    if (message != null) {
-                        answer.complete(message);
-                    }
-                }
-
-                @Override
-                public void onException(Throwable failure) {
-                    answer.completeExceptionally(failure);
-                }
-            }, TIMEOUT_MS);
+            context.producer.request(question, callback(answer), TIMEOUT_MS);
         }
         for (int n = 0; n < COUNT; n++) {
             expectAnswer(answers.get(n).get(2 * TIMEOUT_MS, TimeUnit.MILLISECONDS), questions.get(n));

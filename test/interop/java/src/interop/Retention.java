@@ -12,6 +12,7 @@ import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
@@ -186,7 +187,8 @@ public final class Retention {
     private void send(int count) throws Exception {
         for (int i = 0; i < count; i++, sent++) {
             Message message = new Message(topic, "TagA", key(sent), new byte[BODY_BYTES]);
-            Clients.expectEqual(Clients.send(producer, message, null).getQueueOffset(), (long) sent, "the place of " + key(sent));
+            SendResult stored = Clients.send("a message is acknowledged", () -> producer.send(message));
+            Clients.expectEqual(stored.getQueueOffset(), (long) sent, "the place of " + key(sent));
         }
     }
 

@@ -3,6 +3,12 @@ package interop;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ConcurrentHashMap;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.store.OffsetStore;
+import org.apache.rocketmq.client.consumer.store.ReadOffsetType;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.Message;
@@ -16,6 +22,8 @@ final class ScenarioContext {
     final DefaultMQProducer producer;
     final int queueCount;
     private final String baseTopic;
+    /** Topic and key of what was sent more than once. */
+    private final Set<String> sentAgain = ConcurrentHashMap.newKeySet();
 
     ScenarioContext(Clients clients, DefaultMQProducer producer, String baseTopic, int queueCount) {
         this.clients = clients;
@@ -44,12 +52,45 @@ final class ScenarioContext {
         return new Message(topic, TAGS[n % TAGS.length], key, ("body of " + key).getBytes(StandardCharsets.UTF_8));
     }
 
+    /**
+     * Sends until it is acknowledged, as a program does that must not lose it. What was stored without an answer, by a leader that died or was
+     * slow, is then there twice.
+     */
+    SendResult sendBy(Callable<SendResult> attempt, Message message) throws Exception {
+        int[] attempts = {0};
+        return Clients.send(message.getKeys() + " is acknowledged", () -> {
+            if (++attempts[0] == 2) {
+                sentAgain.add(message.getTopic() + " " + message.getKeys());
+            }
+            return attempt.call();
+        });
+    }
+
+    SendResult send(DefaultMQProducer sender, Message message, MessageQueue queue) throws Exception {
+        return sendBy(() -> queue == null ? sender.send(message) : sender.send(message, queue), message);
+    }
+
+    SendResult send(Message message, MessageQueue queue) throws Exception {
+        return send(producer, message, queue);
+    }
+
+    /** Whether this may be in the log more than once. */
+    boolean isSentAgain(String topic, String key) {
+        return sentAgain.contains(topic + " " + key);
+    }
+
+    /** Whether a consumer has it behind itself, as it tells the broker next. */
+    static boolean isDoneWith(DefaultMQPushConsumer consumer, SendResult sent) {
+        OffsetStore offsets = consumer.getDefaultMQPushConsumerImpl().getOffsetStore();
+        return offsets.readOffset(sent.getMessageQueue(), ReadOffsetType.READ_FROM_MEMORY) > sent.getQueueOffset();
+    }
+
     /** Sends `perQueue` messages to each queue, one after the other; returns the answers. */
     List<SendResult> sendToEach(List<MessageQueue> queues, String prefix, int perQueue) throws Exception {
         List<SendResult> results = new ArrayList<>();
         for (int n = 0; n < perQueue * queues.size(); n++) {
             MessageQueue queue = queues.get(n % queues.size());
-            results.add(Clients.send(producer, message(queue.getTopic(), prefix, n), queue));
+            results.add(send(message(queue.getTopic(), prefix, n), queue));
         }
         return results;
     }

@@ -4,6 +4,8 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -12,10 +14,17 @@ import org.apache.rocketmq.client.producer.DefaultMQProducer;
 /** Runs all scenarios side by side, each on a topic of its own, and prints a `check` event for each. */
 final class Scenarios {
     private static final int QUEUES = 4;
+    private static final long LOOK_EVERY_MS = 20;
 
     private final List<Scenario> all;
+    private final ExecutorService pool;
+    private final Map<Scenario, Future<String>> running = new LinkedHashMap<>();
+    private CompletableFuture<Long> killed;
 
-    Scenarios(Clients clients, DefaultMQProducer producer, String topic) {
+    Scenarios(Clients clients, String topic) throws Exception {
+        DefaultMQProducer producer = clients.producer("G_" + topic + "_scenarios");
+        // Whoever sends again is to know it, for what was sent once comes once.
+        producer.setRetryTimesWhenSendFailed(0);
         ScenarioContext context = new ScenarioContext(clients, producer, topic, QUEUES);
         List<Scenario> some = new ArrayList<>(List.of(
             new Retry(context),
@@ -38,26 +47,52 @@ final class Scenarios {
             new Transactions(context)));
         some.addAll(Version.scenarios(context));
         all = some;
+        pool = Executors.newFixedThreadPool(all.size());
     }
 
-    void run(String phase) throws Exception {
-        ExecutorService pool = Executors.newFixedThreadPool(all.size());
-        Map<Scenario, Future<String>> running = new LinkedHashMap<>();
+    /** All, on a steady group. */
+    void before() throws Exception {
         for (Scenario scenario : all) {
-            running.put(scenario, pool.submit(() -> phase.equals("before") ? scenario.before() : scenario.after()));
+            running.put(scenario, pool.submit(scenario::before));
+        }
+        report("");
+    }
+
+    /** All, until each is in its middle; one that fails earlier is not waited for. */
+    void toMiddle() throws Exception {
+        killed = new CompletableFuture<>();
+        Map<Scenario, Middle> middles = new LinkedHashMap<>();
+        for (Scenario scenario : all) {
+            Middle middle = new Middle(scenario.name(), killed);
+            middles.put(scenario, middle);
+            running.put(scenario, pool.submit(() -> {
+                String seen = scenario.through(middle);
+                Clients.expect(middle.isReached(), "it ended before its middle");
+                return seen;
+            }));
         }
         for (Scenario scenario : all) {
-            try {
-                Events.print("check", "name", scenario.name(), "ok", true, "detail", running.get(scenario).get());
-            } catch (java.util.concurrent.ExecutionException failure) {
-                failure.getCause().printStackTrace();
-                Events.print("check", "name", scenario.name(), "ok", false, "detail", describe(failure.getCause()));
+            while (!middles.get(scenario).isReached() && !running.get(scenario).isDone()) {
+                Thread.sleep(LOOK_EVERY_MS);
             }
         }
+    }
+
+    /** Now that the leader is dead. */
+    void goOn() throws Exception {
+        killed.complete(System.nanoTime());
+        report(" through a failover");
         pool.shutdown();
-        if (phase.equals("before")) {
-            for (Scenario scenario : all) {
-                scenario.leaveBehind();
+    }
+
+    private void report(String when) throws Exception {
+        for (Scenario scenario : all) {
+            String name = scenario.name() + when;
+            try {
+                Events.print("check", "name", name, "ok", true, "detail", running.get(scenario).get());
+            } catch (ExecutionException failure) {
+                failure.getCause().printStackTrace();
+                Events.print("check", "name", name, "ok", false, "detail", describe(failure.getCause()));
             }
         }
     }

@@ -16,7 +16,8 @@ import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /**
  * Topics under Apache's admin client: fewer queues to write and nothing lost, no permission to write, deleted with their messages and
- * created again; after a failover the deleted messages stay deleted.
+ * created again, also
+ * while the leader dies: what was deleted stays deleted.
  */
 final class TopicLife implements Scenario {
     private static final int NO_PERMISSION = 16;
@@ -56,7 +57,7 @@ final class TopicLife implements Scenario {
         put(topic, 2, READ);
         Clients.expectEqual(codeOf(() -> context.producer.send(message(topic, "no"), queue(topic, 0))), NO_PERMISSION, "a send without permission");
         put(topic, 4, READ_WRITE);
-        Clients.send(context.producer, message(topic, "again"), queue(topic, 0));
+        context.send(message(topic, "again"), queue(topic, 0));
 
         Clients.expectEqual(admin.cleanExpiredConsumerQueueByAddr(leader()), true, "cleaning queues");
         Clients.expectEqual(admin.cleanUnusedTopicByAddr(leader()), true, "cleaning topics");
@@ -64,10 +65,7 @@ final class TopicLife implements Scenario {
 
         Set<String> leader = Set.of(leader());
         Clients.expectEqual(codeOf(() -> admin.deleteTopicInBroker(leader, "TBW102")), INVALID_PARAMETER, "deleting TBW102");
-        admin.deleteTopicInBroker(leader, topic);
-        String cluster = admin.examineTopicRouteInfo("TBW102").getBrokerDatas().get(0).getCluster();
-        Version.deleteFromNamesrv(admin, context.clients.namesrv, cluster, topic);
-        Clients.until("the route is gone", () -> codeOf(() -> admin.examineTopicRouteInfo(topic)) == TOPIC_NOT_EXIST);
+        delete(topic);
         put(topic, 4, READ_WRITE);
         sendToQueues(topic, "recent", 4, recent);
         consume(topic, "life2", recent);
@@ -75,12 +73,47 @@ final class TopicLife implements Scenario {
     }
 
     @Override
-    public String after() throws Exception {
+    public String through(Middle middle) throws Exception {
         String topic = context.topic("life");
+        String gone = filled("gone");
+        String going = filled("going");
+        delete(gone);
+        int count = middle.repeat(n -> {
+            put(topic, n % 2 == 0 ? 2 : 4, READ_WRITE);
+            context.send(message(topic, "swing-" + n), queue(topic, n % 2));
+            recent.add("swing-" + n);
+        });
+        // While there is no leader yet, or just one.
+        delete(going);
+        for (String deleted : List.of(gone, going)) {
+            List<String> keys = new ArrayList<>();
+            put(deleted, 4, READ_WRITE);
+            sendToQueues(deleted, "created", 4, keys);
+            consume(deleted, "life_" + deleted, keys);
+        }
+        put(topic, 4, READ_WRITE);
         sendToQueues(topic, "after", 4, recent);
         consume(topic, "life3", recent);
         admin.shutdown();
-        return recent.size() + " since it was deleted";
+        return recent.size() + " since it was deleted; changed " + count + " times while the leader died; two deleted and created again";
+    }
+
+    /** A topic with messages that nobody is to get. */
+    private String filled(String name) throws Exception {
+        String topic = context.topic("life_" + name);
+        put(topic, 4, READ_WRITE);
+        sendToQueues(topic, name, 4, new ArrayList<>());
+        return topic;
+    }
+
+    private void delete(String topic) throws Exception {
+        Clients.until(topic + " is deleted", () -> {
+            admin.deleteTopicInBroker(Set.of(leader()), topic);
+            String cluster = admin.examineTopicRouteInfo("TBW102").getBrokerDatas().get(0).getCluster();
+            Version.deleteFromNamesrv(admin, context.clients.namesrv, cluster, topic);
+            return true;
+        });
+        Clients.until("the route of " + topic + " is gone", () -> codeOf(() -> admin.examineTopicRouteInfo(topic)) == TOPIC_NOT_EXIST);
     }
 
     /** At the leader, whoever that is by now; until its route says so. */
@@ -112,7 +145,7 @@ final class TopicLife implements Scenario {
     private void sendToQueues(String topic, String prefix, int queues, List<String> keys) throws Exception {
         for (int n = 0; n < queues * PER_QUEUE; n++) {
             String key = prefix + "-" + n;
-            Clients.send(context.producer, message(topic, key), queue(topic, n % queues));
+            context.send(message(topic, key), queue(topic, n % queues));
             keys.add(key);
         }
     }
@@ -129,7 +162,7 @@ final class TopicLife implements Scenario {
         consumer.start();
         try {
             inbox.awaitAll("group " + group, keys);
-            inbox.expectExactly("group " + group, keys);
+            inbox.expectExactly("group " + group, keys, key -> context.isSentAgain(topic, key));
         } finally {
             consumer.shutdown();
         }

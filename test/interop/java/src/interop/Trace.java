@@ -1,6 +1,8 @@
 package interop;
 
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
@@ -11,9 +13,11 @@ import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 
-/** Clients that trace write down in the trace topic what was sent and what was consumed. */
+/** Clients that trace write down in the trace topic what was sent and what was consumed, again soon after the leader died. */
 final class Trace implements Scenario {
     private static final String TRACE_TOPIC = "RMQ_SYS_TRACE_TOPIC";
+    private static final List<String> KINDS = List.of("Pub", "SubBefore", "SubAfter");
+    private static final long AGAIN_EVERY_MS = 1000;
 
     private final ScenarioContext context;
     private final Queue<String> traces = new ConcurrentLinkedQueue<>();
@@ -54,17 +58,28 @@ final class Trace implements Scenario {
     }
 
     @Override
-    public String after() throws Exception {
-        String seen = sendAndAwait("after");
+    public String through(Middle middle) throws Exception {
+        List<SendResult> sent = new ArrayList<>();
+        middle.repeat(n -> sent.add(context.send(producer, context.message(context.topic("trace"), "swing", n), null)));
+        // The client sends a trace once, and goes on without it where that fails.
+        Clients.until("a message is traced to its end", () -> {
+            sent.add(context.send(producer, context.message(context.topic("trace"), "after", sent.size()), null));
+            Thread.sleep(AGAIN_EVERY_MS);
+            return isTraced(sent.get(sent.size() - 1));
+        });
         producer.shutdown();
         consumer.shutdown();
         reader.shutdown();
-        return seen;
+        return sent.stream().filter(this::isTraced).count() + " of " + sent.size() + " sent while the leader died and after it are traced to their ends";
+    }
+
+    private boolean isTraced(SendResult sent) {
+        return KINDS.stream().allMatch(kind -> traces.stream().anyMatch(trace -> trace.contains(kind) && trace.contains(sent.getMsgId())));
     }
 
     private String sendAndAwait(String prefix) throws Exception {
-        SendResult sent = Clients.send(producer, context.message(context.topic("trace"), prefix, 0), null);
-        for (String kind : new String[] {"Pub", "SubBefore", "SubAfter"}) {
+        SendResult sent = context.send(producer, context.message(context.topic("trace"), prefix, 0), null);
+        for (String kind : KINDS) {
             Clients.until(kind + " of " + sent.getMsgId() + " is in the trace topic",
                 () -> traces.stream().anyMatch(trace -> trace.contains(kind) && trace.contains(sent.getMsgId())));
         }

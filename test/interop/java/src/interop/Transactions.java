@@ -23,7 +23,6 @@ final class Transactions implements Scenario {
     /** What becomes of message n of a series, in turn. */
     private static final String[] OUTCOMES = {"commit", "rollback", "check-commit", "check-rollback", "ask-twice"};
     private static final int COUNT = 20;
-    private static final long PACE_MS = 20;
 
     private final ScenarioContext context;
     /** Keys whose local transaction ran. Of a half message whose send was not acknowledged it did not. */
@@ -34,10 +33,6 @@ final class Transactions implements Scenario {
     private final Set<String> committed = ConcurrentHashMap.newKeySet();
     private TransactionMQProducer producer;
     private DefaultMQPushConsumer consumer;
-    private Thread flow;
-    private volatile boolean flowEnds;
-    private volatile int flowSent;
-    private volatile int flowFailed;
 
     Transactions(ScenarioContext context) {
         this.context = context;
@@ -70,36 +65,24 @@ final class Transactions implements Scenario {
         return sendAndAwait("before");
     }
 
-    /** Some are open when the leader dies, others are on their way. */
     @Override
-    public void leaveBehind() throws Exception {
+    public String through(Middle middle) throws Exception {
         for (int n = 0; n < COUNT; n++) {
             send("open-" + n, OUTCOMES[2 + n % 3]);
         }
-        flow = new Thread(() -> {
-            for (int n = 0; !flowEnds; n++) {
-                try {
-                    send("flow-" + n, OUTCOMES[n % OUTCOMES.length]);
-                    flowSent++;
-                    Thread.sleep(PACE_MS);
-                } catch (InterruptedException interrupted) {
-                    return;
-                } catch (Exception failed) {
-                    flowFailed++;
-                }
+        int[] failed = {0};
+        int count = middle.repeat(n -> {
+            try {
+                send("flow-" + n, OUTCOMES[n % OUTCOMES.length]);
+            } catch (Exception unknown) {
+                // Its local transaction did not run.
+                failed[0]++;
             }
-        }, "flow-transactions");
-        flow.start();
-    }
-
-    @Override
-    public String after() throws Exception {
-        flowEnds = true;
-        flow.join();
+        });
         String seen = sendAndAwait("after");
         producer.shutdown();
         consumer.shutdown();
-        return seen + "; through the failover " + flowSent + " sent, " + flowFailed + " failed";
+        return seen + "; " + count + " sent while the leader died, " + failed[0] + " of them failed";
     }
 
     private void send(String key, String outcome) throws Exception {
@@ -115,11 +98,19 @@ final class Transactions implements Scenario {
     }
 
     private String sendAndAwait(String prefix) throws Exception {
-        for (int n = 0; n < COUNT; n++) {
-            String key = prefix + "-" + n;
+        Set<String> asked = new TreeSet<>();
+        for (int i = 0; i < COUNT; i++) {
+            int n = i;
+            String name = prefix + "-" + n;
             String outcome = OUTCOMES[n % OUTCOMES.length];
-            Clients.until(key + " is sent", () -> {
+            int[] attempts = {0};
+            Clients.until(name + " is sent", () -> {
+                // Each attempt is a transaction of its own: a half message of one that failed may be there.
+                String key = name + "." + attempts[0]++;
                 send(key, outcome);
+                if (n % OUTCOMES.length >= 2) {
+                    asked.add(key);
+                }
                 return true;
             });
         }
@@ -129,7 +120,7 @@ final class Transactions implements Scenario {
             throw new IllegalStateException(late.getMessage() + "; missing " + Clients.some(missing()));
         }
         // Those that roll back when they are asked for have been asked, too.
-        Clients.until("all open ones are asked for", () -> questions.keySet().containsAll(asked(prefix)));
+        Clients.until("all open ones are asked for", () -> questions.keySet().containsAll(asked));
         Set<String> uncommitted = new TreeSet<>(places.keySet());
         uncommitted.removeAll(committed);
         Clients.expect(uncommitted.isEmpty(), "consumed and not committed: " + Clients.some(uncommitted));
@@ -147,16 +138,6 @@ final class Transactions implements Scenario {
         Set<String> missing = new TreeSet<>(committed);
         missing.removeAll(places.keySet());
         return missing;
-    }
-
-    private static Set<String> asked(String prefix) {
-        Set<String> keys = new TreeSet<>();
-        for (int n = 0; n < COUNT; n++) {
-            if (n % OUTCOMES.length >= 2) {
-                keys.add(prefix + "-" + n);
-            }
-        }
-        return keys;
     }
 
     private final class Listener implements TransactionListener {

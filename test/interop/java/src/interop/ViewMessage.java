@@ -1,7 +1,9 @@
 package interop;
 
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.MessageClientExt;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -31,33 +33,56 @@ final class ViewMessage implements Scenario {
     public String before() throws Exception {
         List<MessageQueue> queues = context.createTopic(context.topic("view"));
         queue = queues.get(0);
-        sent = Clients.send(context.producer, context.message(queue.getTopic(), "view", 0), queue);
-        expectSame(sent.getOffsetMsgId());
+        sent = context.send(context.message(queue.getTopic(), "view", 0), queue);
+        expectSame(sent.getOffsetMsgId(), sent, "view-0");
         return sent.getOffsetMsgId();
     }
 
     @Override
-    public String after() throws Exception {
-        String now = Clients.send(context.producer, context.message(queue.getTopic(), "view", 1), queue).getOffsetMsgId();
-        expectSame(now.substring(0, ADDRESS_DIGITS) + sent.getOffsetMsgId().substring(ADDRESS_DIGITS));
-        Clients.until("the old leader serves again", () -> {
-            Version.viewMessage(context.producer, queue.getTopic(), sent.getOffsetMsgId());
-            return true;
+    public String through(Middle middle) throws Exception {
+        List<SendResult> all = new ArrayList<>();
+        DefaultMQProducer asking = context.clients.producer(context.group("view"));
+        asking.getDefaultMQProducerImpl().getMqClientFactory().getMQAdminImpl().setTimeoutMillis(1000);
+        int[] unanswered = {0};
+        middle.repeat(n -> {
+            SendResult one = context.send(context.message(queue.getTopic(), "swing", n), queue);
+            all.add(one);
+            try {
+                Version.viewMessage(asking, queue.getTopic(), one.getOffsetMsgId());
+            } catch (Exception deadBroker) {
+                // The id says whom to ask. All are asked for again below.
+                unanswered[0]++;
+            }
         });
-        expectSame(sent.getOffsetMsgId());
-        Clients.expect(!now.startsWith(sent.getOffsetMsgId().substring(0, ADDRESS_DIGITS)), "the leader changed");
-        return "at the new leader and at the old";
+        asking.shutdown();
+        String now = context.send(context.message(queue.getTopic(), "view", 1), queue).getOffsetMsgId();
+        Clients.expect(!now.startsWith(all.get(0).getOffsetMsgId().substring(0, ADDRESS_DIGITS)), "the leader changed");
+        for (int n = 0; n < all.size(); n++) {
+            expectEverywhere(now, all.get(n), "swing-" + n);
+        }
+        expectEverywhere(now, sent, "view-0");
+        return all.size() + " that were sent while the leader died, at the new leader and at the old; " + unanswered[0] + " were asked for in vain meanwhile";
     }
 
-    private void expectSame(String offsetMsgId) throws Exception {
+    private void expectEverywhere(String now, SendResult result, String key) throws Exception {
+        String id = result.getOffsetMsgId();
+        expectSame(now.substring(0, ADDRESS_DIGITS) + id.substring(ADDRESS_DIGITS), result, key);
+        Clients.until("who led then serves again", () -> {
+            Version.viewMessage(context.producer, queue.getTopic(), id);
+            return true;
+        });
+        expectSame(id, result, key);
+    }
+
+    private void expectSame(String offsetMsgId, SendResult result, String key) throws Exception {
         MessageExt found = Version.viewMessage(context.producer, queue.getTopic(), offsetMsgId);
         Clients.expectEqual(found.getTopic(), queue.getTopic(), "topic");
-        Clients.expectEqual(found.getKeys(), "view-0", "key");
-        Clients.expectEqual(new String(found.getBody(), StandardCharsets.UTF_8), "body of view-0", "body");
+        Clients.expectEqual(found.getKeys(), key, "key");
+        Clients.expectEqual(new String(found.getBody(), StandardCharsets.UTF_8), "body of " + key, "body");
         Clients.expectEqual(found.getQueueId(), queue.getQueueId(), "queue");
-        Clients.expectEqual(found.getQueueOffset(), sent.getQueueOffset(), "queue offset");
+        Clients.expectEqual(found.getQueueOffset(), result.getQueueOffset(), "queue offset");
         if (found instanceof MessageClientExt) {
-            Clients.expectEqual(((MessageClientExt) found).getMsgId(), sent.getMsgId(), "unique id");
+            Clients.expectEqual(((MessageClientExt) found).getMsgId(), result.getMsgId(), "unique id");
         }
     }
 }

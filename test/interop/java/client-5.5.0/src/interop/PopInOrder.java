@@ -1,5 +1,6 @@
 package interop;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicReference;
 import org.apache.rocketmq.client.consumer.AckStatus;
@@ -8,13 +9,14 @@ import org.apache.rocketmq.common.message.MessageQueue;
 
 /**
  * Pops in order: a queue gives out nothing more until what it gave out is acknowledged or visible again; what comes again comes in
- * its place and says how often it came. A queue is blocked while the leader dies.
+ * its place and says how often it came. While the leader dies one queue is blocked and one goes on.
  */
 final class PopInOrder implements Scenario {
     private static final long SHORT_MS = 1500;
     private static final long LONG_MS = 60_000;
 
     private final ScenarioContext context;
+    private List<MessageQueue> queues;
     private MessageQueue queue;
     private MessageQueue left;
     private PopCalls calls;
@@ -30,7 +32,7 @@ final class PopInOrder implements Scenario {
 
     @Override
     public String before() throws Exception {
-        List<MessageQueue> queues = context.createTopic(context.topic("poporder"));
+        queues = context.createTopic(context.topic("poporder"));
         queue = queues.get(0);
         left = queues.get(1);
         calls = new PopCalls(context, queue, context.group("poporder"));
@@ -38,24 +40,76 @@ final class PopInOrder implements Scenario {
     }
 
     @Override
-    public void leaveBehind() throws Exception {
+    public String through(Middle middle) throws Exception {
+        block();
+        Swing swing = new Swing();
+        int count = middle.repeat(n -> {
+            context.send(context.message(swing.queue.getTopic(), "swing", n), swing.queue);
+            swing.popAndAcknowledge();
+        });
+        List<MessageExt> again = await(left, 4, LONG_MS);
+        Clients.expectEqual(keys(again), List.of("left-0", "left-2", "left-3"), "keys after the failover");
+        Clients.expectEqual(counts(again), List.of(1, 1, 0), "reconsumeTimes after the failover");
+        Clients.expectEqual(calls.ackAll(again).getStatus(), AckStatus.OK, "a batch in order");
+        Clients.until("all that was sent while the leader died came", () -> {
+            swing.popAndAcknowledge();
+            return swing.isOver(count);
+        });
+        Clients.expect(swing.wrong.isEmpty(), "out of order: " + swing.wrong);
+        String seen = round("after");
+        calls.close();
+        return "a blocked queue went on in its order; " + count + " in order while the leader died; " + seen;
+    }
+
+    /** A queue that is popped one by one while the leader dies. */
+    private final class Swing {
+        final MessageQueue queue = queues.get(2);
+        final List<String> wrong = new ArrayList<>();
+        private int acknowledged = -1;
+        /** Acknowledged without an answer: what comes next is this one or the one behind it. */
+        private int unknown = -1;
+
+        /** After a call without an answer the same message comes again, before all later ones. */
+        void popAndAcknowledge() {
+            List<MessageExt> popped = List.of();
+            try {
+                popped = calls.popInOrder(queue.getQueueId(), 1, SHORT_MS);
+            } catch (Exception unanswered) {
+                unanswered.printStackTrace();
+            }
+            for (MessageExt message : popped) {
+                acknowledge(message);
+            }
+        }
+
+        boolean isOver(int count) {
+            return Math.max(acknowledged, unknown) == count - 1;
+        }
+
+        private void acknowledge(MessageExt message) {
+            int number = Integer.parseInt(message.getKeys().substring("swing-".length()));
+            int last = Math.max(acknowledged, unknown);
+            boolean isAgain = number == last && (last == unknown || context.isSentAgain(queue.getTopic(), message.getKeys()));
+            if (number != last + 1 && !isAgain) {
+                wrong.add(number + " behind " + last);
+            }
+            try {
+                if (calls.ack(message).getStatus() == AckStatus.OK) {
+                    acknowledged = number;
+                }
+            } catch (Exception unanswered) {
+                unknown = number;
+            }
+        }
+    }
+
+    private void block() throws Exception {
         send(left, "left", 4);
         List<MessageExt> three = await(left, 3, LONG_MS);
         // The middle one is acknowledged; the first and the last hold up the queue.
         Clients.expectEqual(calls.ack(three.get(1)).getStatus(), AckStatus.OK, "acknowledgement out of turn");
         calls.changeInvisible(three.get(0), SHORT_MS);
         calls.changeInvisible(three.get(2), SHORT_MS);
-    }
-
-    @Override
-    public String after() throws Exception {
-        List<MessageExt> again = await(left, 4, LONG_MS);
-        Clients.expectEqual(keys(again), List.of("left-0", "left-2", "left-3"), "keys after the failover");
-        Clients.expectEqual(counts(again), List.of(1, 1, 0), "reconsumeTimes after the failover");
-        Clients.expectEqual(calls.ackAll(again).getStatus(), AckStatus.OK, "a batch in order");
-        String seen = round("after");
-        calls.close();
-        return "a blocked queue went on in its order; " + seen;
     }
 
     private String round(String prefix) throws Exception {
@@ -78,7 +132,7 @@ final class PopInOrder implements Scenario {
 
     private void send(MessageQueue to, String prefix, int count) throws Exception {
         for (int n = 0; n < count; n++) {
-            Clients.send(context.producer, context.message(to.getTopic(), prefix, n), to);
+            context.send(context.message(to.getTopic(), prefix, n), to);
         }
     }
 
