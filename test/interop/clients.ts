@@ -54,7 +54,7 @@ function java(version: string, program = 'Main'): Client {
     name: `java-${version}`,
     needs: JAVA_COMMANDS,
     modes: ['sync', 'async', 'oneway', 'batch'],
-    flows: ['sync', 'async'],
+    flows: ['sync', 'async', 'batch'],
     scenarios: 'through',
     async build() {
       classPath = await buildJava(`java-${version}`, pom, sources)

@@ -20,7 +20,8 @@ final class Sender {
     private static final int BATCH = 10;
     private static final int ASYNC_IN_FLIGHT_MAX = 16;
     private static final long FLOW_PACE_MS = 5;
-    private static final long FLOW_PACE_AFTER_FAILURE_MS = 50;
+    /** After a failure, and between batches. */
+    private static final long FLOW_PACE_SLOW_MS = 50;
     private static final String[] TAGS = {"TagA", "TagB", "TagC"};
 
     private final DefaultMQProducer producer;
@@ -55,13 +56,15 @@ final class Sender {
             try {
                 for (int n = 0; !ending.get(); n++) {
                     boolean acked = true;
-                    if (mode.equals("sync")) {
-                        acked = sendSync(prefix, n);
-                    } else {
-                        slots.acquire();
-                        sendAsync(prefix, n, slots::release);
+                    switch (mode) {
+                        case "sync" -> acked = sendSync(prefix, n);
+                        case "batch" -> acked = sendBatch(prefix, n * BATCH, BATCH);
+                        default -> {
+                            slots.acquire();
+                            sendAsync(prefix, n, slots::release);
+                        }
                     }
-                    Thread.sleep(acked ? FLOW_PACE_MS : FLOW_PACE_AFTER_FAILURE_MS);
+                    Thread.sleep(acked && !mode.equals("batch") ? FLOW_PACE_MS : FLOW_PACE_SLOW_MS);
                 }
                 slots.acquire(ASYNC_IN_FLIGHT_MAX);
             } catch (InterruptedException interrupted) {
@@ -132,7 +135,7 @@ final class Sender {
         }
     }
 
-    private void sendBatch(String prefix, int from, int count) throws InterruptedException {
+    private boolean sendBatch(String prefix, int from, int count) throws InterruptedException {
         List<Message> batch = new ArrayList<>();
         for (int n = from; n < from + count; n++) {
             batch.add(message(prefix, n));
@@ -142,15 +145,18 @@ final class Sender {
             // One answer for the whole batch: the queue offset of its first message and the ids of all, in order.
             String[] ids = result.getOffsetMsgId().split(",");
             Clients.expectEqual(ids.length, count, "offset message ids in the answer to a batch");
+            boolean acked = true;
             for (int i = 0; i < count; i++) {
-                report(batch.get(i), result, result.getQueueOffset() + i, ids[i]);
+                acked &= report(batch.get(i), result, result.getQueueOffset() + i, ids[i]);
             }
+            return acked;
         } catch (InterruptedException interrupted) {
             throw interrupted;
         } catch (Exception failure) {
             for (Message message : batch) {
                 failed(message, failure);
             }
+            return false;
         }
     }
 
