@@ -1,6 +1,7 @@
 package interop;
 
-import java.util.ArrayList;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -26,6 +27,8 @@ final class Timers implements Scenario {
     private static final long LATE_MS = 3_000;
     private static final int PENDING_COUNT = 10;
     private static final long RECALLED_AFTER_MS = 30_000;
+    /** So many wait to be called back while the leader dies. */
+    private static final int RECALLED_LATER = 5;
 
     private final ScenarioContext context;
     /** When it was put in its queue: a consumer may stand still for half a minute when a broker dies. */
@@ -68,13 +71,13 @@ final class Timers implements Scenario {
         for (int n = 0; n < PENDING_COUNT; n++) {
             sendDelayed("pending-" + n, 2_000 + 1_000L * n);
         }
-        List<SendResult> toRecall = new ArrayList<>();
-        for (int n = 0; n < 3; n++) {
-            toRecall.add(sendDelayed("recalled-later-" + n, RECALLED_AFTER_MS));
-        }
+        Deque<SendResult> toRecall = new ArrayDeque<>();
         int count = middle.repeat(n -> {
             sendDelayed("swing-" + n, 1_500);
-            recall(sendDelayed("recalled-swing-" + n, RECALLED_AFTER_MS));
+            toRecall.add(sendDelayed("recalled-" + n, RECALLED_AFTER_MS));
+            if (toRecall.size() > RECALLED_LATER) {
+                recall(toRecall.remove());
+            }
         });
         for (SendResult result : toRecall) {
             recall(result);
@@ -86,7 +89,7 @@ final class Timers implements Scenario {
         for (int n = 0; n < count; n++) {
             arrived("swing-" + n, false);
         }
-        long over = dueAtMs.get("recalled-swing-" + (count - 1)) + LATE_MS - System.currentTimeMillis();
+        long over = dueAtMs.get("recalled-" + (count - 1)) + LATE_MS - System.currentTimeMillis();
         if (over > 0) {
             Thread.sleep(over);
         }
@@ -96,7 +99,7 @@ final class Timers implements Scenario {
         unwanted.removeIf(key -> !key.startsWith("recalled") || context.isSentAgain(context.topic("timer"), key));
         Clients.expect(unwanted.isEmpty(), "delivered though called back: " + Clients.some(unwanted));
         return seen + "; while the leader died " + PENDING_COUNT + " were pending and " + count + " sent, which came once, and "
-            + (count + toRecall.size()) + " called back";
+            + count + " called back, " + toRecall.size() + " of them after it";
     }
 
     private Message message(String key) {
