@@ -221,6 +221,7 @@ export class Broker {
       inMemoryBytes: recentBytes,
       clock: this.#clock,
       logger: this.#logger,
+      serveWhileRebuilding: true,
       onRebuild: (progress) => {
         this.#rebuild = progress
       },

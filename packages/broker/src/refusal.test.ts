@@ -10,6 +10,7 @@ const rows: { detail: StoreErrorDetail; version: number; code: number }[] = [
   { detail: { code: 'NOT_LEADER', leader: 'n1' }, version: V5_0_0, code: 14 },
   { detail: { code: 'CLOSED' }, version: V5_0_0, code: 14 },
   { detail: { code: 'DISK_FULL' }, version: V5_0_0, code: 14 },
+  { detail: { code: 'REBUILDING' }, version: V5_0_0, code: 14 },
   { detail: { code: 'BUSY' }, version: V5_0_0, code: 2 },
   { detail: { code: 'BUSY' }, version: V4_9_8, code: 14 },
   { detail: { code: 'TIMEOUT' }, version: V5_0_0, code: 1 },

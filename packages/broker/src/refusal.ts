@@ -1,7 +1,8 @@
 /**
  * What becomes of the store's errors on the wire. Clients decide by the code whether to retry, so each has its reason:
  *
- *   14  certainly not stored; ask again, or ask another broker: no leader, shutting down, disk full, too busy for old clients
+ *   14  certainly not stored; ask again, or ask another broker: no leader, shutting down, disk full, too busy for old clients, or the log is
+ *       being applied again and what was asked for is not known yet (a consumer keeps its offset, and pulls again after 3 s)
  *    1  it may be stored: no majority in time, or the leadership went while waiting
  *    2  too busy; only clients newer than 4.9 retry it
  *   13  the message itself cannot be stored
@@ -27,6 +28,8 @@ export function refusalOf(error: StoreError, clientVersion: number): Refusal {
       return { code: ResponseCode.SERVICE_NOT_AVAILABLE, remark: 'this broker is shutting down' }
     case 'DISK_FULL':
       return { code: ResponseCode.SERVICE_NOT_AVAILABLE, remark: 'the disk of this broker group is full' }
+    case 'REBUILDING':
+      return rebuilding(error.message)
     case 'BUSY':
       return busy(clientVersion)
     case 'TIMEOUT':
@@ -42,6 +45,11 @@ export function refusalOf(error: StoreError, clientVersion: number): Refusal {
     case 'STORAGE_FAILED':
       return { code: ResponseCode.SYSTEM_ERROR, remark: error.message }
   }
+}
+
+/** Of a broker whose store applies its log again. */
+export function rebuilding(remark = 'this broker is applying its log again and does not know that yet'): Refusal {
+  return { code: ResponseCode.SERVICE_NOT_AVAILABLE, remark }
 }
 
 export function busy(clientVersion: number): Refusal {

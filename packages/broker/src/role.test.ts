@@ -39,6 +39,12 @@ const rows: { name: string; given: Partial<StoreStatus>; previous: BrokerRole | 
       expected: { brokerId: SLAVE_ID, isLeader: false, name: 'CANDIDATE' },
     },
     {
+      name: 'a leader that applies its log again has no role before it takes writes',
+      given: { role: 'LEADER', leader: 'n1' },
+      previous: null,
+      expected: null,
+    },
+    {
       name: 'a leader that takes writes is the master',
       given: { role: 'LEADER', leader: 'n1', ready: true },
       previous: null,

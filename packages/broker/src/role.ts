@@ -2,7 +2,7 @@
  * What this member is to clients and name servers, from what the store says of Raft.
  *
  * A leader that has applied its first entry is broker id 0; everyone else has the number of its member id + 1. Before this member
- * has seen a leader it has no role, and nobody is told of it: a route without a master helps no client.
+ * has seen another leader, or takes messages itself, it has no role, and nobody is told of it: a route without a master helps no client.
  */
 import type { StoreStatus } from '@dledger-ts/store'
 
@@ -16,7 +16,7 @@ export interface BrokerRole {
 /** @returns null while this member has not seen a leader since it started. */
 export function roleOf(status: StoreStatus, slaveId: number, previous: BrokerRole | null): BrokerRole | null {
   if (status.role === 'LEADER' && status.ready) return { brokerId: 0, isLeader: true, name: 'LEADER' }
-  const hasRole = previous !== null || status.leader !== null
+  const hasRole = previous !== null || (status.leader !== null && status.leader !== status.self)
   if (!hasRole) return null
   return { brokerId: slaveId, isLeader: false, name: roleName(status) }
 }

@@ -104,7 +104,15 @@ export class Serving {
       logger,
       config,
     })
-    const dispatch = { isLeader: () => store.isReady(), logger }
+    const dispatch = {
+      isLeader: () => store.isReady(),
+      isRebuilding: () => store.isRebuilding(),
+      hasOtherLeader: () => {
+        const { leader, self } = store.status()
+        return leader !== null && leader !== self
+      },
+      logger,
+    }
     this.#forwarder = new Forwarder({
       ...dispatch,
       clock,

@@ -71,6 +71,11 @@ export interface DLedgerOptions extends Partial<NodeSettings> {
    * member never returns. Acknowledged entries may be lost. Default false.
    */
   readonly assumeIntact?: boolean
+  /**
+   * A group of one: `open` resolves also as soon as this is true, while the state machine is still given what the log holds; asked at
+   * each progress. `status().ready` says when it takes appends. Default: never.
+   */
+  readonly opensEarly?: () => boolean
   /** After a storage failure or a broken invariant the member takes no further part; close it. Default: only logged. */
   readonly onFatal?: (error: Error) => void
 }
@@ -163,7 +168,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
 
   /**
    * Opens or makes the directory, recovers it and joins the group. Resolves as soon as the member runs; a group of one leads
-   * and takes appends by then, others elect first (see `status`).
+   * and takes appends by then (but for `opensEarly`), others elect first (see `status`).
    *
    * @throws DLedgerError INVALID (a setting, a directory in use or of another group), CORRUPT, STORAGE_FAILED.
    */
@@ -220,7 +225,12 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       // Its identity is bound, too: what the caller appends next is the next entry.
       const { peers, voters } = node.status
       if (peers.length === 0 && voters.length === 1 && voters[0]?.id === self)
-        await opened.#waiters.until(() => node.isHeldUp || (node.role.ready && node.appliedIndex === node.lastIndex))
+        await opened.#waiters.until(
+          () =>
+            node.isHeldUp ||
+            options.opensEarly?.() === true ||
+            (node.role.ready && node.appliedIndex === node.lastIndex),
+        )
     } catch (error) {
       await opened.close()
       throw error

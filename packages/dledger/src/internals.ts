@@ -27,3 +27,4 @@ export type {
 } from './state-machine.ts'
 export type { Hello, PeerAddress, Refusal, Transport, TransportHandler } from './transport/transport.ts'
 export { freePorts } from './testing/free-ports.ts'
+export { HeldReads } from './testing/held-reads.ts'

@@ -8,6 +8,8 @@ export type StoreErrorDetail =
   | { readonly code: 'TIMEOUT' }
   /** Refused, nothing was stored: too much is under way. Try again later. */
   | { readonly code: 'BUSY' }
+  /** Not known yet: the log is being applied again, and what was asked for may be in the part that is not. Ask again later. */
+  | { readonly code: 'REBUILDING' }
   | { readonly code: 'DISK_FULL' }
   /** Refused, nothing was stored: the record does not fit a log file, or a field of it is too long. */
   | { readonly code: 'TOO_LARGE'; readonly what: string; readonly bytes: number; readonly bytesMax: number }

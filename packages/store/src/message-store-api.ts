@@ -46,6 +46,12 @@ export interface MessageStoreApi extends AsyncDisposable {
   status(): StoreStatus
   /** A leader whose no-op is applied: it takes writes. */
   isReady(): boolean
+  /**
+   * Much of the log is being applied again (`status().rebuild`), on a lone member, a follower or a leader that is not ready yet. Reads of what
+   * is applied are answered. What is not known before all is applied is REBUILDING: the end of a queue, an offset, that there is no such
+   * message, whether a topic or a group is there. `minOffset`, `topics` and `groups` are as far as the log was applied.
+   */
+  isRebuilding(): boolean
   onRoleChange(listener: RoleChangeListener): () => void
   /** Resolves once some leader takes writes as seen from here: this member is ready, or follows a known leader. */
   whenSettled(options?: { signal?: AbortSignal }): Promise<StoreStatus>
@@ -86,7 +92,7 @@ export interface MessageStoreApi extends AsyncDisposable {
   countCheck(physicalOffsets: readonly number[], checkedMs: number): Promise<void>
   /** Reads messages of one queue; the callback may run before this returns (newest messages are in memory). */
   getMessages(request: GetRequest, callback: GetCallback): void
-  /** `getMessages` as a promise. @throws StoreError CORRUPT, STORAGE_FAILED, CLOSED. */
+  /** `getMessages` as a promise. @throws StoreError REBUILDING, BUSY, CORRUPT, STORAGE_FAILED, CLOSED. */
   get(request: ReadRequest): Promise<GetResult>
   /**
    * The messages of a queue from some place on, those that are there and those that come, on any member. Ends with its signal and with
@@ -95,7 +101,7 @@ export interface MessageStoreApi extends AsyncDisposable {
    * @throws StoreError INVALID, CORRUPT, STORAGE_FAILED.
    */
   follow(options: FollowOptions): AsyncGenerator<MessageRecord, void, undefined>
-  /** One after the newest visible message; 0 for a queue without messages. */
+  /** One after the newest visible message; 0 for a queue without messages. @throws StoreError REBUILDING. */
   maxOffset(topic: string, queueId: number): number
   minOffset(topic: string, queueId: number): number
   /** Where the queue began: 0, or behind the messages of a deleted topic of this name. */
@@ -148,7 +154,7 @@ export interface MessageStoreApi extends AsyncDisposable {
   onTopicsChanged(listener: () => void): () => void
 
   // ---- consumer offsets
-  /** The leader answers with what was committed last, appended or not. Undefined when nothing was committed. */
+  /** The leader answers with what was committed last, appended or not. Undefined when nothing was committed. @throws StoreError REBUILDING. */
   consumerOffset(group: string, topic: string, queueId: number): number | undefined
   /** Last write wins, a negative offset is dropped. Appended within 200 ms. @throws StoreError NOT_LEADER, BUSY, INVALID. */
   commitConsumerOffset(group: string, topic: string, queueId: number, offset: number): void

@@ -46,6 +46,7 @@ import { type StoreEvents, statisticsEvery, type StoreStatistics } from './stati
 import type { RequestModeConfig } from './metadata/request-modes.ts'
 import type { OrderedPops } from './pop/ordered-pops.ts'
 import type { Pops } from './pop/pops.ts'
+import { PartialState } from './rebuild/partial-state.ts'
 import { RoleChanges } from './role-changes.ts'
 import type { StoreCore } from './store-core.ts'
 import { closeStore, flushOffsetsBriefly, openStore, settled, type StoreParts } from './store-parts.ts'
@@ -72,6 +73,7 @@ export class MessageStore implements MessageStoreApi {
   readonly #clock: Clock
   readonly #tables: ConfigTables
   readonly #roles: RoleChanges
+  readonly #partial: PartialState
   readonly #topicListeners = new Listeners<() => void>()
   #closing: Promise<void> | null = null
   readonly events = new EventEmitter<StoreEvents>()
@@ -87,6 +89,7 @@ export class MessageStore implements MessageStoreApi {
     this.#log = log
     this.#clock = options.clock
     this.#tables = new ConfigTables(core)
+    this.#partial = new PartialState(core)
     this.#roles = new RoleChanges({
       core,
       events: this.events,
@@ -104,7 +107,8 @@ export class MessageStore implements MessageStoreApi {
   }
 
   /**
-   * Opens or makes a store. Resolves when the member runs; a group of one takes messages by then, others elect first.
+   * Opens or makes a store. Resolves when the member runs; a group of one takes messages by then (with `serveWhileRebuilding` it may
+   * still be applying its log again: `isReady`, `whenSettled`), others elect first.
    *
    * @throws StoreError INVALID (a setting, a directory in use or of another group), CORRUPT, UNSUPPORTED, STORAGE_FAILED;
    * nothing stays open then.
@@ -178,6 +182,10 @@ export class MessageStore implements MessageStoreApi {
     return this.#core.isReady
   }
 
+  isRebuilding(): boolean {
+    return this.#partial.isPartial
+  }
+
   onRoleChange(listener: RoleChangeListener): () => void {
     return this.#roles.listen(listener)
   }
@@ -242,11 +250,13 @@ export class MessageStore implements MessageStoreApi {
     this.#core.putter.putHalf(message, listener)
   }
 
-  halfMessages(request: HalfMessagesRequest): Promise<HalfMessagesPage> {
+  async halfMessages(request: HalfMessagesRequest): Promise<HalfMessagesPage> {
+    this.#partial.requireWhole()
     return this.#core.transactions.halfMessages(request)
   }
 
-  halfMessage(physicalOffset: number): Promise<MessageRecord | undefined> {
+  async halfMessage(physicalOffset: number): Promise<MessageRecord | undefined> {
+    this.#partial.requireWhole()
     return this.#core.transactions.halfMessage(physicalOffset)
   }
 
@@ -264,6 +274,10 @@ export class MessageStore implements MessageStoreApi {
 
   // Hot.
   getMessages(request: GetRequest, callback: GetCallback): void {
+    this.#partial.get(request, this.#readMessages, callback)
+  }
+
+  readonly #readMessages = (request: GetRequest, callback: GetCallback): void => {
     this.#core.reader.get(request, (error, result) => {
       if (result !== null) this.#read.add(result.records.length, result.recordBytes)
       callback(error, result)
@@ -285,7 +299,8 @@ export class MessageStore implements MessageStoreApi {
     const source = {
       closing: this.#closingSignal.signal,
       get: (request: GetRequest) => this.get(request),
-      maxOffset: (topic: string, queueId: number) => this.maxOffset(topic, queueId),
+      // It waits at the end for what comes, wherever that is.
+      maxOffset: (topic: string, queueId: number) => this.#core.machine.queues.find(topic, queueId)?.nextOffset ?? 0,
       minOffset: (topic: string, queueId: number) => this.minOffset(topic, queueId),
       pause: () => new Promise<void>((resolve) => this.#clock.defer(resolve)),
     }
@@ -293,6 +308,7 @@ export class MessageStore implements MessageStoreApi {
   }
 
   maxOffset(topic: string, queueId: number): number {
+    this.#partial.requireWhole()
     return this.#core.machine.queues.find(topic, queueId)?.nextOffset ?? 0
   }
 
@@ -304,20 +320,26 @@ export class MessageStore implements MessageStoreApi {
     return this.#core.machine.metadata.floors.get(topic, queueId)
   }
 
-  offsetByTimestamp(topic: string, queueId: number, timestamp: number, boundary: OffsetBoundary): Promise<number> {
+  async offsetByTimestamp(
+    topic: string,
+    queueId: number,
+    timestamp: number,
+    boundary: OffsetBoundary,
+  ): Promise<number> {
+    this.#partial.requireWhole()
     return this.#core.reader.offsetByTimestamp(topic, queueId, timestamp, boundary)
   }
 
   earliestStoreTime(topic: string, queueId: number): Promise<number> {
-    return this.#core.reader.earliestStoreTime(topic, queueId)
+    return this.#partial.unless(-1, () => this.#core.reader.earliestStoreTime(topic, queueId))
   }
 
   storeTimeAt(topic: string, queueId: number, queueOffset: number): Promise<number> {
-    return this.#core.reader.storeTimeAt(topic, queueId, queueOffset)
+    return this.#partial.unless(-1, () => this.#core.reader.storeTimeAt(topic, queueId, queueOffset))
   }
 
   messageAt(physicalOffset: number): Promise<Buffer | undefined> {
-    return this.#core.reader.messageAt(physicalOffset)
+    return this.#partial.messageAt(physicalOffset, (at) => this.#core.reader.messageAt(at))
   }
 
   async query(request: QueryRequest): Promise<QueryResult> {
@@ -327,12 +349,14 @@ export class MessageStore implements MessageStoreApi {
       const what = `maxCount is ${maxCount}; at least 1 is allowed`
       throw new StoreError(what, { code: 'INVALID', what })
     }
-    return this.#core.queries?.query(request) ?? NOTHING_INDEXED
+    const { queries } = this.#core
+    return queries === null ? NOTHING_INDEXED : this.#partial.query(() => queries.query(request))
   }
 
   async messageByUniqueId(topic: string, uniqueId: string): Promise<Buffer | undefined> {
     const { records, isComplete } = await this.query({ topic, key: uniqueId, maxCount: 1, uniqueKeyOnly: true })
     if (records.length === 0 && !isComplete && this.#core.queries !== null) {
+      this.#partial.requireWhole()
       const what = `it is not known whether there is a message ${uniqueId}: a part of the key index is being built, or of the log is damaged`
       throw new StoreError(what, { code: 'BUSY' })
     }
@@ -375,11 +399,13 @@ export class MessageStore implements MessageStoreApi {
     return this.#tables.putTopic(topic)
   }
 
-  createTopic(topic: TopicConfig): Promise<TopicConfig> {
+  async createTopic(topic: TopicConfig): Promise<TopicConfig> {
+    this.#partial.requireWhole()
     return this.#tables.createTopic(topic)
   }
 
   async deleteTopic(topicName: string): Promise<void> {
+    this.#partial.requireWhole()
     await this.#tables.deleteTopic(topicName)
     this.#core.offsets.forgetTopic(topicName)
   }
@@ -396,11 +422,13 @@ export class MessageStore implements MessageStoreApi {
     return this.#tables.putGroup(group)
   }
 
-  createGroup(group: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig> {
+  async createGroup(group: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig> {
+    this.#partial.requireWhole()
     return this.#tables.createGroup(group)
   }
 
-  deleteGroup(groupName: string): Promise<void> {
+  async deleteGroup(groupName: string): Promise<void> {
+    this.#partial.requireWhole()
     return this.#tables.deleteGroup(groupName)
   }
 
@@ -419,6 +447,7 @@ export class MessageStore implements MessageStoreApi {
   // ------------------------------------------------------------------------------------------------ offsets and locks
 
   consumerOffset(group: string, topic: string, queueId: number): number | undefined {
+    this.#partial.requireWhole()
     return this.#core.offsets.get(group, topic, queueId)
   }
 
@@ -431,6 +460,7 @@ export class MessageStore implements MessageStoreApi {
   }
 
   consumerOffsets(group: string): ReadonlyMap<string, ReadonlyMap<number, number>> {
+    this.#partial.requireWhole()
     return this.#core.offsets.ofGroup(group)
   }
 

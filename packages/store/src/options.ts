@@ -123,9 +123,16 @@ export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof 
   readonly metadata?: MetadataStore
   /**
    * A start that applies much of the log again, for what is derived from it is gone, damaged or old, says how far it is: when that
-   * begins, at most once a second, when it is done. A group of one does it within `open`. What it throws ends the member.
+   * begins, at most once a second, when it is done. A group of one does it within `open`, unless it serves meanwhile. What it throws ends the
+   * member.
    */
   readonly onRebuild?: (progress: RebuildProgress) => void
+  /**
+   * A group of one that applies much of the log again opens before that is done, and serves what is ready: `open` resolves, reads of what
+   * is applied are answered, what is not known yet is REBUILDING, puts are NOT_LEADER or BUSY until `isReady`. Default false: `open`
+   * resolves when messages are taken.
+   */
+  readonly serveWhileRebuilding?: boolean
   /**
    * Where repeated sends are recognised a start reads those of the last span from the log, within `open`, and says how far it is: as
    * `onRebuild`.

@@ -72,7 +72,9 @@ export async function openStore<Store>(given: MessageStoreOptions, hooks: OpenHo
     if (!isOwn && machine.metadata.origin !== 'imported') {
       core.useApacheFiles(readApacheConfig(options.disk, join(given.dir, 'config')), queueEnds)
     }
-    const wanted = { ...forLog, stateMachine: machine, controlEnvelope: envelope, onFatal }
+    const { fullRebuild } = core
+    const opensEarly = (): boolean => given.serveWhileRebuilding === true && fullRebuild.isUnderWay
+    const wanted = { ...forLog, stateMachine: machine, controlEnvelope: envelope, onFatal, opensEarly }
     const log = await Promise.race([DLedger.open(wanted), failed])
     if (options.apacheFiles.opened()) options.logger.info({}, 'the store was not closed when it was open last')
     const store = hooks.opened({ options, core, log, metadata })

@@ -2,7 +2,8 @@
  * The life of clients: HEART_BEAT (34), UNREGISTER_CLIENT (35), CHECK_CLIENT_CONFIG (46), GET_CONSUMER_LIST_BY_GROUP (38).
  *
  * Keeps: every member keeps its own table from the heartbeats that it gets, so a new leader serves at once; only the leader
- * writes groups and retry topics down.
+ * writes groups and retry topics down. Who is in a group is not told while the log is applied again: clients keep the queues that they
+ * have, and by the end all have said that they are there.
  *
  * Source: ClientManageProcessor, ConsumerManageProcessor.
  */
@@ -88,10 +89,10 @@ export function clientProcessors(context: BrokerContext): [number, Processor][] 
   }
 
   return [
-    [RequestCode.HEART_BEAT, { served: 'here', handle: heartbeat }],
-    [RequestCode.UNREGISTER_CLIENT, { served: 'here', handle: unregister }],
+    [RequestCode.HEART_BEAT, { served: 'here', whileRebuilding: true, handle: heartbeat }],
+    [RequestCode.UNREGISTER_CLIENT, { served: 'here', whileRebuilding: true, handle: unregister }],
     [RequestCode.GET_CONSUMER_LIST_BY_GROUP, { served: 'here', handle: consumerList }],
-    [RequestCode.CHECK_CLIENT_CONFIG, { served: 'here', handle: checkConfig }],
+    [RequestCode.CHECK_CLIENT_CONFIG, { served: 'here', whileRebuilding: true, handle: checkConfig }],
   ]
 }
 

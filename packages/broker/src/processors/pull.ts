@@ -7,7 +7,9 @@
  *   P3  a pull is held until its deadline at the latest and commits its piggy-backed offset at most once: on its first pass;
  *   P4  a pull that a client made before it wanted something else passes over nothing: the client would drop what it wants now;
  *   P5  a client that does not take its answers is given no more messages: it is told to ask again (20), behind what waits for it;
- *   P6  a held pull that filters by an expression is not answered for messages that it does not want: it goes on behind them.
+ *   P6  a held pull that filters by an expression is not answered for messages that it does not want: it goes on behind them;
+ *   P7  while the store applies its log again it gives what it has; no pull is held, and what may prove wrong (an end, a topic that is not
+ *       there) is 14: clients keep their offset.
  *
  * Source: PullMessageProcessor, DefaultPullMessageResultHandler.
  */
@@ -41,7 +43,7 @@ import type { BrokerContext } from '../context.ts'
 import { ExpressionError } from '../filter/expression-error.ts'
 import { Sql92 } from '../filter/sql92.ts'
 import { HeldPull, type LongPolling } from '../long-polling.ts'
-import { busy, refusalOf } from '../refusal.ts'
+import { busy, rebuilding, type Refusal, refusalOf } from '../refusal.ts'
 import type { Processor } from './registry.ts'
 
 /** A client gives up on an answer after 30 s and closes its connection; it is held less, whatever it asks. */
@@ -65,6 +67,8 @@ export class Pull {
   queueOffset: number
   /** Monotonic; set when it is held first. */
   deadlineMs: number | null = null
+  /** The store knew a part of its log only when it was read. */
+  isPartial = false
 
   constructor(connection: Connection, request: RemotingCommand, header: PullMessageRequest) {
     this.request = request
@@ -93,7 +97,11 @@ export interface PullOptions {
 }
 
 export function pullProcessors(processor: PullProcessor): [number, Processor][] {
-  const entry: Processor = { served: 'here', handle: (connection, request) => processor.handle(connection, request) }
+  const entry: Processor = {
+    served: 'here',
+    whileRebuilding: true,
+    handle: (connection, request) => processor.handle(connection, request),
+  }
   return [
     [RequestCode.PULL_MESSAGE, entry],
     [RequestCode.LITE_PULL_MESSAGE, entry],
@@ -129,7 +137,10 @@ export class PullProcessor {
 
   #run(pull: Pull, isFirstPass: boolean): void {
     const admitted = this.#check(pull)
+    const { config, store } = this.#context
+    pull.isPartial = store.isRebuilding()
     if ('code' in admitted) {
+      if (pull.isPartial) return this.#refuse(pull, rebuilding())
       const extFields: ExtFields =
         admitted.forbiddenType === undefined ? {} : { forbiddenType: String(admitted.forbiddenType) }
       pull.connection.respond(pull.request, createResponse(admitted.code, admitted.remark, extFields))
@@ -141,7 +152,6 @@ export class PullProcessor {
     }
     if (isFirstPass && (header.sysFlag & PullSysFlag.COMMIT_OFFSET) !== 0) this.#commitOffset(header)
     if (pull.connection.unwrittenBytes > UNTAKEN_BYTES_MAX) return this.#answerSlow(pull, admitted)
-    const { config, store } = this.#context
     const isRecent = store.isInMemory(header.topic, header.queueId, pull.queueOffset)
     const countMax = isRecent ? config.maxTransferCountOnMessageInMemory : config.maxTransferCountOnMessageInDisk
     const bytesMax = isRecent ? config.maxTransferBytesOnMessageInMemory : config.maxTransferBytesOnMessageInDisk
@@ -192,7 +202,7 @@ export class PullProcessor {
       suggestWhichBrokerId: String(group.brokerId),
       nextBeginOffset: String(pull.queueOffset),
       minOffset: String(store.minOffset(header.topic, header.queueId)),
-      maxOffset: String(Math.max(store.maxOffset(header.topic, header.queueId), pull.queueOffset)),
+      maxOffset: String(pull.isPartial ? pull.queueOffset + 1 : Math.max(this.#endOf(header), pull.queueOffset)),
       topicSysFlag: String(topic.topicSysFlag),
       groupSysFlag: String(group.groupSysFlag),
     }
@@ -202,7 +212,11 @@ export class PullProcessor {
   #fail(pull: Pull, error: StoreError | null): void {
     const refusal =
       error === null ? { code: ResponseCode.SYSTEM_ERROR, remark: 'no result' } : refusalOf(error, pull.request.version)
-    pull.connection.respond(pull.request, createResponse(refusal.code, refusal.remark))
+    this.#refuse(pull, refusal)
+  }
+
+  #refuse({ connection, request }: Pull, { code, remark }: Refusal): void {
+    connection.respond(request, createResponse(code, remark))
   }
 
   #answer(pull: Pull, admitted: Admitted, result: GetResult, isFirstPass: boolean): void {
@@ -215,8 +229,9 @@ export class PullProcessor {
       code = ResponseCode.PULL_NOT_FOUND
       nextBeginOffset = pull.queueOffset
     }
+    if (pull.isPartial && code === ResponseCode.PULL_NOT_FOUND) return this.#refuse(pull, rebuilding())
     if (code === ResponseCode.PULL_NOT_FOUND && isFirstPass && (header.sysFlag & PullSysFlag.SUSPEND) !== 0) {
-      if (this.#context.store.maxOffset(header.topic, header.queueId) > Math.max(result.maxOffset, pull.queueOffset)) {
+      if (this.#endOf(header) > Math.max(result.maxOffset, pull.queueOffset)) {
         // It came while the disk was read.
         this.#run(pull, false)
         return
@@ -226,19 +241,31 @@ export class PullProcessor {
     if (result.status === 'NO_MATCHED_MESSAGE' && pull.deadlineMs !== null) {
       // Woken for what its expression does not want. It goes on waiting, unless something came in the meantime.
       pull.queueOffset = nextBeginOffset
-      const isAtEnd = this.#context.store.maxOffset(header.topic, header.queueId) <= nextBeginOffset
+      const isAtEnd = !pull.isPartial && this.#endOf(header) <= nextBeginOffset
       if (isAtEnd && this.#hold(pull, admitted.subscription)) return
     }
     const extFields: ExtFields = {
       suggestWhichBrokerId: String(this.#suggestedBrokerId(admitted.group, result, isLeader)),
       nextBeginOffset: String(nextBeginOffset),
       minOffset: String(result.minOffset),
-      maxOffset: String(isLeader ? result.maxOffset : Math.max(result.maxOffset, nextBeginOffset)),
+      maxOffset: String(this.#maxOffset(pull, result, nextBeginOffset, isLeader)),
       topicSysFlag: String(admitted.topic.topicSysFlag),
       groupSysFlag: String(admitted.group.groupSysFlag),
     }
     const body = code === ResponseCode.SUCCESS ? result.records : undefined
     pull.connection.respond(pull.request, createResponse(code, result.status, extFields, body))
+  }
+
+  /** A client that looks at it must not take what is ready for all there is. */
+  #maxOffset({ isPartial }: Pull, { maxOffset }: GetResult, nextBeginOffset: number, isLeader: boolean): number {
+    if (isPartial) return Math.max(maxOffset, nextBeginOffset + 1)
+    return isLeader ? maxOffset : Math.max(maxOffset, nextBeginOffset)
+  }
+
+  /** As far as it is known. */
+  #endOf({ topic, queueId }: PullMessageRequest): number {
+    const { store } = this.#context
+    return store.isRebuilding() ? 0 : store.maxOffset(topic, queueId)
   }
 
   #hold(pull: Pull, subscription: Subscription): boolean {

@@ -60,7 +60,7 @@ export function queryProcessors({ store, config }: BrokerContext): [number, Proc
   }
 
   return [
-    [RequestCode.VIEW_MESSAGE_BY_ID, { served: 'here', handle: viewMessage }],
+    [RequestCode.VIEW_MESSAGE_BY_ID, { served: 'here', whileRebuilding: true, handle: viewMessage }],
     [RequestCode.QUERY_MESSAGE, { served: 'here', handle: queryMessage }],
   ]
 }

@@ -10,6 +10,7 @@ import {
 import { beforeEach, expect, test } from 'vitest'
 import {
   Aside,
+  type Dispatch,
   type Processor,
   Registry,
   WAITING_BYTES_MAX,
@@ -26,6 +27,14 @@ const MIXED = 4
 let answers: RemotingCommand[]
 let release: (() => void)[]
 let registry: Registry
+const dispatch: Dispatch = {
+  isLeader: () => true,
+  isRebuilding: () => false,
+  hasOtherLeader: () => false,
+  forward: () => {},
+  retry: () => false,
+  logger: silentLogger,
+}
 const connection = {
   respond: (_request: RemotingCommand, response: RemotingCommand) => answers.push(response),
 } as unknown as Connection
@@ -53,7 +62,7 @@ beforeEach(() => {
       [SLOW_TOO, slow],
       [MIXED, mixed],
     ]),
-    { isLeader: () => true, forward: () => {}, retry: () => false, logger: silentLogger },
+    dispatch,
   )
 })
 
@@ -104,4 +113,37 @@ test('what a handler puts aside is bounded by itself: others of its code go on',
   expect(answers).toHaveLength(WAITING_REQUESTS_MAX + 2)
   run(MIXED, 0, 479, { slow: '' })
   expect(release).toHaveLength(WAITING_REQUESTS_MAX + 1)
+})
+
+test('while the log is applied again only what may be is handled, and what a leader does is forwarded where another one leads', () => {
+  const handled: string[] = []
+  const processor = (name: string, more: Partial<Processor>): Processor => ({
+    served: 'here',
+    handle: () => void handled.push(name),
+    ...more,
+  })
+  const processors = new Map([
+    [SLOW, processor('any time', { whileRebuilding: true })],
+    [OTHER, processor('later', {})],
+    [MIXED, processor('by a leader', { served: 'leader' })],
+  ])
+  let state = { isLeader: false, isRebuilding: true, hasOtherLeader: false }
+  const table = new Registry(processors, {
+    ...dispatch,
+    isLeader: () => state.isLeader,
+    isRebuilding: () => state.isRebuilding,
+    hasOtherLeader: () => state.hasOtherLeader,
+    forward: () => void handled.push('forwarded'),
+  }).table()
+  const runAll = (): unknown => {
+    handled.length = 0
+    answers.length = 0
+    for (const code of [SLOW, OTHER, MIXED]) void table.get(code)?.(connection, createRequest(code, {}))
+    return [...handled, ...answers.map(({ code }) => code)]
+  }
+  expect(runAll()).toEqual(['any time', 14, 14])
+  state = { ...state, hasOtherLeader: true }
+  expect(runAll()).toEqual(['any time', 'forwarded', 14])
+  state = { isLeader: true, isRebuilding: false, hasOtherLeader: false }
+  expect(runAll()).toEqual(['any time', 'later', 'by a leader'])
 })

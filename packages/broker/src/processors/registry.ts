@@ -4,7 +4,9 @@
  * Keeps:
  *   R1  every request that wants an answer gets exactly one, whatever its handler does;
  *   R2  requests whose handlers take long are bounded, each kind by itself: one more is refused as busy, and other kinds go on. A handler may put
- *       a request aside, among others like it, before it waits.
+ *       a request aside, among others like it, before it waits;
+ *   R3  while the store applies its log again, only those are handled that say nothing which may prove wrong (`whileRebuilding`). The others
+ *       are refused, or forwarded where another member leads.
  *
  * Sends and pulls that wait are bounded where they wait: by the store's bytes under way, and by its reads.
  */
@@ -20,7 +22,7 @@ import {
   ResponseCode,
 } from '@dledger-ts/remoting'
 import { StoreError } from '@dledger-ts/store'
-import { busy, refusalOf } from '../refusal.ts'
+import { busy, rebuilding, type Refusal, refusalOf } from '../refusal.ts'
 
 /** Of one kind of request; Apache's queues of requests hold 10,000 to 100,000. */
 export const WAITING_REQUESTS_MAX = 10_000
@@ -36,11 +38,17 @@ export type Handler = (
 export interface Processor {
   /** `here`: every member serves it. `leader`: a member that does not lead forwards it to the one that does. */
   readonly served: 'here' | 'leader'
+  /** Of those served here: also while the store knows a part of its log only. Default false. */
+  readonly whileRebuilding?: boolean
   readonly handle: Handler
 }
 
 export interface Dispatch {
   isLeader(): boolean
+  /** The store applies much of its log again. */
+  isRebuilding(): boolean
+  /** Another member leads, as far as is known here. */
+  hasOtherLeader(): boolean
   forward(connection: Connection, request: RemotingCommand): void
   /** A handler found that this member leads no more: does the request elsewhere. @returns false to answer it instead. */
   retry(connection: Connection, request: RemotingCommand): boolean
@@ -106,7 +114,8 @@ export class Registry {
   table(): ProcessorTable {
     const table = new Map<number, (connection: Connection, request: RemotingCommand) => undefined>()
     for (const [code, { processor }] of this.#kinds) {
-      table.set(code, processor.served === 'here' ? this.#runHere : this.#runOnLeader)
+      const runHere = processor.whileRebuilding === true ? this.#runHere : this.#runWhole
+      table.set(code, processor.served === 'here' ? runHere : this.#runOnLeader)
     }
     return table
   }
@@ -119,14 +128,14 @@ export class Registry {
       connection.respond(request, createResponse(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark))
       return
     }
-    if (!kind.waiting.hasRoomFor(request.bodyBytes.length)) return this.#refuse(connection, request)
+    if (!kind.waiting.hasRoomFor(request.bodyBytes.length)) return refuse(connection, request, busy(request.version))
     let { waiting } = kind
     let result: ProcessorResult | Promise<ProcessorResult>
     try {
       const handled = kind.processor.handle(connection, request)
       if (handled instanceof Aside) {
         waiting = handled.waiting
-        if (!waiting.hasRoomFor(request.bodyBytes.length)) return this.#refuse(connection, request)
+        if (!waiting.hasRoomFor(request.bodyBytes.length)) return refuse(connection, request, busy(request.version))
         result = handled.start()
       } else result = handled
     } catch (error) {
@@ -139,17 +148,20 @@ export class Registry {
     } else if (result !== undefined) connection.respond(request, result)
   }
 
-  #refuse(connection: Connection, request: RemotingCommand): void {
-    const { code, remark } = busy(request.version)
-    connection.respond(request, createResponse(code, remark))
-  }
-
   readonly #runHere = (connection: Connection, request: RemotingCommand): undefined => {
     this.run(connection, request)
   }
 
+  readonly #runWhole = (connection: Connection, request: RemotingCommand): undefined => {
+    if (this.#dispatch.isRebuilding()) refuse(connection, request, rebuilding())
+    else this.run(connection, request)
+  }
+
   readonly #runOnLeader = (connection: Connection, request: RemotingCommand): undefined => {
-    if (this.#dispatch.isLeader()) this.run(connection, request)
+    const { isLeader, isRebuilding, hasOtherLeader } = this.#dispatch
+    if (isLeader()) this.run(connection, request)
+    // A leader that is not ready for long: there is nobody to wait for.
+    else if (isRebuilding() && !hasOtherLeader()) refuse(connection, request, rebuilding())
     else this.#dispatch.forward(connection, request)
   }
 
@@ -187,4 +199,8 @@ export class Registry {
     const remark = error instanceof Error ? `${error.name}: ${error.message}` : 'the request failed'
     return createResponse(ResponseCode.SYSTEM_ERROR, remark)
   }
+}
+
+function refuse(connection: Connection, request: RemotingCommand, { code, remark }: Refusal): void {
+  connection.respond(request, createResponse(code, remark))
 }

@@ -1,6 +1,6 @@
 /**
  * How far a start is that applies the log again: from its first entry where nothing was kept, or from an old checkpoint. A group of one
- * waits for that while it opens, and whoever opens it wants to know for how long.
+ * takes nothing before, and whoever opens it wants to know for how long.
  *
  * Keeps: measures and tells, and changes nothing; while nothing is built again it costs one comparison for each applied batch. It
  * ends when the entries are applied that the log had at the start, or what is left of them after a truncation.
@@ -58,6 +58,13 @@ export class FullRebuild {
   /** Null when nothing is built again. */
   get progress(): RebuildProgress | null {
     return this.#course === null ? null : this.#progressOf(this.#course)
+  }
+
+  /** Whether entries that the log had at the start are still to be applied. */
+  get isUnderWay(): boolean {
+    const course = this.#course
+    if (course === null) return false
+    return this.#options.machine.appliedIndex < Math.min(course.toIndex, this.#options.lastIndex())
   }
 
   /** The log that is about to be applied ends there. */
