@@ -72,7 +72,9 @@ test('status tells how far a rebuild is while the store is still being opened', 
   const look = (_fields: Record<string, unknown>, event: string): void => {
     if (event === 'the log was applied again') seen = broker.status()
   }
-  const broker = new Broker(brokerConfig(directory), { logger: { ...silentLogger, info: look } })
+  // Else it would be open by then.
+  const storeOptions = { serveWhileRebuilding: false }
+  const broker = new Broker(brokerConfig(directory), { logger: { ...silentLogger, info: look }, storeOptions })
   await broker.start()
   expect(seen).toMatchObject({ up: false, rebuild: { doneEntries: 0, totalEntries: lastIndex + 1 } })
   expect(broker.status()).toMatchObject({ up: true, rebuild: null })

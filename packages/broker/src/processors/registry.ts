@@ -158,10 +158,10 @@ export class Registry {
   }
 
   readonly #runOnLeader = (connection: Connection, request: RemotingCommand): undefined => {
-    const { isLeader, isRebuilding, hasOtherLeader } = this.#dispatch
-    if (isLeader()) this.run(connection, request)
+    const dispatch = this.#dispatch
+    if (dispatch.isLeader()) this.run(connection, request)
     // A leader that is not ready for long: there is nobody to wait for.
-    else if (isRebuilding() && !hasOtherLeader()) refuse(connection, request, rebuilding())
+    else if (dispatch.isRebuilding() && !dispatch.hasOtherLeader()) refuse(connection, request, rebuilding())
     else this.#dispatch.forward(connection, request)
   }
 
