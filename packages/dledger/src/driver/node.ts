@@ -80,7 +80,8 @@ export class LogNode {
     const { clock, settings, logger, disk, controlEnvelope, ticker } = options
     this.#options = options
     this.#life = new Life({ onFailed: (error) => this.#fail(error), schedulePass: () => this.#schedulePass() })
-    this.#wakeUps = new WakeUps({ clock, settings, ticker, wake: (ticks, nowMs) => this.#tick(ticks, nowMs) })
+    const wake = (ticks: number, nowMs: number): void => this.#tick(ticks, nowMs)
+    this.#wakeUps = new WakeUps({ clock, settings, ticker, wake, overdue: () => this.#overdue() })
     this.#hot = new HotTail(settings.hotBytesMax)
     this.#watch = new StorageWatch(disk, clock, options)
     this.#hardStateRoom = new HardStateRoom(() => this.#member, logger)
@@ -527,6 +528,15 @@ export class LogNode {
     this.#life.guarded(() => this.#live(ticks, nowMs))
     this.#membersDue = true
     this.#pass()
+  }
+
+  /** This member is behind: its followers hear of it at once, whatever has arrived here meanwhile and takes its time to be handled. */
+  #overdue(): void {
+    if (!this.#life.isRunning || this.#switching.isUnderWay) return
+    this.#life.guarded(() => {
+      this.#rooms.raft.beat()
+      this.#rooms.outputs.drain(null)
+    })
   }
 
   #live(ticks: number, nowMs: number): void {

@@ -28,6 +28,8 @@ export interface WakeUpsOptions {
   readonly ticker: Ticker | undefined
   /** @param ticks that have passed; 0 for a timer that was early. @param nowMs monotonic. */
   readonly wake: (ticks: number, nowMs: number) => void
+  /** A wake-up is late, and comes once what arrived meanwhile is heard: what peers wait for is due now. */
+  readonly overdue: () => void
 }
 
 export class WakeUps {
@@ -45,13 +47,14 @@ export class WakeUps {
   }
 
   start(): void {
-    const { clock, wake } = this.#options
+    const { clock, wake, overdue } = this.#options
     const ticker = this.#options.ticker ?? new SharedTicker(clock)
     this.#lastTickMs = clock.monotonicMs()
-    this.#cancel = ticker.every(this.periodMs, () => {
+    const passed = (): void => {
       const nowMs = clock.monotonicMs()
       wake(this.#ticksPassed(nowMs), nowMs)
-    })
+    }
+    this.#cancel = ticker.every(this.periodMs, passed, overdue)
   }
 
   /** Idempotent. */

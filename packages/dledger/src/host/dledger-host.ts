@@ -99,7 +99,7 @@ export class DLedgerHost {
     const nodes = [...new Set([node, ...peers.map(({ id }) => id)])]
     const runId = randomUUID()
     this.#multiplexer = new Multiplexer({ self: node, nodes, links: this.#links, clock, logger, limits, runId })
-    this.#ticker = new SharedTicker(clock)
+    this.#ticker = new SharedTicker(clock, () => this.#multiplexer.flush())
   }
 
   /** Listens and dials the other nodes. @throws DLedgerError INVALID: a name, a limit, a port that cannot be had. */

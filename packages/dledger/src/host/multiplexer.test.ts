@@ -160,6 +160,19 @@ describe('groups on shared connections', () => {
     expect(groups.map(([, far]) => (far.received[0] as { round: number }).round)).toEqual(groups.map((_, i) => i))
   })
 
+  it('send what is gathered at once when a pass would take too long, still in one frame', () => {
+    const pair = new Pair()
+    const groups = Array.from({ length: 3 }, (_, i) => pair.both(`g${i}`))
+    const node = pair.nodes.get('n0') as Multiplexer
+    const before = node.stats().framesSent
+    groups.forEach(([near], i) => near.beat('n1', i))
+    expect(node.stats().framesSent).toBe(before)
+    node.flush()
+    expect(node.stats().framesSent).toBe(before + 1)
+    pair.run()
+    for (const [, far] of groups) expect(far.received).toHaveLength(1)
+  })
+
   it('split what is too much for one frame', () => {
     const pair = new Pair({ controlBytesMax: 400 })
     const groups = Array.from({ length: 50 }, (_, i) => pair.both(`g${i}`))

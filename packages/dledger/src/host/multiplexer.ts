@@ -314,6 +314,11 @@ export class Multiplexer implements LinksHandler<HostFrame> {
     })
   }
 
+  /** What is gathered leaves now, not at the end of this pass: what has arrived may make that long. */
+  flush(): void {
+    for (const node of this.#nodes.values()) this.#flush(node)
+  }
+
   #flush(node: RemoteNode): void {
     if (node.bundle.isEmpty) return
     this.#say(node, 'control', node.bundle.take())

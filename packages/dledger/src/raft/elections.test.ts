@@ -247,3 +247,22 @@ describe('storage that is not well', () => {
     expect(cluster.propose(at(0), 1)).toBe(true)
   })
 })
+
+test('a leader tells its followers of itself at once when asked to, and its ticks judge as before', () => {
+  const { cluster, at } = group()
+  cluster.elect(at(0))
+  cluster.settle()
+  const beats = (member: TestMember): number => {
+    member.raft.beat()
+    const sent = member.raft.takeOutput()?.send ?? []
+    return sent.filter(({ type }) => type === 'Heartbeat').length
+  }
+  expect(beats(at(0))).toBe(2)
+  expect(beats(at(1))).toBe(0)
+  // Nobody answers: it leads no longer than without.
+  for (let i = 0; i < ELECTION_TICKS; i++) {
+    beats(at(0))
+    at(0).raft.tick()
+  }
+  expect(at(0).raft.status().role).toBe('FOLLOWER')
+})

@@ -89,6 +89,11 @@ export class Raft {
     this.#elections.tick()
   }
 
+  /** A leader tells its followers of itself now, beside what its ticks bring: they came late, and have not been counted yet. */
+  beat(): void {
+    this.#elections.leadership?.beat()
+  }
+
   /**
    * Takes a message from a peer. What makes no sense, comes from strangers or from a wiped disk is counted and ignored.
    *

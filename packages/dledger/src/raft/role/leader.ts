@@ -132,6 +132,11 @@ export class Leadership {
     return true
   }
 
+  /** A heartbeat round at once. What its ticks judge they judge later: it may be that this is the last round. */
+  beat(): void {
+    this.#beginRound()
+  }
+
   propose(
     kind: ProposalKind,
     sizes: readonly number[],
