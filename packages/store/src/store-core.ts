@@ -304,7 +304,7 @@ export class StoreCore {
             onFailed,
           })
     this.queries =
-      this.keyIndex === null ? null : new KeyQueries({ index: this.keyIndex, machine, reader: this.reader })
+      this.keyIndex === null ? null : new KeyQueries({ index: this.keyIndex, machine, reader: this.reader, clock })
     this.#checkpointer = new Checkpointer({
       machine,
       files,

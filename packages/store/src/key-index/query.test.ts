@@ -1,6 +1,7 @@
 /** Finding messages by key through a whole store. */
 import fs from 'node:fs'
 import path from 'node:path'
+import { type Clock, systemClock } from '@dledger-ts/base'
 import { decodeRecord, recordPhysicalOffset } from '@dledger-ts/protocol'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { QueryRequest } from '../api.ts'
@@ -63,6 +64,27 @@ describe('a query by key', () => {
     expect(await find(store, { key: 'nobody' })).toEqual([])
     expect(await find(store, { key: 'buyer-7', maxCount: 1 })).toEqual(['two'])
     expect(await find(store, { key: 'buyer-7', topic: 'Other' })).toEqual(['elsewhere'])
+  })
+
+  test('lets everything else have its turn, however many there are and though all is in memory', async () => {
+    // Whoever looks at it finds that much time has passed.
+    let nowMs = 0
+    const clock: Clock = { ...systemClock, monotonicMs: () => (nowMs += 50) }
+    const store = await open({ clock })
+    for (let i = 0; i < 20; i++) await store.store(keyed(String(i), { KEYS: 'x', UNIQ_KEY: `u${i}` }))
+    const order: string[] = []
+    const queries = Array.from({ length: 8 }, async () => {
+      expect(await find(store, { key: 'x' })).toHaveLength(20)
+      order.push('query')
+    })
+    const rest = (async () => {
+      for (let i = 0; i < 8; i++) {
+        await new Promise<void>((resolve) => systemClock.defer(resolve))
+        order.push('rest')
+      }
+    })()
+    await Promise.all([...queries, rest])
+    expect(order.slice(0, 8)).toEqual(Array.from({ length: 8 }, () => 'rest'))
   })
 
   test('tells a unique id from a key of the same text', async () => {

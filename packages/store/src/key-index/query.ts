@@ -4,11 +4,12 @@
  * Keeps:
  *   - only records that are applied and still in the log are given, each once, newest first.
  *   - the work of one query is bounded; where a bound ends it, the answer says so (`isComplete`).
+ *   - many queries at once keep nothing else of this process waiting for long, also where all that they look for is in memory.
  *   - an entry that cannot be right makes its file a damaged one; it never makes a wrong answer.
  *
  * Source: org.apache.rocketmq.store.index.IndexService.queryOffset, IndexFile.selectPhyOffset.
  */
-import { readInt32 } from '@dledger-ts/base'
+import { type Clock, readInt32 } from '@dledger-ts/base'
 import { DLedgerError } from '@dledger-ts/dledger'
 import { recordStoreTimestamp } from '@dledger-ts/protocol'
 import type { QueryRequest, QueryResult } from '../api.ts'
@@ -29,6 +30,7 @@ import {
   slotAt,
 } from './layout.ts'
 import { hasKey, hasKeyHash, hasUniqueKey, indexKeyHash } from './message-keys.ts'
+import { QueryTurns } from './query-turns.ts'
 
 /** Messages that one query gives at most, whatever it asks for. */
 export const QUERY_COUNT_MAX = 1_000
@@ -40,6 +42,8 @@ const QUERY_STEPS_MAX = 100_000
 const QUERIES_MAX = 32
 /** Records read at a time. */
 const FETCH_COUNT = 16
+/** Entries looked at before the clock is. */
+const STEPS_UNTIMED = 64
 /** Entries read at a time: chains of a busy key lie close together. */
 const BLOCK_ENTRIES = 200
 
@@ -47,30 +51,34 @@ export interface KeyQueriesOptions {
   readonly index: KeyIndex
   readonly machine: StoreMachine
   readonly reader: MessageReader
+  readonly clock: Clock
 }
 
 export class KeyQueries {
   readonly #options: KeyQueriesOptions
+  readonly #turns: QueryTurns
+  /** One for all: thousands of queries may be refused in a moment, and where an error comes from costs more to tell than all the rest of that. */
+  readonly #busy = new StoreError(`${QUERIES_MAX} queries are under way`, { code: 'BUSY' })
   #underWay = 0
 
   constructor(options: KeyQueriesOptions) {
     this.#options = options
+    this.#turns = new QueryTurns(options.clock)
   }
 
   /** @throws StoreError BUSY, STORAGE_FAILED. */
   async query(request: QueryRequest): Promise<QueryResult> {
-    if (this.#underWay >= QUERIES_MAX) {
-      throw new StoreError(`${QUERIES_MAX} queries are under way`, { code: 'BUSY' })
-    }
+    if (this.#underWay >= QUERIES_MAX) throw this.#busy
     this.#underWay++
     try {
       const { index } = this.#options
       const isCaughtUp = await new Promise<boolean>((resolve) => index.catchUp(resolve))
-      const lookup = new Lookup(this.#options, request)
+      const lookup = new Lookup(this.#options, this.#turns, request)
       await lookup.run()
       return lookup.result(isCaughtUp)
     } finally {
       this.#underWay--
+      this.#turns.ended()
     }
   }
 }
@@ -78,6 +86,7 @@ export class KeyQueries {
 class Lookup {
   readonly #index: KeyIndex
   readonly #reader: MessageReader
+  readonly #turns: QueryTurns
   readonly #request: QueryRequest
   readonly #keyHash: number
   readonly #countMax: number
@@ -95,9 +104,10 @@ class Lookup {
   #candidates: number[] = []
   #lastCandidate = -1
 
-  constructor({ index, machine, reader }: KeyQueriesOptions, request: QueryRequest) {
+  constructor({ index, machine, reader }: KeyQueriesOptions, turns: QueryTurns, request: QueryRequest) {
     this.#index = index
     this.#reader = reader
+    this.#turns = turns
     this.#request = request
     this.#keyHash = indexKeyHash(request.topic, request.key)
     this.#countMax = Math.min(request.maxCount, QUERY_COUNT_MAX)
@@ -156,6 +166,7 @@ class Lookup {
         this.#isCutShort = true
         break
       }
+      if (this.#steps % STEPS_UNTIMED === 0 && this.#turns.isOver) await this.#turns.next()
       if (!chain.stepInMemory(number)) await chain.step(number)
       const { physicalOffset } = chain
       const earliest = beginTimestamp + chain.seconds * 1000
@@ -176,6 +187,7 @@ class Lookup {
 
   /** Reads the candidates and keeps those that are what was asked for. */
   async #fetch(file: IndexFile): Promise<void> {
+    if (this.#turns.isOver) await this.#turns.next()
     const candidates = this.#candidates
     this.#candidates = []
     const records = await Promise.all(candidates.map((physicalOffset) => this.#record(physicalOffset)))
