@@ -18,8 +18,12 @@ const QUEUES = 4
 /** Messages of the log that are kept, what is under way, what waits for slow peers, and the process itself. */
 const MEMORY_MIB_MAX = 640
 const CALM_MS = 60_000
-/** Shorter than an election timeout. */
-const STANDSTILL_S = 1
+/**
+ * The followers stand still for so long, again and again, and answer in between: well within the election timeout, 500 ms, for which a
+ * leader goes on that no majority answers.
+ */
+const STANDSTILL_S = 0.2
+const BETWEEN_S = 0.1
 /** Of our client, for one message. */
 const TRIES = 3
 
@@ -28,8 +32,7 @@ let members: MemberStatuses
 let admin: Admin
 
 beforeAll(async () => {
-  // By default a leader steps down when a majority is silent for half a second; here followers are made to be silent for longer.
-  group = await FastTry.create({ conf: { raftElectionTimeoutMs: '2000' } })
+  group = await FastTry.create()
   await group.start('--fresh')
   members = new MemberStatuses(group)
   admin = new Admin(group.namesrv)
@@ -64,14 +67,17 @@ test(
         flood.queries({ connections: 10, each: 60, version: NEW_VERSION }),
         flood.newTopics({ connections: 4, each: 25, version: NEW_VERSION }),
       ])
-      // Nothing is committed for a moment: what is under way grows to its bound.
+      // Nothing is committed for most of the time: what is under way grows to its bound.
       const followers = (await members.all()).filter(({ id }) => id !== leader.id)
-      const standstill = standStill(followers.map(({ pid }) => String(pid)))
-      ;[newer, older] = await Promise.all([
-        flood.sends({ connections: 16, each: 150, version: NEW_VERSION }),
-        flood.sends({ connections: 4, each: 150, version: OLD_VERSION }),
-      ])
-      await standstill
+      const standstills = standStills(followers.map(({ pid }) => String(pid)))
+      try {
+        ;[newer, older] = await Promise.all([
+          flood.sends({ connections: 16, each: 150, version: NEW_VERSION }),
+          flood.sends({ connections: 4, each: 150, version: OLD_VERSION }),
+        ])
+      } finally {
+        await standstills.end()
+      }
     } finally {
       calm.isOver = true
       await calmSender
@@ -144,9 +150,18 @@ interface Watched {
 }
 
 /** By a process of its own: this one is busy. */
-async function standStill(pids: readonly string[]): Promise<void> {
-  const script = `kill -STOP ${pids.join(' ')}; sleep ${STANDSTILL_S}; kill -CONT ${pids.join(' ')}`
-  await once(spawn('sh', ['-c', script]), 'exit')
+function standStills(pids: readonly string[]): { end(): Promise<void> } {
+  const goOn = `kill -CONT ${pids.join(' ')}`
+  const each = `kill -STOP ${pids.join(' ')}; sleep ${STANDSTILL_S}; ${goOn}; sleep ${BETWEEN_S}`
+  const script = `trap '${goOn}; exit' TERM; while kill -0 ${process.pid}; do ${each}; done`
+  const child = spawn('sh', ['-c', script], { stdio: 'ignore' })
+  return {
+    async end() {
+      const exit = once(child, 'exit')
+      child.kill()
+      await exit
+    },
+  }
 }
 
 /** Looks at a member again and again until it is asked. */
