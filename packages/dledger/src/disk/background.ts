@@ -1,6 +1,6 @@
 /**
- * The operations of a disk that need not be waited for, on every disk: called back later where it can do that, and within the call where
- * it has only the synchronous ones.
+ * The operations that not every disk has, on every disk. What need not be waited for is called back later where it can do that, and within
+ * the call where it has only the synchronous ones.
  */
 import type { Disk, DiskCallback, DiskFile } from './disk.ts'
 
@@ -55,6 +55,12 @@ export function removeFile(disk: Disk, path: string, callback: DiskCallback): vo
 export function removeDirectory(disk: Disk, directory: string, callback: DiskCallback): void {
   if (disk.background !== undefined) return disk.background.removeDirectory(directory, callback)
   callback(null)
+}
+
+/** @see DiskFile.writeQuickly */
+export function writeQuickly(file: DiskFile, buffers: readonly Buffer[], at: number, callback: DiskCallback): void {
+  if (file.writeQuickly !== undefined) file.writeQuickly(buffers, at, callback)
+  else file.write(buffers, at, callback)
 }
 
 /** @see DiskFile.truncateSync */

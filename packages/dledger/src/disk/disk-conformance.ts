@@ -10,6 +10,7 @@ import {
   removeDirectory,
   removeFile,
   truncateFile,
+  writeQuickly,
 } from './background.ts'
 import { type Disk, type DiskCallback, type DiskFile, isMissing } from './disk.ts'
 
@@ -59,6 +60,25 @@ export function diskConformance(define: DefineTest, make: () => DiskUnderTest): 
     const file = under.open()
     await under.written(file, [Buffer.from('x')], 0)
     assert.ok(file.modifiedMsSync() > 0)
+    file.closeSync()
+  })
+
+  test('what is written quickly is written as anything else', async (under) => {
+    const file = under.open()
+    let isInside = true
+    const small = under.all(3, (done) => {
+      const callback = (error: Error | null): void => {
+        assert.equal(isInside, false)
+        done(error)
+      }
+      writeQuickly(file, [Buffer.from('ab')], 1, callback)
+      writeQuickly(file, [Buffer.from('cd'), Buffer.from(''), Buffer.from('e')], 3, callback)
+      writeQuickly(file, [Buffer.alloc(1 << 20, 'x')], 6, callback)
+      isInside = false
+    })
+    await small
+    assert.equal(file.sizeSync(), 6 + (1 << 20))
+    assert.deepEqual(await under.read(file, 8, 0), Buffer.from('\0abcdexx'))
     file.closeSync()
   })
 

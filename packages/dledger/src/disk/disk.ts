@@ -15,6 +15,11 @@ export interface DiskFile {
   readonly path: string
   /** Writes all of `buffers` one after another from byte `at` on. */
   write(buffers: readonly Buffer[], at: number, callback: DiskCallback): void
+  /**
+   * The same, of a few bytes into the page cache: may be made within the call where that takes less than having it made; the callback runs
+   * later all the same. Left out where nothing is gained. @see writeQuickly
+   */
+  writeQuickly?(buffers: readonly Buffer[], at: number, callback: DiskCallback): void
   /** Reads up to target.length bytes; fewer only at the end of the file. */
   read(target: Buffer, at: number, callback: (error: Error | null, bytesRead: number) => void): void
   /** fdatasync. */

@@ -10,6 +10,7 @@
  *   S3  at most `syncsAtOnce` are under way, and one of each file.
  */
 import { assert } from '@dledger-ts/base'
+import { writeQuickly } from './background.ts'
 import type { Disk, DiskCallback, DiskFile } from './disk.ts'
 
 export interface FlusherOptions {
@@ -99,6 +100,10 @@ class FlushedFile implements DiskFile {
 
   write(buffers: readonly Buffer[], at: number, callback: DiskCallback): void {
     this.#file.write(buffers, at, callback)
+  }
+
+  writeQuickly(buffers: readonly Buffer[], at: number, callback: DiskCallback): void {
+    writeQuickly(this.#file, buffers, at, callback)
   }
 
   read(target: Buffer, at: number, callback: (error: Error | null, bytesRead: number) => void): void {

@@ -7,6 +7,7 @@
  *   - what fails, fails with a DLedgerError STORAGE_FAILED that names the operation, the file and the cause's code.
  */
 import { DLedgerError } from '../errors.ts'
+import { writeQuickly } from './background.ts'
 import type { Disk, DiskCallback, DiskFile } from './disk.ts'
 
 /** One write, sync or read under way. */
@@ -127,6 +128,10 @@ class WatchedFile implements DiskFile {
 
   write(buffers: readonly Buffer[], at: number, callback: DiskCallback): void {
     this.#file.write(buffers, at, this.#disk.begun('write', this.path, callback))
+  }
+
+  writeQuickly(buffers: readonly Buffer[], at: number, callback: DiskCallback): void {
+    writeQuickly(this.#file, buffers, at, this.#disk.begun('write', this.path, callback))
   }
 
   read(target: Buffer, at: number, callback: (error: Error | null, bytesRead: number) => void): void {

@@ -2,6 +2,7 @@
  * One open file of the log: a `DiskFile` that counts what is under way on it, so that it can be removed at any time and is
  * closed when the last operation has ended.
  */
+import { writeQuickly } from '../disk/background.ts'
 import type { DiskCallback, DiskFile } from '../disk/disk.ts'
 
 export class SegmentFile {
@@ -19,6 +20,15 @@ export class SegmentFile {
   write(buffers: readonly Buffer[], at: number, callback: DiskCallback): void {
     this.#underWay++
     this.#file.write(buffers, at, (error) => {
+      this.#ended()
+      callback(error)
+    })
+  }
+
+  /** The same, of what lies behind bytes that were written or read just now, so that its pages are in memory. */
+  append(buffers: readonly Buffer[], at: number, callback: DiskCallback): void {
+    this.#underWay++
+    writeQuickly(this.#file, buffers, at, (error) => {
       this.#ended()
       callback(error)
     })

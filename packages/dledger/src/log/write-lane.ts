@@ -117,7 +117,7 @@ export class WriteLane {
     this.#waiting = this.#waiting.slice(count)
     this.#underWay = true
     const buffers = count === 1 ? first.buffers : taken.flatMap((write) => write.buffers)
-    file.write(buffers, first.at, (error) => this.#ended(taken, error, file))
+    file.append(buffers, first.at, (error) => this.#ended(taken, error, file))
   }
 
   /** @returns null where it could not be made: for want of room it is waited for, else all that waits fails. */

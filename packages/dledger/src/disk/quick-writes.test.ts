@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest'
+import { QUICK_BYTES_MAX, QuickWrites } from './quick-writes.ts'
+
+/** When small writes are made by the calling thread again after a slow one that ended at `endedMs`. */
+function backAt(quick: QuickWrites, endedMs: number): number {
+  let atMs = endedMs
+  while (!quick.mayWrite(1, atMs)) atMs += 500
+  return atMs
+}
+
+test('small writes are quick until one of them is slow', () => {
+  const quick = new QuickWrites()
+  expect(quick.mayWrite(QUICK_BYTES_MAX, 0)).toBe(true)
+  expect(quick.mayWrite(QUICK_BYTES_MAX + 1, 0)).toBe(false)
+  quick.wrote(0, 4.9)
+  expect(quick.mayWrite(1, 5)).toBe(true)
+  quick.wrote(5, 10)
+  expect(quick.mayWrite(1, 10)).toBe(false)
+  expect(backAt(quick, 10)).toBe(1_010)
+})
+
+test('what is slow again and again is tried less and less', () => {
+  const quick = new QuickWrites()
+  let atMs = 0
+  const pauses: number[] = []
+  for (let i = 0; i < 9; i++) {
+    quick.wrote(atMs, atMs + 100)
+    const back = backAt(quick, atMs + 100)
+    pauses.push(back - atMs - 100)
+    atMs = back
+  }
+  expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000])
+})
+
+test('what was quick for as long as it was paused is trusted as before', () => {
+  const quick = new QuickWrites()
+  quick.wrote(0, 100)
+  const back = backAt(quick, 100)
+  quick.wrote(back + 1_000, back + 1_100)
+  expect(backAt(quick, back + 1_100) - back - 1_100).toBe(1_000)
+})
