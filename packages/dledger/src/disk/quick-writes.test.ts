@@ -12,11 +12,11 @@ test('small writes are quick until one of them is slow', () => {
   const quick = new QuickWrites()
   expect(quick.mayWrite(QUICK_BYTES_MAX, 0)).toBe(true)
   expect(quick.mayWrite(QUICK_BYTES_MAX + 1, 0)).toBe(false)
-  quick.wrote(0, 4.9)
-  expect(quick.mayWrite(1, 5)).toBe(true)
-  quick.wrote(5, 10)
-  expect(quick.mayWrite(1, 10)).toBe(false)
-  expect(backAt(quick, 10)).toBe(1_010)
+  quick.wrote(0, 24.9)
+  expect(quick.mayWrite(1, 25)).toBe(true)
+  quick.wrote(25, 50)
+  expect(quick.mayWrite(1, 50)).toBe(false)
+  expect(backAt(quick, 50)).toBe(1_050)
 })
 
 test('what is slow again and again is tried less and less', () => {

@@ -9,7 +9,7 @@
 /** Larger ones take as long as handing them over does. */
 export const QUICK_BYTES_MAX = 256 * 1024
 
-const SLOW_MS = 5
+const SLOW_MS = 25
 const PAUSE_MS_MIN = 1_000
 const PAUSE_MS_MAX = 60_000
 

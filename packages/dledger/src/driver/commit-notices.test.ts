@@ -57,6 +57,22 @@ describe('commit notices', () => {
     expect(told).toEqual([])
   })
 
+  it('what came to be owed after entries had told the rest waits anew, once', () => {
+    const { timers, told, state, notices } = world()
+    state.owes = true
+    notices.look()
+    state.owes = false
+    notices.look()
+    state.owes = true
+    notices.look()
+    timers[0]?.callback()
+    expect(told).toEqual([])
+    expect(timers).toHaveLength(2)
+    timers[1]?.callback()
+    expect(told).toEqual(['core', 'drained'])
+    expect(timers).toHaveLength(2)
+  })
+
   it('an idle member arms no timer, and one that stopped tells nothing', () => {
     const { timers, told, state, notices } = world()
     notices.look()
