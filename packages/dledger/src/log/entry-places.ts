@@ -2,6 +2,8 @@
  * Where entries stand in the files, and what can be told of one by itself. Synchronous: for opening, truncating, trimming and
  * repairing, never for a hot path.
  *
+ * What is not good is read once more: a drive may give other bytes but once.
+ *
  * Keeps: nothing is taken from the files that its own checksums and its place do not vouch for, and nothing that is marked as lost.
  */
 import { crc32 } from '@dledger-ts/base'
@@ -45,6 +47,10 @@ export class EntryPlaces {
 
   /** @throws DLedgerError CORRUPT. */
   readHeader(index: number): EntryHeader {
+    return twiceIfCorrupt(() => this.#readHeader(index))
+  }
+
+  #readHeader(index: number): EntryHeader {
     const pos = this.locate(index)
     const bytes = Buffer.allocUnsafe(ENTRY_HEADER_BYTES)
     this.#data.readSync(pos, bytes)
@@ -66,6 +72,10 @@ export class EntryPlaces {
 
   /** @throws DLedgerError CORRUPT. */
   readBody(index: number): Buffer {
+    return twiceIfCorrupt(() => this.#readBody(index))
+  }
+
+  #readBody(index: number): Buffer {
     const header = this.readHeader(index)
     const body = Buffer.allocUnsafe(header.bodySize)
     this.#data.readSync(header.pos + ENTRY_HEADER_BYTES, body)
@@ -100,5 +110,14 @@ export class EntryPlaces {
       if (error instanceof DLedgerError && error.detail.code === 'CORRUPT') return null
       throw error
     }
+  }
+}
+
+function twiceIfCorrupt<Result>(read: () => Result): Result {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof DLedgerError && error.detail.code === 'CORRUPT')) throw error
+    return read()
   }
 }

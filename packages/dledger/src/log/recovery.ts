@@ -17,12 +17,14 @@
  *   V1  what is reported is a prefix of what was appended, and holds everything up to the durable hint; entries of it that are
  *       not good are reported as lost, never left out.
  *   V2  the work does not grow with the log: entries before the hint are known by the index, and read only where it is damaged.
+ *   V3  a drive that gives other bytes but once changes nothing: what is not good is read once more before it is judged.
  */
 import { chainOf, decodeEntryHeader, ENTRY_MAGIC, type EntryHeader, isUnchecked } from './entry-codec.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel } from './entry-batch.ts'
 import { decodeIndexUnit, INDEX_UNIT_BYTES, type IndexUnit } from './index-codec.ts'
 import { BLANK_BYTES, fileStartOf, isBlank, placeEntry } from './layout.ts'
 import { type LostRange, LostRanges, type TermRun } from './lost-ranges.ts'
+import type { BeforeFirst, DurableHint, RecoveredLog, RecoveryInput, SuspectedRun } from './recovered-log.ts'
 import { findGoodEntry, type Place } from './resync.ts'
 import { ScanWindow } from './scan-window.ts'
 import { corruptAt, type SegmentDirectory } from './segment-directory.ts'
@@ -34,79 +36,7 @@ const SECTOR_BYTES = 512
 const MAGIC_BYTES = 4
 
 export type { TermRun } from './lost-ranges.ts'
-
-/** The end of the log as it is known to be synced. */
-export interface DurableHint {
-  readonly index: number
-  readonly endPos: number
-  readonly chain: number
-  /** Of that entry; left out by older versions. */
-  readonly term?: number
-}
-/** The entry before the first one kept. */
-export interface BeforeFirst {
-  readonly index: number
-  readonly term: number
-  readonly endPos: number
-  readonly chain: number
-}
-export interface RecoveryInput {
-  readonly data: SegmentDirectory
-  readonly index: SegmentDirectory
-  readonly durableHint: DurableHint | null
-  readonly checksummedFrom: number
-  readonly beforeFirst: BeforeFirst | null
-  /** Configuration entries up to the hint, kept with it; null: read the whole log to find them. */
-  readonly configurationIndexes: readonly number[] | null
-  /** Simulation only: damage in the middle is taken for the end of the log. */
-  readonly cutsAtDamage?: boolean
-  /** No entry has a higher term; where it is not given, an end that is lost has at least the term before it. */
-  readonly termMax?: number
-}
-/** Part of a log whose ends are known to be good. */
-export interface SuspectedRun {
-  readonly data: SegmentDirectory
-  readonly index: SegmentDirectory
-  readonly checksummedFrom: number
-  /** The entry before the first one suspected, which is good. */
-  readonly from: {
-    readonly index: number
-    readonly term: number
-    readonly endPos: number
-    readonly chain: number | null
-  }
-  /** Looked at at least up to this entry. */
-  readonly lastIndex: number
-  /** An end of the log behind it, all of it written. */
-  readonly end: DurableHint
-}
-export interface RecoveredLog {
-  readonly firstIndex: number
-  readonly prevTerm: number
-  /** End and chain value of what is before the first entry. */
-  readonly firstEndPos: number
-  readonly firstChain: number
-  readonly lastIndex: number
-  readonly lastTerm: number
-  readonly endPos: number
-  readonly lastChain: number
-  readonly termRuns: TermRun[]
-  readonly configurationIndexes: number[]
-  /** Index units from here on are to be written again; the entry lies at `rebuildPos`. -1: none. */
-  readonly rebuildFrom: number
-  readonly rebuildPos: number
-  readonly scannedEntries: number
-  /** Entries that are not good, ascending. */
-  readonly lost: readonly LostRange[]
-  /** A lost entry may be a configuration entry that is not among `configurationIndexes`. */
-  readonly configurationsUnknown: boolean
-  /** Where a file's rest is to be made a blank again. */
-  readonly badBlanks: readonly number[]
-  /** Data files from this start on may hold entries that were never synced. */
-  readonly syncFrom: number
-  /** Why the end is the end; null when zeros follow. */
-  readonly torn: { readonly file: string; readonly at: number; readonly what: string } | null
-}
+export type { BeforeFirst, DurableHint, RecoveredLog } from './recovered-log.ts'
 
 interface Cursor {
   index: number
@@ -173,7 +103,11 @@ class Examination {
     this.#firstIndex = firstIndex
     const cursor: Cursor = { index: before.index, term: before.term, endPos: before.endPos, chain: before.chain }
     if (this.#input.beforeFirst === null && before.index >= 0) cursor.chain = null
-    this.#skipToHint(cursor, firstIndex)
+    if (!this.#skipsToHint(cursor, firstIndex)) {
+      this.#window.forget()
+      this.#indexWindow.forget()
+      this.#skipsToHint(cursor, firstIndex)
+    }
     const torn = this.#walk(cursor)
     return {
       firstIndex,
@@ -213,8 +147,14 @@ class Examination {
     const start = this.#data.starts[0] ?? 0
     const fromItsBeginning = { index: -1, term: 0, endPos: 0, chain: 0 }
     if (start === 0) return fromItsBeginning
-    const header = decodeEntryHeader(this.#window.bytes(start, ENTRY_HEADER_BYTES), 0)
-    if (header === null || header.pos !== start || header.index >= this.#input.checksummedFrom) {
+    const isApaches = (header: EntryHeader | null): header is EntryHeader =>
+      header !== null && header.pos === start && header.index < this.#input.checksummedFrom
+    let header = decodeEntryHeader(this.#window.bytes(start, ENTRY_HEADER_BYTES), 0)
+    if (!isApaches(header)) {
+      this.#window.forget()
+      header = decodeEntryHeader(this.#window.bytes(start, ENTRY_HEADER_BYTES), 0)
+    }
+    if (!isApaches(header)) {
       // Nothing was trimmed, so the first file is missing.
       if (this.#hintIndex >= 0) return fromItsBeginning
       throw corruptAt(this.#data, start, 'the log does not start at byte 0, and nothing says what was before')
@@ -222,27 +162,32 @@ class Examination {
     return { index: header.index - 1, term: 0, endPos: start, chain: 0 }
   }
 
-  /** Takes the entries up to the durable hint as the index tells them, if hint, index and data agree; else leaves `cursor` alone. */
-  #skipToHint(cursor: Cursor, firstIndex: number): void {
+  /**
+   * Takes the entries up to the durable hint as the index tells them, if hint, index and data agree; else leaves `cursor` alone.
+   *
+   * @returns whether nothing more can be taken this way.
+   */
+  #skipsToHint(cursor: Cursor, firstIndex: number): boolean {
     const { durableHint: hint, configurationIndexes: configurations } = this.#input
-    if (hint === null || configurations === null || hint.index < firstIndex) return
-    if (!this.#filesAreThere(cursor.endPos, hint.endPos)) return
+    if (hint === null || configurations === null || hint.index < firstIndex) return true
+    if (!this.#filesAreThere(cursor.endPos, hint.endPos)) return true
     const unit = this.#unit(hint.index)
-    if (unit === null || unit.pos + unit.size !== hint.endPos) return
+    if (unit === null || unit.pos + unit.size !== hint.endPos) return false
     const step = this.#judge(unit.pos, { index: hint.index, term: 0, chain: null })
-    if (step.kind !== 'entry' || step.header.chainCrc !== hint.chain || step.header.term !== unit.term) return
-    if (!this.#indexHolds(Math.max(firstIndex, hint.index - UNSYNCED_INDEX_UNITS_MAX), hint)) return
+    if (step.kind !== 'entry' || step.header.chainCrc !== hint.chain || step.header.term !== unit.term) return false
+    if (!this.#indexHolds(Math.max(firstIndex, hint.index - UNSYNCED_INDEX_UNITS_MAX), hint)) return false
     const runs = this.#termRunsOf(firstIndex, hint.index)
-    if (runs === null) return
-    if (!runs.every((run, i) => this.#isRun(run, (runs[i + 1]?.firstIndex ?? hint.index + 1) - 1))) return
+    if (runs === null) return false
+    if (!runs.every((run, i) => this.#isRun(run, (runs[i + 1]?.firstIndex ?? hint.index + 1) - 1))) return false
     const held = configurations.filter((index) => index >= firstIndex && index <= hint.index)
-    if (!held.every((index) => this.#isConfiguration(index))) return
+    if (!held.every((index) => this.#isConfiguration(index))) return false
     this.#termRuns.push(...runs)
     this.#configurationIndexes.push(...held)
     cursor.index = hint.index
     cursor.term = unit.term
     cursor.endPos = hint.endPos
     cursor.chain = hint.chain
+    return true
   }
 
   /** Has every file from `pos` to `endPos` all the bytes that the log has there? */
@@ -340,7 +285,7 @@ class Examination {
    */
   #walk(cursor: Cursor, untilIndex = Number.POSITIVE_INFINITY): RecoveredLog['torn'] {
     for (;;) {
-      const step = this.#next(cursor)
+      const step = this.#nextForSure(cursor)
       if (step.kind === 'entry') {
         this.#take(cursor, step.header)
         if (cursor.index >= untilIndex) return null
@@ -356,6 +301,14 @@ class Examination {
       this.#lose(cursor, step)
       if (cursor.index >= untilIndex && cursor.index >= this.#hintIndex) return null
     }
+  }
+
+  /** As `#next`, but what is not good has been read twice. */
+  #nextForSure(cursor: Cursor): Step {
+    const step = this.#next(cursor)
+    if (step.kind === 'entry') return step
+    this.#window.forget()
+    return this.#next(cursor)
   }
 
   #isTorn(step: Step & { readonly kind: 'invalid' }, index: number): boolean {
@@ -413,9 +366,12 @@ class Examination {
   }
 
   /** The entries between the cursor's and `found`, which is good, are lost; none, when only the blank between them is bad. */
-  #loseUpTo(cursor: Cursor, found: Place): void {
-    if (found.index === cursor.index + 1) this.#badBlanks.push(cursor.endPos)
-    else {
+  #loseUpTo(cursor: Cursor, found: EntryHeader): void {
+    if (found.index === cursor.index + 1) {
+      if (found.pos !== cursor.endPos) this.#badBlanks.push(cursor.endPos)
+      // The chain vouches for it. To judge it again could go on for ever, where the drive gives other bytes each time.
+      if (cursor.chain !== null) return this.#take(cursor, found)
+    } else {
       const runs = this.#runsBetween(cursor, found)
       this.#mark(cursor, { lastIndex: found.index - 1, endPos: found.pos, termRuns: runs })
       cursor.term = Math.max(cursor.term, runs?.at(-1)?.term ?? 0)

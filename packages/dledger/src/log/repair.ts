@@ -5,7 +5,7 @@
  *   P1  data files go before what they follow, and each step leaves a log that recovery accepts: a crash in between is a shorter log.
  *   P2  all of it is synced when it returns.
  */
-import { decodeEntryHeader } from './entry-codec.ts'
+import { decodeEntryHeader, type EntryHeader } from './entry-codec.ts'
 import { ENTRY_HEADER_BYTES } from './entry-batch.ts'
 import { encodeIndexUnit, INDEX_UNIT_BYTES } from './index-codec.ts'
 import { BLANK_BYTES, encodeBlank, fileStartOf, isBlank } from './layout.ts'
@@ -113,7 +113,8 @@ function cutTail(data: SegmentDirectory, found: RecoveredLog): number {
   const fileEnd = start + data.fileBytes
   const measured = Math.min(fileEnd, endPos + TAIL_SCAN_BYTES)
   measure(endPos, measured)
-  const cutFrom = lastNonZero < 0 ? measured : endPos
+  // What was read as zero here was read as something else before, if a torn tail is there.
+  const cutFrom = lastNonZero < 0 && found.torn === null ? measured : endPos
   for (const later of data.starts)
     if (later > endPos) measure(later, Math.min(later + data.fileBytes, later + TAIL_SCAN_BYTES))
   removeAfter(data, endPos)
@@ -153,14 +154,26 @@ function rebuildUnits(data: SegmentDirectory, index: SegmentDirectory, found: Re
       pos = lost.endPos
       continue
     }
-    const rest = data.fileBytes - (pos % data.fileBytes)
-    if (rest >= BLANK_BYTES && isBlank(window.bytes(pos, BLANK_BYTES), 0, rest)) pos += rest
-    const header = decodeEntryHeader(window.bytes(pos, ENTRY_HEADER_BYTES), 0)
-    if (header === null || header.index !== at) throw corruptAt(data, pos, `no entry ${at}`)
+    let header = headerBehind(window, pos, data.fileBytes)
+    if (header?.index !== at) {
+      // It was good when it was judged: a drive may give other bytes but once.
+      window.forget()
+      header = headerBehind(window, pos, data.fileBytes)
+    }
+    if (header?.index !== at) throw corruptAt(data, pos, `no entry ${at}`)
     encodeIndexUnit(units, filled * INDEX_UNIT_BYTES, header)
     filled++
-    pos += header.size
+    pos = header.pos + header.size
     if (filled === REBUILD_UNITS) flush(at + 1)
   }
   if (filled > 0) flush(found.lastIndex + 1)
+}
+
+/** The header of what follows the entry that ends at `pos`; null when that is none. */
+function headerBehind(window: ScanWindow, endPos: number, fileBytes: number): EntryHeader | null {
+  const rest = fileBytes - (endPos % fileBytes)
+  const isBehindBlank = rest >= BLANK_BYTES && isBlank(window.bytes(endPos, BLANK_BYTES), 0, rest)
+  const pos = isBehindBlank ? endPos + rest : endPos
+  const header = decodeEntryHeader(window.bytes(pos, ENTRY_HEADER_BYTES), 0)
+  return header !== null && header.pos === pos ? header : null
 }

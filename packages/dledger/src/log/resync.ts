@@ -39,7 +39,7 @@ export interface Resync {
 }
 
 /** @returns the first good entry behind `after`, which may be the very next when only a blank is bad; null: there is none. */
-export function findGoodEntry(resync: Resync): Place | null {
+export function findGoodEntry(resync: Resync): EntryHeader | null {
   const search = new Search(resync)
   const byIndex = search.byIndex()
   const endPos = byIndex?.pos ?? resync.end?.endPos ?? Number.POSITIVE_INFINITY
@@ -59,7 +59,7 @@ class Search {
     this.#units = new ScanWindow(resync.index)
   }
 
-  byIndex(): Place | null {
+  byIndex(): EntryHeader | null {
     const { index, after, end } = this.#resync
     const unitsEnd = ((index.starts.at(-1) ?? -index.fileBytes) + index.fileBytes) / INDEX_UNIT_BYTES
     const last = Math.min(unitsEnd - 1, end?.index ?? unitsEnd)
@@ -72,7 +72,7 @@ class Search {
     return null
   }
 
-  inData(before: number): Place | null {
+  inData(before: number): EntryHeader | null {
     const { data, after } = this.#resync
     const { fileBytes } = data
     const files = data.starts.filter((start) => start + fileBytes > after.endPos && start < before)

@@ -23,12 +23,17 @@ export class ScanWindow {
       // Not past this file: the next one may not exist.
       const { fileBytes } = this.#segments
       const count = Math.max(length, Math.min(WINDOW_BYTES, fileBytes - (pos % fileBytes)))
-      this.#to = this.#from
+      this.forget()
       this.#segments.readSync(pos, this.#buffer.subarray(0, count))
       this.#from = pos
       this.#to = pos + count
     }
     return this.#buffer.subarray(pos - this.#from, pos - this.#from + length)
+  }
+
+  /** What is asked for next is read anew. */
+  forget(): void {
+    this.#to = this.#from
   }
 
   /** CRC-32 of a range of any length. */
