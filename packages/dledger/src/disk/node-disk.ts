@@ -167,7 +167,7 @@ class NodeDiskFile implements DiskFile {
       const rest = withoutFirst(buffers, count)
       if (rest.length > 0) {
         if (count > 0) return this.#writeRest(rest, at + count, callback)
-        error = new Error(`nothing more could be written to ${this.path} at ${at}`)
+        error = this.#nothingWritten(at)
       }
     }
     this.#underWay--
@@ -208,9 +208,17 @@ class NodeDiskFile implements DiskFile {
 
   writeSync(bytes: Buffer, at: number): void {
     this.#orPoison(() => {
-      let from = 0
-      while (from < bytes.length) from += fs.writeSync(this.#fd, bytes, from, bytes.length - from, at + from)
+      for (let from = 0; from < bytes.length;) {
+        const count = fs.writeSync(this.#fd, bytes, from, bytes.length - from, at + from)
+        if (count === 0) throw this.#nothingWritten(at + from)
+        from += count
+      }
     })
+  }
+
+  /** The kernel took nothing and named no reason: asked again, it might do so for ever. */
+  #nothingWritten(at: number): Error {
+    return Object.assign(new Error(`EIO: i/o error, nothing was written to ${this.path} at ${at}`), { code: 'EIO' })
   }
 
   readSync(target: Buffer, at: number): number {
