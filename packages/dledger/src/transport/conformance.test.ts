@@ -382,12 +382,12 @@ describe.each([
   const differences = [
     { what: 'group', changes: { group: 'h' }, own: '"g"', other: '"h"' },
     { what: 'file size', changes: { fileBytes: 2_048 }, own: '1024', other: '2048' },
-    {
+    ...[WIRE_VERSION + 1, WIRE_VERSION - 1].map((wireVersion) => ({
       what: 'wire version',
-      changes: { wireVersion: WIRE_VERSION + 1 },
+      changes: { wireVersion },
       own: `${WIRE_VERSION}`,
-      other: `${WIRE_VERSION + 1}`,
-    },
+      other: `${wireVersion}`,
+    })),
   ]
   // Groups of other names may share the connections of a node.
   const refusedFor = name.startsWith('of one group') ? differences.slice(1) : differences
@@ -407,6 +407,21 @@ describe.each([
       expect(a.transport.queuedBytes('n1')).toBe(0)
     },
   )
+
+  it('takes a peer that was refused for its wire version when it comes back with a program of this one', async () => {
+    const rig = make(['n0', 'n1'])
+    const older = hello('n1', { wireVersion: WIRE_VERSION - 1 })
+    const [a, b] = (await rig.start([hello('n0'), older])) as [Member, Member]
+    await a.recorder.until(() => a.recorder.refused.length > 0)
+    await b.recorder.until(() => b.recorder.refused.length > 0)
+    await closed(b)
+    const [back] = (await rig.start([hello('n1')])) as [Member]
+    await a.recorder.until(() => a.recorder.connected.length > 0)
+    await back.recorder.until(() => back.recorder.connected.length > 0)
+    back.transport.send(heartbeat(back, 'n0', 3), null)
+    await a.recorder.until(() => a.recorder.messages.length > 0)
+    expect(a.recorder.messages.map(({ message }) => message)).toEqual([heartbeat(back, 'n0', 3)])
+  })
 
   it('says nothing more once it is closed, and closing twice is no harm', async () => {
     const [a, b] = await connectedPair(make(['n0', 'n1']))

@@ -345,10 +345,14 @@ describe('the TCP transport', () => {
     expect(said).toMatchObject({ member: 'n1', standing })
   })
 
-  it('refuses another wire version whatever else its hello says', async () => {
+  it.each([
+    ['newer', WIRE_VERSION + 1, ['new', 'things', 12]],
+    ['older', WIRE_VERSION - 1, []],
+  ])('refuses a %s wire version whatever else its hello says', async (_, version, rest) => {
     const { transport } = await connected()
-    const { answer } = await greet(transport, [101, 5, 'g', 'n1', 'a store', 1_024, '', 'new', 'things', 12])
-    expect(answer).toMatchObject({ welcome: false, why: 'the wire version differs: n0 speaks 4, n1 speaks 5' })
+    const { answer } = await greet(transport, [101, version, 'g', 'n1', 'a store', 1_024, '', ...rest])
+    const why = `the wire version differs: n0 speaks ${WIRE_VERSION}, n1 speaks ${version}`
+    expect(answer).toMatchObject({ welcome: false, why })
   })
 
   it('closes a connection that speaks nonsense, counts it, and goes on with the others', async () => {
