@@ -62,33 +62,34 @@ async function written(): Promise<{ image: DiskImage; state: object; hint: Durab
 
 const HINTS = ['the whole log is synced', 'its beginning is synced', 'its configurations are not known'] as const
 
+const STOPS = HINTS.flatMap((which) => (['a clean', 'an unclean'] as const).map((stop) => [stop, which] as const))
+
 for (const [what, spoils] of SPOILS) {
-  test.each(HINTS)(
-    `a read that gives ${what} but once while a log is opened is read again, where %s`,
-    async (which) => {
-      const { image, state, hint, hintBefore } = await written()
-      const durableHint = which === 'its beginning is synced' ? hintBefore : hint
-      const known = (state as { configurations: number[] }).configurations
-      const configurationIndexes =
-        which === 'its configurations are not known' ? null : known.filter((index) => index <= durableHint.index)
-      let wasRead = true
-      for (let reads = 0; wasRead; reads++) {
-        expect(reads, 'an opening comes to an end').toBeLessThan(READS_MAX)
-        const disk = new FlakyDisk()
-        disk.restore(image)
-        disk.readsLeft = reads
-        disk.spoils = spoils
-        const log = openLog(DIRECTORY, { disk, durableHint, configurationIndexes })
-        wasRead = disk.readsLeft < 0
-        expect(log.lostRanges(), `read ${reads}`).toEqual([])
-        expect(stateOf(log), `read ${reads}`).toEqual(state)
-        log.close()
-        for (const [path, bytes] of disk.image()) {
-          expect(bytes.equals(image.get(path) as Buffer), `${path} after read ${reads}`).toBe(true)
-        }
+  const title = `a read that gives ${what} but once while a log is opened after %s stop is read again, where %s`
+  test.each(STOPS)(title, async (stop, which) => {
+    const distrustsCache = stop === 'an unclean'
+    const { image, state, hint, hintBefore } = await written()
+    const durableHint = which === 'its beginning is synced' ? hintBefore : hint
+    const known = (state as { configurations: number[] }).configurations
+    const configurationIndexes =
+      which === 'its configurations are not known' ? null : known.filter((index) => index <= durableHint.index)
+    let wasRead = true
+    for (let reads = 0; wasRead; reads++) {
+      expect(reads, 'an opening comes to an end').toBeLessThan(READS_MAX)
+      const disk = new FlakyDisk()
+      disk.restore(image)
+      disk.readsLeft = reads
+      disk.spoils = spoils
+      const log = openLog(DIRECTORY, { disk, durableHint, configurationIndexes, distrustsCache })
+      wasRead = disk.readsLeft < 0
+      expect(log.lostRanges(), `read ${reads}`).toEqual([])
+      expect(stateOf(log), `read ${reads}`).toEqual(state)
+      log.close()
+      for (const [path, bytes] of disk.image()) {
+        expect(bytes.equals(image.get(path) as Buffer), `${path} after read ${reads}`).toBe(true)
       }
-    },
-  )
+    }
+  })
 
   test(`a read that gives ${what} but once while a log is examined is read again`, async () => {
     const { image, state, hint } = await written()

@@ -10,9 +10,10 @@
 import { INDEX_UNIT_BYTES } from './index-codec.ts'
 import { type DurableHint, type RecoveredLog, UNSYNCED_INDEX_UNITS_MAX } from './recovery.ts'
 import { fileStartOf } from './layout.ts'
-import type { SegmentDirectory } from './segment-directory.ts'
+import { corruptAt, type SegmentDirectory } from './segment-directory.ts'
 
 const CHUNK_BYTES = 1 << 20
+const READS_MAX = 8
 /** The hint is a fraction of a second old, so there is never that much; what lies further back is taken as synced. */
 const REWRITE_BYTES_MAX = 1 << 30
 
@@ -38,9 +39,21 @@ function rewrite(segments: SegmentDirectory, from: number, to: number): void {
     const bytes = chunk.subarray(0, Math.min(chunk.length, to - pos, start + segments.fileBytes - pos))
     // A file that is missing is left to those who make it again.
     if (segments.has(start)) {
-      segments.readSync(pos, bytes)
+      readAgreed(segments, pos, bytes)
       segments.writeSync(pos, bytes)
     }
     pos += bytes.length
   }
+}
+
+/** What is written again would be there for good: a drive that gives other bytes but once is asked until it says the same twice. */
+function readAgreed(segments: SegmentDirectory, pos: number, bytes: Buffer): void {
+  const before = Buffer.allocUnsafe(bytes.length)
+  segments.readSync(pos, bytes)
+  for (let reads = 1; reads < READS_MAX; reads++) {
+    bytes.copy(before)
+    segments.readSync(pos, bytes)
+    if (bytes.equals(before)) return
+  }
+  throw corruptAt(segments, pos, 'it reads differently each time')
 }
