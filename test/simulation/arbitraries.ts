@@ -201,6 +201,45 @@ const crowd: fc.Arbitrary<readonly Fault[]> = fc.oneof(
   })),
 )
 
+/** Drawn behind all else, so that the rest of a schedule is as it was before there were these. */
+const oddRot = {
+  member,
+  target: fc.constantFrom('data' as const, 'data' as const, 'index' as const, 'hardState' as const),
+  place: fc.nat(999),
+  seed: fc.nat(0xffff),
+}
+const oddities: fc.Arbitrary<readonly Fault[]> = fc.oneof(
+  { withCrossShrink: true },
+  { weight: 2, arbitrary: fc.constant([]) },
+  {
+    weight: 1,
+    arbitrary: fc.array(
+      fc.oneof(
+        one('readError', {
+          member,
+          how: fc.constantFrom('once' as const, 'once' as const, 'sector' as const),
+          atStart: fc.boolean(),
+          operations: fc.nat(25),
+          place: fc.nat(999),
+          forMs,
+          downMs: shortMs,
+        }),
+        one('rot', { ...oddRot, how: fc.constant('stale' as const) }),
+        one('rot', { ...oddRot, how: fc.constant('staleOnce' as const) }),
+        one('rot', { ...oddRot, how: fc.constant('staleOnce' as const) }),
+        one('litter', {
+          member,
+          target: fc.constantFrom('data' as const, 'data' as const, 'index' as const),
+          downMs: shortMs,
+          seed: fc.nat(0xffff),
+        }),
+        one('crash', { member, death: fc.constant('kill' as const), downMs: shortMs }),
+      ),
+      { minLength: 1, maxLength: CROWD_MAX, size: 'max' },
+    ),
+  },
+)
+
 /** A group with little to do proves little: where there are few requests a steady client makes some; a failure is tried without it. */
 const steady = fc.option(fc.integer({ min: 80, max: 120 }), { freq: 1_000 })
 const QUIET_REQUESTS = 16
@@ -263,10 +302,11 @@ function schedulesWith(crowded: fc.Arbitrary<readonly Fault[]>): fc.Arbitrary<Sc
       operations: fc.array(operation, { maxLength: OPERATIONS_MAX, size: 'max' }),
       crowd: crowded,
       steady,
+      oddities,
     })
-    .map(({ crowd: more, steady: steadyMs, ...schedule }) => {
+    .map(({ crowd: more, steady: steadyMs, oddities: odd, ...schedule }) => {
       const isQuiet = steadyMs !== null && schedule.requests.length < QUIET_REQUESTS
-      const faults = [...schedule.faults, ...more]
+      const faults = [...schedule.faults, ...more, ...odd]
       return withinThePromise({ ...schedule, faults, ...(isQuiet ? { steadyMs } : {}) })
     })
 }

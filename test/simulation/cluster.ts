@@ -92,7 +92,9 @@ export class Cluster {
         joins: id >= schedule.members,
         committed: () => this.invariants.committed,
       }
-      this.members.push(new Member(id, new SimDrive(id, this.decisions), options))
+      const drive = new SimDrive(id, this.decisions)
+      drive.keepsFormer = schedule.faults.some((fault) => fault.kind === 'rot' && fault.how.startsWith('stale'))
+      this.members.push(new Member(id, drive, options))
     }
     this.readers = new Readers({
       violated: (what) => this.violated(what),

@@ -5,6 +5,7 @@ import type { Cluster } from './cluster.ts'
 import type { DriveImage, Member } from './member.ts'
 import { mayGoBack, mayLose, maySpareVoters } from './membership.ts'
 import type { ClientRequest, Death, Fault } from './schedule.ts'
+import { litterBehindTheEnd, sectorOf } from './odd-sectors.ts'
 import { areUndamaged, lostFileOf, mayLosePower, mayLosePowerTogether, rotOf } from './rotting.ts'
 import { RegisterMap } from './registers.ts'
 import { hasRetention } from './settings.ts'
@@ -109,6 +110,10 @@ class FaultInAction {
         const damage = rotOf(cluster, this.#member(fault.member), fault)
         return damage === null ? undefined : this.#damages(this.#member(fault.member), damage)
       }
+      case 'readError':
+        return this.#readError(this.#member(fault.member), fault)
+      case 'litter':
+        return this.#litter(this.#member(fault.member), fault)
       case 'loseFile': {
         const member = this.#member(fault.member)
         const damage = lostFileOf(cluster, member, fault)
@@ -229,6 +234,28 @@ class FaultInAction {
     this.#happens(() => {
       member.effectsLeft = fault.effects
       member.plannedDeath = fault
+    })
+  }
+
+  #readError(member: Member, fault: Extract<Fault, { kind: 'readError' }>): void {
+    const { drive } = member
+    const sector = fault.how === 'sector' ? sectorOf(this.#cluster, member, fault.place) : null
+    if (!member.isUp || (fault.how === 'sector' && sector === null)) return
+    this.#happens(() => {
+      drive.wasTroubled = true
+      member.restartAfterErrorMs = fault.downMs
+      if (fault.atStart) this.#cluster.die(member, 'kill', fault.downMs)
+      if (sector === null) drive.plantReadError(fault.operations)
+      else drive.makeUnreadable(sector.inode, sector.from, sector.to)
+    })
+    if (sector !== null) this.#later(fault.forMs, () => drive.makeReadable())
+  }
+
+  #litter(member: Member, fault: Extract<Fault, { kind: 'litter' }>): void {
+    if (!mayLosePower(this.#cluster, member)) return
+    this.#happens(() => {
+      this.#cluster.die(member, 'power', fault.downMs)
+      litterBehindTheEnd(this.#cluster, member, fault)
     })
   }
 

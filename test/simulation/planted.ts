@@ -14,6 +14,8 @@ export type PlantedDiskFault =
   | 'cut-bytes-not-zeroed'
   /** A failed write reports success. */
   | 'write-error-ignored'
+  /** What cannot be read counts as zeros. */
+  | 'read-error-ignored'
 
 /** What the service above the log does wrong, for what only its clients can see. */
 export type PlantedClientFault =
@@ -62,6 +64,7 @@ const DISK_FAULTS: readonly PlantedDiskFault[] = [
   'directory-sync-omitted',
   'cut-bytes-not-zeroed',
   'write-error-ignored',
+  'read-error-ignored',
 ]
 
 const CLIENT_FAULTS: readonly PlantedClientFault[] = ['reads-own-state']

@@ -34,7 +34,8 @@ export function rotOf(cluster: Cluster, member: Member, fault: Rot): (() => void
     const place = recordOf(member, fault.place)
     return place === null ? null : () => spoil(cluster, place, fault)
   }
-  const entry = chosen(cluster, member, fault.place)
+  // What is read but once is within any budget: nothing of it is lost.
+  const entry = fault.how === 'staleOnce' ? anyEntry(member, fault.place) : chosen(cluster, member, fault.place)
   if (entry === null) return null
   const { fileBytes, indexFileBytes } = cluster.settings
   const place =
@@ -70,6 +71,13 @@ function chosen(cluster: Cluster, member: Member, place: number): ImageEntry | n
   const { firstIndex, entries } = member.durableImage
   const allowed = entries.slice(firstIndex).filter((entry) => maySpoil(cluster, member, entry))
   return allowed[Math.floor((place * allowed.length) / 1000)] ?? null
+}
+
+/** Any that the member holds durably. */
+export function anyEntry({ durableImage }: Member, place: number): ImageEntry | null {
+  durableImage.refresh()
+  const held = durableImage.entries.slice(durableImage.firstIndex)
+  return held[Math.floor((place * held.length) / 1000)] ?? null
 }
 
 function maySpoil(cluster: Cluster, member: Member, entry: ImageEntry): boolean {
@@ -154,7 +162,7 @@ function recordOf(member: Member, place: number): Place | null {
   return inode.isDamaged(other, other + RECORD_BYTES) ? null : { inode, path, from, to: from + RECORD_BYTES }
 }
 
-function fileAt(member: Member, kind: string, pos: number, size: number, fileBytes: number): Place | null {
+export function fileAt(member: Member, kind: string, pos: number, size: number, fileBytes: number): Place | null {
   const from = pos % fileBytes
   const path = `${member.directory}/${kind}/${String(pos - from).padStart(20, '0')}`
   const inode = member.drive.names.get(path)
@@ -164,9 +172,9 @@ function fileAt(member: Member, kind: string, pos: number, size: number, fileByt
 }
 
 function spoil({ decisions, events }: Cluster, { inode, from, to }: Place, { how, seed }: Rot): void {
-  const present = Buffer.alloc(to - from)
-  inode.cache.read(present, from)
   if (how === 'flip') {
+    const present = Buffer.alloc(to - from)
+    inode.cache.read(present, from)
     const flips = 1 + decisions.below('flips', seed, 0, 3)
     for (let i = 0; i < flips; i++) {
       const at = decisions.below('flipped byte', seed, i, present.length)
@@ -174,15 +182,34 @@ function spoil({ decisions, events }: Cluster, { inode, from, to }: Place, { how
     }
     return
   }
-  // A sector of it, as far as it is of this entry: never written, or written over by what belonged elsewhere.
-  const sectors = Math.ceil((to - (from - (from % SECTOR_BYTES))) / SECTOR_BYTES)
-  const sector = from - (from % SECTOR_BYTES) + decisions.below('sector', seed, 0, sectors) * SECTOR_BYTES
-  const other = Buffer.alloc(SECTOR_BYTES)
-  if (how === 'misdirected')
+  const first = from - (from % SECTOR_BYTES)
+  const sectors = Math.ceil((to - first) / SECTOR_BYTES)
+  const drawn = first + decisions.below('sector', seed, 0, sectors) * SECTOR_BYTES
+  // One of it, as far as it is of this entry: never written, written over by what belonged elsewhere, or as it once was.
+  const place = { inode, from, to }
+  if (how === 'lostWrite') return replace(place, drawn, Buffer.alloc(SECTOR_BYTES), false)
+  if (how === 'misdirected') {
+    const other = Buffer.alloc(SECTOR_BYTES)
     inode.cache.read(other, decisions.below('other sector', seed, events.nowUs % 97, 4) * SECTOR_BYTES)
+    return replace(place, drawn, other, false)
+  }
+  // A record is written as a whole.
+  const isRecord = to - from === RECORD_BYTES
+  for (let sector = isRecord ? from : drawn; sector < (isRecord ? to : drawn + SECTOR_BYTES); sector += SECTOR_BYTES) {
+    const former = inode.formerSector(sector, (count) => decisions.below('former content', seed, 0, count))
+    if (former !== null) replace(place, sector, former, how === 'staleOnce')
+  }
+}
+
+/** From now on, or once, what is read of a place in this sector is `other`. */
+function replace({ inode, from, to }: Omit<Place, 'path'>, sector: number, other: Buffer, once: boolean): void {
+  const present = Buffer.alloc(SECTOR_BYTES)
+  inode.cache.read(present, sector)
   for (let at = Math.max(from, sector); at < Math.min(to, sector + SECTOR_BYTES); at++) {
     const value = other[at - sector] as number
-    if (value !== present[at - from]) inode.spoil(at, value)
+    if (value === present[at - sector]) continue
+    if (once) inode.spoilOnce(at, value)
+    else inode.spoil(at, value)
   }
 }
 

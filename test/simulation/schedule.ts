@@ -55,9 +55,37 @@ export type Fault =
       readonly atMs: number
       readonly member: number
       readonly target: 'data' | 'index' | 'hardState'
-      readonly how: 'flip' | 'lostWrite' | 'misdirected'
+      /**
+       * `stale`: a sector holds what it held before it was last written, though a sync said yes. `staleOnce`: it is read so but once, and may
+       * be any that is synced.
+       */
+      readonly how: 'flip' | 'lostWrite' | 'misdirected' | 'stale' | 'staleOnce'
       /** Which of the entries that may be, per mille. */
       readonly place: number
+      readonly seed: number
+    }
+  /**
+   * The so-many-th read from then on fails, or each that touches the sector of some entry, until the given time is over. A start that meets
+   * it is tried again `downMs` later; with `atStart` the process is killed first.
+   */
+  | {
+      readonly kind: 'readError'
+      readonly atMs: number
+      readonly member: number
+      readonly how: 'once' | 'sector'
+      readonly atStart: boolean
+      readonly operations: number
+      readonly place: number
+      readonly forMs: number
+      readonly downMs: number
+    }
+  /** The machine goes off, and behind the end of a file of the log there are bytes that nobody wrote when it comes back. */
+  | {
+      readonly kind: 'litter'
+      readonly atMs: number
+      readonly member: number
+      readonly target: 'data' | 'index'
+      readonly downMs: number
       readonly seed: number
     }
   /** Killed, and a file is gone, or has lost its end, when it comes back. */

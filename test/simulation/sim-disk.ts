@@ -261,7 +261,9 @@ class SimFile implements DiskFile {
       (error) => callback(error, error === null ? bytesRead : 0),
       () => {
         if (this.#poison !== null) return this.#poison
-        bytesRead = this.#readNow(target, at)
+        const read = this.#readNow(target, at)
+        if (typeof read !== 'number') return read
+        bytesRead = read
         return null
       },
     )
@@ -306,7 +308,10 @@ class SimFile implements DiskFile {
   readSync(target: Buffer, at: number): number {
     this.#alive()
     this.#orPoison(null)
-    return this.#readNow(target, at)
+    const read = this.#readNow(target, at)
+    // What cannot be read may be read later: it poisons nothing.
+    if (typeof read !== 'number') throw read
+    return read
   }
 
   syncSync(): void {
@@ -345,11 +350,13 @@ class SimFile implements DiskFile {
     this.#closed = true
   }
 
-  #readNow(target: Buffer, at: number): number {
+  /** @returns how many bytes were read, or why none could be. */
+  #readNow(target: Buffer, at: number): number | Error {
     const count = Math.max(0, Math.min(target.length, this.#inode.cacheBytes - at))
-    const found = target.subarray(0, count)
-    this.#inode.cache.read(found, at)
-    this.#inode.damage.apply(found, at)
+    const error = this.#options.drive.errorOfRead(this.#inode, at, count)
+    if (error !== null && !this.#options.planted.has('read-error-ignored')) return error
+    if (error === null) this.#inode.read(target.subarray(0, count), at)
+    else target.fill(0, 0, count)
     return count
   }
 

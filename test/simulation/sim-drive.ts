@@ -65,6 +65,12 @@ export class SimDrive {
   #inodes = 0
   #losses = 0
   #planted: { kind: PlantedErrorKind; operationsLeft: number } | null = null
+  /** Reads left until one fails; null: none does. */
+  #readsLeft: number | null = null
+  /** Reads of this fail. */
+  #unreadable: { readonly inode: Inode; readonly from: number; readonly to: number } | null = null
+  /** Files remember what their sectors held before. */
+  keepsFormer = false
   /** Planted errors that happened. */
   errorsGiven = 0
 
@@ -124,7 +130,7 @@ export class SimDrive {
   }
 
   newInode(): Inode {
-    return new Inode(this.id * 1_000_000 + this.#inodes++, this.marks)
+    return new Inode(this.id * 1_000_000 + this.#inodes++, this.marks, { keepsFormer: this.keepsFormer })
   }
 
   changeNames(directory: string, names: NameChange['names']): void {
@@ -151,8 +157,35 @@ export class SimDrive {
     this.#planted = { kind, operationsLeft }
   }
 
+  /** The `operationsLeft`-th read from now on fails. */
+  plantReadError(operationsLeft: number): void {
+    this.#readsLeft = operationsLeft
+  }
+
+  /** Every read of these bytes fails from now on. */
+  makeUnreadable(inode: Inode, from: number, to: number): void {
+    this.#unreadable = { inode, from, to }
+  }
+
+  makeReadable(): void {
+    this.#unreadable = null
+  }
+
   clearPlantedError(): void {
     this.#planted = null
+    this.#readsLeft = null
+    this.#unreadable = null
+  }
+
+  /** @returns the error that a read of these bytes meets, or null. */
+  errorOfRead(inode: Inode, at: number, count: number): Error | null {
+    const bad = this.#unreadable
+    const isUnreadable = bad !== null && bad.inode === inode && bad.from < at + count && bad.to > at
+    const isDue = this.#readsLeft !== null && this.#readsLeft-- <= 0
+    if (isDue) this.#readsLeft = null
+    if (!isUnreadable && !isDue) return null
+    this.errorsGiven++
+    return Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' })
   }
 
   /** @returns the error that this operation meets, or null. */

@@ -12,6 +12,9 @@ import { Damage } from './damage.ts'
 import type { Decisions } from './decisions.ts'
 import { SparseBytes } from './sparse-bytes.ts'
 
+/** Former contents of a sector that are remembered. */
+const FORMER_MAX = 4
+
 export const SECTOR_BYTES = 512
 /** How much of the unsynced changes a power loss takes, per mille, one of these for each file and loss. */
 const LOSS_PER_MILLE = [1000, 1000, 500, 150, 0] as const
@@ -45,6 +48,10 @@ export class Inode {
   /** As a process sees it now, and after a power loss. */
   damage = new Damage()
   #durableDamage = new Damage()
+  /** As the next read of it sees it, and no other. */
+  readonly #once = new Damage()
+  /** What sectors held before they were written over, the latest last; null: nobody wants to know. */
+  readonly #former: Map<number, Buffer[]> | null
   /** The size that a process sees of a file that was cut; null: the true one. */
   cutAt: number | null = null
   #pending: Change[] = []
@@ -55,9 +62,10 @@ export class Inode {
   #cacheDiffers = false
   #losses = 0
 
-  constructor(id: number, marks: ChangeMarks) {
+  constructor(id: number, marks: ChangeMarks, { keepsFormer = false } = {}) {
     this.id = id
     this.#marks = marks
+    this.#former = keepsFormer ? new Map() : null
   }
 
   /** Where the changes made so far end: what a sync that starts now will cover. */
@@ -71,13 +79,45 @@ export class Inode {
     this.#durableDamage.set(at, value)
   }
 
+  /** As `spoil`, for whoever reads it next. */
+  spoilOnce(at: number, value: number): void {
+    this.#once.set(at, value)
+  }
+
+  /** Fills `target` with what a process sees. */
+  read(target: Buffer, at: number): void {
+    this.cache.read(target, at)
+    this.damage.apply(target, at)
+    if (!this.#once.touches(at, at + target.length)) return
+    this.#once.apply(target, at)
+    this.#once.mend(0, Number.POSITIVE_INFINITY)
+  }
+
+  /** What the sector at `at` held before it was last written, or before that; null: nothing is known. */
+  formerSector(at: number, pick: (count: number) => number): Buffer | null {
+    const former = this.#former?.get(Math.floor(at / SECTOR_BYTES)) ?? []
+    return former[pick(former.length)] ?? null
+  }
+
+  #rememberSectors(from: number, to: number): void {
+    if (this.#former === null) return
+    for (let sector = Math.floor(from / SECTOR_BYTES); sector * SECTOR_BYTES < to; sector++) {
+      const bytes = Buffer.alloc(SECTOR_BYTES)
+      this.cache.read(bytes, sector * SECTOR_BYTES)
+      const former = this.#former.get(sector) ?? []
+      former.push(bytes)
+      if (former.length > FORMER_MAX) former.shift()
+      this.#former.set(sector, former)
+    }
+  }
+
   /** Something was written and is not synced. */
   get hasPendingWrites(): boolean {
     return this.#pending.length > 0
   }
 
   isDamaged(from: number, to: number): boolean {
-    return this.damage.touches(from, to) || this.#durableDamage.touches(from, to)
+    return [this.damage, this.#durableDamage, this.#once].some((damage) => damage.touches(from, to))
   }
 
   /** Everything from `size` on is gone for those who read. */
@@ -107,8 +147,10 @@ export class Inode {
     for (let sector = Math.floor(at / SECTOR_BYTES); sector * SECTOR_BYTES < at + bytes.length; sector++) {
       this.#claimed.add(sector)
     }
+    this.#rememberSectors(at, at + bytes.length)
     this.cache.write(bytes, at)
     this.damage.mend(at, at + bytes.length)
+    this.#once.mend(at, at + bytes.length)
     this.cacheBytes = Math.max(this.cacheBytes, at + bytes.length)
     this.#cacheChanged(at)
     this.#pending.push({ sequence: ++this.#sequence, bytes, at })
@@ -117,6 +159,7 @@ export class Inode {
   truncate(size: number): void {
     if (this.cutAt !== null && size >= this.cutAt) this.cutAt = null
     this.damage.mend(size, Number.POSITIVE_INFINITY)
+    this.#once.mend(size, Number.POSITIVE_INFINITY)
     if (size === this.cacheBytes) return
     if (size < this.cacheBytes) {
       for (const sector of this.#claimed) if (sector * SECTOR_BYTES >= size) this.#claimed.delete(sector)

@@ -42,6 +42,8 @@ export type { LostRange } from './lost-ranges.ts'
 export type PlantedLogFault =
   /** Recovery takes damage for the end of the log and cuts it there, synced or not. */
   | 'corrupt-middle-treated-as-end'
+  /** What is good by itself counts, whether or not it continues the chain. */
+  | 'end-without-chain'
   /** Entries from a peer are put in place of lost ones without a look at them. */
   | 'repair-not-verified'
   /** A cold read does not look at the checksum of the bodies. */
