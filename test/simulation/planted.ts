@@ -51,6 +51,7 @@ const DRIVER_FAULTS: readonly PlantedDriverFault[] = [
   'trim-ignores-applied',
   'page-cache-trusted-after-failed-sync',
   'corrupt-middle-treated-as-end',
+  'end-without-chain',
   'repair-not-verified',
   'body-crc-ignored-on-read',
   'install-acknowledged-before-switch',
@@ -58,6 +59,7 @@ const DRIVER_FAULTS: readonly PlantedDriverFault[] = [
   'staged-state-unchecked',
   'hung-read-unseen',
   'full-disk-acknowledged',
+  'hard-state-copy-unread',
 ]
 const DISK_FAULTS: readonly PlantedDiskFault[] = [
   'file-sync-omitted',

@@ -210,3 +210,62 @@ describe('a planted error', () => {
     expect(machine.content(2)?.toString()).toBe('')
   })
 })
+
+describe('a read', () => {
+  function written(...texts: readonly string[]) {
+    const machine = new Machine(1)
+    machine.drive.keepsFormer = true
+    const file = machine.disk.openSync(PATH, { create: true })
+    machine.disk.syncDirectorySync('/srv')
+    for (const text of texts) {
+      file.writeSync(Buffer.from(text), 0)
+      file.syncSync()
+    }
+    const inode = machine.drive.names.get(PATH)
+    if (inode === undefined || inode === 'directory') throw new Error('the file is there')
+    return { machine, file, inode }
+  }
+
+  test('that fails poisons nothing', () => {
+    const { machine, file } = written('ab')
+    machine.drive.plantReadError(1)
+    expect(machine.content(2)?.toString()).toBe('ab')
+    expect(() => file.readSync(Buffer.alloc(2), 0)).toThrow('EIO: i/o error, read')
+    file.writeSync(Buffer.from('cd'), 0)
+    expect(machine.content(2)?.toString()).toBe('cd')
+    expect(machine.drive.errorsGiven).toBe(1)
+  })
+
+  test('that fails tells so, also later, and only where it touches what cannot be read', () => {
+    const { machine, file, inode } = written('abcd')
+    machine.drive.makeUnreadable(inode, 2, 3)
+    expect(machine.content(2)?.toString()).toBe('ab')
+    file.read(Buffer.alloc(3), 0, machine.told)
+    machine.run()
+    expect(machine.errors[0]).toMatchObject({ code: 'EIO' })
+    machine.drive.makeReadable()
+    expect(machine.content(4)?.toString()).toBe('abcd')
+  })
+
+  test('gives other bytes but once, and none where they were written over', () => {
+    const { machine, file, inode } = written('ab')
+    inode.spoilOnce(1, 0x78)
+    expect(machine.content(1)?.toString()).toBe('a')
+    expect(machine.content(2)?.toString()).toBe('ax')
+    expect(machine.content(2)?.toString()).toBe('ab')
+    inode.spoilOnce(1, 0x78)
+    file.writeSync(Buffer.from('cd'), 0)
+    expect(machine.content(2)?.toString()).toBe('cd')
+  })
+
+  test('can be told what a sector held before it was written over', () => {
+    const { inode } = written('ab', 'cd', 'ef')
+    const former = [0, 1, 2, 3].map((at) =>
+      inode
+        .formerSector(1, () => at)
+        ?.subarray(0, 2)
+        .toString(),
+    )
+    expect(former).toEqual(['\0\0', 'ab', 'cd', undefined])
+  })
+})

@@ -122,6 +122,7 @@ describe('a simulation', () => {
     ['cut-bytes-not-zeroed', 200],
     ['corrupt-middle-treated-as-end', 200],
     ['reads-own-state', 200],
+    ['read-error-ignored', 100],
   ])('finds the planted fault %s within %i schedules', (name, schedulesMax) => {
     const totals = noTotals()
     let failure: Failure | null = null

@@ -70,7 +70,8 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
     lock.release()
   }
   try {
-    file = HardStateFile.openSync(disk, hardStatePath)
+    const readsCopies = options.plantedDriverFaults?.has('hard-state-copy-unread') !== true
+    file = HardStateFile.openSync(disk, hardStatePath, { readsCopies })
     if (file !== null) {
       compare(file.state, options)
       // A start that ended before its directory was synced has left a name that may be in the page cache only.

@@ -25,6 +25,8 @@ export type PlantedDriverFault =
   | 'hung-read-unseen'
   /** An old image of a disk is taken for its store's next life. */
   | 'old-image-accepted'
+  /** The copies of the records of the hard state are not looked at. */
+  | 'hard-state-copy-unread'
   /** What found no room on the disk counts as written. */
   | 'full-disk-acknowledged'
   /** A lease is used without a look at the clock. */

@@ -62,16 +62,17 @@ export class HardStateFile {
   #failsWhenFull = false
 
   /**
+   * @param readsCopies simulation only: false leaves the copies out.
    * @returns null when there is no such file.
    * @throws DLedgerError `CORRUPT` when no slot is valid, `INVALID` when a newer format wrote it; nothing is changed.
    */
-  static openSync(disk: Disk, path: string): HardStateFile | null {
+  static openSync(disk: Disk, path: string, { readsCopies = true } = {}): HardStateFile | null {
     if (!disk.existsSync(path)) return null
     const file = disk.openSync(path, { create: false })
     try {
       const bytes = Buffer.alloc(FILE_BYTES)
       file.readSync(bytes, 0)
-      const found = newest(bytes, path)
+      const found = newest(bytes.subarray(0, readsCopies ? FILE_BYTES : COPY_AT), path)
       if (found === null) {
         throw new DLedgerError(`${path} has no valid slot: this member does not know its vote, so it will not vote`, {
           code: 'CORRUPT',
@@ -262,7 +263,7 @@ interface Found {
 /** The valid record with the highest sequence; of two equal ones the first. */
 function newest(bytes: Buffer, path: string): Found | null {
   let found: Found | null = null
-  for (let at = 0; at < FILE_BYTES; at += SLOT_BYTES) {
+  for (let at = 0; at < bytes.length; at += SLOT_BYTES) {
     const record = readRecord(bytes, at, path)
     if (record !== null && record.sequence > (found?.sequence ?? -1)) found = record
   }

@@ -53,6 +53,8 @@ export interface DamageOptions {
   readonly onFailed: (error: Error) => void
   /** Simulation only: a peer's entries are taken without a look at them. */
   readonly isUnverified: boolean
+  /** Simulation only: an entry need not continue the chain. */
+  readonly ignoresChain: boolean
 }
 
 export class Damage {
@@ -84,7 +86,8 @@ export class Damage {
     let from = places.goodPlace(at)
     while (from === null) from = places.goodPlace(--at)
     const { checksummedFrom } = outline
-    const found = examineRun({ data, index, checksummedFrom, from, lastIndex: upTo, end })
+    const { ignoresChain } = this.#options
+    const found = examineRun({ data, index, checksummedFrom, from, lastIndex: upTo, end, ignoresChain })
     const isNews = found.lost.some((range) => (lost.of(range.firstIndex)?.lastIndex ?? -1) < range.lastIndex)
     for (const range of found.lost) lost.add(this.#withTerms(range))
     if (isNews) this.#onChanged()

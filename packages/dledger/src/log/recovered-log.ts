@@ -27,6 +27,8 @@ export interface RecoveryInput {
   readonly configurationIndexes: readonly number[] | null
   /** Simulation only: damage in the middle is taken for the end of the log. */
   readonly cutsAtDamage?: boolean
+  /** Simulation only: an entry need not continue the chain. */
+  readonly ignoresChain?: boolean
   /** No entry has a higher term; where it is not given, an end that is lost has at least the term before it. */
   readonly termMax?: number
 }
@@ -46,6 +48,8 @@ export interface SuspectedRun {
   readonly lastIndex: number
   /** An end of the log behind it, all of it written. */
   readonly end: DurableHint
+  /** Simulation only. */
+  readonly ignoresChain?: boolean
 }
 export interface RecoveredLog {
   readonly firstIndex: number

@@ -188,6 +188,7 @@ export class SegmentedLog {
       failure: () => writes.failure,
       onFailed: (error) => writes.fail(error),
       isUnverified: this.#faults.has('repair-not-verified'),
+      ignoresChain: this.#faults.has('end-without-chain'),
     })
     this.#removeTrimmed()
   }
@@ -628,6 +629,7 @@ function examined(options: ExaminedOptions): {
       configurationIndexes,
       termMax: options.termMax ?? 0,
       cutsAtDamage: options.plantedFaults?.has('corrupt-middle-treated-as-end') === true,
+      ignoresChain: options.plantedFaults?.has('end-without-chain') === true,
     })
     const [lost] = found.lost
     if (lost !== undefined && options.servesDamaged !== true)
