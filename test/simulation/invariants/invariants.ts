@@ -64,6 +64,7 @@ export class Invariants {
     if (member.life !== 'up' && member.life !== 'closing') return
     this.#indexes(member)
     this.votes.noticeLost(member)
+    this.#leaders.noticeUnwell(member)
     this.#leaders.leadsWithoutDisk(member)
     if (this.#observed.options.schedule.flush === 'ASYNC_FLUSH') this.lives.noticeIntact(member)
     if (this.#events++ % CORE_CHECK_EVENTS === 0 && member.dying === null) this.#coreInvariants(member)

@@ -8,8 +8,8 @@ const CLOCK_SLACK = 0.95
 
 export class LeaderChecks {
   readonly #observed: Observed
-  /** To whom a member whose storage was not well has handed over, and when it last asked. */
-  readonly #unwell = new Map<Member, { readonly term: number; readonly to: string; readonly atMs: number }>()
+  /** When a leader's storage was last seen not to be well. */
+  readonly #lastUnwellMs = new Map<Member, number>()
 
   constructor(observed: Observed) {
     this.#observed = observed
@@ -39,15 +39,12 @@ export class LeaderChecks {
     const seen = this.#observed.seenOf(member)
     const status = member.node?.raft.status()
     if (status === undefined || seen.stopped || member.life !== 'up') return
-    const { term } = message
     if (status.storageHealth !== 0) {
-      this.#unwell.set(member, { term, to: message.to, atMs: nowMs() })
+      this.#lastUnwellMs.set(member, nowMs())
       return
     }
-    // The same try goes on for an election timeout, though the disk has room again.
-    const unwell = this.#unwell.get(member)
-    const isSameTry = unwell?.term === term && unwell.to === message.to
-    if (isSameTry && nowMs() - unwell.atMs < settings.electionTimeoutMs) return
+    // A try goes on for an election timeout, though the disk has room again; its target may be level only then.
+    if (nowMs() - (this.#lastUnwellMs.get(member) ?? Number.NEGATIVE_INFINITY) < settings.electionTimeoutMs) return
     // What began while its storage was not well may end when it is; one that fails hands over with its last words.
     if (member.drive.wasTroubled || member.metDiskError) return
     // It removed itself, and that is committed.
@@ -66,6 +63,13 @@ export class LeaderChecks {
         `${member.name} hands over to ${message.to} ${Math.round(ledMs)} ms after it was elected (R18)`,
       )
     }
+  }
+
+  /** After each event. */
+  noticeUnwell(member: Member): void {
+    const { node } = member
+    if (node === null || node.role.role !== 'LEADER' || node.raft.status().storageHealth === 0) return
+    this.#lastUnwellMs.set(member, this.#observed.options.nowMs())
   }
 
   /** A leader whose disk does nothing is one for a bounded time only (R19). */
