@@ -174,4 +174,12 @@ export { CheckTransactionStateRequest, EndTransactionRequest } from './header/tr
 export type { ResponseHandler } from './pending-requests.ts'
 export type { Processor, ProcessorResult, ProcessorTable } from './processor.ts'
 export { RemotingServer, type RemotingServerCounters, type RemotingServerOptions } from './server.ts'
+export {
+  type Credentials,
+  isSignedWith,
+  SignatureField,
+  type SigningKey,
+  signingKey,
+  signRequest,
+} from './signature.ts'
 export { type Sockets, tcpSockets } from './sockets.ts'
