@@ -60,11 +60,13 @@ async function stop(store: MessageStore): Promise<void> {
   await store.close()
 }
 
-test('messages, topics, offsets and locks are on every member and survive the leader', async () => {
+test('messages, topics, users, offsets and locks are on every member and survive the leader', async () => {
   await Promise.all(IDS.map(start))
   const first = await leader()
   for (let i = 0; i < 20; i++) await first.store(message('T', `m${i}`))
   await first.putTopic(defaultTopicConfig('T', 4))
+  const user = { username: 'u', password: 'secret', type: 'Normal', status: 'enable' } as const
+  await first.changeAccess(() => ({ kind: 'putUser', user }))
   first.commitConsumerOffset('g', 'T', 0, 12)
   await first.lockQueues('g', 'client', [{ topic: 'T', queueId: 0 }])
   const version = first.dataVersion()
@@ -78,6 +80,7 @@ test('messages, topics, offsets and locks are on every member and survive the le
   expect(await bodies(second, 'T')).toEqual(expected)
   expect(second.consumerOffset('g', 'T', 0)).toBe(12)
   expect(second.topics().get('T')?.writeQueueNums).toBe(4)
+  expect(second.access().users.get('u')).toEqual(user)
   expect(await second.lockQueues('g', 'other', [{ topic: 'T', queueId: 0 }])).toEqual([])
   expect(await second.lockQueues('g', 'client', [{ topic: 'T', queueId: 0 }])).toHaveLength(1)
   expect(second.dataVersion().counter).toBe(version.counter)
@@ -87,6 +90,10 @@ test('messages, topics, offsets and locks are on every member and survive the le
   const third = await start(first.status().self)
   await until(() => third.status().appliedIndex === second.status().lastIndex, 'it has caught up')
   expect(await bodies(third, 'T')).toEqual([...expected, 'more'])
+  expect(third.access().users.get('u')).toEqual(user)
+  await expect(third.changeAccess(() => ({ kind: 'deleteUser', username: 'u' }))).rejects.toMatchObject({
+    code: 'NOT_LEADER',
+  })
   expect(third.status()).toMatchObject({ ready: false, leaderAddress: `${second.status().self}.example:10911` })
   await Promise.all(IDS.map((id) => stop(open.get(id) as MessageStore)))
   const files = IDS.map((id) => filesBelow(`${temp.path}/${id}/consumequeue`))

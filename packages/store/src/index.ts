@@ -41,6 +41,15 @@ export type { HalfMessageRow } from './metadata/half-messages.ts'
 export type { EndTransaction, HalfMessagesPage, HalfMessagesRequest } from './transaction/transactions.ts'
 export type { PoppedHandle, PoppedMessage, PoppedName, PoppedPage } from './metadata/popped-messages.ts'
 export type { OrderedBatch, OrderedEntry, OrderedQueue } from './metadata/pop-orders.ts'
+export type { AccessChange, AccessEdit, ReadonlyAccess } from './metadata/access-changes.ts'
+export {
+  type AccessEntry,
+  type AccessPolicies,
+  type AccessPolicy,
+  type AccessUser,
+  isAccessName,
+  subjectOf,
+} from './metadata/access-table.ts'
 export type { RequestModeConfig } from './metadata/request-modes.ts'
 export { blockedUntil, isAcknowledged } from './pop/ordered-batch.ts'
 export type { EarlierPops, OrderedPop } from './pop/ordered-batch.ts'

@@ -3,6 +3,7 @@ import type { MessageRecord } from '@dledger-ts/protocol'
 import type { EventEmitter } from 'node:events'
 import type { FollowOptions } from './follow.ts'
 import type { MessageInput } from './message-input.ts'
+import type { AccessEdit, ReadonlyAccess } from './metadata/access-changes.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
 import type { RequestModeConfig } from './metadata/request-modes.ts'
@@ -147,6 +148,10 @@ export interface MessageStoreApi extends AsyncDisposable {
   requestMode(topic: string, group: string): RequestModeConfig | undefined
   requestModes(): Iterable<RequestModeConfig>
   putRequestMode(config: RequestModeConfig): Promise<void>
+  /** Who may call, and what each may do. What a name maps to is replaced when it changes, never altered. */
+  access(): ReadonlyAccess
+  /** One after another, each edit from what the ones before have left. @throws what `edit` throws; StoreError as a put, INVALID, BUSY. */
+  changeAccess(edit: AccessEdit): Promise<void>
   /** Of the topic table. */
   dataVersion(): DataVersion
   groupDataVersion(): DataVersion

@@ -38,6 +38,7 @@ import { Listeners } from './listeners.ts'
 import { MessageCount } from './message-count.ts'
 import { type MessageInput, messageOf } from './message-input.ts'
 import type { MessageStoreApi } from './message-store-api.ts'
+import type { AccessEdit, ReadonlyAccess } from './metadata/access-changes.ts'
 import { ConfigTables } from './metadata/config-tables.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
@@ -393,6 +394,14 @@ export class MessageStore implements MessageStoreApi {
 
   putRequestMode(config: RequestModeConfig): Promise<void> {
     return this.#tables.putRequestMode(config)
+  }
+
+  access(): ReadonlyAccess {
+    return this.#tables.access
+  }
+
+  changeAccess(edit: AccessEdit): Promise<void> {
+    return this.#tables.changeAccess(edit)
   }
 
   putTopic(topic: TopicConfig): Promise<void> {

@@ -11,6 +11,7 @@ import type { ControlKind } from '@dledger-ts/dledger'
 import { type HostAddress, hostAddress, MessageSysFlag, type RecordFields } from '@dledger-ts/protocol'
 import { Packr } from 'msgpackr'
 import { StoreError } from '../errors.ts'
+import { type AccessChange, accessChangeOf } from './access-changes.ts'
 import type { HalfMessageRow } from './half-messages.ts'
 import { isOrderedBatch, type OrderedChange } from './pop-orders.ts'
 import type { PoppedChange } from './popped-messages.ts'
@@ -39,6 +40,7 @@ export type Change =
   | ({ readonly kind: 'popOrder' } & OrderedChange)
   /** How the clients of a group get the messages of a topic. */
   | ({ readonly kind: 'requestMode' } & RequestModeConfig)
+  | AccessChange
   | ApacheImport
 
 /** A part of what Apache's broker knew beside the log that was taken over; without effect once the last part is applied. */
@@ -164,6 +166,14 @@ export function decodeChange(body: Buffer, physicalOffset: number): Change {
       if (!isRequestModeConfig(map)) throw bad()
       const { group, topic, mode, popShareQueueNum } = map
       return { kind: 'requestMode', group, topic, mode, popShareQueueNum }
+    }
+    case 'putUser':
+    case 'deleteUser':
+    case 'putPolicies':
+    case 'deletePolicies': {
+      const change = accessChangeOf(map)
+      if (change === undefined) throw bad()
+      return change
     }
     default:
       throw unsupported(`a change of kind ${JSON.stringify(map['kind'])} at ${physicalOffset} is not known here`)

@@ -8,6 +8,7 @@ import { groupNameError, topicNameError } from '@dledger-ts/protocol'
 import type { DataVersion } from '../api.ts'
 import type { StoreMachine } from '../apply.ts'
 import { StoreError } from '../errors.ts'
+import { AccessChanges, type AccessEdit, type ReadonlyAccess } from './access-changes.ts'
 import type { ChangeProposer } from './change-proposals.ts'
 import { isGroupConfig, isTopicConfig } from './change.ts'
 import { isRequestModeConfig, type RequestModeConfig } from './request-modes.ts'
@@ -18,12 +19,22 @@ import type { TopicConfig } from './topic-config.ts'
 export class ConfigTables {
   readonly #machine: StoreMachine
   readonly #changes: ChangeProposer
+  readonly #access: AccessChanges
   readonly #creatingTopics = new Map<string, Promise<TopicConfig>>()
   readonly #creatingGroups = new Map<string, Promise<SubscriptionGroupConfig>>()
 
   constructor(options: { readonly machine: StoreMachine; readonly changes: ChangeProposer }) {
     this.#machine = options.machine
     this.#changes = options.changes
+    this.#access = new AccessChanges({ table: () => this.#machine.metadata.access, changes: options.changes })
+  }
+
+  get access(): ReadonlyAccess {
+    return this.#machine.metadata.access
+  }
+
+  changeAccess(edit: AccessEdit): Promise<void> {
+    return this.#access.change(edit)
   }
 
   get topics(): ReadonlyMap<string, TopicConfig> {

@@ -1,5 +1,5 @@
 /**
- * The applied metadata: topics, groups, consumer offsets, queue locks, progress of the delay levels, in memory; and the ordered
+ * The applied metadata: topics, groups, users, consumer offsets, queue locks, progress of the delay levels, in memory; and the ordered
  * tables, whose rows live in the database; with the writes that bring the kept copy up to any applied index.
  *
  * Keeps:
@@ -12,6 +12,8 @@ import { Packr } from 'msgpackr'
 import type { Delivered } from '../delivered-property.ts'
 import { StoreError } from '../errors.ts'
 import { inSlices } from '../slices.ts'
+import { applyAccess } from './access-changes.ts'
+import { AccessTable, isAccessPolicies, isAccessUser } from './access-table.ts'
 import { type ApacheImport, type Change, type ConsumerOffsetRow, isGroupConfig, isTopicConfig } from './change.ts'
 import { HalfMessages } from './half-messages.ts'
 import { LockTable } from './lock-table.ts'
@@ -63,6 +65,7 @@ export class MetadataState {
   readonly locks = new LockTable()
   readonly popOrders = new PopOrders()
   readonly requestModes = new RequestModes()
+  readonly access = new AccessTable()
   /** By level (from 1): entries of its queue before this are delivered. */
   readonly delivered = new Map<number, number>()
   topicsVersion: TableVersion = NEVER
@@ -140,7 +143,13 @@ export class MetadataState {
         const { group, topic, mode, popShareQueueNum } = change
         this.requestModes.set({ group, topic, mode, popShareQueueNum })
         this.#write(place.index, { group, topic, mode, popShareQueueNum }, 'mode', group, topic)
+        return
       }
+      case 'putUser':
+      case 'deleteUser':
+      case 'putPolicies':
+      case 'deletePolicies':
+        for (const [kind, key, value] of applyAccess(this.access, change)) this.#write(place.index, value, kind, key)
     }
   }
 
@@ -269,6 +278,14 @@ export class MetadataState {
         if (!isRequestModeConfig(content)) throw unreadable(key)
         this.requestModes.set(content)
         return true
+      case 'user':
+        if (!isAccessUser(content)) throw unreadable(key)
+        this.access.users.set(content.username, content)
+        return true
+      case 'acl':
+        if (!isAccessPolicies(content)) throw unreadable(key)
+        this.access.policies.set(content.subject, content)
+        return true
       case 'delivered':
         if (!isCount(content)) throw unreadable(key)
         this.delivered.set(whole(parts, 0, key), content)
@@ -301,6 +318,7 @@ export class MetadataState {
     this.locks.clear()
     this.popOrders.clear()
     this.requestModes.clear()
+    this.access.clear()
     this.delivered.clear()
     this.pendingFiles.clear()
     this.topicsVersion = NEVER
