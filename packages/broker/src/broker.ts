@@ -128,6 +128,11 @@ export class Broker {
     return this.#server.ports
   }
 
+  /** Codes of requests that it serves; none before `start`. */
+  get requestCodes(): readonly number[] {
+    return this.#serving === null ? [] : [...this.#serving.processors.keys()]
+  }
+
   /** The address that clients and name servers are told. */
   get address(): string {
     return `${this.#config.brokerIP1}:${this.ports[0] ?? this.#config.listenPort}`

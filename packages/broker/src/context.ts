@@ -5,6 +5,7 @@ import type { Clock, Logger, Random } from '@dledger-ts/base'
 import type { HostAddress, UniqKeyGenerator } from '@dledger-ts/protocol'
 import type { Connection, RemotingCommand } from '@dledger-ts/remoting'
 import type { MessageStoreApi } from '@dledger-ts/store'
+import type { AccessControl } from './auth/access-control.ts'
 import type { ConsumerTable } from './client-manager/consumer-table.ts'
 import type { ProducerTable } from './client-manager/producer-table.ts'
 import type { BrokerConfig } from './config/config.ts'
@@ -24,6 +25,7 @@ export interface BrokerContext {
   readonly transactionProducers: TransactionProducers
   readonly transactionChecks: TransactionChecks
   readonly expressions: CompiledExpressions
+  readonly access: AccessControl
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger

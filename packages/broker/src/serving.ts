@@ -16,10 +16,14 @@ import {
   type Sockets,
 } from '@dledger-ts/remoting'
 import type { MessageStore, StoreStatus } from '@dledger-ts/store'
+import { AccessControl } from './auth/access-control.ts'
+import { InitialUsers } from './auth/initial-users.ts'
+import { accessProcessors } from './processors/access.ts'
 import { type ConsumerGroup, ConsumerTable } from './client-manager/consumer-table.ts'
 import { ProducerTable } from './client-manager/producer-table.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { BrokerContext } from './context.ts'
+import { accessSettings, innerCredentials } from './config/access-keys.ts'
 import { CompiledExpressions } from './filter/compiled-expressions.ts'
 import { Forwarder } from './forwarding/forwarder.ts'
 import { GroupTable } from './groups/group-table.ts'
@@ -78,6 +82,7 @@ export class Serving {
   readonly #pop: PopServing
   readonly #forwarder: Forwarder
   readonly #registrars: readonly Registrar[]
+  readonly #initialUsers: InitialUsers
   readonly #unsubscribe: (() => void)[] = []
   #role: BrokerRole | null = null
   #registeredTerm = -1
@@ -121,8 +126,14 @@ export class Serving {
       status: () => store.status(),
       run: (connection, request) => registry.run(connection, request),
     })
+    const access = new AccessControl({
+      settings: accessSettings(config),
+      access: () => store.access(),
+      originOf: (connection, request) => this.#forwarder.originOf(connection, request),
+    })
     const context: BrokerContext = {
       config,
+      access,
       store,
       topics: this.#topics,
       groups: new GroupTable(config.autoCreateSubscriptionGroup, store, logger),
@@ -163,15 +174,19 @@ export class Serving {
         ...assignmentProcessors(context),
         ...transactionProcessors(context),
         ...recallProcessors(context),
+        ...accessProcessors(context),
         ...this.#pop.processors(),
       ]),
       {
         ...dispatch,
+        ...(config.authenticationEnabled ? { access } : {}),
         forward: (connection, request) => this.#forwarder.forward(connection, request),
         retry: (connection, request) => this.#forwarder.retry(connection, request),
       },
     )
     this.processors = registry.table()
+    this.#initialUsers = new InitialUsers({ config, store, clock, logger })
+    const credentials = innerCredentials(config)
     this.#registrars = config.namesrvAddresses.map(
       (address) =>
         new Registrar({
@@ -182,6 +197,7 @@ export class Serving {
           timeoutMs: config.registerBrokerTimeoutMills,
           registration: () => this.#registration(),
           unregistration: () => this.#unregistration(),
+          ...(credentials === null ? {} : { credentials }),
         }),
     )
   }
@@ -237,6 +253,7 @@ export class Serving {
   async close(): Promise<void> {
     this.#cancelScan?.()
     this.#transactionChecks.stop()
+    this.#initialUsers.stop()
     this.#pop.stop()
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     await this.store.close()
@@ -245,6 +262,7 @@ export class Serving {
   #roleChanged(status: StoreStatus): void {
     const previous = this.#role
     this.#role = roleOf(status, this.#options.config.slaveId, previous)
+    this.#initialUsers.roleChanged()
     this.#forwarder.leaderChanged()
     this.#transactionChecks.roleChanged(status.term)
     this.#pop.roleChanged()

@@ -11,6 +11,7 @@ import { Connection, type ConnectionCounters, type ConnectionLimits, DEFAULT_CON
 import { RemotingError } from './errors.ts'
 import type { ResponseHandler } from './pending-requests.ts'
 import { dispatcher, type ProcessorTable } from './processor.ts'
+import { type Credentials, signingKey, signRequest } from './signature.ts'
 import { type Sockets, tcpSockets } from './sockets.ts'
 
 const CONNECT_TIMEOUT_MS = 3000
@@ -26,6 +27,8 @@ export interface RemotingClientOptions {
   connectionClosed?: (address: string, connection: Connection) => void
   /** Default: TCP. */
   sockets?: Sockets
+  /** What every request is signed with. */
+  credentials?: Credentials
 }
 
 export class RemotingClient {
@@ -36,6 +39,7 @@ export class RemotingClient {
   readonly #limits: ConnectionLimits
   readonly #dispatch: ReturnType<typeof dispatcher>
   readonly #connections = new Map<string, Connection>()
+  readonly #sign: (request: RemotingCommand) => void
   #isClosed = false
 
   constructor(options: RemotingClientOptions = {}) {
@@ -44,6 +48,7 @@ export class RemotingClient {
     this.#logger = options.logger ?? silentLogger
     // Who asks goes on reading whatever it has still to write: two sides that both wait for the other to read wait for ever.
     this.#limits = { ...DEFAULT_CONNECTION_LIMITS, unwrittenBytesHigh: Infinity, ...options.limits }
+    this.#sign = signer(options.credentials)
     this.#dispatch = dispatcher(options.processors ?? new Map(), this.#logger)
   }
 
@@ -63,7 +68,10 @@ export class RemotingClient {
   invokeCallback(address: string, request: RemotingCommand, timeoutMs: number, handler: ResponseHandler): void {
     const connection = this.#connection(address)
     if (connection instanceof RemotingError) handler.failed(connection)
-    else connection.invokeCallback(request, timeoutMs, handler)
+    else {
+      this.#sign(request)
+      connection.invokeCallback(request, timeoutMs, handler)
+    }
   }
 
   /** Sends a request that gets no answer; it is lost without a word when the connection is. */
@@ -72,6 +80,7 @@ export class RemotingClient {
     if (connection instanceof RemotingError) {
       this.#logger.debug({ address, request: request.code, err: connection }, 'dropped a one-way request')
     } else {
+      this.#sign(request)
       connection.oneway(request)
     }
   }
@@ -136,4 +145,10 @@ export class RemotingClient {
     })
     return connection
   }
+}
+
+function signer(credentials: Credentials | undefined): (request: RemotingCommand) => void {
+  if (credentials === undefined) return () => {}
+  const key = signingKey(credentials.secretKey)
+  return (request) => signRequest(request, credentials, key)
 }

@@ -1,4 +1,18 @@
 export {
+  type AclEntryInfo,
+  type AclInfo,
+  type AclPolicyInfo,
+  decodeAclInfo,
+  decodeAclInfos,
+  decodeUserInfo,
+  decodeUserInfos,
+  encodeAclInfo,
+  encodeAclInfos,
+  encodeUserInfo,
+  encodeUserInfos,
+  type UserInfo,
+} from './body/access.ts'
+export {
   type AssignmentQuery,
   decodeAssignmentQuery,
   decodeRequestMode,
@@ -84,6 +98,7 @@ export {
 export { Connection, type ConnectionCounters, type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from './connection.ts'
 export { RemotingError, type RemotingErrorDetail } from './errors.ts'
 export { encodeFrames, FRAME_BYTES_MAX, FrameDecoder, type FrameSink } from './frame.ts'
+export { AclRequest, UserRequest } from './header/access.ts'
 export {
   GetConsumerListRequest,
   HeartbeatResponse,

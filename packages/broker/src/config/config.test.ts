@@ -154,3 +154,43 @@ test('docs/operations.md has every key with what is allowed, its default and its
     expect(rows.get(key ?? '')).toEqual([allowed?.replace('a whole number from ', ''), shown, what])
   }
 })
+
+describe('users and policies', () => {
+  const user = '{"username":"root","password":"the password"}'
+
+  test.each([
+    ['aclEnable', { aclEnable: 'true' }, /plain_acl\.yml is not read here/],
+    ['authorizationEnabled', { authorizationEnabled: 'true' }, /authenticationEnabled=true with it/],
+    ['authenticationWhitelist', { authenticationWhitelist: '10,ten' }, /codes of requests/],
+    ['authorizationWhitelist', { authorizationWhitelist: '-1' }, /codes of requests/],
+    ['initAuthenticationUser', { initAuthenticationUser: `${user}}` }, /neither of them empty/],
+    ['initAuthenticationUser', { initAuthenticationUser: '{"username":"the password"}' }, /neither of them empty/],
+    ['innerClientAuthenticationCredentials', { innerClientAuthenticationCredentials: user }, /"accessKey"/],
+  ])(
+    '%s that would not do what it says is refused, without a secret',
+    (key, input: Record<string, string>, message) => {
+      const refused = errorOf(() => parse(input))
+      expect(refused).toMatchObject({ detail: { key } })
+      expect(refused.message).toMatch(message)
+      expect(refused.message + JSON.stringify(refused.detail)).not.toContain('the password')
+    },
+  )
+
+  test('secrets are not printed', () => {
+    const printed = printConfig(parse({ initAuthenticationUser: user }).config)
+    expect(printed).toContain('initAuthenticationUser=******\n')
+    expect(printed).toContain('innerClientAuthenticationCredentials=\n')
+    expect(printed).not.toContain('the password')
+    expect(parse({ initAuthenticationUsers: user }).warnings.join()).toMatch(/^initAuthenticationUsers=\*{6} is not a/)
+  })
+})
+
+function errorOf(run: () => void): ConfigError {
+  try {
+    run()
+  } catch (error) {
+    if (error instanceof ConfigError) return error
+    throw error
+  }
+  throw new Error('it was taken')
+}

@@ -6,6 +6,7 @@
  * machine: what the machine gives (home directory, host name, address) is an argument.
  */
 import { CodedError, nearestName } from '@dledger-ts/base'
+import { accessKeyFault } from './access-keys.ts'
 import { CONFIG_KEYS, type ConfigKey, type ConfigValues, IGNORED_KEYS, type KeyDeclaration } from './keys.ts'
 import { memberNumber, parsePeers, type Peer } from './peers.ts'
 import { parseHours } from './retention-keys.ts'
@@ -37,6 +38,8 @@ export interface ParsedConfig {
   readonly warnings: readonly string[]
 }
 
+const HIDDEN = '******'
+
 /** Bytes that a record needs at most beyond its body: fixed fields, topic, properties, and the log's header and end mark. */
 const RECORD_OVERHEAD_BYTES = 91 + 24 + 255 + 32_767 + 48 + 8
 
@@ -53,10 +56,12 @@ export function parseConfig(input: Readonly<Record<string, string>>, environment
   return { config: Object.freeze(config), warnings: warningsFor(input) }
 }
 
-/** The effective configuration as `key=value` lines, in the order of the table. */
+/** The effective configuration as `key=value` lines, in the order of the table; without its secrets. */
 export function printConfig(config: BrokerConfig): string {
   let out = ''
-  for (const [key] of declarations()) out += `${key}=${String(config[key])}\n`
+  for (const [key, { isSecret }] of declarations()) {
+    out += `${key}=${isSecret === true && config[key] !== '' ? HIDDEN : String(config[key])}\n`
+  }
   return out
 }
 
@@ -193,6 +198,8 @@ function checkWhole(config: BrokerConfig): void {
     const what = `at least 3 x raftHeartbeatMs (${3 * config.raftHeartbeatMs} ms)`
     throw invalid('raftElectionTimeoutMs', String(config.raftElectionTimeoutMs), what)
   }
+  const accessFault = accessKeyFault(config)
+  if (accessFault !== undefined) throw invalid(accessFault.key, accessFault.value, accessFault.allowed)
   const least = config.maxMessageSize + RECORD_OVERHEAD_BYTES
   if (config.mappedFileSizeCommitLog < least) {
     const what = `at least ${least} bytes, so that one file can hold a message of maxMessageSize (${config.maxMessageSize})`
@@ -225,10 +232,17 @@ function warningsFor(input: Readonly<Record<string, string>>): string[] {
   for (const [key, value] of Object.entries(input)) {
     if (known.has(key)) continue
     if (ignored.has(key)) {
-      warnings.push(`${key}=${value} is a key of Apache's broker that changes nothing here`)
+      warnings.push(`${shownPair(key, value)} is a key of Apache's broker that changes nothing here`)
       continue
     }
-    warnings.push(`${key}=${value} is not a known key; the nearest is ${nearestName(key, [...known, ...ignored])}`)
+    warnings.push(
+      `${shownPair(key, value)} is not a known key; the nearest is ${nearestName(key, [...known, ...ignored])}`,
+    )
   }
   return warnings
+}
+
+/** A key that is misspelt may have a secret all the same. */
+function shownPair(key: string, value: string): string {
+  return `${key}=${/authentication|password|secret|credential/i.test(key) ? HIDDEN : value}`
 }

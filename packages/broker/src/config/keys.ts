@@ -16,6 +16,8 @@ export interface KeyDeclaration<Value> {
   readonly max?: number
   readonly choices?: readonly string[]
   readonly what: string
+  /** The value is not shown. */
+  readonly isSecret?: boolean
 }
 
 interface IntLimits {
@@ -37,6 +39,7 @@ const ms = (value: number, min: number, max: number, what: string) => int(value,
 const bytes = (value: number, min: number, max: number, what: string) => int(value, { min, max, unit: 'bytes' }, what)
 const boolean = (value: boolean, what: string): KeyDeclaration<boolean> => ({ type: 'boolean', default: value, what })
 const text = (value: string, what: string): KeyDeclaration<string> => ({ type: 'text', default: value, what })
+const secret = (what: string): KeyDeclaration<string> => ({ type: 'text', default: '', what, isSecret: true })
 const choice = <const Choice extends string>(
   value: NoInfer<Choice>,
   choices: readonly Choice[],
@@ -292,6 +295,21 @@ export const CONFIG_KEYS = {
     'After a power cut under ASYNC_FLUSH this member counts at once, though it may lack what it acknowledged (ours).',
   ),
   shutdownLingerMs: ms(3_000, 0, 60_000, 'How long a broker that stops goes on forwarding to the new leader (ours).'),
+  authenticationEnabled: boolean(false, 'Requests must be signed by a user that is known here.'),
+  authorizationEnabled: boolean(false, 'And that user must be allowed to what they ask for.'),
+  authenticationWhitelist: text('', 'Codes of requests, separated by commas, that need no signature.'),
+  authorizationWhitelist: text('', 'Codes of requests, separated by commas, that need no permission.'),
+  initAuthenticationUser: secret(
+    'A super user that is made unless there is one of its name: {"username":"…","password":"…"}.',
+  ),
+  innerClientAuthenticationCredentials: secret(
+    'What this broker signs its own requests with, made a super user in the same way: {"accessKey":"…","secretKey":"…"}.',
+  ),
+  aclEnable: boolean(
+    false,
+    'plain_acl.yml of Apache 4.9 is not read: true is refused, so that nothing stands open by mistake.',
+  ),
+
   metricsPromExporterPort: int(5557, { min: 0, max: 65535 }, 'Port of /metrics, /health and /status.'),
   metricsPromExporterHost: text('127.0.0.1', 'Address of /metrics, /health and /status.'),
 } as const
@@ -339,9 +357,24 @@ export const IGNORED_KEYS: readonly string[] = [
   'inSyncReplicas',
   'totalReplicas',
   'enableBatchPush',
-  'aclEnable',
-  'authenticationEnabled',
-  'authorizationEnabled',
+  'authenticationProvider',
+  'authenticationMetadataProvider',
+  'authenticationStrategy',
+  'authorizationProvider',
+  'authorizationMetadataProvider',
+  'authorizationStrategy',
+  'authConfigPath',
+  'migrateAuthFromV1Enabled',
+  'userCacheMaxNum',
+  'userCacheExpiredSecond',
+  'userCacheRefreshSecond',
+  'aclCacheMaxNum',
+  'aclCacheExpiredSecond',
+  'aclCacheRefreshSecond',
+  'statefulAuthenticationCacheMaxNum',
+  'statefulAuthenticationCacheExpiredSecond',
+  'statefulAuthorizationCacheMaxNum',
+  'statefulAuthorizationCacheExpiredSecond',
   'rocketmqHome',
   'metricsExporterType',
 ]

@@ -14,6 +14,7 @@ import {
 } from '@dledger-ts/remoting'
 import type { StoreStatus } from '@dledger-ts/store'
 import { afterEach, describe, expect, test } from 'vitest'
+import type { RequestOrigin } from '../auth/access-control.ts'
 import { encodeAdvertised } from './advertised.ts'
 import { Forwarder } from './forwarder.ts'
 
@@ -44,6 +45,7 @@ const nobody: StoreStatus = {
 
 interface Seen {
   readonly bornHost: string
+  readonly origin: RequestOrigin
   readonly request: RemotingCommand
 }
 
@@ -61,7 +63,8 @@ async function member(name: string) {
     run: (connection, request) => run(connection, request),
   })
   const run = (connection: Connection, request: RemotingCommand) => {
-    seen.push({ bornHost: formatHostAddress(forwarder.bornHostOf(connection, request)), request })
+    const bornHost = formatHostAddress(forwarder.bornHostOf(connection, request))
+    seen.push({ bornHost, request, origin: forwarder.originOf(connection, request) })
     connection.respond(request, createResponse(ResponseCode.SUCCESS, `done by ${name}`))
   }
   const server = new RemotingServer({
@@ -123,6 +126,21 @@ function client() {
 }
 
 describe('one hop', () => {
+  test('where a request came from is believed under the own mark only', async () => {
+    const [leader, send] = [await member('n1'), client()]
+    leader.leads()
+    const fields = { __FORWARD_BORN_HOST: '10.1.2.3:4' }
+    await send(leader.address, { ...fields, __FORWARD_MARK: 'mark of n1' })
+    await send(leader.address, { ...fields, __FORWARD_MARK: 'mark of n2' })
+    await send(leader.address, fields)
+    const none = { ip: '127.0.0.1', added: [] }
+    expect(leader.seen.map(({ origin }) => origin)).toEqual([
+      { ip: '10.1.2.3', added: ['__FORWARD_MARK', '__FORWARD_BORN_HOST'] },
+      none,
+      none,
+    ])
+  })
+
   test('the leader sees the client behind the member that forwards', async () => {
     const [follower, leader, send] = [await member('n0'), await member('n1'), client()]
     leader.leads()

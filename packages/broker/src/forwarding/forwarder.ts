@@ -6,10 +6,18 @@
  *   F2  the leader learns the host that a message was born on, and believes it only under its own mark;
  *   F3  a request for which nobody leads just now waits for the next leader, but never beyond `WAIT_MS`: then 14, "not done";
  *   F4  once a request may have reached the leader, a missing answer is 1, "not known whether it was done";
- *   F5  what is on its way to the leader, and what is given up and still waits to be written there, is bounded in bytes.
+ *   F5  what is on its way to the leader, and what is given up and still waits to be written there, is bounded in bytes;
+ *   F6  what it is asked for on behalf of a client is checked by the leader as that client's: only the two fields are added.
  */
 import { AssertionError, type Clock, type Logger } from '@dledger-ts/base'
-import { formatHostAddress, type HostAddress, hostAddress, parseHostAddress, ProtocolError } from '@dledger-ts/protocol'
+import {
+  formatHostAddress,
+  formatIp,
+  type HostAddress,
+  hostAddress,
+  parseHostAddress,
+  ProtocolError,
+} from '@dledger-ts/protocol'
 import {
   type Connection,
   createResponse,
@@ -22,6 +30,7 @@ import {
   tcpSockets,
 } from '@dledger-ts/remoting'
 import type { StoreStatus } from '@dledger-ts/store'
+import type { RequestOrigin } from '../auth/access-control.ts'
 import { busy } from '../refusal.ts'
 import { type Advertised, decodeAdvertised } from './advertised.ts'
 
@@ -37,6 +46,8 @@ const FORWARDED_BYTES_MAX = 64 * 1024 * 1024
 
 const MARK_FIELD = '__FORWARD_MARK'
 const BORN_HOST_FIELD = '__FORWARD_BORN_HOST'
+const ADDED_FIELDS: readonly string[] = [MARK_FIELD, BORN_HOST_FIELD]
+const NONE_ADDED: readonly string[] = []
 /** In the answer to a marked request: not done, for want of leadership. */
 const REFUSED_FIELD = '__FORWARD_REFUSED'
 
@@ -112,6 +123,12 @@ export class Forwarder {
     if (this.#waiting.length === 0) return
     const waiting = this.#takeWaiting()
     for (const one of waiting) this.#place(one)
+  }
+
+  /** Where a request came from, and which of its fields the member that passed it on has added: believed only under the own mark. */
+  originOf(connection: Connection, request: RemotingCommand): RequestOrigin {
+    if (request.extFields?.[MARK_FIELD] !== this.#options.ownMark) return { ip: connection.remoteIp, added: NONE_ADDED }
+    return { ip: formatIp(this.bornHostOf(connection, request).address), added: ADDED_FIELDS }
   }
 
   /** The host that a message was born on. */

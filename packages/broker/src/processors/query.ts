@@ -6,6 +6,7 @@
  *
  * Source: QueryMessageProcessor, DefaultMessageStore.queryMessage.
  */
+import { recordTopic } from '@dledger-ts/protocol'
 import {
   type Connection,
   createResponse,
@@ -24,13 +25,16 @@ import type { Processor } from './registry.ts'
 /** How clients mark a query by unique id. */
 const UNIQUE_KEY_QUERY = 'true'
 
-export function queryProcessors({ store, config }: BrokerContext): [number, Processor][] {
-  async function viewMessage(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
+export function queryProcessors({ store, config, access }: BrokerContext): [number, Processor][] {
+  async function viewMessage(connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
     const { offset } = ViewMessageRequest.decode(request.extFields)
     const record = offset < 0 ? undefined : await store.messageAt(offset)
-    return record === undefined
-      ? createResponse(ResponseCode.SYSTEM_ERROR, `can not find message by the offset, ${offset}`)
-      : createResponse(ResponseCode.SUCCESS, undefined, undefined, record)
+    if (record === undefined) {
+      return createResponse(ResponseCode.SYSTEM_ERROR, `can not find message by the offset, ${offset}`)
+    }
+    const message = { topic: recordTopic(record), action: 'read', group: null } as const
+    const refusal = access.refusalOfMessage(connection, request, message)
+    return refusal ?? createResponse(ResponseCode.SUCCESS, undefined, undefined, record)
   }
 
   async function queryMessage(connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {

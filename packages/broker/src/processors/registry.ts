@@ -6,7 +6,8 @@
  *   R2  requests whose handlers take long are bounded, each kind by itself: one more is refused as busy, and other kinds go on. A handler may put
  *       a request aside, among others like it, before it waits;
  *   R3  while the store applies its log again, only those are handled that say nothing which may prove wrong (`whileRebuilding`). The others
- *       are refused, or forwarded where another member leads.
+ *       are refused, or forwarded where another member leads; all are where senders are asked who they are, for that is not known yet either;
+ *   R4  a request that its sender may not do is refused before its handler sees it.
  *
  * Sends and pulls that wait are bounded where they wait: by the store's bytes under way, and by its reads.
  */
@@ -22,6 +23,7 @@ import {
   ResponseCode,
 } from '@dledger-ts/remoting'
 import { StoreError } from '@dledger-ts/store'
+import type { AccessControl } from '../auth/access-control.ts'
 import { busy, rebuilding, type Refusal, refusalOf } from '../refusal.ts'
 
 /** Of one kind of request; Apache's queues of requests hold 10,000 to 100,000. */
@@ -53,6 +55,8 @@ export interface Dispatch {
   /** A handler found that this member leads no more: does the request elsewhere. @returns false to answer it instead. */
   retry(connection: Connection, request: RemotingCommand): boolean
   readonly logger: Logger
+  /** Who may do what; absent: everybody everything. */
+  readonly access?: AccessControl
 }
 
 /** Requests of one kind whose handlers have not ended, and how many of them there may be. */
@@ -103,18 +107,20 @@ class Kind {
 export class Registry {
   readonly #kinds: ReadonlyMap<number, Kind>
   readonly #dispatch: Dispatch
+  readonly #access: AccessControl | null
 
   constructor(processors: ReadonlyMap<number, Processor>, dispatch: Dispatch) {
     const kinds = new Map([...processors.values()].map((processor) => [processor, new Kind(processor)]))
     this.#kinds = new Map([...processors].map(([code, processor]) => [code, kinds.get(processor) as Kind]))
     this.#dispatch = dispatch
+    this.#access = dispatch.access ?? null
   }
 
   /** For the server: every code that is known here. */
   table(): ProcessorTable {
     const table = new Map<number, (connection: Connection, request: RemotingCommand) => undefined>()
     for (const [code, { processor }] of this.#kinds) {
-      const runHere = processor.whileRebuilding === true ? this.#runHere : this.#runWhole
+      const runHere = processor.whileRebuilding === true && this.#access === null ? this.#runHere : this.#runWhole
       table.set(code, processor.served === 'here' ? runHere : this.#runOnLeader)
     }
     return table
@@ -128,6 +134,8 @@ export class Registry {
       connection.respond(request, createResponse(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark))
       return
     }
+    const refusal = this.#access === null ? null : this.#access.refusal(connection, request)
+    if (refusal !== null) return connection.respond(request, refusal)
     if (!kind.waiting.hasRoomFor(request.bodyBytes.length)) return refuse(connection, request, busy(request.version))
     let { waiting } = kind
     let result: ProcessorResult | Promise<ProcessorResult>

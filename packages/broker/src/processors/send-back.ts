@@ -63,6 +63,10 @@ async function sendBack(
     return createResponse(ResponseCode.SYSTEM_ERROR, `look message by offset failed, ${header.offset}`)
   }
   const record = decodeRecord(bytes)
+  // Else a group could have any message of the log put before it.
+  const message = { topic: record.topic, action: 'read', group: header.group } as const
+  const refusal = context.access.refusalOfMessage(connection, request, message)
+  if (refusal !== null) return refusal
   const isDead = header.delayLevel < 0 || record.reconsumeTimes >= retryLimit(request, header, group)
   const target = isDead
     ? await topics.createForRetry(dlqTopic(header.group), RETRY_QUEUES, false)

@@ -22,11 +22,11 @@ import type { BrokerContext } from '../context.ts'
 import type { Processor } from './registry.ts'
 
 export function transactionProcessors(context: BrokerContext): [number, Processor][] {
-  const handle = (_connection: Connection, request: RemotingCommand) => end(context, request)
+  const handle = (connection: Connection, request: RemotingCommand) => end(context, connection, request)
   return [[RequestCode.END_TRANSACTION, { served: 'leader', handle }]]
 }
 
-async function end(context: BrokerContext, request: RemotingCommand): Promise<ProcessorResult> {
+async function end(context: BrokerContext, connection: Connection, request: RemotingCommand): Promise<ProcessorResult> {
   const header = EndTransactionRequest.decode(request.extFields)
   const outcome = outcomeOf(header.commitOrRollback)
   if (outcome === undefined) return undefined
@@ -36,6 +36,10 @@ async function end(context: BrokerContext, request: RemotingCommand): Promise<Pr
   if (half === undefined) {
     return createResponse(ResponseCode.SYSTEM_ERROR, 'Find prepared transaction message failed')
   }
+  // The header may name no topic, or another one.
+  const topic = getProperty(half.properties, PropertyName.REAL_TOPIC) ?? ''
+  const refusal = context.access.refusalOfMessage(connection, request, { topic, action: 'write', group: null })
+  if (refusal !== null) return refusal
   const wrong = faultOf(half, header)
   if (wrong !== undefined) return createResponse(ResponseCode.SYSTEM_ERROR, wrong)
   if (!header.fromTransactionCheck && isTooLate(half, clock.nowMs())) {

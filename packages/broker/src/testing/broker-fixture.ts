@@ -8,6 +8,7 @@ import {
   type Connection,
   createRequest,
   createResponse,
+  type Credentials,
   encodeHeartbeat,
   type HeartbeatData,
   type ExtFields,
@@ -16,6 +17,8 @@ import {
   type RemotingCommand,
   RequestCode,
   ResponseCode,
+  signingKey,
+  signRequest,
   type SubscriptionData,
 } from '@dledger-ts/remoting'
 import { Broker } from '../broker.ts'
@@ -81,8 +84,12 @@ export class TestClient {
   readonly #remoting: RemotingClient
   readonly version: number
 
-  constructor(address: string, version = 479) {
+  readonly #credentials: Credentials | undefined
+
+  /** @param credentials what it signs with; it does not without. */
+  constructor(address: string, version = 479, credentials?: Credentials) {
     this.#address = address
+    this.#credentials = credentials
     this.version = version
     this.#remoting = new RemotingClient({
       processors: new Map<number, Processor>([
@@ -112,15 +119,27 @@ export class TestClient {
   }
 
   call(code: number, extFields: ExtFields = {}, body?: Buffer): Promise<RemotingCommand> {
-    const request = createRequest(code, extFields, body)
-    request.version = this.version
+    const request = this.request(code, extFields, body)
     return this.#remoting.invoke(this.#address, request, ANSWER_TIMEOUT_MS)
   }
 
   oneway(code: number, extFields: ExtFields = {}, body?: Buffer): void {
+    const request = this.request(code, extFields, body)
+    this.#remoting.oneway(this.#address, request)
+  }
+
+  request(code: number, extFields: ExtFields = {}, body?: Buffer): RemotingCommand {
     const request = createRequest(code, extFields, body)
     request.version = this.version
-    this.#remoting.oneway(this.#address, request)
+    if (this.#credentials !== undefined) {
+      signRequest(request, this.#credentials, signingKey(this.#credentials.secretKey))
+    }
+    return request
+  }
+
+  /** Sends a request as it is. */
+  invoke(request: RemotingCommand): Promise<RemotingCommand> {
+    return this.#remoting.invoke(this.#address, request, ANSWER_TIMEOUT_MS)
   }
 
   /** SEND_MESSAGE_V2 to topic T, queue 0, unless told otherwise. */

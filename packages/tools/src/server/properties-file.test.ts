@@ -13,3 +13,10 @@ test('a key given twice and a # inside a value are warnings', () => {
   expect(warnings).toHaveLength(2)
   expect(warnings[0]).toMatch(/^f: a is given twice/)
 })
+
+test('passwords are in no warning', () => {
+  const line = 'initAuthenticationUser={"password":"the #1 secret #"}\n'
+  const { warnings } = parseProperties(line + line, 'broker.conf')
+  expect(warnings).toHaveLength(3)
+  expect(warnings.join()).not.toContain('secret')
+})

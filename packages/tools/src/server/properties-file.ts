@@ -29,10 +29,18 @@ export function parseProperties(text: string, name: string): PropertiesFile {
   for (const line of parseLines(text, true)) {
     if (!(line instanceof Pair)) continue
     const { key, value } = line
-    if (Object.hasOwn(values, key)) warnings.push(`${name}: ${key} is given twice; the last value (${value}) counts`)
+    if (Object.hasOwn(values, key))
+      warnings.push(`${name}: ${key} is given twice; the last value (${shown(key, value)}) counts`)
     if (/\s#/.test(value))
-      warnings.push(`${name}: ${key}=${value}: the # belongs to the value; comments need a line of their own`)
+      warnings.push(
+        `${name}: ${key}=${shown(key, value)}: the # belongs to the value; comments need a line of their own`,
+      )
     values[key] = value.trim()
   }
   return { values, warnings }
+}
+
+/** Warnings stand in logs, and these keys have passwords. */
+function shown(key: string, value: string): string {
+  return /authentication|password|secret|credential/i.test(key) ? '******' : value
 }

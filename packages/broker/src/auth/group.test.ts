@@ -1,0 +1,72 @@
+/** Users of a group of three: what a follower passes on is its sender's, and a new leader knows them. */
+import { createRequest, RemotingClient, RequestCode, type RemotingCommand } from '@dledger-ts/remoting'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Broker } from '../broker.ts'
+import { sendFields, TestClient } from '../testing/broker-fixture.ts'
+import { BrokerGroup } from '../testing/broker-group.ts'
+
+const ROOT = { accessKey: 'root', secretKey: 'the password of root' }
+const USER = { username: 'u', password: 'the password of u', type: 'Normal', status: 'enable' } as const
+
+let group: BrokerGroup
+const clients: TestClient[] = []
+beforeAll(async () => {
+  group = await BrokerGroup.start({
+    authenticationEnabled: 'true',
+    authorizationEnabled: 'true',
+    initAuthenticationUser: JSON.stringify({ username: ROOT.accessKey, password: ROOT.secretKey }),
+  })
+  const leader = await group.leader()
+  await leader.store?.changeAccess(() => ({ kind: 'putUser', user: USER }))
+  const entry = { resource: 'Topic:T', actions: ['Pub'], sourceIps: ['127.0.0.1'], decision: 'Allow' } as const
+  const policies = [{ type: 'Custom', entries: [entry] }] as const
+  await leader.store?.changeAccess(() => ({ kind: 'putPolicies', policies: { subject: 'User:u', policies } }))
+})
+afterAll(async () => {
+  for (const client of clients) client.close()
+  await group.close()
+})
+
+function client(broker: Broker, accessKey: string, secretKey: string): TestClient {
+  const made = new TestClient(broker.address, 479, { accessKey, secretKey })
+  clients.push(made)
+  return made
+}
+
+async function follower(): Promise<Broker> {
+  const leader = await group.leader()
+  return group.brokers.find((broker) => broker !== leader) as Broker
+}
+
+test('what a follower passes on is checked as what the client sent', async () => {
+  const through = await follower()
+  const user = client(through, USER.username, USER.password)
+  expect(await user.send('x')).toMatchObject({ code: 0 })
+  expect(await user.send('x', { b: 'Other' })).toMatchObject({
+    code: 16,
+    remark: 'User:u has no permission to access Topic:Other from 127.0.0.1, no matched policies.',
+  })
+  expect(await client(through, USER.username, 'another').send('x')).toMatchObject({ remark: 'check signature failed.' })
+  expect(await client(through, 'root', ROOT.secretKey).call(RequestCode.AUTH_LIST_USER)).toMatchObject({ code: 0 })
+})
+
+test('who claims to be a member is believed nothing', async () => {
+  const claims = { ...sendFields(), __FORWARD_MARK: 'mine', __FORWARD_BORN_HOST: '127.0.0.1:1' }
+  const remoting = new RemotingClient({})
+  const ask = (broker: Broker): Promise<RemotingCommand> =>
+    remoting.invoke(broker.address, createRequest(RequestCode.SEND_MESSAGE_V2, claims, Buffer.from('x')), 5_000)
+  expect(await ask(await group.leader())).toMatchObject({ code: 16 })
+  expect(await ask(await follower())).toMatchObject({ code: 14 })
+  remoting.close()
+})
+
+test('users and policies survive their leader', async () => {
+  const leader = await group.leader()
+  await leader.close()
+  const next = await group.leader()
+  expect(next).not.toBe(leader)
+  const user = client(next, USER.username, USER.password)
+  expect(await user.send('x')).toMatchObject({ code: 0 })
+  expect(await user.send('x', { b: 'Other' })).toMatchObject({ code: 16 })
+  expect(await client(next, 'root', ROOT.secretKey).send('x', { b: 'Other' })).toMatchObject({ code: 0 })
+})
