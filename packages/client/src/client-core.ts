@@ -53,7 +53,7 @@ export class ClientCore {
   #closed = false
 
   constructor(options: ClientCoreOptions) {
-    const { clock, random, logger, instanceName, namesrvAddresses } = options.settings
+    const { clock, random, logger, instanceName, namesrvAddresses, credentials } = options.settings
     this.#options = options
     this.clock = clock
     this.random = random
@@ -64,6 +64,7 @@ export class ClientCore {
       clock,
       logger,
       ...(options.processors === undefined ? {} : { processors: options.processors }),
+      ...(credentials === null ? {} : { credentials }),
       connectionClosed: (address) => this.#connectionClosed(address),
     })
     this.routes = new RouteTable({

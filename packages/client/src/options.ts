@@ -1,6 +1,7 @@
 /** What producers and consumers are given alike, with its defaults and its checks. */
 import { type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { groupNameError } from '@dledger-ts/protocol'
+import type { Credentials } from '@dledger-ts/remoting'
 import { check } from './errors.ts'
 import { parseNamesrvAddresses } from './route/namesrv.ts'
 
@@ -11,6 +12,8 @@ export interface ClientOptions {
   readonly namesrvAddress: string
   /** Tells this client from others of the process; the default is drawn. */
   readonly instanceName?: string
+  /** What every request is signed with, for brokers that ask who sends it. */
+  readonly credentials?: Credentials
   readonly clock?: Clock
   readonly random?: Random
   readonly logger?: Logger
@@ -20,6 +23,7 @@ export interface CommonSettings {
   readonly group: string
   readonly namesrvAddresses: readonly string[]
   readonly instanceName: string | null
+  readonly credentials: Credentials | null
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -33,10 +37,18 @@ export function commonSettings(options: ClientOptions): CommonSettings {
     group: options.group,
     namesrvAddresses: parseNamesrvAddresses(options.namesrvAddress),
     instanceName: options.instanceName ?? null,
+    credentials: checkedCredentials(options.credentials),
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
     logger: options.logger ?? silentLogger,
   }
+}
+
+function checkedCredentials(credentials: Credentials | undefined): Credentials | null {
+  if (credentials === undefined) return null
+  const { accessKey, secretKey } = credentials
+  check(accessKey !== '' && secretKey !== '', 'credentials have an accessKey and a secretKey')
+  return credentials
 }
 
 /** @throws ClientError `INVALID` unless `value` is a whole number in the range. */

@@ -1,6 +1,6 @@
 /** A producer against brokers that refuse, vanish and elect. */
 import { getProperty, splitBatchBody } from '@dledger-ts/protocol'
-import { RequestCode, ResponseCode } from '@dledger-ts/remoting'
+import { isSignedWith, RequestCode, ResponseCode, signingKey } from '@dledger-ts/remoting'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ScriptedCluster } from '../testing/scripted-cluster.ts'
 import type { Message } from './message.ts'
@@ -41,6 +41,26 @@ async function oneGroup(queues = 4) {
 }
 
 describe('a producer', () => {
+  it('signs every request where it is given credentials', async () => {
+    const { a } = await oneGroup(1)
+    const credentials = { accessKey: 'shop', secretKey: 'the secret of shop' }
+    const producer = startProducer({ credentials })
+    await producer.send(message('hello'))
+    producer.sendOneway(message('one-way'))
+    await producer.send(message('after it'))
+    await producer.close()
+    const key = signingKey(credentials.secretKey)
+    const codes = new Set(a.requests.map(({ code }) => code))
+    expect(codes).toEqual(new Set([RequestCode.HEART_BEAT, RequestCode.SEND_MESSAGE_V2, RequestCode.UNREGISTER_CLIENT]))
+    expect(a.sends).toHaveLength(3)
+    expect(a.requests.filter((request) => !isSignedWith(request, key, []))).toEqual([])
+    expect(a.requests.map(({ extFields }) => extFields?.['AccessKey'])).toEqual(a.requests.map(() => 'shop'))
+  })
+
+  it('is given a whole credential or none', () => {
+    expect(() => startProducer({ credentials: { accessKey: 'shop', secretKey: '' } })).toThrow('secretKey')
+  })
+
   it('sends what the Java client sends, letter for letter in the fixed fields', async () => {
     const { a } = await oneGroup(1)
     const producer = startProducer()

@@ -62,6 +62,8 @@ export class ScriptedBroker {
   readonly name: string
   /** Every send that arrived, refused ones too. */
   readonly sends: SentMessage[] = []
+  /** Every request, in the order of their arrival. */
+  readonly requests: RemotingCommand[] = []
   readonly sentBack: ReturnType<typeof ConsumerSendMsgBackRequest.decode>[] = []
   /** By `group topic queueId`. */
   readonly offsets = new Map<string, number>()
@@ -172,6 +174,7 @@ export class ScriptedBroker {
         [...handlers].map(([code, handle]) => [
           code,
           (connection, request) => {
+            this.requests.push(request)
             const answer = handle(connection, request) ?? undefined
             this.#watch.look()
             return answer
