@@ -225,6 +225,8 @@ export const CLIENTS: readonly Client[] = [java('5.5.0'), java('4.9.8'), go, ali
 /** A program of its own with the same jars. */
 export const RETENTION_CLIENT: Client = { ...java('5.5.0', 'Retention'), name: 'retention-5.5.0' }
 
+export const ACL_CLIENT: Client = { ...java('5.5.0', 'Acl'), name: 'acl-5.5.0' }
+
 /** The first command that this client needs and that is not there. */
 export async function missingCommand(client: Pick<Client, 'needs'>): Promise<string | undefined> {
   for (const { command, args } of client.needs) {

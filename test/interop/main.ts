@@ -2,7 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { runAcl } from './acl.ts'
 import {
+  ACL_CLIENT,
   CLIENTS,
   DLEDGER_READER,
   FILTER_PEER,
@@ -40,6 +42,7 @@ export async function main(args: readonly string[]): Promise<number> {
   const hasOwnGroup = options.namesrv === undefined
   if (hasOwnGroup && (options.only.length === 0 || options.only.includes(RETENTION_CLIENT.name)))
     await runRetention(report)
+  if (hasOwnGroup && (options.only.length === 0 || options.only.includes(ACL_CLIENT.name))) await runAcl(report)
   const clients = await built(options, report)
   if (clients.length > 0) await runSuites(options, clients, report)
   return report.end()

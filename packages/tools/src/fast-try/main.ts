@@ -2,7 +2,9 @@
 import { connect } from 'node:net'
 import { Argument, Command, Option } from 'commander'
 import CliTable from 'cli-table3'
+import type { ClientOptions } from '@dledger-ts/client'
 import { fail } from '../server/program.ts'
+import { readPropertiesFile } from '../server/properties-file.ts'
 import { roundTrip } from './demo.ts'
 import {
   type Flush,
@@ -86,10 +88,18 @@ function listens(port: number): Promise<boolean> {
 }
 
 async function demo(settings: Settings): Promise<void> {
-  const result = await roundTrip(namesrvAddress(settings), DEMO_MESSAGES)
+  const result = await roundTrip(namesrvAddress(settings), DEMO_MESSAGES, credentialsIn(settings))
   for (const line of result.lines) say(line)
   say(`${result.received} of ${result.sent} messages made the round trip`)
   if (result.received !== result.sent) throw new Error('not every message came back')
+}
+
+/** The brokers' own: with them every group lets the trial messages through. */
+function credentialsIn({ extraConf }: Settings): ClientOptions['credentials'] {
+  if (extraConf === null) return undefined
+  const { innerClientAuthenticationCredentials: text } = readPropertiesFile(extraConf).values
+  // The brokers have started with it, so it is one.
+  return text === undefined ? undefined : (JSON.parse(text) as ClientOptions['credentials'])
 }
 
 async function status(settings: Settings, flags: { json?: boolean }): Promise<void> {
