@@ -227,6 +227,12 @@ export const RETENTION_CLIENT: Client = { ...java('5.5.0', 'Retention'), name: '
 
 export const ACL_CLIENT: Client = { ...java('5.5.0', 'Acl'), name: 'acl-5.5.0' }
 
+/** Apache's mqadmin, in the tools' jar that goes with each client. */
+export const MQADMINS: readonly Client[] = ['5.5.0', '4.9.8'].map((version) => ({
+  ...java(version, 'Mqadmin'),
+  name: `mqadmin-${version}`,
+}))
+
 /** The first command that this client needs and that is not there. */
 export async function missingCommand(client: Pick<Client, 'needs'>): Promise<string | undefined> {
   for (const { command, args } of client.needs) {
