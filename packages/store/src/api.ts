@@ -117,8 +117,8 @@ export interface QueryResult {
 
 /** Messages that became visible; called once for each, after the whole batch they came in is visible. */
 export interface MessageArrivalListener {
-  /** Hot. `tagsCode` as in the ConsumeQueue entry: a tag's hash, 0 without one. */
-  messageArrived(topic: string, queueId: number, tagsCode: number, queueOffset: number): void
+  /** Hot. `tagsCode` as in the ConsumeQueue entry: a tag's hash, 0 without one. `recordBytes` of the whole record. */
+  messageArrived(topic: string, queueId: number, tagsCode: number, queueOffset: number, recordBytes: number): void
 }
 
 /** LOWER: the first message not older than the time. UPPER: the last message not newer. */
@@ -132,6 +132,14 @@ export interface DataVersion {
   readonly stateVersion: number
   /** When the newest change was made, by its leader's clock. */
   readonly timestamp: number
+}
+
+/** One entry of a ConsumeQueue. */
+export interface QueueEntry {
+  readonly physicalOffset: number
+  readonly size: number
+  /** The hash of the tag; in the topic of the delay levels the time at which the message is due. */
+  readonly tagsCode: number
 }
 
 export interface QueueKey {

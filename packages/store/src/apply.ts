@@ -112,10 +112,11 @@ export class StoreMachine implements StateMachine {
   #checkpointIndex = -1
   #logFirstIndex = 0
   #logStartPos = 0
-  // What became visible in the batch under way; three columns instead of an object for each message.
+  // What became visible in the batch under way; four columns instead of an object for each message.
   #arrivedQueues: ConsumeQueue[] = []
   #arrivedOffsets: number[] = []
   #arrivedTags: number[] = []
+  #arrivedBytes: number[] = []
 
   constructor(options: StoreMachineOptions) {
     this.#clock = options.clock
@@ -470,6 +471,7 @@ export class StoreMachine implements StateMachine {
     this.#arrivedQueues.push(queue)
     this.#arrivedOffsets.push(queueOffset)
     this.#arrivedTags.push(tagsCode)
+    this.#arrivedBytes.push(record.length)
   }
 
   #tellArrivals(): void {
@@ -483,11 +485,13 @@ export class StoreMachine implements StateMachine {
           queue.queueId,
           this.#arrivedTags[i] as number,
           this.#arrivedOffsets[i] as number,
+          this.#arrivedBytes[i] as number,
         )
       }
     }
     this.#arrivedQueues.length = 0
     this.#arrivedOffsets.length = 0
     this.#arrivedTags.length = 0
+    this.#arrivedBytes.length = 0
   }
 }

@@ -12,6 +12,7 @@ export type {
   PutResult,
   QueryRequest,
   QueryResult,
+  QueueEntry,
   QueueKey,
   ReadRequest,
   RecordFilter,

@@ -25,6 +25,7 @@ import type {
   PutResult,
   QueryRequest,
   QueryResult,
+  QueueEntry,
   QueueKey,
   ReadRequest,
   RoleChangeListener,
@@ -122,6 +123,14 @@ export interface MessageStoreApi extends AsyncDisposable {
    * @throws StoreError as `query`; BUSY also while a part of the index is built, or where a damaged part of the log may have it.
    */
   messageByUniqueId(topic: string, uniqueId: string): Promise<Buffer | undefined>
+  /**
+   * Entries of a queue from `from` on, `count` at most: none where the queue has none there, undefined where there is no such queue.
+   *
+   * @throws StoreError CORRUPT, STORAGE_FAILED, BUSY, CLOSED.
+   */
+  queueEntries(topic: string, queueId: number, from: number, count: number): Promise<readonly QueueEntry[] | undefined>
+  /** Of each delay level (from 1) that was used: how many entries of its queue are delivered. */
+  delayOffsets(): ReadonlyMap<number, number>
   /** Whether the record at this queue offset is in memory: Apache's "not swapped out". False when there is none. */
   isInMemory(topic: string, queueId: number, queueOffset: number): boolean
   onMessages(listener: MessageArrivalListener): () => void
@@ -165,6 +174,8 @@ export interface MessageStoreApi extends AsyncDisposable {
   commitConsumerOffset(group: string, topic: string, queueId: number, offset: number): void
   /** Appends what is coalesced now; resolves when it is applied. */
   flushConsumerOffsets(): Promise<void>
+  /** Groups that have an offset of some queue. */
+  groupsWithOffsets(): ReadonlySet<string>
   /** All offsets of a group: topic -> queue id -> offset. */
   consumerOffsets(group: string): ReadonlyMap<string, ReadonlyMap<number, number>>
 

@@ -58,6 +58,7 @@ describe('metadata', () => {
       [0, 5],
       [1, 7],
     ])
+    expect([...store.groupsWithOffsets()]).toEqual(['g'])
     expect(() => store.commitConsumerOffset('', 'T', 0, 1)).toThrow(
       expect.objectContaining({ code: 'INVALID' }) as Error,
     )

@@ -188,19 +188,38 @@ describe('reading', () => {
     const store = await open()
     const arrived: unknown[] = []
     const stop = store.onMessages({
-      messageArrived: (topic, queueId, tagsCode, queueOffset) => {
+      messageArrived: (topic, queueId, tagsCode, queueOffset, recordBytes) => {
         expect(store.maxOffset(topic, queueId)).toBeGreaterThan(queueOffset)
-        arrived.push([topic, queueId, tagsCode, queueOffset])
+        arrived.push([topic, queueId, tagsCode, queueOffset, recordBytes])
       },
     })
-    await store.store(message('T', 'x', { queueId: 2, properties: 'TAGS\x01a\x02' }))
-    await store.store(message('T', 'x', { queueId: 2 }))
+    const first = await store.store(message('T', 'x', { queueId: 2, properties: 'TAGS\x01a\x02' }))
+    const second = await store.store(message('T', 'x', { queueId: 2 }))
     stop()
     await store.store(message('T', 'x'))
     expect(arrived).toEqual([
-      ['T', 2, javaHash('a'), 0],
-      ['T', 2, 0, 1],
+      ['T', 2, javaHash('a'), 0, first.recordBytes],
+      ['T', 2, 0, 1, second.recordBytes],
     ])
+  })
+
+  test('shows the entries of a queue, none where it has none', async () => {
+    const store = await open()
+    const put = [
+      await store.store(message('T', 'one', { properties: 'TAGS\x01a\x02' })),
+      await store.store(message('T', 'two')),
+      await store.store(message('T', 'three')),
+    ]
+    const entries = put.map(({ physicalOffset, recordBytes: size }, i) => ({
+      physicalOffset,
+      size,
+      tagsCode: i === 0 ? javaHash('a') : 0,
+    }))
+    expect(await store.queueEntries('T', 0, 0, 2)).toEqual(entries.slice(0, 2))
+    expect(await store.queueEntries('T', 0, 1, 99)).toEqual(entries.slice(1))
+    expect(await store.queueEntries('T', 0, 3, 9)).toEqual([])
+    expect(await store.queueEntries('T', 0, -1, 9)).toEqual([])
+    expect(await store.queueEntries('T', 1, 0, 9)).toBeUndefined()
   })
 })
 

@@ -26,6 +26,7 @@ import type {
   PutResult,
   QueryRequest,
   QueryResult,
+  QueueEntry,
   QueueKey,
   ReadRequest,
   RoleChangeListener,
@@ -364,6 +365,19 @@ export class MessageStore implements MessageStoreApi {
     return records[0]
   }
 
+  queueEntries(
+    topic: string,
+    queueId: number,
+    from: number,
+    count: number,
+  ): Promise<readonly QueueEntry[] | undefined> {
+    return this.#core.reader.queueEntries(topic, queueId, from, count)
+  }
+
+  delayOffsets(): ReadonlyMap<number, number> {
+    return this.#core.machine.metadata.delivered
+  }
+
   isInMemory(topic: string, queueId: number, queueOffset: number): boolean {
     const physicalOffset = this.#core.reader.knownPhysicalOffset(topic, queueId, queueOffset)
     if (physicalOffset < 0) return false
@@ -466,6 +480,10 @@ export class MessageStore implements MessageStoreApi {
 
   flushConsumerOffsets(): Promise<void> {
     return settled((callback) => this.#core.offsets.flush(callback))
+  }
+
+  groupsWithOffsets(): ReadonlySet<string> {
+    return this.#core.offsets.groups()
   }
 
   consumerOffsets(group: string): ReadonlyMap<string, ReadonlyMap<number, number>> {

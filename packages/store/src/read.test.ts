@@ -55,6 +55,17 @@ describe('reads from files', () => {
     await closeAll()
   })
 
+  test('entries of a queue are given out across what one read has', async () => {
+    const { reader, closeAll } = await coldReader(filled(20_000, 10))
+    const entries = await reader.queueEntries('T', 0, 5, 19_000)
+    expect(entries).toHaveLength(19_000)
+    const places = entries?.map(({ physicalOffset }) => physicalOffset) ?? []
+    expect(new Set(places).size).toBe(19_000)
+    expect(places).toEqual(places.toSorted((a, b) => a - b))
+    expect((await reader.queueEntries('T', 0, 19_999, 9))?.length).toBe(1)
+    await closeAll()
+  })
+
   test('many consumers at one place cost one read', async () => {
     const { reader, log, closeAll } = await coldReader(filled(64, 200))
     const results = await Promise.all(Array.from({ length: 100 }, () => get(reader)))

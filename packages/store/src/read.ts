@@ -27,7 +27,7 @@ import {
   recordStoreTimestamp,
   recordTotalSize,
 } from '@dledger-ts/protocol'
-import type { GetCallback, GetRequest, GetResult, GetStatus, OffsetBoundary } from './api.ts'
+import type { GetCallback, GetRequest, GetResult, GetStatus, OffsetBoundary, QueueEntry } from './api.ts'
 import type { StoreMachine } from './apply.ts'
 import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
 import type { CheckedEntries } from './consume-queue/checked-entries.ts'
@@ -183,6 +183,40 @@ export class MessageReader {
     await this.#settled(queue)
     if (queueOffset < queue.minOffset || queueOffset >= queue.nextOffset) return -1
     return (await this.#storeTimeOf(queue, queueOffset)) ?? -1
+  }
+
+  async queueEntries(
+    topic: string,
+    queueId: number,
+    from: number,
+    count: number,
+  ): Promise<readonly QueueEntry[] | undefined> {
+    const queue = this.#machine.queues.find(topic, queueId)
+    if (queue === undefined) return undefined
+    await this.#settled(queue)
+    const found: QueueEntry[] = []
+    if (from < queue.minOffset) return found
+    const to = Math.min(from + count, queue.nextOffset)
+    while (from + found.length < to) await this.#takeEntries(queue, from + found.length, to, found)
+    return found
+  }
+
+  /** Adds at least one entry, at most those before `to`. */
+  #takeEntries(queue: ConsumeQueue, from: number, to: number, found: QueueEntry[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.entries(queue, from, to - from, (error, read) => {
+        if (error !== null) return reject(error)
+        const entries = read as QueueEntries
+        for (let at = from; at < Math.min(entries.to, to); at++) {
+          found.push({
+            physicalOffset: entries.physicalOffsetAt(at),
+            size: entries.sizeAt(at),
+            tagsCode: entries.tagsCodeAt(at),
+          })
+        }
+        resolve()
+      })
+    })
   }
 
   async earliestStoreTime(topic: string, queueId: number): Promise<number> {

@@ -65,6 +65,13 @@ export class ConsumerOffsets {
     return merged
   }
 
+  /** Groups that have an offset of some queue. */
+  groups(): ReadonlySet<string> {
+    const groups = new Set(this.#options.machine.metadata.offsets.groups())
+    if (this.#isCurrent()) for (const group of this.#told.groups()) groups.add(group)
+    return groups
+  }
+
   /** @throws StoreError NOT_LEADER, BUSY, INVALID. */
   commit(group: string, topic: string, queueId: number, offset: number): void {
     const { role } = this.#options.machine
