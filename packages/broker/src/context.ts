@@ -11,6 +11,7 @@ import type { ProducerTable } from './client-manager/producer-table.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { CompiledExpressions } from './filter/compiled-expressions.ts'
 import type { GroupTable } from './groups/group-table.ts'
+import type { BrokerStatistics } from './statistics/broker-statistics.ts'
 import type { TopicTable } from './topics/topic-table.ts'
 import type { TransactionChecks } from './transaction/transaction-checks.ts'
 import type { TransactionProducers } from './transaction/transaction-producers.ts'
@@ -30,6 +31,9 @@ export interface BrokerContext {
   readonly random: Random
   readonly logger: Logger
   readonly uniqKeys: UniqKeyGenerator
+  readonly statistics: BrokerStatistics
+  /** What clients and name servers are told. */
+  readonly address: string
   /** The advertised address as records hold it. */
   readonly storeHost: HostAddress
   /** The host that a message was born on: the client's, also when another member forwarded the request. */

@@ -43,14 +43,17 @@ import { cleanUpProcessors } from './processors/clean-up.ts'
 import { topicChangeProcessors } from './processors/topic-changes.ts'
 import { topicProcessors } from './processors/topic.ts'
 import { transactionProcessors } from './processors/transaction.ts'
+import { inspectionProcessors } from './processors/admin/inspection.ts'
 import { type Identity, registrationOf, unregistrationOf } from './registration/registration.ts'
 import { Registrar } from './registration/registrar.ts'
 import { type BrokerRole, roleOf } from './role.ts'
+import { BrokerStatistics } from './statistics/broker-statistics.ts'
 import { TopicTable } from './topics/topic-table.ts'
 import { TransactionChecks } from './transaction/transaction-checks.ts'
 import { TransactionProducers } from './transaction/transaction-producers.ts'
 
-const CLIENT_SCAN_MS = 10_000
+/** Silent clients are looked for, and the statistics noted, so often. */
+const SCAN_MS = 10_000
 
 export interface ServingOptions {
   readonly config: BrokerConfig
@@ -78,6 +81,7 @@ export class Serving {
   readonly #producers: ProducerTable<Connection>
   readonly #transactionProducers: TransactionProducers
   readonly #transactionChecks: TransactionChecks
+  readonly #statistics: BrokerStatistics
   readonly #polling: LongPolling<Pull>
   readonly #pop: PopServing
   readonly #forwarder: Forwarder
@@ -94,6 +98,7 @@ export class Serving {
     this.#options = options
     this.store = store
     this.#topics = new TopicTable(config, store)
+    this.#statistics = new BrokerStatistics(clock, config.brokerClusterName)
     this.#consumers = new ConsumerTable(
       (group) => this.#membersChanged(group),
       (connection, group, topic) => {
@@ -151,6 +156,8 @@ export class Serving {
         instance: random.below(0x1_0000_0000),
         clock,
       }),
+      statistics: this.#statistics,
+      address: options.address,
       storeHost: options.storeHost,
       bornHostOf: (connection, request) => this.#forwarder.bornHostOf(connection, request),
       retryOnLeader: (connection, request) => this.#forwarder.retry(connection, request),
@@ -171,6 +178,7 @@ export class Serving {
         ...topicProcessors(context),
         ...topicChangeProcessors(context),
         ...cleanUpProcessors(context),
+        ...inspectionProcessors(context),
         ...assignmentProcessors(context),
         ...transactionProcessors(context),
         ...recallProcessors(context),
@@ -212,7 +220,8 @@ export class Serving {
     this.#unsubscribe.push(
       store.onRoleChange({ roleChanged: (status) => this.#roleChanged(status) }),
       store.onMessages({
-        messageArrived: (topic, queueId, tagsCode) => {
+        messageArrived: (topic, queueId, tagsCode, _queueOffset, recordBytes) => {
+          this.#statistics.arrived(topic, recordBytes)
           this.#polling.arrived(topic, queueId, tagsCode)
           this.#pop.arrived(topic, queueId, tagsCode)
           if (topic === SystemTopic.TRANSACTION_HALF) this.#transactionChecks.halfStored()
@@ -320,13 +329,14 @@ export class Serving {
 
   #scheduleScan(): void {
     const { clock, config } = this.#options
-    this.#cancelScan = clock.after(CLIENT_SCAN_MS, () => {
+    this.#cancelScan = clock.after(SCAN_MS, () => {
       const nowMs = clock.monotonicMs()
       const silent = new Set([
         ...this.#consumers.expire(nowMs, config.channelExpiredTimeout),
         ...this.#producers.expire(nowMs, config.channelExpiredTimeout),
       ])
       for (const connection of silent) connection.close()
+      this.#statistics.tick()
       this.#scheduleScan()
     })
   }

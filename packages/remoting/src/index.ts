@@ -36,6 +36,32 @@ export {
   type SubscriptionData,
 } from './body/heartbeat.ts'
 export {
+  type BrokerStatsData,
+  type ClientConnection,
+  type ConsumeQueueView,
+  type ConsumerConnections,
+  type ConsumerOffsets,
+  consumerOffsetsEntry,
+  type ConsumeStatsList,
+  consumeStatsText,
+  encodeAllConsumerOffsets,
+  encodeBrokerStatsData,
+  encodeConsumeQueueView,
+  encodeConsumerConnections,
+  encodeConsumeStatsList,
+  encodeConsumeTimeSpans,
+  encodeDelayOffsets,
+  encodeGroupList,
+  encodeProducerConnections,
+  encodeProducerTable,
+  encodeSubscriptionOf,
+  encodeTopicStats,
+  type ProducerInfo,
+  type QueueTimeSpan,
+  type StatsItem,
+  topicOffsetEntry,
+} from './body/inspection.ts'
+export {
   decodeConsumerIdList,
   decodeKvTable,
   decodeTopicList,
@@ -153,6 +179,22 @@ export {
   PopMessageRequest,
   PopMessageResponse,
 } from './header/pop.ts'
+export {
+  GetBrokerConfigResponse,
+  GetBrokerConsumeStatsRequest,
+  GetConsumeStatsRequest,
+  GetConsumerConnectionsRequest,
+  GetGroupConfigRequest,
+  GetProducerConnectionsRequest,
+  GetTopicConfigRequest,
+  GetTopicStatsRequest,
+  QueryConsumeQueueRequest,
+  QueryConsumeTimeSpanRequest,
+  QuerySubscriptionByConsumerRequest,
+  QueryTopicConsumeByWhoRequest,
+  QueryTopicsByConsumerRequest,
+  ViewBrokerStatsRequest,
+} from './header/inspection.ts'
 export { PullMessageRequest, PullMessageResponse, PullSysFlag } from './header/pull.ts'
 export { QueryMessageRequest, QueryMessageResponse, ViewMessageRequest } from './header/query.ts'
 export { RecallMessageRequest, RecallMessageResponse } from './header/recall.ts'

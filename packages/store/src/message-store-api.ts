@@ -111,6 +111,8 @@ export interface MessageStoreApi extends AsyncDisposable {
   offsetByTimestamp(topic: string, queueId: number, timestamp: number, boundary: OffsetBoundary): Promise<number>
   /** Store timestamp of the oldest message of a queue; -1 when it has none. */
   earliestStoreTime(topic: string, queueId: number): Promise<number>
+  /** Store timestamp of the oldest record of the log; -1 where it has none. */
+  oldestStoreTime(): Promise<number>
   /** Store timestamp of one message; -1 when there is none. */
   storeTimeAt(topic: string, queueId: number, queueOffset: number): Promise<number>
   /** The whole record that starts at `physicalOffset`, or undefined when none does. */

@@ -182,6 +182,9 @@ describe('reading', () => {
     expect(await find(Number.MAX_SAFE_INTEGER, 'UPPER')).toBe(5)
     expect(await store.earliestStoreTime('T', 0)).toBe(1_000_000)
     expect(await store.earliestStoreTime('None', 0)).toBe(-1)
+    // The first record is the leader's no-op.
+    expect(await store.oldestStoreTime()).toBeLessThanOrEqual(1_000_000)
+    expect(await store.oldestStoreTime()).toBeGreaterThan(0)
   })
 
   test('tells arrivals when they can be read, each once', async () => {

@@ -336,6 +336,10 @@ export class MessageStore implements MessageStoreApi {
     return this.#partial.unless(-1, () => this.#core.reader.earliestStoreTime(topic, queueId))
   }
 
+  oldestStoreTime(): Promise<number> {
+    return this.#core.reader.oldestStoreTime()
+  }
+
   storeTimeAt(topic: string, queueId: number, queueOffset: number): Promise<number> {
     return this.#partial.unless(-1, () => this.#core.reader.storeTimeAt(topic, queueId, queueOffset))
   }

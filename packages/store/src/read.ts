@@ -32,7 +32,7 @@ import type { StoreMachine } from './apply.ts'
 import type { ConsumeQueue } from './consume-queue/consume-queue.ts'
 import type { CheckedEntries } from './consume-queue/checked-entries.ts'
 import { StoreError } from './errors.ts'
-import { ENTRY_HEADER_BYTES } from './log-place.ts'
+import { ENTRY_HEADER_BYTES, physicalOffsetOf } from './log-place.ts'
 import { Admission } from './read/admission.ts'
 import { ColdGet, type ColdGetParts } from './read/cold-get.ts'
 import { type EntriesCallback, EntryBlocks } from './read/entry-blocks.ts'
@@ -227,6 +227,17 @@ export class MessageReader {
       if (queue.minOffset === queue.nextOffset) return -1
       const time = await this.#storeTimeOf(queue, queue.minOffset)
       if (time !== undefined) return time
+    }
+  }
+
+  /** Of the oldest record that the log has; -1 where it has none, or where that one is damaged. */
+  async oldestStoreTime(): Promise<number> {
+    try {
+      const record = await this.messageAt(physicalOffsetOf(this.#machine.logStartPos))
+      return record === undefined ? -1 : recordStoreTimestamp(record)
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'CORRUPT') return -1
+      throw error
     }
   }
 

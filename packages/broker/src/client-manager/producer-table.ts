@@ -20,6 +20,10 @@ export class ProducerTable<Channel> {
     return this.#groups.size
   }
 
+  groups(): IterableIterator<[group: string, members: ReadonlyMap<Channel, Member<Channel>>]> {
+    return this.#groups.entries()
+  }
+
   members(group: string): ReadonlyMap<Channel, Member<Channel>> | undefined {
     return this.#groups.get(group)
   }

@@ -37,6 +37,15 @@ export function subscriptionsOf(data: readonly SubscriptionData[], expressions: 
   return subscriptions
 }
 
+/** As tools show it. */
+export function subscriptionData({ topic, expressionType, expression, subVersion }: Subscription): SubscriptionData {
+  const isByTags = isTagType(expressionType) && expression !== '*'
+  const tags = isByTags ? expression.split('||').map((tag) => tag.trim()) : []
+  const tagsSet = [...new Set(tags.filter((tag) => tag !== ''))]
+  const codeSet = tagsSet.map((tag) => tagsCode(tag))
+  return { classFilterMode: false, codeSet, expressionType, subString: expression, subVersion, tagsSet, topic }
+}
+
 interface SubscriptionText {
   readonly topic: string
   readonly expression: string | undefined

@@ -43,6 +43,12 @@ export class GroupTable {
     return config
   }
 
+  /** The group's settings, without creating it; those of the system are always there. */
+  find(group: string): SubscriptionGroupConfig | undefined {
+    const known = this.#store.groups().get(group) ?? this.#creating.get(group)
+    return known ?? (isSystemGroup(group) ? defaultSubscriptionGroupConfig(group) : undefined)
+  }
+
   /** As `findOrCreate`, but waits until the log has it. Leader only. */
   async create(group: string): Promise<SubscriptionGroupConfig | undefined> {
     const known = this.#store.groups().get(group)

@@ -216,6 +216,8 @@ export class PopProcessor {
       orderCountInfo: header.order ? queues.map((queue) => queue.orderCountInfo).join(';') : undefined,
     })
     const records = queues.flatMap((queue) => this.#recordsFor(header, names, queue))
+    const bytes = records.reduce((sum, record) => sum + record.length, 0)
+    this.#context.statistics.gaveOut(header.consumerGroup, header.topic, records.length, bytes)
     return createResponse(ResponseCode.SUCCESS, 'FOUND', extFields, records)
   }
 

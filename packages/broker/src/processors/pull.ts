@@ -137,7 +137,7 @@ export class PullProcessor {
 
   #run(pull: Pull, isFirstPass: boolean): void {
     const admitted = this.#check(pull)
-    const { config, store } = this.#context
+    const { config, store, statistics } = this.#context
     pull.isPartial = store.isRebuilding()
     if ('code' in admitted) {
       if (pull.isPartial) return this.#refuse(pull, rebuilding())
@@ -155,6 +155,7 @@ export class PullProcessor {
     const isRecent = store.isInMemory(header.topic, header.queueId, pull.queueOffset)
     const countMax = isRecent ? config.maxTransferCountOnMessageInMemory : config.maxTransferCountOnMessageInDisk
     const bytesMax = isRecent ? config.maxTransferBytesOnMessageInMemory : config.maxTransferBytesOnMessageInDisk
+    const begunMs = statistics.getTimes.begin()
     store.getMessages(
       {
         topic: header.topic,
@@ -170,6 +171,7 @@ export class PullProcessor {
         recordFilter: this.#recordFilter(header, admitted.subscription),
       },
       (error, result) => {
+        statistics.getTimes.end(begunMs)
         if (result === null) this.#fail(pull, error)
         // Others of this client may have been read meanwhile.
         else if (pull.connection.unwrittenBytes > UNTAKEN_BYTES_MAX) this.#answerSlow(pull, admitted)
@@ -253,6 +255,7 @@ export class PullProcessor {
       groupSysFlag: String(admitted.group.groupSysFlag),
     }
     const body = code === ResponseCode.SUCCESS ? result.records : undefined
+    this.#count(header, code, result)
     pull.connection.respond(pull.request, createResponse(code, result.status, extFields, body))
   }
 
@@ -266,6 +269,13 @@ export class PullProcessor {
   #endOf({ topic, queueId }: PullMessageRequest): number {
     const { store } = this.#context
     return store.isRebuilding() ? 0 : store.maxOffset(topic, queueId)
+  }
+
+  // Hot.
+  #count({ consumerGroup, topic }: PullMessageRequest, code: number, { records, recordBytes }: GetResult): void {
+    const { statistics } = this.#context
+    if (code === ResponseCode.SUCCESS) statistics.gaveOut(consumerGroup, topic, records.length, recordBytes)
+    else statistics.foundNothing()
   }
 
   #hold(pull: Pull, subscription: Subscription): boolean {

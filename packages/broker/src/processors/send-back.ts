@@ -10,6 +10,7 @@ import {
   addPropertyIfAbsent,
   decodeRecord,
   dlqTopic,
+  getProperty,
   isWritable,
   type MessageRecord,
   offsetMsgId,
@@ -91,7 +92,13 @@ async function sendBack(
         properties: propertiesForRetry(record, delayLevel),
       },
       {
-        stored: () => resolve(createResponse(ResponseCode.SUCCESS)),
+        stored: () => {
+          context.statistics.sentBack(
+            header.group,
+            getProperty(record.properties, PropertyName.RETRY_TOPIC) ?? record.topic,
+          )
+          resolve(createResponse(ResponseCode.SUCCESS))
+        },
         putFailed: (error) => {
           if (error.code === 'NOT_LEADER' && context.retryOnLeader(connection, request)) return resolve(undefined)
           // The client takes any code for "publish it myself"; a 14 sends it to another broker, which it does not need.

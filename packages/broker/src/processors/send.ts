@@ -409,6 +409,7 @@ class PendingSend implements PutListener {
   readonly #connection: Connection
   readonly #topic: string
   readonly #uniqKey: string
+  readonly #begunMs: number
 
   constructor(
     context: BrokerContext,
@@ -426,10 +427,12 @@ class PendingSend implements PutListener {
     this.#connection = connection
     this.#topic = topic
     this.#uniqKey = uniqKey
+    this.#begunMs = context.statistics.putTimes.begin()
   }
 
   // Hot: runs for each stored message.
   stored(result: PutResult): void {
+    this.#context.statistics.putTimes.end(this.#begunMs)
     if (this.#request.isOneway) return
     const response = createResponse(ResponseCode.SUCCESS)
     const msgId = offsetMsgId(this.#context.storeHost, result.physicalOffset)
@@ -514,6 +517,7 @@ function answerFailedPut(
   error: StoreError,
 ): void {
   context.logger.debug({ err: error }, 'a message was not stored')
+  context.statistics.refusedPut()
   if (error.code === 'NOT_LEADER' && context.retryOnLeader(connection, request)) return
   if (request.isOneway) return
   const refusal = refusalOf(error, request.version)

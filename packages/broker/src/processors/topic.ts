@@ -56,7 +56,8 @@ export function topicProcessors(context: BrokerContext): [number, Processor][] {
   ]
 }
 
-function groupText(group: SubscriptionGroupConfig): string {
+/** A SubscriptionGroupConfig, keys in alphabetical order. */
+export function groupText(group: SubscriptionGroupConfig): string {
   return JSON.stringify({
     attributes: group.attributes,
     brokerId: group.brokerId,

@@ -59,6 +59,11 @@ export class TopicTable {
     return this.#system.has(topic)
   }
 
+  /** Topics that the configuration makes. */
+  systemNames(): Iterable<string> {
+    return this.#system.keys()
+  }
+
   /** A topic for the first message sent to it. @returns null when it may not be created. */
   async createForSend(wish: NewTopicWish): Promise<TopicConfig | null> {
     if (isRetryTopic(wish.topic)) {
