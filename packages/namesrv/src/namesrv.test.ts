@@ -258,7 +258,35 @@ it('answers the questions of tools', async () => {
   expect(await topics(createRequest(RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER))).toEqual({ topicList: ['B', 'N'] })
   const config = (await ask(createRequest(RequestCode.GET_NAMESRV_CONFIG))).bodyBytes.toString()
   expect(config).toContain(`listenPort=${namesrv.port}\n`)
-  expect((await ask(createRequest(318))).code).toBe(3)
+})
+
+describe('an update of its settings', () => {
+  const order = { namespace: 'ORDER_TOPIC_CONFIG', key: 'A', value: 'b:4' }
+  const update = (text: string) => createRequest(RequestCode.UPDATE_NAMESRV_CONFIG, {}, Buffer.from(text))
+
+  it('counts at once, and passes over what it does not know', async () => {
+    const { ask, route } = await start()
+    await ask(registration())
+    await ask(PutKvConfigRequest.request(order))
+    expect(decodeTopicRouteData((await route('A')).bodyBytes).orderTopicConf).toBeUndefined()
+    expect((await ask(update('# a remark\norderMessageEnable = true\nunknown=5\n'))).code).toBe(0)
+    expect(decodeTopicRouteData((await route('A')).bodyBytes).orderTopicConf).toBe('b:4')
+    const config = (await ask(createRequest(RequestCode.GET_NAMESRV_CONFIG))).bodyBytes.toString()
+    expect(config).toContain('orderMessageEnable=true\n')
+    expect((await ask(update('orderMessageEnable=false'))).code).toBe(0)
+    expect(decodeTopicRouteData((await route('A')).bodyBytes).orderTopicConf).toBeUndefined()
+  })
+
+  it.each([
+    ['orderMessageEnable=true\nkvConfigPath=/x', 16, 'Can not update config in black list.'],
+    ['orderMessageEnable=true\nlistenPort=1', 1, 'listenPort cannot be changed while the namesrv runs'],
+    ['orderMessageEnable=maybe', 1, 'orderMessageEnable=maybe: true or false is allowed'],
+  ])('%j is refused as a whole', async (text, code, remark) => {
+    const { ask } = await start()
+    expect(await ask(update(text))).toMatchObject({ code, remark })
+    const config = (await ask(createRequest(RequestCode.GET_NAMESRV_CONFIG))).bodyBytes.toString()
+    expect(config).toContain('orderMessageEnable=false\n')
+  })
 })
 
 describe("Apache's recorded brokers", () => {

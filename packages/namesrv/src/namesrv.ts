@@ -10,6 +10,7 @@ import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/
 import { type ConnectionLimits, RemotingServer } from '@dledger-ts/remoting'
 import { Expiry } from './expiry.ts'
 import { KeyValueTable } from './key-value-table.ts'
+import { configurationProcessors } from './processors/configuration.ts'
 import type { NamesrvContext } from './processors/context.ts'
 import { keyValueProcessors } from './processors/key-value.ts'
 import { registrationProcessors } from './processors/registration.ts'
@@ -64,6 +65,7 @@ export class Namesrv {
         ...routeProcessors(context),
         ...registrationProcessors(context),
         ...keyValueProcessors(context),
+        ...configurationProcessors(context),
       ]),
       clock,
       logger: this.#logger,
