@@ -41,3 +41,11 @@ export function lacks(output: string, ...facts: readonly (string | RegExp)[]): s
   const missing = facts.find((fact) => (typeof fact === 'string' ? !output.includes(fact) : !fact.test(output)))
   return missing === undefined ? undefined : `it does not print ${String(missing)}`
 }
+
+/** The words of the lines that have this text. */
+export function rowsOf(output: string, text: string): string[][] {
+  return output
+    .split('\n')
+    .filter((line) => line.includes(text))
+    .map((line) => line.trim().split(/\s+/))
+}

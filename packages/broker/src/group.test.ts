@@ -11,6 +11,7 @@ import {
   type Connection,
   createResponse,
   decodeConsumerIdList,
+  decodeKvTable,
   decodeRegisterBrokerBody,
   RegisterBrokerRequest,
   type RemotingCommand,
@@ -169,6 +170,37 @@ test('a follower keeps the members it hears of and creates nothing; offsets it d
   expect((await client.call(RequestCode.QUERY_CONSUMER_OFFSET, offset)).code).toBe(1)
   expect((await client.call(RequestCode.UPDATE_CONSUMER_OFFSET, { ...offset, commitOffset: '2' })).code).toBe(0)
   expect((await clientOf(leader()).call(RequestCode.QUERY_CONSUMER_OFFSET, offset)).extFields).toEqual({ offset: '2' })
+})
+
+test('every member answers what tools ask, from what it has applied', async () => {
+  const client = clientOf(leader())
+  for (const body of ['one', 'two']) await client.send(body, { b: 'Asked' })
+  const offset = { consumerGroup: 'asked', topic: 'Asked', queueId: '0', commitOffset: '1' }
+  await client.call(RequestCode.UPDATE_CONSUMER_OFFSET, offset)
+  for (const broker of [leader(), ...followers()]) {
+    const tool = clientOf(broker)
+    const textOf = async (code: number, fields: Record<string, string>) =>
+      (await tool.call(code, fields)).bodyBytes.toString()
+    await until(
+      () => broker.store?.maxOffset('Asked', 0) === 2 && broker.store.consumerOffset('asked', 'Asked', 0) === 1,
+    )
+    expect(await textOf(RequestCode.GET_TOPIC_STATS_INFO, { topic: 'Asked' })).toContain('"maxOffset":2')
+    const progress = await textOf(RequestCode.GET_CONSUME_STATS, { consumerGroup: 'asked', topic: 'Asked' })
+    expect(progress).toContain('"brokerOffset":2,"consumerOffset":1')
+    const counted = await textOf(RequestCode.VIEW_BROKER_STATS_DATA, { statsName: 'TOPIC_PUT_NUMS', statsKey: 'Asked' })
+    expect(counted).toMatch(/"statsMinute":\{"avgpt":1,"sum":2,/)
+    const isLeader = broker === leader()
+    const runtime = decodeKvTable((await tool.call(RequestCode.GET_BROKER_RUNTIME_INFO)).bodyBytes)
+    expect(runtime.get('brokerActive')).toBe(String(isLeader))
+    const replication = JSON.parse(await textOf(RequestCode.GET_BROKER_HA_STATUS, {})) as Record<string, unknown>
+    if (isLeader) {
+      expect(replication).toMatchObject({ master: true, inSyncSlaveNums: followers().length })
+      const addresses = (replication['haConnectionInfo'] as { addr: string }[]).map(({ addr }) => addr)
+      expect(new Set(addresses)).toEqual(new Set(followers().map(({ address }) => address)))
+    } else {
+      expect(replication).toMatchObject({ master: false, haClientRuntimeInfo: { masterAddr: leader().address } })
+    }
+  }
 })
 
 test('a leader that stops hands over: a client that goes on sending to it sees no error', async () => {

@@ -173,6 +173,17 @@ export interface StoreStatus {
   readonly peers: readonly { readonly id: string; readonly connected: boolean; readonly advertised: string | null }[]
 }
 
+/** Another member, as the leader sees it. */
+export interface Replica {
+  readonly id: string
+  readonly connected: boolean
+  readonly advertised: string | null
+  /** It has all that is committed, durably. */
+  readonly inSync: boolean
+  /** One after the last byte of the newest record that it is known to have; null where that is not known. */
+  readonly physicalEnd: number | null
+}
+
 export interface RoleChangeListener {
   /** After every change of role, term, leader or readiness. */
   roleChanged(status: StoreStatus): void

@@ -14,6 +14,7 @@ export type {
   QueryResult,
   QueueEntry,
   QueueKey,
+  Replica,
   ReadRequest,
   RecordFilter,
   RoleChangeListener,

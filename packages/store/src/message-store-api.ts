@@ -28,6 +28,7 @@ import type {
   QueueEntry,
   QueueKey,
   ReadRequest,
+  Replica,
   RoleChangeListener,
   StoreStatus,
 } from './api.ts'
@@ -54,6 +55,8 @@ export interface MessageStoreApi extends AsyncDisposable {
    * message, whether a topic or a group is there. `minOffset`, `topics` and `groups` are as far as the log was applied.
    */
   isRebuilding(): boolean
+  /** The other members, as a leader sees them; another member knows nothing of them. */
+  replicas(): Promise<readonly Replica[]>
   onRoleChange(listener: RoleChangeListener): () => void
   /** Resolves once some leader takes writes as seen from here: this member is ready, or follows a known leader. */
   whenSettled(options?: { signal?: AbortSignal }): Promise<StoreStatus>

@@ -29,6 +29,7 @@ import type {
   QueueEntry,
   QueueKey,
   ReadRequest,
+  Replica,
   RoleChangeListener,
   StoreStatus,
 } from './api.ts'
@@ -49,6 +50,7 @@ import type { RequestModeConfig } from './metadata/request-modes.ts'
 import type { OrderedPops } from './pop/ordered-pops.ts'
 import type { Pops } from './pop/pops.ts'
 import { PartialState } from './rebuild/partial-state.ts'
+import { replicasOf } from './replicas.ts'
 import { RoleChanges } from './role-changes.ts'
 import type { StoreCore } from './store-core.ts'
 import { closeStore, flushOffsetsBriefly, openStore, settled, type StoreParts } from './store-parts.ts'
@@ -186,6 +188,10 @@ export class MessageStore implements MessageStoreApi {
 
   isRebuilding(): boolean {
     return this.#partial.isPartial
+  }
+
+  replicas(): Promise<readonly Replica[]> {
+    return replicasOf(this.#log, this.#core.machine.applied)
   }
 
   onRoleChange(listener: RoleChangeListener): () => void {

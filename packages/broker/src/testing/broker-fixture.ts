@@ -156,6 +156,13 @@ export class TestClient {
     return this.call(RequestCode.HEART_BEAT, {}, encodeHeartbeat(heartbeatData(data)))
   }
 
+  /** A heartbeat of a client in another language. */
+  heartbeatAs(language: string, data: Partial<HeartbeatData>): Promise<RemotingCommand> {
+    const request = createRequest(RequestCode.HEART_BEAT, {}, encodeHeartbeat(heartbeatData(data)))
+    request.language = language
+    return this.#remoting.invoke(this.#address, request, ANSWER_TIMEOUT_MS)
+  }
+
   close(): void {
     this.#remoting.close()
   }

@@ -38,6 +38,8 @@ export interface PeerStatus {
   readonly connected: boolean
   /** What the peer said of itself; null until it has connected once. */
   readonly advertised: string | null
+  /** Leader: up to here it has the log, durably; null where that is not known. */
+  readonly matchIndex: number | null
 }
 
 export type ChangeCallback = (error: DLedgerError | null) => void
@@ -105,6 +107,7 @@ export class Members {
       id,
       connected: peer.connected,
       advertised: peer.hello?.advertised ?? null,
+      matchIndex: this.#raft.matchIndexOf(id),
     }))
   }
 

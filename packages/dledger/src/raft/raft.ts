@@ -302,6 +302,12 @@ export class Raft {
     this.#state.trimmed(firstIndex)
   }
 
+  /** Up to which entry a member is known to have this leader's log, durably; null where it is not known, or this is no leader. */
+  matchIndexOf(id: MemberId): number | null {
+    const peer = this.#elections.leadership?.peers.find((one) => one.id === id)
+    return peer === undefined || peer.matchIndex < 0 ? null : peer.matchIndex
+  }
+
   /** What every member of a leader's configuration is known to have durably, none of it lost again; -1 for others than leaders. */
   matchedByAll(): number {
     if (this.#elections.leadership === null) return -1

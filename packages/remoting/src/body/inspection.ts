@@ -157,6 +157,50 @@ export function encodeBrokerStatsData(data: BrokerStatsData): Buffer {
   return Buffer.from(JSON.stringify(items))
 }
 
+export interface HaConnection {
+  readonly addr: string
+  readonly slaveAckOffset: number
+  readonly diff: number
+  readonly inSync: boolean
+}
+
+/** HARuntimeInfo of a master. Speeds are not measured. */
+export function encodeHaOfMaster(masterCommitLogMaxOffset: number, connections: readonly HaConnection[]): Buffer {
+  const haConnectionInfo = connections.map(({ addr, diff, inSync, slaveAckOffset }) => ({
+    addr,
+    diff,
+    inSync,
+    slaveAckOffset,
+    transferFromWhere: slaveAckOffset,
+    transferredByteInSecond: 0,
+  }))
+  const inSyncSlaveNums = connections.filter(({ inSync }) => inSync).length
+  return Buffer.from(
+    JSON.stringify({
+      haClientRuntimeInfo: {},
+      haConnectionInfo,
+      inSyncSlaveNums,
+      master: true,
+      masterCommitLogMaxOffset,
+    }),
+  )
+}
+
+/** HARuntimeInfo of a slave. Neither speeds nor the times of reads are measured. */
+export function encodeHaOfSlave(masterAddr: string, maxOffset: number): Buffer {
+  const unknown = { lastReadTimestamp: 0, lastWriteTimestamp: 0, masterFlushOffset: 0, transferredByteInSecond: 0 }
+  const haClientRuntimeInfo = { activated: masterAddr !== '', masterAddr, maxOffset, ...unknown }
+  return Buffer.from(
+    JSON.stringify({
+      haClientRuntimeInfo,
+      haConnectionInfo: [],
+      inSyncSlaveNums: 0,
+      master: false,
+      masterCommitLogMaxOffset: 0,
+    }),
+  )
+}
+
 /** The contents of Apache's consumerOffset.json: `topic@group` and the texts of its queues, `{"0":5}`. */
 export function encodeAllConsumerOffsets(version: DataVersion, rows: Iterable<readonly [string, string]>): Buffer {
   const texts = [...rows].map(([key, queues]) => `${JSON.stringify(key)}:${queues}`)

@@ -31,6 +31,8 @@ import type { Scans } from './scans.ts'
 
 /** Room for the header of the answer. */
 const BODY_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024
+/** Of one queue in an answer. */
+const QUEUE_BYTES_MIN = 100
 
 interface GroupQueue {
   readonly topic: string
@@ -75,6 +77,8 @@ export function groupProcessors(context: BrokerContext, scans: Scans): [number, 
     for (const topic of topicsOf(header)) {
       const found = topics.find(topic)
       if (found === undefined) continue
+      const bytesMin = (queues.length + found.readQueueNums) * QUEUE_BYTES_MIN
+      if (bytesMin > BODY_BYTES_MAX) return tooLarge(bytesMin)
       for (let queueId = 0; queueId < found.readQueueNums; queueId++) queues.push({ topic, queueId })
       consumeTps += statistics.groupGetTps(group, topic)
     }

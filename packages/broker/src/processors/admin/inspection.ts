@@ -4,6 +4,7 @@ import type { Processor } from '../registry.ts'
 import { connectionProcessors } from './connections.ts'
 import { groupProcessors } from './groups.ts'
 import { queueProcessors } from './queues.ts'
+import { replicationProcessors } from './replication.ts'
 import { runtimeProcessors } from './runtime.ts'
 import { Scans } from './scans.ts'
 import { statisticsProcessors } from './statistics.ts'
@@ -18,5 +19,6 @@ export function inspectionProcessors(context: BrokerContext): [number, Processor
     ...tableProcessors(context, scans),
     ...statisticsProcessors(context),
     ...runtimeProcessors(context),
+    ...replicationProcessors(context),
   ]
 }

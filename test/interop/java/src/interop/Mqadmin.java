@@ -104,7 +104,7 @@ public final class Mqadmin {
     private void produce(String[] words) throws Exception {
         DefaultMQProducer producer = producers.get(words[1]);
         if (producer == null) {
-            producer = new DefaultMQProducer(words[1]);
+            producer = new DefaultMQProducer(words[1], null, true, null);
             producer.setNamesrvAddr(namesrv);
             producer.setInstanceName("producer_" + words[1]);
             producer.setPollNameServerInterval(1000);
