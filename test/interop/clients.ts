@@ -43,12 +43,12 @@ function isNewer(source: string, built: string): boolean {
   return !existsSync(built) || statSync(source).mtimeMs > statSync(built).mtimeMs
 }
 
-function java(version: string, program = 'Main'): Client {
+function java(version: string, program = 'Main', jars: 'client' | 'mqadmin' = 'client'): Client {
   const sources = [
     join(SOURCES, 'java', 'src', 'interop'),
     join(SOURCES, 'java', `client-${version}`, 'src', 'interop'),
   ]
-  const pom = join(SOURCES, 'java', `client-${version}`, 'pom.xml')
+  const pom = join(SOURCES, 'java', `${jars}-${version}`, 'pom.xml')
   let classPath = ''
   return {
     name: `java-${version}`,
@@ -57,7 +57,7 @@ function java(version: string, program = 'Main'): Client {
     flows: ['sync', 'async', 'batch'],
     scenarios: 'through',
     async build() {
-      classPath = await buildJava(`java-${version}`, pom, sources)
+      classPath = await buildJava(`${jars === 'client' ? 'java' : jars}-${version}`, pom, sources)
     },
     launch(namesrv, topic, group, home) {
       const memory = ['-Xms64m', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
@@ -228,10 +228,10 @@ export const RETENTION_CLIENT: Client = { ...java('5.5.0', 'Retention'), name: '
 export const ACL_CLIENT: Client = { ...java('5.5.0', 'Acl'), name: 'acl-5.5.0' }
 
 /** Apache's mqadmin, in the tools' jar that goes with each client. */
-export const MQADMINS: readonly Client[] = ['5.5.0', '4.9.8'].map((version) => ({
-  ...java(version, 'Mqadmin'),
-  name: `mqadmin-${version}`,
-}))
+export const MQADMINS: readonly Client[] = [
+  { ...java('5.5.0', 'Mqadmin'), name: 'mqadmin-5.5.0' },
+  { ...java('4.9.8', 'Mqadmin', 'mqadmin'), name: 'mqadmin-4.9.8' },
+]
 
 /** The first command that this client needs and that is not there. */
 export async function missingCommand(client: Pick<Client, 'needs'>): Promise<string | undefined> {

@@ -3,12 +3,13 @@
  * must print what it prints of Apache's brokers: the facts that its step checks, and no exception.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Admin, createTopic } from '../processes/group/admin.ts'
 import { FastTry } from '../processes/group/fast-try.ts'
 import { untilTrue } from '../processes/group/until.ts'
+import type { Launch } from './client-program.ts'
 import { missingCommand, type Client } from './clients.ts'
 import { LineProgram } from './line-program.ts'
 import { READING } from './mqadmin-reading.ts'
@@ -39,9 +40,7 @@ export async function runMqadmin(client: Client, report: Report): Promise<void> 
     servers = await FastTry.create({ conf: CONF })
     await servers.start('--fresh')
     await servers.leader()
-    const home = join(root, 'home')
-    mkdirSync(home)
-    const launch = client.launch(servers.namesrv, '', '', home)
+    const launch = launchIn(join(root, 'home'), client, servers.namesrv)
     program = await LineProgram.start(launch, join(root, 'client.log'), ANSWERS)
     const world = await madeWorld(client, servers, program, root)
     for (const step of LISTS.flat()) await runStep(step, world, program, report)
@@ -55,6 +54,15 @@ export async function runMqadmin(client: Client, report: Report): Promise<void> 
     if (isWell) rmSync(root, { recursive: true, force: true })
     else console.log(`  log of the client: ${root}`)
   }
+}
+
+/** In a home as an installation has it: 4.9.8 does not run without its configuration of logging. */
+function launchIn(home: string, client: Client, namesrv: string): Launch {
+  const logging = join(home, 'conf', 'logback_tools.xml')
+  mkdirSync(join(home, 'conf'), { recursive: true })
+  writeFileSync(logging, '<configuration/>\n')
+  const { args, env, ...launch } = client.launch(namesrv, '', '', home)
+  return { ...launch, args: [`-Dlogback.configurationFile=${logging}`, ...args], env: { ...env, ROCKETMQ_HOME: home } }
 }
 
 async function madeWorld(client: Client, servers: FastTry, program: LineProgram, directory: string): Promise<World> {

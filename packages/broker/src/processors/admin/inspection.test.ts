@@ -271,7 +271,13 @@ describe('the broker', () => {
     const answer = await client.call(RequestCode.GET_BROKER_CONFIG)
     expect(parseDialect(answer.extFields?.['version'] ?? '')).toMatchObject({ counter: 0, stateVersion: 0 })
     expect(answer.bodyBytes.toString().split('\n')).toEqual(
-      expect.arrayContaining(['brokerName=b', 'brokerClusterName=C']),
+      expect.arrayContaining([
+        'brokerName=b',
+        'brokerClusterName=C',
+        'brokerId=0',
+        'filterServerNums=0',
+        'useTLS=false',
+      ]),
     )
   })
 
@@ -284,6 +290,7 @@ describe('the broker', () => {
     expect(table.get('runtime')).toMatch(/^\[ 0 days, 0 hours, \d+ minutes, \d+ seconds \]$/)
     expect(table.get('commitLogDirCapacity')).toMatch(/^Total : [\d.]+ .iB, Free : [\d.]+ .iB\.$/)
     expect(table.get('putTps')?.split(' ').map(Number)).toHaveLength(3)
+    expect(table.get('getTransferedTps')).toMatch(/^[\d.e-]+ [\d.e-]+ [\d.e-]+$/)
     expect(number('msgPutTotalTodayNow')).toBeGreaterThanOrEqual(messageIds.length)
     expect(number('msgGetTotalTodayNow')).toBeGreaterThan(0)
     expect(number('commitLogMaxOffset')).toBe(fixture.broker.store?.status().maxPhysicalOffset)

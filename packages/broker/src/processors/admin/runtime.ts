@@ -38,7 +38,9 @@ export function runtimeProcessors(context: BrokerContext): [number, Processor][]
   function brokerConfig(): RemotingCommand {
     // What is set here never changes while the broker runs.
     const version = dataVersionText({ counter: 0, stateVersion: 0, timestamp: statistics.startedMs })
-    const body = Buffer.from(printConfig(config))
+    // What is no key here, and what exportConfigs of tools before 5.0 fails without.
+    const brokerId = context.store.isReady() ? 0 : config.slaveId
+    const body = Buffer.from(`${printConfig(config)}brokerId=${brokerId}\nfilterServerNums=0\nuseTLS=false\n`)
     return GetBrokerConfigResponse.response(ResponseCode.SUCCESS, { version }, undefined, body)
   }
 
@@ -85,6 +87,8 @@ function countedFigures({ statistics }: BrokerContext): Record<string, string> {
     getMissTps: ratesText(missed),
     getTotalTps: ratesText([found[0] + missed[0], found[1] + missed[1], found[2] + missed[2]]),
     getTransferredTps: ratesText(statistics.transferredRates),
+    // As tools before 5.0 spell it; their clusterList shows nothing without it.
+    getTransferedTps: ratesText(statistics.transferredRates),
     putMessageTimesTotal: String(messages),
     putMessageFailedTimes: String(refused),
     putMessageSizeTotal: String(bytes),

@@ -53,7 +53,7 @@ public final class Mqadmin {
             try {
                 program.run(words(line));
                 OUT.println("done");
-            } catch (Exception failure) {
+            } catch (Exception | LinkageError failure) {
                 failure.printStackTrace();
                 OUT.println("error " + String.valueOf(failure).replaceAll("\\s+", " "));
             }
