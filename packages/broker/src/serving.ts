@@ -26,8 +26,11 @@ import { GroupTable } from './groups/group-table.ts'
 import { LongPolling } from './long-polling.ts'
 import { PopServing } from './pop/pop-serving.ts'
 import { assignmentProcessors } from './processors/assignment.ts'
+import { clientRelayProcessors } from './processors/client-relay.ts'
 import { clientProcessors } from './processors/client.ts'
+import { groupChangeProcessors } from './processors/group-changes.ts'
 import { lockProcessors } from './processors/lock.ts'
+import { offsetResetProcessors } from './processors/offset-resets.ts'
 import { offsetProcessors } from './processors/offset.ts'
 import { type Pull, PullProcessor, pullProcessors } from './processors/pull.ts'
 import { queryProcessors } from './processors/query.ts'
@@ -146,6 +149,11 @@ export class Serving {
         ...sendBackProcessors(context),
         ...pullProcessors(pulls),
         ...offsetProcessors(context),
+        ...offsetResetProcessors(context, (group, topic, queueIds) =>
+          this.#groupMoved(group, topic, new Set(queueIds)),
+        ),
+        ...groupChangeProcessors(context),
+        ...clientRelayProcessors(context),
         ...queryProcessors(context),
         ...clientProcessors(context),
         ...lockProcessors(context),
@@ -290,6 +298,12 @@ export class Serving {
     for (const connection of group.members.keys()) {
       connection.oneway(NotifyConsumerIdsChangedRequest.request({ consumerGroup: group.name }))
     }
+  }
+
+  /** Pulls and pops that wait are answered with where the group goes on. */
+  #groupMoved(group: string, topic: string, queueIds: ReadonlySet<number>): void {
+    this.#polling.wakeTopic(topic, ({ header }) => header.consumerGroup === group && queueIds.has(header.queueId))
+    this.#pop.groupMoved(group, topic, queueIds)
   }
 
   #scheduleScan(): void {

@@ -159,11 +159,11 @@ export interface MessageStoreApi extends AsyncDisposable {
   commitConsumerOffset(group: string, topic: string, queueId: number, offset: number): void
   /** Appends what is coalesced now; resolves when it is applied. */
   flushConsumerOffsets(): Promise<void>
+  /** Groups that have an offset of some queue. */
+  groupsWithOffsets(): ReadonlySet<string>
   /** All offsets of a group: topic -> queue id -> offset. */
   consumerOffsets(group: string): ReadonlyMap<string, ReadonlyMap<number, number>>
 
-  /** Groups of which an offset is known. */
-  groupsWithOffsets(): readonly string[]
   /** Forgets where a group stands, in all topics. */
   deleteConsumerOffsets(group: string): Promise<void>
   /**

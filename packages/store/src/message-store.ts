@@ -446,7 +446,7 @@ export class MessageStore implements MessageStoreApi {
     return this.#core.offsets.ofGroup(group)
   }
 
-  groupsWithOffsets(): readonly string[] {
+  groupsWithOffsets(): ReadonlySet<string> {
     return this.#core.offsets.groups()
   }
 

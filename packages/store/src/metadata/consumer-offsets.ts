@@ -78,11 +78,11 @@ export class ConsumerOffsets {
     return merged
   }
 
-  /** Groups of which an offset is known. */
-  groups(): string[] {
-    const names = new Set(this.#options.machine.metadata.offsets.groups())
-    if (this.#isCurrent()) for (const group of this.#told.groups()) names.add(group)
-    return [...names]
+  /** Groups that have an offset of some queue. */
+  groups(): ReadonlySet<string> {
+    const groups = new Set(this.#options.machine.metadata.offsets.groups())
+    if (this.#isCurrent()) for (const group of this.#told.groups()) groups.add(group)
+    return groups
   }
 
   /** Where the group goes on that was moved, while its consumers were not told. */
@@ -110,9 +110,14 @@ export class ConsumerOffsets {
     this.#requireLeader()
     this.#enterEpoch()
     const offsets: ConsumerOffsetRow[] = [[group, topic, queueId, offset]]
-    this.#proposeResets({ kind: 'endResets', offsets }, () => null, (error) => {
-      if (error !== null) this.#options.logger.info({ err: error, group, topic }, 'consumers are told again of a reset')
-    })
+    this.#proposeResets(
+      { kind: 'endResets', offsets },
+      () => null,
+      (error) => {
+        if (error !== null)
+          this.#options.logger.info({ err: error, group, topic }, 'consumers are told again of a reset')
+      },
+    )
     return offset
   }
 
