@@ -57,6 +57,7 @@ export {
   type QueueData,
   type TopicRouteData,
 } from './body/route.ts'
+export { decodeProperties } from './body/properties.ts'
 export {
   decodeClientOffsets,
   decodeResetOffsets,

@@ -315,7 +315,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'transactionOpBatchInterval',
   'flushConsumerOffsetInterval',
   'enableCalcFilterBitMap',
-  'useServerSideResetOffset',
   'enableBroadcastOffsetStore',
   'brokerFastFailureEnable',
   'waitTimeMillsInSendQueue',

@@ -1,4 +1,4 @@
-/** Settings by namespace and key, and the namesrv's own. */
+/** Settings by namespace and key. */
 import {
   createResponse,
   DeleteKvConfigRequest,
@@ -19,7 +19,6 @@ export function keyValueProcessors(context: NamesrvContext): ProcessorEntry[] {
     [RequestCode.GET_KV_CONFIG, (_, request) => get(context, request)],
     [RequestCode.DELETE_KV_CONFIG, (_, request) => remove(context, request)],
     [RequestCode.GET_KVLIST_BY_NAMESPACE, (_, request) => list(context, request)],
-    [RequestCode.GET_NAMESRV_CONFIG, () => showConfig(context)],
   ]
 }
 
@@ -47,10 +46,4 @@ function list(context: NamesrvContext, request: RemotingCommand): RemotingComman
   const table = context.keyValues.list(namespace)
   if (table !== undefined) return success(encodeKvTable(table))
   return createResponse(ResponseCode.QUERY_NOT_FOUND, `No config item, Namespace: ${namespace}`)
-}
-
-/** Lines of `key=value`, as Java's Properties reads them. */
-function showConfig(context: NamesrvContext): RemotingCommand {
-  const lines = Object.entries(context.shownConfig()).map(([key, value]) => `${key}=${value}\n`)
-  return success(Buffer.from(lines.join('')))
 }
