@@ -225,6 +225,12 @@ export const CLIENTS: readonly Client[] = [java('5.5.0'), java('4.9.8'), go, ali
 /** A program of its own with the same jars. */
 export const RETENTION_CLIENT: Client = { ...java('5.5.0', 'Retention'), name: 'retention-5.5.0' }
 
+/** Apache's mqadmin, in the tools' jar that goes with each client. */
+export const MQADMINS: readonly Client[] = ['5.5.0', '4.9.8'].map((version) => ({
+  ...java(version, 'Mqadmin'),
+  name: `mqadmin-${version}`,
+}))
+
 /** The first command that this client needs and that is not there. */
 export async function missingCommand(client: Pick<Client, 'needs'>): Promise<string | undefined> {
   for (const { command, args } of client.needs) {

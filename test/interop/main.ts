@@ -6,6 +6,7 @@ import {
   CLIENTS,
   DLEDGER_READER,
   FILTER_PEER,
+  MQADMINS,
   missingCommand,
   RETENTION_CLIENT,
   STORE_PEER,
@@ -14,6 +15,7 @@ import {
 import { runDLedgerFiles } from './dledger-files.ts'
 import { runFilters } from './filters.ts'
 import { runGroupSuite } from './group-suite.ts'
+import { runMqadmin } from './mqadmin.ts'
 import { parseOptions, type Options } from './options.ts'
 import { Report } from './report.ts'
 import { runRetention } from './retention.ts'
@@ -40,6 +42,10 @@ export async function main(args: readonly string[]): Promise<number> {
   const hasOwnGroup = options.namesrv === undefined
   if (hasOwnGroup && (options.only.length === 0 || options.only.includes(RETENTION_CLIENT.name)))
     await runRetention(report)
+  for (const client of MQADMINS) {
+    const isWanted = options.only.length === 0 || options.only.includes(client.name)
+    if (hasOwnGroup && isWanted) await runMqadmin(client, report)
+  }
   const clients = await built(options, report)
   if (clients.length > 0) await runSuites(options, clients, report)
   return report.end()

@@ -10,6 +10,8 @@ import {
   GetRouteInfoRequest,
   PullMessageRequest,
   PullMessageResponse,
+  QueryConsumerOffsetRequest,
+  QueryConsumerOffsetResponse,
   RemotingClient,
   type RemotingCommand,
   ResponseCode,
@@ -81,6 +83,11 @@ export class Admin {
       minOffset: GetMinOffsetResponse.decode(min.extFields).offset,
       maxOffset: GetMaxOffsetResponse.decode(max.extFields).offset,
     }
+  }
+
+  async consumerOffset(address: string, consumerGroup: string, topic: string, queueId: number): Promise<number> {
+    const request = QueryConsumerOffsetRequest.request({ consumerGroup, topic, queueId })
+    return QueryConsumerOffsetResponse.decode((await this.#call(address, request)).extFields).offset ?? -1
   }
 
   /** Every record of a queue, from its first to its last. */
