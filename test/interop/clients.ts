@@ -231,6 +231,12 @@ export const MQADMINS: readonly Client[] = ['5.5.0', '4.9.8'].map((version) => (
   name: `mqadmin-${version}`,
 }))
 
+/** The same, for commands that change something. */
+export const CHANGING_MQADMINS: readonly Client[] = MQADMINS.map((client) => ({
+  ...client,
+  name: client.name.replace('mqadmin-', 'mqadmin-changing-'),
+}))
+
 /** The first command that this client needs and that is not there. */
 export async function missingCommand(client: Pick<Client, 'needs'>): Promise<string | undefined> {
   for (const { command, args } of client.needs) {
