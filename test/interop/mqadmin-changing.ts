@@ -210,10 +210,12 @@ class Changing {
   async #clients(topic: string, group: string, offsetId: string): Promise<void> {
     await this.#consumedAll(group, topic, TOTAL)
     const clientId = (await this.#clientIds(group))[0] ?? ''
-    const consumed = ['-t', topic, '-i', offsetId, '-g', group, '-d', clientId]
+    // Before 5 it finds the broker by the id alone.
+    const message = [...(this.#is5 ? ['-t', topic] : []), '-i', offsetId]
+    const consumed = [...message, '-g', group, '-d', clientId]
     await this.#step('queryMsgById', consumed, 'consumeResult=CR_SUCCESS')
     await this.#eventually('… is consumed once more', async () => (await this.#consumed(group)) === TOTAL + 1)
-    const nobody = ['-t', topic, '-i', offsetId, '-g', group, '-d', 'nobody']
+    const nobody = [...message, '-g', group, '-d', 'nobody']
     const refused = await this.#command('queryMsgById', ...nobody)
     const wrong = lacks(refused, `The Consumer <${group}> <nobody> not online`)
     this.#report.check('queryMsgById for a client that is not online', wrong === undefined, wrong ?? '')

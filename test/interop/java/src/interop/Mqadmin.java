@@ -19,7 +19,6 @@ import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageQueue;
-import org.apache.rocketmq.tools.command.MQAdminStartup;
 
 /**
  * Runs commands of Apache's mqadmin, one after another in this process, and the clients that they ask for. Lines in, lines out, "done" or
@@ -92,7 +91,7 @@ public final class Mqadmin {
         System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
         System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
         try {
-            MQAdminStartup.main0(all.toArray(new String[0]), null);
+            Version.mqadmin(all.toArray(new String[0]));
         } finally {
             System.setOut(formerOut);
             System.setErr(formerErr);

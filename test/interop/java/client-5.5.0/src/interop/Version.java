@@ -9,10 +9,15 @@ import org.apache.rocketmq.common.compression.CompressionType;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
+import org.apache.rocketmq.tools.command.MQAdminStartup;
 
 /** The calls whose names or packages differ between the two client versions. This is the 5.x side. */
 final class Version {
     private Version() {}
+
+    static void mqadmin(String[] arguments) {
+        MQAdminStartup.main0(arguments, null);
+    }
 
     /** What only this version can do. */
     static List<Scenario> scenarios(ScenarioContext context) {
