@@ -233,6 +233,12 @@ export const MQADMINS: readonly Client[] = [
   { ...java('4.9.8', 'Mqadmin', 'mqadmin'), name: 'mqadmin-4.9.8' },
 ]
 
+/** The same, for commands that change something. */
+export const CHANGING_MQADMINS: readonly Client[] = MQADMINS.map((client) => ({
+  ...client,
+  name: client.name.replace('mqadmin-', 'mqadmin-changing-'),
+}))
+
 /** The first command that this client needs and that is not there. */
 export async function missingCommand(client: Pick<Client, 'needs'>): Promise<string | undefined> {
   for (const { command, args } of client.needs) {

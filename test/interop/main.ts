@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { runAcl } from './acl.ts'
 import {
   ACL_CLIENT,
+  CHANGING_MQADMINS,
   CLIENTS,
   DLEDGER_READER,
   FILTER_PEER,
@@ -17,6 +18,7 @@ import {
 import { runDLedgerFiles } from './dledger-files.ts'
 import { runFilters } from './filters.ts'
 import { runGroupSuite } from './group-suite.ts'
+import { runMqadminChanging } from './mqadmin-changing.ts'
 import { runMqadmin } from './mqadmin.ts'
 import { parseOptions, type Options } from './options.ts'
 import { Report } from './report.ts'
@@ -48,6 +50,10 @@ export async function main(args: readonly string[]): Promise<number> {
   for (const client of MQADMINS) {
     const isWanted = options.only.length === 0 || options.only.includes(client.name)
     if (hasOwnGroup && isWanted) await runMqadmin(client, report)
+  }
+  for (const client of CHANGING_MQADMINS) {
+    const isWanted = options.only.length === 0 || options.only.includes(client.name)
+    if (hasOwnGroup && isWanted) await runMqadminChanging(client, report)
   }
   const clients = await built(options, report)
   if (clients.length > 0) await runSuites(options, clients, report)

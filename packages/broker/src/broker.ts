@@ -24,6 +24,7 @@ import {
 import type { BrokerConfig } from './config/config.ts'
 import { retentionOptions } from './config/retention-keys.ts'
 import { encodeAdvertised } from './forwarding/advertised.ts'
+import type { SaveConfig } from './processors/config-changes.ts'
 import { type BrokerRole, roleName } from './role.ts'
 import { Serving } from './serving.ts'
 import { startingProcessors } from './starting.ts'
@@ -37,6 +38,8 @@ export interface BrokerOptions {
   readonly logger?: Logger
   /** The member has stopped for good after a storage failure or a broken invariant; the process should end. */
   readonly onFatal?: (error: Error) => void
+  /** Puts keys that a tool changed (25) where the next start reads them. Default: they count until then. */
+  readonly saveConfig?: SaveConfig
   /** Default: TCP. */
   readonly sockets?: Sockets
   /** What the store is given besides what the configuration says: for simulations. */
@@ -73,6 +76,7 @@ export class Broker {
   readonly #logger: Logger
   readonly #onFatal: (error: Error) => void
   readonly #sockets: Sockets
+  readonly #saveConfig: SaveConfig | undefined
   readonly #storeOptions: Partial<MessageStoreOptions>
   readonly #processors = new Map(startingProcessors())
   readonly #server: RemotingServer
@@ -90,6 +94,7 @@ export class Broker {
     this.#logger = options.logger ?? silentLogger
     this.#onFatal = options.onFatal ?? (() => {})
     this.#sockets = options.sockets ?? tcpSockets
+    this.#saveConfig = options.saveConfig
     this.#storeOptions = options.storeOptions ?? {}
     const { listenPort } = config
     this.#server = new RemotingServer({
@@ -248,6 +253,7 @@ export class Broker {
       ownMark: mark,
       recentBytes,
       sockets: this.#sockets,
+      ...(this.#saveConfig === undefined ? {} : { saveConfig: this.#saveConfig }),
     })
     this.#processors.clear()
     for (const [code, processor] of this.#serving.processors) this.#processors.set(code, processor)

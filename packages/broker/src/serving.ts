@@ -22,6 +22,7 @@ import { accessProcessors } from './processors/access.ts'
 import { type ConsumerGroup, ConsumerTable } from './client-manager/consumer-table.ts'
 import { ProducerTable } from './client-manager/producer-table.ts'
 import type { BrokerConfig } from './config/config.ts'
+import { RunningConfig } from './config/running-config.ts'
 import type { BrokerContext } from './context.ts'
 import { accessSettings, innerCredentials } from './config/access-keys.ts'
 import { CompiledExpressions } from './filter/compiled-expressions.ts'
@@ -30,8 +31,12 @@ import { GroupTable } from './groups/group-table.ts'
 import { LongPolling } from './long-polling.ts'
 import { PopServing } from './pop/pop-serving.ts'
 import { assignmentProcessors } from './processors/assignment.ts'
+import { clientRelayProcessors } from './processors/client-relay.ts'
 import { clientProcessors } from './processors/client.ts'
+import { configChangeProcessors, type SaveConfig } from './processors/config-changes.ts'
+import { groupChangeProcessors } from './processors/group-changes.ts'
 import { lockProcessors } from './processors/lock.ts'
+import { offsetResetProcessors } from './processors/offset-resets.ts'
 import { offsetProcessors } from './processors/offset.ts'
 import { type Pull, PullProcessor, pullProcessors } from './processors/pull.ts'
 import { queryProcessors } from './processors/query.ts'
@@ -70,12 +75,16 @@ export interface ServingOptions {
   /** Bytes of newest messages that count as recent. */
   readonly recentBytes: number
   readonly sockets: Sockets
+  /** Absent: what tools change counts until the next start. */
+  readonly saveConfig?: SaveConfig
 }
 
 export class Serving {
   readonly store: MessageStore
   readonly processors: ProcessorTable
   readonly #options: ServingOptions
+  /** As tools have changed it. */
+  readonly #config: BrokerConfig
   readonly #topics: TopicTable
   readonly #consumers: ConsumerTable<Connection>
   readonly #producers: ProducerTable<Connection>
@@ -90,11 +99,16 @@ export class Serving {
   readonly #unsubscribe: (() => void)[] = []
   #role: BrokerRole | null = null
   #registeredTerm = -1
+  /** How often tools have changed what name servers are told; a part of the data version, without which they would not look. */
+  #configVersion = 0
   #cancelScan: (() => void) | null = null
   #lingerEnded: (() => void) | null = null
 
   constructor(options: ServingOptions) {
-    const { config, store, clock, random, logger } = options
+    const { store, clock, random, logger } = options
+    const running = new RunningConfig(options.config)
+    const config = running.values
+    this.#config = config
     this.#options = options
     this.store = store
     this.#topics = new TopicTable(config, store)
@@ -141,7 +155,7 @@ export class Serving {
       access,
       store,
       topics: this.#topics,
-      groups: new GroupTable(config.autoCreateSubscriptionGroup, store, logger),
+      groups: new GroupTable(config, store, logger),
       consumers: this.#consumers,
       producers: this.#producers,
       transactionProducers: this.#transactionProducers,
@@ -172,6 +186,16 @@ export class Serving {
         ...sendBackProcessors(context),
         ...pullProcessors(pulls),
         ...offsetProcessors(context),
+        ...offsetResetProcessors(context, (group, topic, queueIds) =>
+          this.#groupMoved(group, topic, new Set(queueIds)),
+        ),
+        ...groupChangeProcessors(context),
+        ...clientRelayProcessors(context),
+        ...configChangeProcessors(context, {
+          running,
+          save: options.saveConfig ?? (() => Promise.resolve()),
+          changed: () => this.#configChanged(),
+        }),
         ...queryProcessors(context),
         ...clientProcessors(context),
         ...lockProcessors(context),
@@ -247,7 +271,8 @@ export class Serving {
 
   /** The first half of a clean stop: another member leads, name servers no longer name this one, late requests are forwarded. */
   async handOver(): Promise<void> {
-    const { config, logger } = this.#options
+    const { logger } = this.#options
+    const config = this.#config
     let isHandedOver = false
     if (this.store.isReady()) {
       isHandedOver = await this.store.transferLeadership()
@@ -270,7 +295,7 @@ export class Serving {
 
   #roleChanged(status: StoreStatus): void {
     const previous = this.#role
-    this.#role = roleOf(status, this.#options.config.slaveId, previous)
+    this.#role = roleOf(status, this.#config.slaveId, previous)
     this.#initialUsers.roleChanged()
     this.#forwarder.leaderChanged()
     this.#transactionChecks.roleChanged(status.term)
@@ -295,10 +320,15 @@ export class Serving {
   #registration(): RemotingCommand | null {
     const identity = this.#identity()
     if (identity === null) return null
+    const version = this.store.dataVersion()
     return registrationOf(identity, this.#topics.all(), {
       // A follower may have applied nothing of this term yet.
-      dataVersion: { ...this.store.dataVersion(), stateVersion: this.store.status().term },
-      brokerPermission: this.#options.config.brokerPermission,
+      dataVersion: {
+        ...version,
+        timestamp: version.timestamp + this.#configVersion,
+        stateVersion: this.store.status().term,
+      },
+      brokerPermission: this.#config.brokerPermission,
     })
   }
 
@@ -309,7 +339,8 @@ export class Serving {
 
   #identity(): Identity | null {
     if (this.#role === null) return null
-    const { config, address } = this.#options
+    const { address } = this.#options
+    const config = this.#config
     return {
       clusterName: config.brokerClusterName,
       brokerName: config.brokerName,
@@ -321,14 +352,28 @@ export class Serving {
   /** Tells every member of a group to share out the queues anew. */
   #membersChanged(group: ConsumerGroup<Connection>): void {
     const isWanted = this.store.groups().get(group.name)?.notifyConsumerIdsChangedEnable ?? true
-    if (group.isBroadcast || !isWanted || !this.#options.config.notifyConsumerIdsChangedEnable) return
+    if (group.isBroadcast || !isWanted || !this.#config.notifyConsumerIdsChangedEnable) return
     for (const connection of group.members.keys()) {
       connection.oneway(NotifyConsumerIdsChangedRequest.request({ consumerGroup: group.name }))
     }
   }
 
+  #configChanged(): void {
+    this.#topics.configChanged()
+    this.#configVersion++
+    this.#register()
+    if (!isReadable(this.#config.brokerPermission)) this.#polling.wakeTopics(() => true)
+  }
+
+  /** Pulls and pops that wait are answered with where the group goes on. */
+  #groupMoved(group: string, topic: string, queueIds: ReadonlySet<number>): void {
+    this.#polling.wakeTopic(topic, ({ header }) => header.consumerGroup === group && queueIds.has(header.queueId))
+    this.#pop.groupMoved(group, topic, queueIds)
+  }
+
   #scheduleScan(): void {
-    const { clock, config } = this.#options
+    const { clock } = this.#options
+    const config = this.#config
     this.#cancelScan = clock.after(SCAN_MS, () => {
       const nowMs = clock.monotonicMs()
       const silent = new Set([

@@ -258,6 +258,7 @@ it('answers the questions of tools', async () => {
   expect(await topics(createRequest(RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER))).toEqual({ topicList: ['B', 'N'] })
   const config = (await ask(createRequest(RequestCode.GET_NAMESRV_CONFIG))).bodyBytes.toString()
   expect(config).toContain(`listenPort=${namesrv.port}\n`)
+  expect((await ask(createRequest(320))).code).toBe(3)
 })
 
 describe('an update of its settings', () => {
@@ -276,16 +277,48 @@ describe('an update of its settings', () => {
     expect((await ask(update('orderMessageEnable=false'))).code).toBe(0)
     expect(decodeTopicRouteData((await route('A')).bodyBytes).orderTopicConf).toBeUndefined()
   })
+})
+
+describe('settings that a tool changes', () => {
+  async function startKept(failure?: Error) {
+    const saved: Record<string, string>[] = []
+    const saveConfig = async (changes: ReadonlyMap<string, string>): Promise<void> => {
+      if (failure !== undefined) throw failure
+      saved.push(Object.fromEntries(changes))
+    }
+    const { ask, namesrv } = await start({ saveConfig })
+    const update = async (text: string) => {
+      const { code, remark } = await ask(createRequest(RequestCode.UPDATE_NAMESRV_CONFIG, {}, Buffer.from(text)))
+      return [code, remark]
+    }
+    const shown = async () => (await ask(createRequest(RequestCode.GET_NAMESRV_CONFIG))).bodyBytes.toString()
+    return { saved, update, shown, namesrv }
+  }
+
+  it('count at once and are kept; unknown ones are left out', async () => {
+    const { saved, update, shown, namesrv } = await startKept()
+    const text = `orderMessageEnable=TRUE\nlistenPort=${namesrv.port}\nserverWorkerThreads=3`
+    expect(await update(text)).toEqual([0, undefined])
+    expect(await shown()).toContain('orderMessageEnable=true\n')
+    expect(await update(text)).toEqual([0, undefined])
+    expect(saved).toEqual([{ orderMessageEnable: 'true' }])
+  })
 
   it.each([
-    ['orderMessageEnable=true\nkvConfigPath=/x', 16, 'Can not update config in black list.'],
-    ['orderMessageEnable=true\nlistenPort=1', 1, 'listenPort cannot be changed while the namesrv runs'],
-    ['orderMessageEnable=maybe', 1, 'orderMessageEnable=maybe: true or false is allowed'],
-  ])('%j is refused as a whole', async (text, code, remark) => {
-    const { ask } = await start()
-    expect(await ask(update(text))).toMatchObject({ code, remark })
-    const config = (await ask(createRequest(RequestCode.GET_NAMESRV_CONFIG))).bodyBytes.toString()
-    expect(config).toContain('orderMessageEnable=false\n')
+    ['orderMessageEnable=true\nkvConfigPath=/x', 16, 'Can not update config in blackList.'],
+    ['orderMessageEnable=true\nlistenPort=1', 29, 'listenPort cannot change while the namesrv runs'],
+    ['orderMessageEnable=maybe', 29, 'orderMessageEnable=maybe: allowed is true or false'],
+  ])('%j is refused whole: %i', async (text, code, remark) => {
+    const { saved, update, shown } = await startKept()
+    expect(await update(text)).toEqual([code, expect.stringContaining(remark)])
+    expect(await shown()).toContain('orderMessageEnable=false\n')
+    expect(saved).toEqual([])
+  })
+
+  it('do not count where they cannot be kept: 1', async () => {
+    const { update, shown } = await startKept(new Error('EROFS'))
+    expect(await update('orderMessageEnable=true')).toEqual([1, expect.stringContaining('EROFS')])
+    expect(await shown()).toContain('orderMessageEnable=false\n')
   })
 })
 

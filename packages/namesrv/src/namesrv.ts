@@ -10,8 +10,8 @@ import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/
 import { type ConnectionLimits, RemotingServer } from '@dledger-ts/remoting'
 import { Expiry } from './expiry.ts'
 import { KeyValueTable } from './key-value-table.ts'
-import { configurationProcessors } from './processors/configuration.ts'
 import type { NamesrvContext } from './processors/context.ts'
+import { configProcessors } from './processors/config.ts'
 import { keyValueProcessors } from './processors/key-value.ts'
 import { registrationProcessors } from './processors/registration.ts'
 import { routeProcessors } from './processors/route.ts'
@@ -29,6 +29,8 @@ export interface NamesrvOptions {
   scanIntervalMs?: number
   orderMessageEnable?: boolean
   returnOrderTopicConfigToBroker?: boolean
+  /** Puts keys that a tool changed (318) where the next start reads them. Default: they count until then. */
+  saveConfig?: (changes: ReadonlyMap<string, string>) => Promise<void>
   limits?: Partial<ConnectionLimits>
 }
 
@@ -51,6 +53,7 @@ export class Namesrv {
       logger: this.#logger,
       orderMessageEnable: options.orderMessageEnable ?? false,
       returnOrderTopicConfigToBroker: options.returnOrderTopicConfigToBroker ?? true,
+      saveConfig: options.saveConfig ?? (() => Promise.resolve()),
       shownConfig: () => ({
         listenPort: this.port,
         scanNotActiveBrokerInterval: scanIntervalMs,
@@ -65,7 +68,7 @@ export class Namesrv {
         ...routeProcessors(context),
         ...registrationProcessors(context),
         ...keyValueProcessors(context),
-        ...configurationProcessors(context),
+        ...configProcessors(context),
       ]),
       clock,
       logger: this.#logger,

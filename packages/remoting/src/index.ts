@@ -24,7 +24,7 @@ export {
 export { type BatchAck, type BatchAckRequest, decodeBatchAck } from './body/batch-ack.ts'
 export { normalizedIp, parseAddress, type SocketAddress } from './address.ts'
 export { type DataVersion, dataVersionText, decodeDataVersion, equalDataVersions } from './body/data-version.ts'
-export { type DialectObject, type DialectValue, objectKeyedTable, parseDialect } from './body/dialect.ts'
+export { type DialectObject, dialectText, type DialectValue, objectKeyedTable, parseDialect } from './body/dialect.ts'
 export {
   type CheckClientConfig,
   type ConsumerData,
@@ -100,6 +100,23 @@ export {
   type QueueData,
   type TopicRouteData,
 } from './body/route.ts'
+export { decodeProperties } from './body/properties.ts'
+export {
+  decodeClientOffsets,
+  decodeResetOffsets,
+  encodeConsumerStatus,
+  encodeResetOffsets,
+  encodeResetOffsetsForC,
+  type QueueOffset,
+} from './body/queue-offsets.ts'
+export {
+  decodeSubscriptionGroup,
+  decodeSubscriptionGroupList,
+  encodeSubscriptionGroup,
+  encodeSubscriptionGroupList,
+  type SubscriptionGroup,
+  subscriptionGroupText,
+} from './body/subscription-group.ts'
 export {
   decodeTopicConfigTable,
   decodeTopicConfigList,
@@ -128,6 +145,19 @@ export { Connection, type ConnectionCounters, type ConnectionLimits, DEFAULT_CON
 export { RemotingError, type RemotingErrorDetail } from './errors.ts'
 export { encodeFrames, FRAME_BYTES_MAX, FrameDecoder, type FrameSink } from './frame.ts'
 export { AclRequest, UserRequest } from './header/access.ts'
+export {
+  CloneGroupOffsetRequest,
+  ConsumeMessageDirectlyRequest,
+  DeleteSubscriptionGroupRequest,
+  GetClientStatusRequest,
+  GetConsumerRunningInfoRequest,
+  GetConsumerStatusRequest,
+  GroupForbiddenRequest,
+  QueryCorrectionOffsetRequest,
+  ResetClientOffsetRequest,
+  ResetOffsetRequest,
+  ResumeCheckHalfMessageRequest,
+} from './header/admin-change.ts'
 export {
   GetConsumerListRequest,
   HeartbeatResponse,

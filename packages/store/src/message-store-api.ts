@@ -158,6 +158,11 @@ export interface MessageStoreApi extends AsyncDisposable {
   putGroup(config: SubscriptionGroupConfig): Promise<void>
   createGroup(config: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig>
   deleteGroup(group: string): Promise<void>
+  /** What a group may not do with a topic, as Apache's flags; 0 for nothing. */
+  forbidden(group: string, topic: string): number
+  /** The same by group and topic, without zeros. */
+  forbiddenTopics(): ReadonlyMap<string, ReadonlyMap<string, number>>
+  putForbidden(group: string, topic: string, flags: number): Promise<void>
   /** How the clients of a group get the messages of a topic; undefined where nobody has said so. */
   requestMode(topic: string, group: string): RequestModeConfig | undefined
   requestModes(): Iterable<RequestModeConfig>
@@ -183,6 +188,18 @@ export interface MessageStoreApi extends AsyncDisposable {
   groupsWithOffsets(): ReadonlySet<string>
   /** All offsets of a group: topic -> queue id -> offset. */
   consumerOffsets(group: string): ReadonlyMap<string, ReadonlyMap<number, number>>
+
+  /** Forgets where a group stands, in all topics. */
+  deleteConsumerOffsets(group: string): Promise<void>
+  /**
+   * Moves a group: it goes on at these offsets (by queue id), and what its consumers commit does not count until they were told.
+   * Resolves when that is applied here.
+   */
+  resetConsumerOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void>
+  /** Where a group goes on that was moved, while its consumers were not told; undefined otherwise. Hot. */
+  pendingReset(group: string, topic: string, queueId: number): number | undefined
+  /** The same, and from now on they are told: what they commit counts. A new leader may have it told again. @throws StoreError NOT_LEADER. */
+  takeReset(group: string, topic: string, queueId: number): number | undefined
 
   // ---- queue locks
   /** Locks or renews. @returns those queues of the request that `clientId` holds now. */

@@ -465,6 +465,18 @@ export class MessageStore implements MessageStoreApi {
     return this.#tables.deleteGroup(groupName)
   }
 
+  forbidden(group: string, topic: string): number {
+    return this.#core.machine.metadata.forbidden.get(group, topic)
+  }
+
+  forbiddenTopics(): ReadonlyMap<string, ReadonlyMap<string, number>> {
+    return this.#core.machine.metadata.forbidden.all()
+  }
+
+  putForbidden(group: string, topic: string, flags: number): Promise<void> {
+    return this.#tables.putForbidden(group, topic, flags)
+  }
+
   dataVersion(): DataVersion {
     return this.#tables.topicsVersion
   }
@@ -492,13 +504,32 @@ export class MessageStore implements MessageStoreApi {
     return settled((callback) => this.#core.offsets.flush(callback))
   }
 
+  consumerOffsets(group: string): ReadonlyMap<string, ReadonlyMap<number, number>> {
+    this.#partial.requireWhole()
+    return this.#core.offsets.ofGroup(group)
+  }
+
   groupsWithOffsets(): ReadonlySet<string> {
     return this.#core.offsets.groups()
   }
 
-  consumerOffsets(group: string): ReadonlyMap<string, ReadonlyMap<number, number>> {
-    this.#partial.requireWhole()
-    return this.#core.offsets.ofGroup(group)
+  async deleteConsumerOffsets(group: string): Promise<void> {
+    await this.#tables.deleteGroupOffsets(group)
+    this.#core.offsets.forgetGroup(group)
+  }
+
+  resetConsumerOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
+    const rows = [...offsets].map(([queueId, offset]) => [group, topic, queueId, offset] as const)
+    return settled((callback) => this.#core.offsets.reset(rows, callback))
+  }
+
+  // Hot.
+  pendingReset(group: string, topic: string, queueId: number): number | undefined {
+    return this.#core.offsets.pendingReset(group, topic, queueId)
+  }
+
+  takeReset(group: string, topic: string, queueId: number): number | undefined {
+    return this.#core.offsets.takeReset(group, topic, queueId)
   }
 
   lockQueues(group: string, clientId: string, queues: readonly QueueKey[]): Promise<readonly QueueKey[]> {

@@ -7,7 +7,7 @@ import { brokerMetrics } from './server/broker-metrics.ts'
 import { letHeapGrow } from './server/heap.ts'
 import { writePidFile } from './server/pid-files.ts'
 import { closeOnSignal, createLogger, fail, ownAddress, VERSION } from './server/program.ts'
-import { readPropertiesFile } from './server/properties-file.ts'
+import { changePropertiesFile, readPropertiesFile } from './server/properties-file.ts'
 import { StatusServer } from './server/status-server.ts'
 
 const PROGRAM = 'mqbroker'
@@ -35,11 +35,13 @@ async function main(flags: Flags): Promise<void> {
 
   letHeapGrow()
   const logger = createLogger(PROGRAM)
+  const { configFile } = flags
   const broker = new Broker(config, {
     clock: systemClock,
     random: systemRandom,
     logger,
     onFatal: (error) => fail(PROGRAM, error),
+    ...(configFile === undefined ? {} : { saveConfig: (changes) => changePropertiesFile(configFile, changes) }),
   })
   // First, so that a busy port changes nothing on disk.
   const http = await StatusServer.start({

@@ -7,7 +7,7 @@ import { NAMESRV_KEYS, parseNamesrvConfig } from './namesrv-config.ts'
 import { collectProcessMetrics } from './server/process-metrics.ts'
 import { writePidFile } from './server/pid-files.ts'
 import { closeOnSignal, createLogger, fail, VERSION } from './server/program.ts'
-import { readPropertiesFile } from './server/properties-file.ts'
+import { changePropertiesFile, readPropertiesFile } from './server/properties-file.ts'
 import { StatusServer } from './server/status-server.ts'
 
 const PROGRAM = 'mqnamesrv'
@@ -43,12 +43,14 @@ async function main(flags: Flags): Promise<void> {
   }
 
   const logger = createLogger(PROGRAM)
+  const { configFile } = flags
   const namesrv = new Namesrv({
     host: config.bindAddress,
     port: config.listenPort,
     scanIntervalMs: config.scanNotActiveBrokerInterval,
     orderMessageEnable: config.orderMessageEnable,
     returnOrderTopicConfigToBroker: config.returnOrderTopicConfigToBroker,
+    ...(configFile === undefined ? {} : { saveConfig: (changes) => changePropertiesFile(configFile, changes) }),
     clock: systemClock,
     logger,
   })

@@ -79,6 +79,11 @@ function declarations(): [ConfigKey, KeyDeclaration<string | number | boolean>][
   return Object.entries(CONFIG_KEYS) as [ConfigKey, KeyDeclaration<string | number | boolean>][]
 }
 
+/** @throws ConfigError */
+export function parseKey(key: ConfigKey, text: string): string | number | boolean {
+  return parseValue(key, text, CONFIG_KEYS[key])
+}
+
 function parseValue(
   key: string,
   value: string,
@@ -164,8 +169,8 @@ function parseAddresses(text: string): string[] {
   return addresses
 }
 
-/** What no single key shows. */
-function checkWhole(config: BrokerConfig): void {
+/** What no single key shows. @throws ConfigError */
+export function checkWhole(config: BrokerConfig): void {
   if (memberNumber(config.selfId) < 0) throw invalid('dLegerSelfId', config.selfId, 'letters and a number, like n0')
   if (config.peers.length > 0 && !config.peers.some((peer) => peer.id === config.selfId)) {
     throw invalid(

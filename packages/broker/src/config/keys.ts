@@ -91,6 +91,10 @@ export const CONFIG_KEYS = {
     "An expression on a retry topic is that of the group's subscription to the topic that the message came from.",
   ),
   slaveReadEnable: boolean(true, 'Followers serve pulls, and a busy leader may send consumers there (Apache: false).'),
+  useServerSideResetOffset: boolean(
+    true,
+    'A tool that moves the offsets of a group moves them here, consumers online or not; false: it tells those that are online.',
+  ),
   litePullMessageEnable: boolean(true, 'Request 361 is served.'),
   rejectPullConsumerEnable: boolean(false, 'Consumers that pull by themselves are refused.'),
   serverLoadBalancerEnable: boolean(true, 'Request 400 assigns queues; false returns all of them.'),
@@ -329,7 +333,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'transactionOpBatchInterval',
   'flushConsumerOffsetInterval',
   'enableCalcFilterBitMap',
-  'useServerSideResetOffset',
   'enableBroadcastOffsetStore',
   'brokerFastFailureEnable',
   'waitTimeMillsInSendQueue',

@@ -17,7 +17,7 @@ function table(create: (config: SubscriptionGroupConfig) => Promise<Subscription
       return create(config)
     },
   }
-  return { groups: new GroupTable(true, store, logger), said, created }
+  return { groups: new GroupTable({ autoCreateSubscriptionGroup: true }, store, logger), said, created }
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

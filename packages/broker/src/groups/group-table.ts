@@ -12,6 +12,7 @@ import {
   StoreError,
   type SubscriptionGroupConfig,
 } from '@dledger-ts/store'
+import type { BrokerConfig } from '../config/config.ts'
 
 /** Groups whose creation is under way at most; more are created when they appear again. */
 const CREATING_MAX = 1_000
@@ -20,14 +21,14 @@ type Groups = Pick<MessageStoreApi, 'groups' | 'createGroup' | 'isReady'>
 
 export class GroupTable {
   readonly #store: Groups
-  readonly #autoCreate: boolean
+  readonly #config: Pick<BrokerConfig, 'autoCreateSubscriptionGroup'>
   readonly #logger: Logger
   /** Defaults of groups that the log does not have yet. */
   readonly #creating = new Map<string, SubscriptionGroupConfig>()
 
-  constructor(autoCreate: boolean, store: Groups, logger: Logger) {
+  constructor(config: Pick<BrokerConfig, 'autoCreateSubscriptionGroup'>, store: Groups, logger: Logger) {
     this.#store = store
-    this.#autoCreate = autoCreate
+    this.#config = config
     this.#logger = logger
   }
 
@@ -79,7 +80,7 @@ export class GroupTable {
   }
 
   #mayExist(group: string): boolean {
-    if (!this.#autoCreate && !isSystemGroup(group)) return false
+    if (!this.#config.autoCreateSubscriptionGroup && !isSystemGroup(group)) return false
     // Older clients use longer names than the 120 characters of today's rule: what counts is that the retry topic can exist.
     return group.trim() !== '' && topicNameError(retryTopic(group)) === undefined
   }

@@ -7,6 +7,7 @@ import { isReadable } from '@dledger-ts/protocol'
 import { ResponseCode } from '@dledger-ts/remoting'
 import type { SubscriptionGroupConfig, TopicConfig } from '@dledger-ts/store'
 import type { BrokerContext } from '../context.ts'
+import { isReadForbidden } from '../processors/group-changes.ts'
 
 export interface Admitted {
   readonly topic: TopicConfig
@@ -41,6 +42,10 @@ export function admit(context: BrokerContext, wish: PopWish, remoteAddress: stri
   }
   if (!group.consumeEnable) {
     return { code: ResponseCode.NO_PERMISSION, remark: `subscription group no permission, ${wish.consumerGroup}` }
+  }
+  if (isReadForbidden(context, wish.consumerGroup, wish.topic)) {
+    const remark = `the consumer group[${wish.consumerGroup}] is forbidden for topic[${wish.topic}]`
+    return { code: ResponseCode.NO_PERMISSION, remark }
   }
   return { topic, group }
 }

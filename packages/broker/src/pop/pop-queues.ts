@@ -56,8 +56,10 @@ export class PopQueues {
     return this.#context.store.consumerOffset(group, topic, queueId)
   }
 
-  /** Where the group goes on; one that has not begun begins now. */
+  /** Where the group goes on; one that has not begun begins now, and one that was moved takes that up. */
   beginning(group: string, queue: PopQueue, initMode: number): number {
+    const moved = this.#context.store.takeReset(group, queue.topic, queue.queueId)
+    if (moved !== undefined) return moved
     const known = this.offset(group, queue)
     if (known !== undefined) return known
     const offset = this.#firstOffset(queue, initMode)

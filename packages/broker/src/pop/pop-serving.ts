@@ -61,6 +61,14 @@ export class PopServing {
     this.#waitingNotifications.arrived(topic, queueId, tagsCode)
   }
 
+  /** A tool moved a group: whoever waits for these queues looks again. */
+  groupMoved(group: string, topic: string, queueIds: Iterable<number>): void {
+    for (const queueId of queueIds) {
+      this.#pops.wakeForRest(topic, group, [{ topic, queueId }])
+      this.#waitingNotifications.wake(topic, group, queueId)
+    }
+  }
+
   connectionClosed(connection: Connection): void {
     this.#waitingPops.closed(connection)
     this.#waitingNotifications.closed(connection)

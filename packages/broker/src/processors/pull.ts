@@ -9,7 +9,8 @@
  *   P5  a client that does not take its answers is given no more messages: it is told to ask again (20), behind what waits for it;
  *   P6  a held pull that filters by an expression is not answered for messages that it does not want: it goes on behind them;
  *   P7  while the store applies its log again it gives what it has; no pull is held, and what may prove wrong (an end, a topic that is not
- *       there) is 14: clients keep their offset.
+ *       there) is 14: clients keep their offset;
+ *   P8  while a consumer was not told that its group was moved, its pull of that queue is answered with where the group goes on.
  *
  * Source: PullMessageProcessor, DefaultPullMessageResultHandler.
  */
@@ -44,6 +45,7 @@ import { ExpressionError } from '../filter/expression-error.ts'
 import { Sql92 } from '../filter/sql92.ts'
 import { HeldPull, type LongPolling } from '../long-polling.ts'
 import { busy, rebuilding, type Refusal, refusalOf } from '../refusal.ts'
+import { isReadForbidden } from './group-changes.ts'
 import type { Processor } from './registry.ts'
 
 /** A client gives up on an answer after 30 s and closes its connection; it is held less, whatever it asks. */
@@ -56,7 +58,7 @@ const OLD_PULLS_MS = 1_000
 const FAR_BEHIND_MESSAGES_MIN = 10_000
 
 /** Why a consumer may not read; `forbiddenType` of the answer. Source: ForbiddenType. */
-const Forbidden = { BROKER: 1, GROUP: 2, TOPIC: 3, BROADCAST: 4 } as const
+const Forbidden = { BROKER: 1, GROUP: 2, TOPIC: 3, BROADCAST: 4, SUBSCRIPTION: 5 } as const
 
 /** A pull on its way; kept while it is held. */
 export class Pull {
@@ -150,6 +152,8 @@ export class PullProcessor {
     if (this.#isSuperseded(pull)) {
       return this.#answerWithNothing(pull, admitted, ResponseCode.PULL_NOT_FOUND, 'the subscription has changed since')
     }
+    const moved = this.#context.store.pendingReset(header.consumerGroup, header.topic, header.queueId)
+    if (moved !== undefined && this.#tellMoved(pull, admitted, moved)) return
     if (isFirstPass && (header.sysFlag & PullSysFlag.COMMIT_OFFSET) !== 0) this.#commitOffset(header)
     if (pull.connection.unwrittenBytes > UNTAKEN_BYTES_MAX) return this.#answerSlow(pull, admitted)
     const isRecent = store.isInMemory(header.topic, header.queueId, pull.queueOffset)
@@ -188,6 +192,24 @@ export class PullProcessor {
     if (changedMs === undefined) return false
     // A client that never says a newer version is served again after a moment.
     return deadlineMs !== null || this.#context.clock.monotonicMs() - changedMs < OLD_PULLS_MS
+  }
+
+  /** Its group was moved by a tool. @returns whether it is answered: not when its consumer has nothing but what is there, and so goes on. */
+  #tellMoved(pull: Pull, admitted: Admitted, offset: number): boolean {
+    const { header, request, connection } = pull
+    const { store } = this.#context
+    if (!store.isReady()) {
+      // Only the leader can note that it is told. It answers at once, since that is how long it may take here.
+      request.extFields = { ...request.extFields, sysFlag: String(header.sysFlag & ~PullSysFlag.SUSPEND) }
+      if (this.#context.retryOnLeader(connection, request)) return true
+      this.#answerWithNothing(pull, admitted, ResponseCode.PULL_RETRY_IMMEDIATELY, 'the leader tells where to go on')
+      return true
+    }
+    store.takeReset(header.consumerGroup, header.topic, header.queueId)
+    if (hasNothingBut(header, offset)) return false
+    pull.queueOffset = offset
+    this.#answerWithNothing(pull, admitted, ResponseCode.PULL_OFFSET_MOVED, 'OFFSET_RESET')
+    return true
   }
 
   /** Its client has more to take than it takes. It asks again when it has read this, which is behind all that. */
@@ -353,6 +375,10 @@ export class PullProcessor {
         `topicConfig.readQueueNums:[${topic.readQueueNums}] consumer:[${pull.connection.remoteAddress}]`
       return { code: ResponseCode.INVALID_PARAMETER, remark }
     }
+    if (isReadForbidden(this.#context, header.consumerGroup, header.topic)) {
+      const remark = `the consumer group[${header.consumerGroup}] is forbidden for topic[${header.topic}]`
+      return forbidden(remark, Forbidden.SUBSCRIPTION)
+    }
     const subscription = this.#subscriptionOf(header, group)
     if ('code' in subscription) return subscription
     if (subscription.filter !== null && !config.enablePropertyFilter) {
@@ -416,6 +442,12 @@ function expressionOf(known: Subscription, header: PullMessageRequest): Subscrip
 
 function forbidden(remark: string, forbiddenType: number): Refused {
   return { code: ResponseCode.NO_PERMISSION, remark, forbiddenType }
+}
+
+/** Whether the consumer stands there: it pulls from there, and has consumed all before. */
+function hasNothingBut({ queueOffset, sysFlag, commitOffset }: PullMessageRequest, offset: number): boolean {
+  if (queueOffset !== offset) return false
+  return offset === 0 || ((sysFlag & PullSysFlag.COMMIT_OFFSET) !== 0 && commitOffset === offset)
 }
 
 function codeOf(result: GetResult, queueOffset: number): number {

@@ -86,7 +86,8 @@ async function sendBack(
       {
         ...record,
         topic: target.topicName,
-        queueId: isDead ? 0 : context.random.below(group.retryQueueNums),
+        // A retry topic that was there before may have fewer queues than its group wants.
+        queueId: isDead ? 0 : context.random.below(Math.max(1, Math.min(group.retryQueueNums, target.writeQueueNums))),
         storeHost: context.storeHost,
         reconsumeTimes: record.reconsumeTimes + 1,
         properties: propertiesForRetry(record, delayLevel),

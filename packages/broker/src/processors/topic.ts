@@ -12,10 +12,10 @@ import {
   type RemotingCommand,
   RequestCode,
   ResponseCode,
+  subscriptionGroupText,
   topicConfig,
   topicConfigText,
 } from '@dledger-ts/remoting'
-import type { SubscriptionGroupConfig } from '@dledger-ts/store'
 import type { BrokerContext } from '../context.ts'
 import type { Processor } from './registry.ts'
 
@@ -43,9 +43,12 @@ export function topicProcessors(context: BrokerContext): [number, Processor][] {
 
   function allGroups(): RemotingCommand {
     const groups = [...store.groups().values()]
-    const table = groups.map((group) => `${JSON.stringify(group.groupName)}:${groupText(group)}`).join(',')
+    const table = groups.map((group) => `${JSON.stringify(group.groupName)}:${subscriptionGroupText(group)}`).join(',')
+    const forbidden = [...store.forbiddenTopics()]
+      .map(([group, topics]) => `${JSON.stringify(group)}:${JSON.stringify(Object.fromEntries(topics))}`)
+      .join(',')
     const version = dataVersionText(store.groupDataVersion())
-    const body = `{"dataVersion":${version},"forbiddenTable":{},"subscriptionGroupTable":{${table}}}`
+    const body = `{"dataVersion":${version},"forbiddenTable":{${forbidden}},"subscriptionGroupTable":{${table}}}`
     return createResponse(ResponseCode.SUCCESS, undefined, { totalGroupNum: String(groups.length) }, Buffer.from(body))
   }
 
@@ -54,24 +57,4 @@ export function topicProcessors(context: BrokerContext): [number, Processor][] {
     [RequestCode.GET_TOPIC_CONFIG, { served: 'here', handle: oneTopic }],
     [RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG, { served: 'here', handle: allGroups }],
   ]
-}
-
-/** A SubscriptionGroupConfig, keys in alphabetical order. */
-export function groupText(group: SubscriptionGroupConfig): string {
-  return JSON.stringify({
-    attributes: group.attributes,
-    brokerId: group.brokerId,
-    consumeBroadcastEnable: group.consumeBroadcastEnable,
-    consumeEnable: group.consumeEnable,
-    consumeFromMinEnable: group.consumeFromMinEnable,
-    consumeMessageOrderly: group.consumeMessageOrderly,
-    consumeTimeoutMinute: group.consumeTimeoutMinute,
-    groupName: group.groupName,
-    groupRetryPolicy: { type: 'CUSTOMIZED' },
-    groupSysFlag: group.groupSysFlag,
-    notifyConsumerIdsChangedEnable: group.notifyConsumerIdsChangedEnable,
-    retryMaxTimes: group.retryMaxTimes,
-    retryQueueNums: group.retryQueueNums,
-    whichBrokerWhenConsumeSlowly: group.whichBrokerWhenConsumeSlowly,
-  })
 }

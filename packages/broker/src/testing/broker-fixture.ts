@@ -80,6 +80,10 @@ export class TestClient {
   answersReplies = true
   /** Questions for half messages. */
   readonly checks = new EventQueue<RemotingCommand>()
+  /** What tools want of it: offsets to move to (220), where it stands (221), its state (307), to consume a message (309). */
+  readonly wanted = new EventQueue<RemotingCommand>()
+  /** What it says to that; nothing when it gives nothing. */
+  answerWanted: (request: RemotingCommand) => RemotingCommand | undefined = () => undefined
   readonly #address: string
   readonly #remoting: RemotingClient
   readonly version: number
@@ -107,6 +111,18 @@ export class TestClient {
             return this.answersReplies ? createResponse(this.replyCode) : undefined
           },
         ],
+        ...[
+          RequestCode.RESET_CONSUMER_CLIENT_OFFSET,
+          RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT,
+          RequestCode.GET_CONSUMER_RUNNING_INFO,
+          RequestCode.CONSUME_MESSAGE_DIRECTLY,
+        ].map((code): [number, Processor] => [
+          code,
+          (_connection: Connection, request: RemotingCommand) => {
+            this.wanted.push(request)
+            return this.answerWanted(request)
+          },
+        ]),
         [
           RequestCode.CHECK_TRANSACTION_STATE,
           (_connection: Connection, request: RemotingCommand) => {

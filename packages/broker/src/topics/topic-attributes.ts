@@ -55,6 +55,7 @@ export function parseAttributeChanges(text: string): Map<string, string> {
 export function changedAttributes(
   present: Readonly<Record<string, string>> | undefined,
   changes: ReadonlyMap<string, string>,
+  known: ReadonlyMap<string, Attribute> = ATTRIBUTES,
 ): Record<string, string> {
   const result = new Map(Object.entries(present ?? {}))
   const seen = new Set<string>()
@@ -69,7 +70,7 @@ export function changedAttributes(
     }
     if (!isAdded && !signed.startsWith('-')) throw new AttributeError(`wrong format key: ${key}`)
     if (!isAdded && !result.has(key)) throw new AttributeError(`attempt to delete a nonexistent key: ${key}`)
-    const attribute = ATTRIBUTES.get(key)
+    const attribute = known.get(key)
     if (attribute === undefined) throw new AttributeError(`unsupported key: ${key}`)
     if (attribute.isFixed && present !== undefined) {
       throw new AttributeError(`attempt to update an unchangeable attribute. key: ${key}`)

@@ -35,11 +35,18 @@ export interface NewTopicWish {
 
 export class TopicTable {
   readonly #store: Topics
-  readonly #system: ReadonlyMap<string, TopicConfig>
+  readonly #config: BrokerConfig
+  #system: ReadonlyMap<string, TopicConfig>
 
   constructor(config: BrokerConfig, store: Topics) {
     this.#store = store
+    this.#config = config
     this.#system = systemTopics(config)
+  }
+
+  /** A tool changed keys. */
+  configChanged(): void {
+    this.#system = systemTopics(this.#config)
   }
 
   // Hot: runs for each send and each pull.

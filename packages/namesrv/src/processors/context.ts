@@ -15,6 +15,8 @@ export interface NamesrvContext {
   returnOrderTopicConfigToBroker: boolean
   /** What GET_NAMESRV_CONFIG shows. */
   shownConfig: () => Record<string, string | number | boolean>
+  /** Puts changed keys where the next start reads them. */
+  saveConfig: (changes: ReadonlyMap<string, string>) => Promise<void>
 }
 
 export type ProcessorEntry = readonly [code: number, processor: Processor]

@@ -37,6 +37,15 @@ export function objectKeyedTable(entries: Iterable<readonly [key: string, value:
   return `${text}}`
 }
 
+/** A value as it was read, as text: numeric keys quoted, object keys as objects, no spaces. */
+export function dialectText(value: DialectValue): string {
+  if (typeof value === 'bigint') return String(value)
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(dialectText).join(',')}]`
+  const entries = value instanceof Map ? [...value] : Object.entries(value)
+  return objectKeyedTable(entries.map(([key, one]) => [dialectText(key), dialectText(one)]))
+}
+
 class Parser {
   readonly #text: string
   #at = 0

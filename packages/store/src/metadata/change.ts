@@ -29,6 +29,14 @@ export type Change =
   | { readonly kind: 'createGroup' | 'putGroup'; readonly group: SubscriptionGroupConfig }
   | { readonly kind: 'deleteGroup'; readonly groupName: string }
   | { readonly kind: 'consumerOffsets'; readonly offsets: readonly ConsumerOffsetRow[] }
+  /** A tool moved groups: they go on at these offsets, and what consumers commit does not count until they were told. */
+  | { readonly kind: 'resetOffsets'; readonly offsets: readonly ConsumerOffsetRow[] }
+  /** Consumers were told of these: they commit again. */
+  | { readonly kind: 'endResets'; readonly offsets: readonly ConsumerOffsetRow[] }
+  /** Everything that is known of where a group stands. */
+  | { readonly kind: 'deleteGroupOffsets'; readonly groupName: string }
+  /** What a group may not do with a topic; 0 for nothing. */
+  | { readonly kind: 'groupForbidden'; readonly group: string; readonly topic: string; readonly flags: number }
   /** The leader decided who holds these queues; `clientId` null frees them (released or expired). */
   | { readonly kind: 'queueLocks'; readonly locks: readonly QueueLockRow[] }
   /** These timers were called back: nothing is delivered. */
@@ -119,14 +127,22 @@ export function decodeChange(body: Buffer, physicalOffset: number): Change {
       if (!isGroupConfig(map['group'])) throw bad()
       return { kind: map['kind'], group: map['group'] }
     }
-    case 'deleteGroup': {
+    case 'deleteGroup':
+    case 'deleteGroupOffsets': {
       if (typeof map['groupName'] !== 'string') throw bad()
-      return { kind: 'deleteGroup', groupName: map['groupName'] }
+      return { kind: map['kind'], groupName: map['groupName'] }
     }
-    case 'consumerOffsets': {
+    case 'consumerOffsets':
+    case 'resetOffsets':
+    case 'endResets': {
       const offsets = map['offsets']
       if (!Array.isArray(offsets) || !offsets.every(isOffsetRow)) throw bad()
-      return { kind: 'consumerOffsets', offsets }
+      return { kind: map['kind'], offsets }
+    }
+    case 'groupForbidden': {
+      const { group, topic, flags } = map
+      if (typeof group !== 'string' || typeof topic !== 'string' || !isCount(flags)) throw bad()
+      return { kind: 'groupForbidden', group, topic, flags }
     }
     case 'queueLocks': {
       const locks = map['locks']
@@ -219,7 +235,9 @@ export function isGroupConfig(value: unknown): value is SubscriptionGroupConfig 
     typeof value['notifyConsumerIdsChangedEnable'] === 'boolean' &&
     isInteger(value['groupSysFlag']) &&
     isInteger(value['consumeTimeoutMinute']) &&
-    isTextMap(value['attributes'])
+    isTextMap(value['attributes']) &&
+    isTextOrAbsent(value['groupRetryPolicy']) &&
+    isTextOrAbsent(value['subscriptionDataSet'])
   )
 }
 
@@ -307,6 +325,10 @@ function isPoppedChange(row: unknown): row is PoppedChange {
 
 function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
+}
+
+function isTextOrAbsent(value: unknown): boolean {
+  return value === undefined || typeof value === 'string'
 }
 
 function isTextMap(value: unknown): boolean {

@@ -92,6 +92,18 @@ export class ConfigTables {
     await this.#changes.propose({ kind: 'requestMode', ...config })
   }
 
+  async putForbidden(group: string, topic: string, flags: number): Promise<void> {
+    const what = groupNameError(group) ?? topicNameError(topic)
+    if (what !== undefined) throw new StoreError(what, { code: 'INVALID', what })
+    if (this.#machine.metadata.forbidden.get(group, topic) === flags) return
+    await this.#changes.propose({ kind: 'groupForbidden', group, topic, flags })
+  }
+
+  /** Everything that is known of where the group stands. */
+  async deleteGroupOffsets(groupName: string): Promise<void> {
+    await this.#changes.propose({ kind: 'deleteGroupOffsets', groupName })
+  }
+
   async createGroup(group: SubscriptionGroupConfig): Promise<SubscriptionGroupConfig> {
     checkGroup(group)
     return createOnce(group.groupName, this.groups, this.#creatingGroups, () =>
@@ -100,7 +112,10 @@ export class ConfigTables {
   }
 
   async deleteGroup(groupName: string): Promise<void> {
-    if (this.groups.has(groupName)) await this.#changes.propose({ kind: 'deleteGroup', groupName })
+    const { forbidden } = this.#machine.metadata
+    if (this.groups.has(groupName) || forbidden.all().has(groupName)) {
+      await this.#changes.propose({ kind: 'deleteGroup', groupName })
+    }
   }
 
   #versionOf({ counter, timestamp }: TableVersion): DataVersion {

@@ -7,6 +7,8 @@
  *   O3  On losing the leadership everything not applied is dropped: a crash repeats at most what was consumed meanwhile.
  *   O4  Nothing is written for an offset that did not change.
  *   O5  What is told here and what is applied end the same: offsets are appended in the order in which they were told.
+ *   O6  While consumers were not told that their group was moved, what they commit does not count. That they were told is
+ *       proposed before anything that they commit after it; when that is lost with the leader they are told again.
  */
 import type { Clock, Logger } from '@dledger-ts/base'
 import type { StoreMachine } from '../apply.ts'
@@ -40,12 +42,16 @@ export class ConsumerOffsets {
   #cancelTimer: (() => void) | null = null
   #epoch = -1
   #flushWaiters: Callback[] = []
+  /** Resets and their ends that are proposed and not applied yet, by the same keys. */
+  readonly #resetting = new Map<string, { readonly offset: number | null }>()
 
   constructor(options: ConsumerOffsetsOptions) {
     this.#options = options
   }
 
   get(group: string, topic: string, queueId: number): number | undefined {
+    const reset = this.pendingReset(group, topic, queueId)
+    if (reset !== undefined) return reset
     const { metadata } = this.#options.machine
     const told = this.#isCurrent() ? this.#told.get(group, topic, queueId) : undefined
     return told ?? metadata.offsets.get(group, topic, queueId)
@@ -53,13 +59,20 @@ export class ConsumerOffsets {
 
   ofGroup(group: string): ReadonlyMap<string, ReadonlyMap<number, number>> {
     const merged = new Map<string, Map<number, number>>()
-    const tables = [this.#options.machine.metadata.offsets]
+    const { metadata } = this.#options.machine
+    const tables = [metadata.offsets]
     if (this.#isCurrent()) tables.push(this.#told)
     for (const table of tables) {
       for (const [topic, queues] of table.ofGroup(group)) {
         const into = merged.get(topic) ?? new Map<number, number>()
         for (const [queueId, offset] of queues) into.set(queueId, offset)
         merged.set(topic, into)
+      }
+    }
+    for (const [topic, queues] of metadata.resets.ofGroup(group)) {
+      for (const queueId of queues.keys()) {
+        const offset = this.pendingReset(group, topic, queueId)
+        if (offset !== undefined) merged.get(topic)?.set(queueId, offset)
       }
     }
     return merged
@@ -72,27 +85,81 @@ export class ConsumerOffsets {
     return groups
   }
 
+  /** Where the group goes on that was moved, while its consumers were not told. */
+  pendingReset(group: string, topic: string, queueId: number): number | undefined {
+    const { resets } = this.#options.machine.metadata
+    if (this.#resetting.size > 0 && this.#isCurrent()) {
+      const underWay = this.#resetting.get(keyOf(group, topic, queueId))
+      if (underWay !== undefined) return underWay.offset ?? undefined
+    }
+    return resets.get(group, topic, queueId)
+  }
+
+  /** Moves a group; called back when that is applied. From now on it is known here. @throws StoreError NOT_LEADER, INVALID. */
+  reset(rows: readonly ConsumerOffsetRow[], callback: Callback): void {
+    this.#requireLeader()
+    for (const row of rows) checkRow(row)
+    this.#enterEpoch()
+    this.#proposeResets({ kind: 'resetOffsets', offsets: rows }, (offset) => offset, callback)
+  }
+
+  /** A consumer of the group is told now, or pops from there. @returns where the group goes on; undefined when it was not moved. */
+  takeReset(group: string, topic: string, queueId: number): number | undefined {
+    const offset = this.pendingReset(group, topic, queueId)
+    if (offset === undefined) return undefined
+    this.#requireLeader()
+    this.#enterEpoch()
+    const offsets: ConsumerOffsetRow[] = [[group, topic, queueId, offset]]
+    this.#proposeResets(
+      { kind: 'endResets', offsets },
+      () => null,
+      (error) => {
+        if (error !== null)
+          this.#options.logger.info({ err: error, group, topic }, 'consumers are told again of a reset')
+      },
+    )
+    return offset
+  }
+
+  #proposeResets(
+    change: { readonly kind: 'resetOffsets' | 'endResets'; readonly offsets: readonly ConsumerOffsetRow[] },
+    meanwhile: (offset: number) => number | null,
+    callback: Callback,
+  ): void {
+    const underWay = change.offsets.map((row) => {
+      const [group, topic, queueId, offset] = row
+      const key = keyOf(group, topic, queueId)
+      const failed = this.proposed(row)
+      const state = { offset: meanwhile(offset) }
+      this.#resetting.set(key, state)
+      return { key, state, failed }
+    })
+    this.#options.changes.proposeWith(change, (error) => {
+      for (const { key, state, failed } of underWay) {
+        // Another change of it may be under way since.
+        if (this.#resetting.get(key) === state) this.#resetting.delete(key)
+        if (error !== null) failed()
+      }
+      callback(error)
+    })
+  }
+
   /** @throws StoreError NOT_LEADER, BUSY, INVALID. */
   commit(group: string, topic: string, queueId: number, offset: number): void {
-    const { role } = this.#options.machine
-    if (!role.ready) {
-      throw new StoreError('this member does not lead', { code: 'NOT_LEADER', leader: role.leader })
-    }
-    if (!Number.isSafeInteger(queueId) || queueId < 0 || !isName(group) || !isName(topic)) {
-      const what = `no queue of a group: ${JSON.stringify([group, topic, queueId])}`
-      throw new StoreError(what, { code: 'INVALID', what })
-    }
+    this.#requireLeader()
+    checkQueue(group, topic, queueId)
     if (!Number.isSafeInteger(offset)) {
       throw new StoreError(`offset ${offset} is no whole number`, { code: 'INVALID', what: 'offset' })
     }
     if (offset < 0) return
     this.#enterEpoch()
+    if (this.pendingReset(group, topic, queueId) !== undefined) return
     if (this.get(group, topic, queueId) === offset) return
     if (this.#waiting.size >= WAITING_MAX) {
       throw new StoreError(`${WAITING_MAX} offsets wait to be appended`, { code: 'BUSY' })
     }
     this.#told.set(group, topic, queueId, offset)
-    this.#waiting.set(`${group}\0${topic}\0${queueId}`, [group, topic, queueId, offset])
+    this.#waiting.set(keyOf(group, topic, queueId), [group, topic, queueId, offset])
     this.#arm()
   }
 
@@ -106,11 +173,12 @@ export class ConsumerOffsets {
     const epoch = this.#epoch
     const before = this.get(group, topic, queueId)
     this.#told.set(group, topic, queueId, offset)
-    this.#waiting.delete(`${group}\0${topic}\0${queueId}`)
+    this.#waiting.delete(keyOf(group, topic, queueId))
     return () => {
-      if (before === undefined || this.#epoch !== epoch || this.#told.get(group, topic, queueId) !== offset) return
+      if (this.#epoch !== epoch || this.#told.get(group, topic, queueId) !== offset) return
+      if (before === undefined) return this.#told.delete(group, topic, queueId)
       this.#told.set(group, topic, queueId, before)
-      this.#waiting.set(`${group}\0${topic}\0${queueId}`, [group, topic, queueId, before])
+      this.#waiting.set(keyOf(group, topic, queueId), [group, topic, queueId, before])
       this.#arm()
     }
   }
@@ -119,6 +187,12 @@ export class ConsumerOffsets {
   forgetTopic(topic: string): void {
     this.#told.deleteTopic(topic)
     for (const [key, row] of this.#waiting) if (row[1] === topic) this.#waiting.delete(key)
+  }
+
+  /** The same of a group. */
+  forgetGroup(group: string): void {
+    this.#told.deleteGroup(group)
+    for (const [key, row] of this.#waiting) if (row[0] === group) this.#waiting.delete(key)
   }
 
   /** Appends what waits; called back when all of it is applied, or with the first failure. */
@@ -141,6 +215,12 @@ export class ConsumerOffsets {
     for (const waiter of waiters) waiter(error)
   }
 
+  #requireLeader(): void {
+    const { role } = this.#options.machine
+    if (role.ready) return
+    throw new StoreError('this member does not lead', { code: 'NOT_LEADER', leader: role.leader })
+  }
+
   #isCurrent(): boolean {
     return this.#epoch === this.#options.machine.epoch
   }
@@ -154,6 +234,7 @@ export class ConsumerOffsets {
   #drop(): void {
     this.#epoch = -1
     this.#told.clear()
+    this.#resetting.clear()
     this.#waiting = new Map()
     this.#underWay = 0
     this.#cancelTimer?.()
@@ -198,10 +279,28 @@ export class ConsumerOffsets {
     for (const row of rows) {
       const [group, topic, queueId, offset] = row
       if (this.#told.get(group, topic, queueId) !== offset) continue
-      this.#waiting.set(`${group}\0${topic}\0${queueId}`, row)
+      this.#waiting.set(keyOf(group, topic, queueId), row)
     }
     if (this.#waiting.size > 0) this.#arm()
   }
+}
+
+function keyOf(group: string, topic: string, queueId: number): string {
+  return `${group}\0${topic}\0${queueId}`
+}
+
+/** @throws StoreError INVALID. */
+function checkQueue(group: string, topic: string, queueId: number): void {
+  if (Number.isSafeInteger(queueId) && queueId >= 0 && isName(group) && isName(topic)) return
+  const what = `no queue of a group: ${JSON.stringify([group, topic, queueId])}`
+  throw new StoreError(what, { code: 'INVALID', what })
+}
+
+/** @throws StoreError INVALID. */
+function checkRow([group, topic, queueId, offset]: ConsumerOffsetRow): void {
+  checkQueue(group, topic, queueId)
+  if (Number.isSafeInteger(offset) && offset >= 0) return
+  throw new StoreError(`offset ${offset} is none`, { code: 'INVALID', what: 'offset' })
 }
 
 function isName(text: string): boolean {

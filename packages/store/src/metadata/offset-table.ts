@@ -28,8 +28,23 @@ export class OffsetTable {
     return this.#groups.keys()
   }
 
-  deleteGroup(group: string): void {
+  delete(group: string, topic: string, queueId: number): void {
+    const topics = this.#groups.get(group)
+    const queues = topics?.get(topic)
+    if (topics === undefined || queues === undefined) return
+    queues.delete(queueId)
+    if (queues.size === 0) topics.delete(topic)
+    if (topics.size === 0) this.#groups.delete(group)
+  }
+
+  /** @returns the topics and queues in which the group had an offset. */
+  deleteGroup(group: string): [topic: string, queueId: number][] {
+    const deleted: [string, number][] = []
+    for (const [topic, queues] of this.ofGroup(group)) {
+      for (const queueId of queues.keys()) deleted.push([topic, queueId])
+    }
     this.#groups.delete(group)
+    return deleted
   }
 
   /** @returns the groups and queues that had an offset of the topic. */

@@ -15,6 +15,7 @@ import { inSlices } from '../slices.ts'
 import { applyAccess } from './access-changes.ts'
 import { AccessTable, isAccessPolicies, isAccessUser } from './access-table.ts'
 import { type ApacheImport, type Change, type ConsumerOffsetRow, isGroupConfig, isTopicConfig } from './change.ts'
+import { ForbiddenTopics } from './forbidden-topics.ts'
 import { HalfMessages } from './half-messages.ts'
 import { LockTable } from './lock-table.ts'
 import type { MetadataStore, MetadataWrite } from './metadata-store.ts'
@@ -61,6 +62,9 @@ export class MetadataState {
   readonly topics = new Map<string, TopicConfig>()
   readonly groups = new Map<string, SubscriptionGroupConfig>()
   readonly offsets = new OffsetTable()
+  /** Where groups go on that were moved, and whose consumers were not told yet. */
+  readonly resets = new OffsetTable()
+  readonly forbidden = new ForbiddenTopics()
   readonly floors = new QueueFloors()
   readonly locks = new LockTable()
   readonly popOrders = new PopOrders()
@@ -115,6 +119,19 @@ export class MetadataState {
         return this.#deleteGroup(change.groupName, place)
       case 'consumerOffsets':
         return this.#setOffsets(change.offsets, place)
+      case 'resetOffsets':
+        return this.#resetOffsets(change.offsets, place)
+      case 'endResets':
+        for (const [group, topic, queueId] of change.offsets) this.#endReset(group, topic, queueId, place)
+        return this.#setOffsets(change.offsets, place)
+      case 'deleteGroupOffsets':
+        return this.#deleteGroupOffsets(change.groupName, place)
+      case 'groupForbidden': {
+        const { group, topic, flags } = change
+        this.forbidden.set(group, topic, flags)
+        this.#write(place.index, flags === 0 ? null : flags, 'forbidden', group, topic)
+        return this.#groupsChanged(place)
+      }
       case 'queueLocks':
         for (const [group, topic, queueId, clientId] of change.locks) {
           this.locks.set(group, topic, queueId, clientId)
@@ -259,6 +276,14 @@ export class MetadataState {
         if (!isCount(content)) throw unreadable(key)
         this.offsets.set(text(parts, 0, key), text(parts, 1, key), whole(parts, 2, key), content)
         return true
+      case 'reset':
+        if (!isCount(content)) throw unreadable(key)
+        this.resets.set(text(parts, 0, key), text(parts, 1, key), whole(parts, 2, key), content)
+        return true
+      case 'forbidden':
+        if (!isCount(content)) throw unreadable(key)
+        this.forbidden.set(text(parts, 0, key), text(parts, 1, key), content)
+        return true
       case 'floor':
         if (!isCount(content)) throw unreadable(key)
         this.floors.set(text(parts, 0, key), whole(parts, 1, key), content)
@@ -314,6 +339,8 @@ export class MetadataState {
     this.topics.clear()
     this.groups.clear()
     this.offsets.clear()
+    this.resets.clear()
+    this.forbidden.clear()
     this.floors.clear()
     this.locks.clear()
     this.popOrders.clear()
@@ -364,6 +391,38 @@ export class MetadataState {
     }
   }
 
+  /** Of messages that the group has in order nothing is left to wait for. */
+  #resetOffsets(offsets: readonly ConsumerOffsetRow[], place: ChangePlace): void {
+    this.#setOffsets(offsets, place)
+    for (const [group, topic, queueId, offset] of offsets) {
+      this.resets.set(group, topic, queueId, offset)
+      this.#write(place.index, offset, 'reset', group, topic, queueId)
+      this.#forgetOrder(group, topic, queueId, place)
+    }
+  }
+
+  #endReset(group: string, topic: string, queueId: number, place: ChangePlace): void {
+    this.resets.delete(group, topic, queueId)
+    this.#write(place.index, null, 'reset', group, topic, queueId)
+  }
+
+  #forgetOrder(group: string, topic: string, queueId: number, place: ChangePlace): void {
+    const queue = { group, topic, queueId }
+    if (this.popOrders.get(queue) === undefined) return
+    this.popOrders.set(queue, null)
+    this.#write(place.index, null, 'order', group, topic, queueId)
+  }
+
+  #deleteGroupOffsets(group: string, place: ChangePlace): void {
+    for (const [topic, queueId] of this.offsets.deleteGroup(group)) {
+      this.#write(place.index, null, 'offset', group, topic, queueId)
+      this.#forgetOrder(group, topic, queueId, place)
+    }
+    for (const [topic, queueId] of this.resets.deleteGroup(group)) {
+      this.#write(place.index, null, 'reset', group, topic, queueId)
+    }
+  }
+
   #endDelayed(level: number, queueOffset: number, index: number): void {
     assert((this.delivered.get(level) ?? 0) === queueOffset, 'a delay level delivers its entries in order, each once')
     this.delivered.set(level, queueOffset + 1)
@@ -383,6 +442,9 @@ export class MetadataState {
     for (const [group, queueId] of this.offsets.deleteTopic(topicName)) {
       this.#write(place.index, null, 'offset', group, topicName, queueId)
     }
+    for (const [group, queueId] of this.resets.deleteTopic(topicName)) {
+      this.#write(place.index, null, 'reset', group, topicName, queueId)
+    }
     this.#topicsChanged(place)
   }
 
@@ -398,6 +460,9 @@ export class MetadataState {
   }
 
   #deleteGroup(groupName: string, place: ChangePlace): void {
+    for (const topic of this.forbidden.deleteGroup(groupName)) {
+      this.#write(place.index, null, 'forbidden', groupName, topic)
+    }
     if (!this.groups.delete(groupName)) return
     this.#write(place.index, null, 'group', groupName)
     this.#groupsChanged(place)

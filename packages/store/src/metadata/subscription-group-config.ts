@@ -13,6 +13,9 @@ export interface SubscriptionGroupConfig {
   readonly groupSysFlag: number
   readonly consumeTimeoutMinute: number
   readonly attributes: Readonly<Record<string, string>>
+  /** JSON, for those who read it: Apache's proxy. Absent where nobody has set it. */
+  readonly groupRetryPolicy?: string
+  readonly subscriptionDataSet?: string
 }
 
 /** A group as an ordinary consumer gets it. */

@@ -4,7 +4,9 @@
  * What Java would take silently and people do not mean is a warning: a key given twice, a `#` inside a value.
  */
 import { readFileSync } from 'node:fs'
-import { Pair, parseLines } from 'dot-properties'
+import { open, readFile, rename, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { Pair, parseLines, stringify } from 'dot-properties'
 
 export interface PropertiesFile {
   readonly values: Readonly<Record<string, string>>
@@ -20,6 +22,41 @@ export function readPropertiesFile(path: string): PropertiesFile {
     throw new Error(`the configuration file ${path} cannot be read: ${(cause as Error).message}`, { cause })
   }
   return parseProperties(text, path)
+}
+
+/**
+ * Changes keys of a properties file; comments and other keys stay. The file has all of it after a crash, or nothing.
+ *
+ * @throws when it cannot be read or written.
+ */
+export async function changePropertiesFile(path: string, changes: ReadonlyMap<string, string>): Promise<void> {
+  const { mode } = await stat(path)
+  const left = new Map(changes)
+  const lines = parseLines(await readFile(path, 'utf8'), true)
+  for (const line of lines) {
+    const value = line instanceof Pair ? changes.get(line.key) : undefined
+    if (!(line instanceof Pair) || value === undefined) continue
+    line.value = value
+    left.delete(line.key)
+  }
+  const format = { keySep: '=', latin1: false, lineWidth: null }
+  const parts = [stringify(lines, format), stringify(Object.fromEntries(left), format)]
+  const text = parts.map((part) => (part === '' || part.endsWith('\n') ? part : `${part}\n`)).join('')
+  const next = `${path}.next`
+  const file = await open(next, 'w', mode)
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(next, path)
+  const directory = await open(dirname(path), 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
 }
 
 /** @param name stands before each warning. */

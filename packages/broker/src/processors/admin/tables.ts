@@ -14,11 +14,11 @@ import {
   type RemotingCommand,
   RequestCode,
   ResponseCode,
+  subscriptionGroupText,
 } from '@dledger-ts/remoting'
 import type { BrokerContext } from '../../context.ts'
 import { CONTROL_TOPIC } from '../../topics/topic-table.ts'
 import type { Processor } from '../registry.ts'
-import { groupText } from '../topic.ts'
 import type { Scans } from './scans.ts'
 
 export function tableProcessors(context: BrokerContext, scans: Scans): [number, Processor][] {
@@ -29,7 +29,7 @@ export function tableProcessors(context: BrokerContext, scans: Scans): [number, 
     if (found === undefined) {
       return createResponse(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, 'No group in this broker')
     }
-    return createResponse(ResponseCode.SUCCESS, undefined, undefined, Buffer.from(groupText(found)))
+    return createResponse(ResponseCode.SUCCESS, undefined, undefined, Buffer.from(subscriptionGroupText(found)))
   }
 
   function systemTopics(): RemotingCommand {
