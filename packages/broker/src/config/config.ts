@@ -53,11 +53,15 @@ export function parseConfig(input: Readonly<Record<string, string>>, environment
   return { config: Object.freeze(config), warnings: warningsFor(input) }
 }
 
-/** The effective configuration as `key=value` lines, in the order of the table. */
+/** The effective configuration as `key=value` lines, in the order of the table. Passwords are not shown. */
 export function printConfig(config: BrokerConfig): string {
   let out = ''
-  for (const [key] of declarations()) out += `${key}=${String(config[key])}\n`
+  for (const [key] of declarations()) out += `${key}=${shown(key, String(config[key]))}\n`
   return out
+}
+
+function shown(key: ConfigKey, value: string): string {
+  return value !== '' && key.endsWith('Password') ? '***' : value
 }
 
 /** The documentation of every key: one line each. */

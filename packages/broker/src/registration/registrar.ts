@@ -7,7 +7,7 @@
  *   N3  when the connection is lost, it is made and registered again at once: the name server has forgotten us with it.
  */
 import type { Clock, Logger } from '@dledger-ts/base'
-import { RemotingClient, type RemotingCommand, ResponseCode } from '@dledger-ts/remoting'
+import { RemotingClient, type RemotingCommand, ResponseCode, type Sockets } from '@dledger-ts/remoting'
 
 const RETRY_MS = 1_000
 const UNREGISTER_TIMEOUT_MS = 1_000
@@ -18,6 +18,8 @@ export interface RegistrarOptions {
   readonly logger: Logger
   readonly periodMs: number
   readonly timeoutMs: number
+  /** Default: TCP. */
+  readonly sockets?: Sockets
   /** The registration as it is now; null while the role is not known. */
   registration(): RemotingCommand | null
   unregistration(): RemotingCommand | null
@@ -38,6 +40,7 @@ export class Registrar {
     this.#client = new RemotingClient({
       clock: options.clock,
       logger: options.logger,
+      ...(options.sockets === undefined ? {} : { sockets: options.sockets }),
       connectionClosed: () => this.#connectionLost(),
     })
   }
