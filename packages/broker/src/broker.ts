@@ -221,6 +221,7 @@ export class Broker {
       hotBytesMax: config.hotBytesMax,
       assumeIntact: config.assumeIntact,
       listenHost: config.bindAddress,
+      sockets: this.#tls.memberSockets,
       storeHost: { address: storeHost.address, port },
       inMemoryBytes: recentBytes,
       clock: this.#clock,

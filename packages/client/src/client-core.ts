@@ -64,6 +64,7 @@ export class ClientCore {
       clock,
       logger,
       ...(options.processors === undefined ? {} : { processors: options.processors }),
+      sockets: options.settings.tls.sockets,
       connectionClosed: (address) => this.#connectionClosed(address),
     })
     this.routes = new RouteTable({
@@ -80,6 +81,7 @@ export class ClientCore {
   }
 
   start(): void {
+    this.#options.settings.tls.start()
     this.routes.start()
     this.#beatLater()
   }
@@ -100,6 +102,7 @@ export class ClientCore {
     this.routes.close()
     await Promise.allSettled(members.map((address) => this.#unregister(address)))
     this.remoting.close()
+    this.#options.settings.tls.close()
   }
 
   /** Sends a heartbeat to those that have not had one on their present connection. */

@@ -1,5 +1,5 @@
 /** A few messages through the group, in at a producer and out at a push consumer: what `start` ends with. */
-import { Producer, PushConsumer } from '@dledger-ts/client'
+import { type ClientTls, Producer, PushConsumer } from '@dledger-ts/client'
 
 const TOPIC = 'FastTry'
 const BACK_WITHIN_MS = 15_000
@@ -12,7 +12,7 @@ export interface RoundTrip {
   readonly lines: readonly string[]
 }
 
-export async function roundTrip(namesrvAddress: string, count: number): Promise<RoundTrip> {
+export async function roundTrip(namesrvAddress: string, count: number, tls: boolean | ClientTls): Promise<RoundTrip> {
   // Told apart from what earlier runs left in the topic.
   const run = `${process.pid}-${Date.now()}`
   const wanted = new Map<string, (line: string) => void>()
@@ -29,10 +29,11 @@ export async function roundTrip(namesrvAddress: string, count: number): Promise<
     )
   }
 
-  const producer = new Producer({ group: 'fast_try_producer', namesrvAddress })
+  const producer = new Producer({ group: 'fast_try_producer', namesrvAddress, tls })
   const consumer = new PushConsumer({
     group: 'fast_try_consumer',
     namesrvAddress,
+    tls,
     consumeFrom: { from: 'FIRST_OFFSET' },
     listener: (messages) => {
       for (const message of messages) {

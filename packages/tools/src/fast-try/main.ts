@@ -1,8 +1,10 @@
 /** `scripts/fast-try.sh`: a namesrv and a three-node broker group on one machine. */
 import { connect } from 'node:net'
+import type { ClientTls } from '@dledger-ts/client'
 import { Argument, Command, Option } from 'commander'
 import CliTable from 'cli-table3'
 import { fail } from '../server/program.ts'
+import { readPropertiesFile } from '../server/properties-file.ts'
 import { roundTrip } from './demo.ts'
 import {
   type Flush,
@@ -86,10 +88,23 @@ function listens(port: number): Promise<boolean> {
 }
 
 async function demo(settings: Settings): Promise<void> {
-  const result = await roundTrip(namesrvAddress(settings), DEMO_MESSAGES)
+  const result = await roundTrip(namesrvAddress(settings), DEMO_MESSAGES, tlsOf(settings))
   for (const line of result.lines) say(line)
   say(`${result.received} of ${result.sent} messages made the round trip`)
   if (result.received !== result.sent) throw new Error('not every message came back')
+}
+
+/** As the brokers dial, with their certificate, for the case that clients need one. */
+function tlsOf({ tlsFile }: Settings): boolean | ClientTls {
+  if (tlsFile === null) return false
+  const { values } = readPropertiesFile(tlsFile)
+  if (values['tls.enable'] !== 'true') return false
+  const side = (values['tls.client.certPath'] ?? '') === '' ? 'tls.server' : 'tls.client'
+  return {
+    certPath: values[`${side}.certPath`] ?? '',
+    keyPath: values[`${side}.keyPath`] ?? '',
+    keyPassword: values[`${side}.keyPassword`] ?? '',
+  }
 }
 
 async function status(settings: Settings, flags: { json?: boolean }): Promise<void> {
