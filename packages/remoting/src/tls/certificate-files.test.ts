@@ -82,8 +82,10 @@ describe('a file that cannot be used stops the start and is named', () => {
 
   it('also on the side that dials', () => {
     const keys: Partial<TlsClientKeys> = { 'tls.client.trustCertPath': '/no/authority.pem' }
-    const making = (): Tls => new Tls({ ...base, server: null, client: clientKeys(keys) })
-    expect(making).toThrow(/^tls\.client\.trustCertPath=\/no\/authority\.pem: it cannot be read: ENOENT/)
+    for (const server of [null, serverKeys()]) {
+      const making = (): Tls => new Tls({ ...base, server, client: clientKeys(keys) })
+      expect(making).toThrow(/^tls\.client\.trustCertPath=\/no\/authority\.pem: it cannot be read: ENOENT/)
+    }
   })
 
   it('but not where it is not used', () => {

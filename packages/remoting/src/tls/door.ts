@@ -4,8 +4,12 @@
  *   accepted ──first byte 0x16──► handshake ──certificate as wanted──► handed over
  *        └────any other byte────► handed over with all that was read
  *
- * Always holds: who says nothing, does not end its handshake in time, or sends what is none costs its own connection and nothing
- * else; how many are on their way at once is bounded; a plain connection costs one look at its first byte.
+ * Always holds:
+ *   D1  Who says nothing, does not end its handshake in time, or sends what is none costs its own connection and nothing else.
+ *   D2  How many connections are not handed over yet is bounded; all are gone when the door closes.
+ *   D3  A plain connection is handed over with all that was read, in the same pass of the event loop; after that nothing of the door is in
+ *       its way.
+ *   D4  Nobody is handed over whose certificate is not as wanted; what holds for plain connections holds for it.
  */
 import {
   createServer as createTlsServer,

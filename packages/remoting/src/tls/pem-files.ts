@@ -19,6 +19,8 @@ export interface PemPaths {
   readonly keyPath: string
   readonly keyPassword: string
   readonly certPath: string
+  /** Where it is not that of the others: a server that dials may show the certificate that it has as a server. */
+  readonly trustSide?: 'tls.client'
   readonly trustCertPath: string
 }
 
@@ -51,8 +53,9 @@ export function readPems(paths: PemPaths): Pems {
     options = { ...options, key: keyText, cert: chainText, ...(keyPassword === '' ? {} : { passphrase: keyPassword }) }
   }
   if (trustCertPath !== '') {
-    const text = read(`${side}.trustCertPath`, trustCertPath)
-    certificates(`${side}.trustCertPath`, trustCertPath, text)
+    const trustKey = `${paths.trustSide ?? side}.trustCertPath`
+    const text = read(trustKey, trustCertPath)
+    certificates(trustKey, trustCertPath, text)
     options = { ...options, ca: text }
   }
   try {

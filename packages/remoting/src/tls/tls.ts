@@ -138,5 +138,7 @@ function clientPaths(keys: TlsClientKeys, server: TlsServerKeys | null): PemPath
     certPath: keys['tls.client.certPath'],
     trustCertPath,
   }
-  return server === null || own.certPath !== '' || own.keyPath !== '' ? own : { ...serverPaths(server), trustCertPath }
+  return server === null || own.certPath !== '' || own.keyPath !== ''
+    ? own
+    : { ...serverPaths(server), trustSide: 'tls.client', trustCertPath }
 }

@@ -26,7 +26,7 @@ test('where the file of Apache is there, it counts', () => {
 test('a file that is named has to be there', () => {
   const path = join(folder, 'mine.properties')
   const conf = given({ 'tls.config.file': path })
-  expect(() => withTlsFile(conf)).toThrow(`the configuration file ${path} cannot be read`)
+  expect(() => withTlsFile(conf)).toThrow(`tls.config.file=${path}: the configuration file ${path} cannot be read`)
   writeFileSync(path, 'tls.enable=true\n')
   expect(withTlsFile(conf).values).toEqual({ 'tls.config.file': path, 'tls.enable': 'true' })
 })

@@ -18,6 +18,14 @@ export function withTlsFile(
   const asked = values[PATH_KEY]
   const path = asked ?? byDefault
   if (path === '' || (asked === undefined && !existsSync(path))) return { values: { ...values }, warnings }
-  const tls = readPropertiesFile(path)
+  const tls = readTlsFile(path)
   return { values: { ...values, ...tls.values }, warnings: [...warnings, ...tls.warnings] }
+}
+
+function readTlsFile(path: string): PropertiesFile {
+  try {
+    return readPropertiesFile(path)
+  } catch (cause) {
+    throw new Error(`${PATH_KEY}=${path}: ${(cause as Error).message}`, { cause })
+  }
 }
