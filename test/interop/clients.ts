@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { REPOSITORY } from '../processes/group/fast-try.ts'
 import { run } from '../processes/group/run.ts'
+import { AUTHORITY, CLIENT } from '../processes/group/tls.ts'
 import type { Launch } from './client-program.ts'
 
 export interface Client {
@@ -19,6 +20,8 @@ export interface Client {
   /** Its own scenarios run before and after a failover, or again with one in the middle of each; or there are none. */
   scenarios: 'after' | 'through' | 'none'
   build(): Promise<void>
+  /** Whether it speaks TLS, to a group that hears nothing else. */
+  tls?: boolean
   launch(namesrv: string, topic: string, group: string, home: string): Launch
 }
 
@@ -43,7 +46,13 @@ function isNewer(source: string, built: string): boolean {
   return !existsSync(built) || statSync(source).mtimeMs > statSync(built).mtimeMs
 }
 
-function java(version: string, program = 'Main', jars: 'client' | 'mqadmin' = 'client'): Client {
+/** What a program of a version is started with, besides what all are. */
+interface JavaSetting {
+  readonly jars?: 'client' | 'mqadmin'
+  readonly properties?: readonly string[]
+}
+
+function java(version: string, program = 'Main', { jars = 'client', properties = [] }: JavaSetting = {}): Client {
   const sources = [
     join(SOURCES, 'java', 'src', 'interop'),
     join(SOURCES, 'java', `client-${version}`, 'src', 'interop'),
@@ -62,7 +71,7 @@ function java(version: string, program = 'Main', jars: 'client' | 'mqadmin' = 'c
     launch(namesrv, topic, group, home) {
       const memory = ['-Xms64m', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
       // The client keeps logs and broadcast offsets under the home of its user.
-      const place = [`-Duser.home=${home}`, '-cp', classPath]
+      const place = [`-Duser.home=${home}`, ...properties, '-cp', classPath]
       return {
         command: 'java',
         args: [...memory, ...place, `interop.${program}`, namesrv, topic, group],
@@ -220,7 +229,26 @@ const aliOns: Client = {
   },
 }
 
-export const CLIENTS: readonly Client[] = [java('5.5.0'), java('4.9.8'), go, aliOns]
+/** It checks the certificates of the group, too, and shows one. */
+const TLS_PROPERTIES = [
+  'tls.enable=true',
+  'tls.test.mode.enable=false',
+  'tls.client.authServer=true',
+  `tls.client.trustCertPath=${AUTHORITY}`,
+  `tls.client.certPath=${CLIENT.cert}`,
+  `tls.client.keyPath=${CLIENT.key}`,
+].map((property) => `-D${property}`)
+
+function overTls(version: string): Client {
+  // What Java encrypts it holds on its heap: 256 MiB are too few for bodies of 4 MiB.
+  return {
+    ...java(version, 'Main', { properties: ['-Xmx512m', ...TLS_PROPERTIES] }),
+    name: `tls-${version}`,
+    tls: true,
+  }
+}
+
+export const CLIENTS: readonly Client[] = [java('5.5.0'), java('4.9.8'), go, aliOns, overTls('5.5.0'), overTls('4.9.8')]
 
 /** A program of its own with the same jars. */
 export const RETENTION_CLIENT: Client = { ...java('5.5.0', 'Retention'), name: 'retention-5.5.0' }
@@ -230,7 +258,7 @@ export const ACL_CLIENT: Client = { ...java('5.5.0', 'Acl'), name: 'acl-5.5.0' }
 /** Apache's mqadmin, in the tools' jar that goes with each client. */
 export const MQADMINS: readonly Client[] = [
   { ...java('5.5.0', 'Mqadmin'), name: 'mqadmin-5.5.0' },
-  { ...java('4.9.8', 'Mqadmin', 'mqadmin'), name: 'mqadmin-4.9.8' },
+  { ...java('4.9.8', 'Mqadmin', { jars: 'mqadmin' }), name: 'mqadmin-4.9.8' },
 ]
 
 /** The same, for commands that change something. */

@@ -74,7 +74,7 @@ class GroupSuite {
     const topic = `T_${name}`
     const home = join(workDirectory, name)
     mkdirSync(home, { recursive: true })
-    await createTopic(namesrv, topic, QUEUE_COUNT)
+    await createTopic(namesrv, topic, QUEUE_COUNT, this.#group.sockets)
     const launch = this.#client.launch(namesrv, topic, `G_${name}`, home)
     const logFile = join(home, 'client.log')
     const program = await ClientProgram.start(launch, logFile, (event) => this.#handle(event))

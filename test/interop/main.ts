@@ -56,7 +56,10 @@ export async function main(args: readonly string[]): Promise<number> {
     if (hasOwnGroup && isWanted) await runMqadminChanging(client, report)
   }
   const clients = await built(options, report)
-  if (clients.length > 0) await runSuites(options, clients, report)
+  const plain = clients.filter((client) => client.tls !== true)
+  if (plain.length > 0) await runSuites(options, plain, report)
+  const tls = clients.filter((client) => client.tls === true)
+  if (tls.length > 0) await runSuites(options, tls, report)
   return report.end()
 }
 
@@ -84,7 +87,7 @@ async function built(options: Options, report: Report): Promise<Client[]> {
 async function runSuites(options: Options, clients: readonly Client[], report: Report): Promise<void> {
   let group: TestGroup
   try {
-    group = await openGroup(options)
+    group = await openGroup(options, clients[0]?.tls === true)
   } catch (failure) {
     report.suite('servers')
     report.check('the group starts', false, failure instanceof Error ? failure.message : String(failure))

@@ -13,7 +13,7 @@ import { lookup } from 'node:dns/promises'
 import { totalmem } from 'node:os'
 import { assert, type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { type HostAddress, hostAddress } from '@dledger-ts/protocol'
-import { type Connection, RemotingServer, type Sockets, tcpSockets } from '@dledger-ts/remoting'
+import { type Connection, RemotingServer, type Sockets, Tls } from '@dledger-ts/remoting'
 import {
   MessageStore,
   type MessageStoreOptions,
@@ -40,7 +40,7 @@ export interface BrokerOptions {
   readonly onFatal?: (error: Error) => void
   /** Puts keys that a tool changed (25) where the next start reads them. Default: they count until then. */
   readonly saveConfig?: SaveConfig
-  /** Default: TCP. */
+  /** Default: TCP, with TLS as the configuration says. */
   readonly sockets?: Sockets
   /** What the store is given besides what the configuration says: for simulations. */
   readonly storeOptions?: Partial<MessageStoreOptions>
@@ -77,6 +77,7 @@ export class Broker {
   readonly #onFatal: (error: Error) => void
   readonly #sockets: Sockets
   readonly #saveConfig: SaveConfig | undefined
+  readonly #tls: Tls
   readonly #storeOptions: Partial<MessageStoreOptions>
   readonly #processors = new Map(startingProcessors())
   readonly #server: RemotingServer
@@ -87,14 +88,16 @@ export class Broker {
   #isStarted = false
   #closing: Promise<void> | null = null
 
+  /** @throws RemotingError `TLS_FILES` that names the key and the file. */
   constructor(config: BrokerConfig, options: BrokerOptions = {}) {
     this.#config = config
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? systemRandom
     this.#logger = options.logger ?? silentLogger
     this.#onFatal = options.onFatal ?? (() => {})
-    this.#sockets = options.sockets ?? tcpSockets
     this.#saveConfig = options.saveConfig
+    this.#tls = new Tls({ server: config, client: config, clock: this.#clock, logger: this.#logger })
+    this.#sockets = options.sockets ?? this.#tls.sockets
     this.#storeOptions = options.storeOptions ?? {}
     const { listenPort } = config
     this.#server = new RemotingServer({
@@ -122,6 +125,7 @@ export class Broker {
       // Before the store is touched: a busy port must change nothing on disk. Until it is open, requests are answered with 14.
       await this.#server.start()
       await this.#serve(storeHost)
+      this.#tls.start()
     } catch (error) {
       await this.#server.close()
       throw error
@@ -227,6 +231,7 @@ export class Broker {
       hotBytesMax: config.hotBytesMax,
       assumeIntact: config.assumeIntact,
       listenHost: config.bindAddress,
+      sockets: this.#tls.memberSockets,
       storeHost: { address: storeHost.address, port },
       inMemoryBytes: recentBytes,
       clock: this.#clock,
@@ -264,6 +269,7 @@ export class Broker {
     await this.#serving?.handOver()
     await this.#server.close()
     await this.#serving?.close()
+    this.#tls.close()
   }
 }
 

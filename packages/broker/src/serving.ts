@@ -227,6 +227,7 @@ export class Serving {
           logger,
           periodMs: config.registerNameServerPeriod,
           timeoutMs: config.registerBrokerTimeoutMills,
+          sockets: options.sockets,
           registration: () => this.#registration(),
           unregistration: () => this.#unregistration(),
           ...(credentials === null ? {} : { credentials }),

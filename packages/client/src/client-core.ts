@@ -65,6 +65,7 @@ export class ClientCore {
       logger,
       ...(options.processors === undefined ? {} : { processors: options.processors }),
       ...(credentials === null ? {} : { credentials }),
+      sockets: options.settings.tls.sockets,
       connectionClosed: (address) => this.#connectionClosed(address),
     })
     this.routes = new RouteTable({
@@ -81,6 +82,7 @@ export class ClientCore {
   }
 
   start(): void {
+    this.#options.settings.tls.start()
     this.routes.start()
     this.#beatLater()
   }
@@ -101,6 +103,7 @@ export class ClientCore {
     this.routes.close()
     await Promise.allSettled(members.map((address) => this.#unregister(address)))
     this.remoting.close()
+    this.#options.settings.tls.close()
   }
 
   /** Sends a heartbeat to those that have not had one on their present connection. */

@@ -1,8 +1,8 @@
 /** What producers and consumers are given alike, with its defaults and its checks. */
 import { type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { groupNameError } from '@dledger-ts/protocol'
-import type { Credentials } from '@dledger-ts/remoting'
-import { check } from './errors.ts'
+import { type Credentials, RemotingError, Tls, type TlsClientKeys } from '@dledger-ts/remoting'
+import { check, ClientError } from './errors.ts'
 import { parseNamesrvAddresses } from './route/namesrv.ts'
 
 export interface ClientOptions {
@@ -14,9 +14,22 @@ export interface ClientOptions {
   readonly instanceName?: string
   /** What every request is signed with, for brokers that ask who sends it. */
   readonly credentials?: Credentials
+  /** With TLS: `true` for no check of the brokers' certificates. Default: plain. */
+  readonly tls?: boolean | ClientTls
   readonly clock?: Clock
   readonly random?: Random
   readonly logger?: Logger
+}
+
+/** Files in PEM format. They may be replaced while the client runs. */
+export interface ClientTls {
+  /** Whether certificates of brokers and name servers are checked: by `trustCertPath`, or else by public authorities. Default false. */
+  readonly authServer?: boolean
+  readonly trustCertPath?: string
+  /** Shown to servers that ask for it. */
+  readonly certPath?: string
+  readonly keyPath?: string
+  readonly keyPassword?: string
 }
 
 export interface CommonSettings {
@@ -24,6 +37,7 @@ export interface CommonSettings {
   readonly namesrvAddresses: readonly string[]
   readonly instanceName: string | null
   readonly credentials: Credentials | null
+  readonly tls: Tls
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -33,14 +47,34 @@ export interface CommonSettings {
 export function commonSettings(options: ClientOptions): CommonSettings {
   const error = groupNameError(options.group)
   check(error === undefined, error ?? '')
+  const { clock = systemClock, logger = silentLogger } = options
   return {
     group: options.group,
     namesrvAddresses: parseNamesrvAddresses(options.namesrvAddress),
     instanceName: options.instanceName ?? null,
     credentials: checkedCredentials(options.credentials),
-    clock: options.clock ?? systemClock,
+    tls: tlsOf(options.tls ?? false, clock, logger),
+    clock,
     random: options.random ?? systemRandom,
-    logger: options.logger ?? silentLogger,
+    logger,
+  }
+}
+
+function tlsOf(given: boolean | ClientTls, clock: Clock, logger: Logger): Tls {
+  const files = typeof given === 'boolean' ? {} : given
+  const client: TlsClientKeys = {
+    'tls.enable': given !== false,
+    'tls.client.authServer': files.authServer ?? false,
+    'tls.client.trustCertPath': files.trustCertPath ?? '',
+    'tls.client.certPath': files.certPath ?? '',
+    'tls.client.keyPath': files.keyPath ?? '',
+    'tls.client.keyPassword': files.keyPassword ?? '',
+  }
+  try {
+    return new Tls({ server: null, client, clock, logger })
+  } catch (error) {
+    if (!(error instanceof RemotingError)) throw error
+    throw new ClientError(error.message, { code: 'INVALID', what: error.message }, { cause: error })
   }
 }
 

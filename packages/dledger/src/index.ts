@@ -44,5 +44,6 @@ export type {
   StateSnapshot,
 } from './state-machine.ts'
 export { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
+export type { PeerSockets } from './transport/sockets.ts'
 export { type TcpPeer, TcpTransport, type TcpTransportOptions } from './transport/tcp.ts'
 export type { Hello, PeerAddress, Refusal, RefusalKind, Transport, TransportHandler } from './transport/transport.ts'

@@ -7,7 +7,7 @@
  * A broker is gone when it says so, when its connection closes, or when it was silent for as long as it announced.
  */
 import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/base'
-import { type ConnectionLimits, RemotingServer } from '@dledger-ts/remoting'
+import { type ConnectionLimits, RemotingServer, Tls, type TlsServerKeys } from '@dledger-ts/remoting'
 import { Expiry } from './expiry.ts'
 import { KeyValueTable } from './key-value-table.ts'
 import type { NamesrvContext } from './processors/context.ts'
@@ -32,6 +32,8 @@ export interface NamesrvOptions {
   /** Puts keys that a tool changed (318) where the next start reads them. Default: they count until then. */
   saveConfig?: (changes: ReadonlyMap<string, string>) => Promise<void>
   limits?: Partial<ConnectionLimits>
+  /** Default: none. */
+  tls?: TlsServerKeys
 }
 
 export class Namesrv {
@@ -39,8 +41,10 @@ export class Namesrv {
   readonly #logger: Logger
   readonly #routes = new RouteTable()
   readonly #server: RemotingServer
+  readonly #tls: Tls
   readonly #expiry: Expiry
 
+  /** @throws RemotingError `TLS_FILES` that names the key and the file. */
   constructor(options: NamesrvOptions) {
     const clock = options.clock ?? systemClock
     const scanIntervalMs = options.scanIntervalMs ?? SCAN_INTERVAL_MS
@@ -61,6 +65,7 @@ export class Namesrv {
         returnOrderTopicConfigToBroker: context.returnOrderTopicConfigToBroker,
       }),
     }
+    this.#tls = new Tls({ server: options.tls ?? null, client: null, clock, logger: this.#logger })
     this.#server = new RemotingServer({
       host: options.host,
       ports: [options.port],
@@ -73,6 +78,7 @@ export class Namesrv {
       clock,
       logger: this.#logger,
       ...(options.limits === undefined ? {} : { limits: options.limits }),
+      sockets: this.#tls.sockets,
       connectionClosed: (connection) => this.#connectionClosed(connection.id, connection.remoteAddress),
     })
     this.#expiry = new Expiry({
@@ -87,6 +93,7 @@ export class Namesrv {
   /** @throws RemotingError `LISTEN_FAILED` naming the port. */
   async start(): Promise<void> {
     await this.#server.start()
+    this.#tls.start()
     this.#expiry.start()
   }
 
@@ -94,6 +101,7 @@ export class Namesrv {
   async close(): Promise<void> {
     this.#expiry.close()
     await this.#server.close()
+    this.#tls.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -12,7 +12,7 @@ import { RemotingError } from './errors.ts'
 import type { ResponseHandler } from './pending-requests.ts'
 import { dispatcher, type ProcessorTable } from './processor.ts'
 import { type Credentials, signingKey, signRequest } from './signature.ts'
-import { type Sockets, tcpSockets } from './sockets.ts'
+import { connectedEvent, type Sockets, tcpSockets } from './sockets.ts'
 
 const CONNECT_TIMEOUT_MS = 3000
 
@@ -136,7 +136,7 @@ export class RemotingClient {
       const message = `cannot connect to ${address} within ${timeoutMs} ms`
       connection.close(new RemotingError(message, { code: 'CONNECT_FAILED', address }))
     })
-    socket.once('connect', cancelTimeout)
+    socket.once(connectedEvent(socket), cancelTimeout)
     this.#connections.set(address, connection)
     connection.onClose(() => {
       cancelTimeout()

@@ -1,5 +1,5 @@
 /**
- * One TCP connection, the same on both sides: frames in, frames out, requests of our own in either direction.
+ * One connection over TCP or TLS, the same on both sides: frames in, frames out, requests of our own in either direction.
  *
  *   socket ──► FrameDecoder ──► response? PendingRequests : request sink (server or client)
  *   send   ──► outgoing queue ──► one encode and one socket write per pass of the event loop
@@ -21,6 +21,7 @@ import { RemotingError } from './errors.ts'
 import { commandBodyBytes, encodeFrames, FrameDecoder } from './frame.ts'
 import { PendingRequests, type ResponseHandler } from './pending-requests.ts'
 import type { Reader, ReadingTurns } from './reading-turns.ts'
+import { connectedEvent } from './sockets.ts'
 import type { UnwrittenBudget } from './unwritten-budget.ts'
 
 export interface ConnectionLimits {
@@ -225,7 +226,7 @@ export class Connection implements Reader {
     socket.on('end', () => this.close(this.#lost('the peer closed it')))
     socket.on('error', (error) => this.#failed(error))
     socket.on('close', () => this.close())
-    if (this.#isConnecting) socket.once('connect', () => this.#connected())
+    if (this.#isConnecting) socket.once(connectedEvent(socket), () => this.#connected())
   }
 
   #connected(): void {

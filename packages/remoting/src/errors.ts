@@ -24,6 +24,8 @@ export type RemotingErrorDetail =
   | { code: 'CLOSED' }
   /** A port cannot be listened on. */
   | { code: 'LISTEN_FAILED'; host: string; port: number }
+  /** A file for TLS that cannot be used, or is missing: `key` of the configuration names it. */
+  | { code: 'TLS_FILES'; key: string; path: string }
 
 export class RemotingError extends CodedError<RemotingErrorDetail> {}
 

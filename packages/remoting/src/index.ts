@@ -273,3 +273,5 @@ export {
   signRequest,
 } from './signature.ts'
 export { type Sockets, tcpSockets } from './sockets.ts'
+export { NO_CLIENT_TLS, NO_SERVER_TLS, type TlsClientKeys, type TlsServerKeys } from './tls/keys.ts'
+export { Tls, type TlsOptions } from './tls/tls.ts'

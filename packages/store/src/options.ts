@@ -10,6 +10,7 @@ import {
   type DLedgerOptions,
   type NodeSettings,
   nodeDisk,
+  type PeerSockets,
   TcpTransport,
   type Transport,
 } from '@dledger-ts/dledger'
@@ -77,6 +78,8 @@ export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof 
   readonly transport?: Transport
   /** The address on which the TCP transport listens. Default: all. */
   readonly listenHost?: string
+  /** What that transport dials and accepts by. Default: TCP; with TLS, for one, what `Tls` of `@dledger-ts/remoting` gives. */
+  readonly sockets?: PeerSockets
   /** Told to the other members: the address on which this member's broker serves clients. */
   readonly advertised?: string
   /** Size of a log file; fixed when the group is created. Apache: mappedFileSizeCommitLog. */
@@ -297,6 +300,7 @@ function tcpTransport({ given, clock, logger }: CheckedOptions, self: string): T
     peers: peers.filter((peer) => peer.id !== self),
     clock,
     logger,
+    ...(given.sockets === undefined ? {} : { sockets: given.sockets }),
   })
 }
 

@@ -9,6 +9,7 @@ import { writePidFile } from './server/pid-files.ts'
 import { closeOnSignal, createLogger, fail, ownAddress, VERSION } from './server/program.ts'
 import { changePropertiesFile, readPropertiesFile } from './server/properties-file.ts'
 import { StatusServer } from './server/status-server.ts'
+import { withTlsFile } from './server/tls-file.ts'
 
 const PROGRAM = 'mqbroker'
 
@@ -20,11 +21,11 @@ interface Flags {
 
 async function main(flags: Flags): Promise<void> {
   const file = flags.configFile === undefined ? null : readPropertiesFile(flags.configFile)
-  const values: Record<string, string> = { ...file?.values }
+  const { values, warnings } = withTlsFile(file)
   const namesrvAddr = flags.namesrvAddr ?? values['namesrvAddr'] ?? process.env['NAMESRV_ADDR']
   if (namesrvAddr !== undefined) values['namesrvAddr'] = namesrvAddr
   const parsed = parseConfig(values, { homeDirectory: homedir(), hostName: hostname(), address: ownAddress() })
-  for (const warning of [...(file?.warnings ?? []), ...parsed.warnings]) {
+  for (const warning of [...warnings, ...parsed.warnings]) {
     process.stderr.write(`${PROGRAM}: warning: ${warning}\n`)
   }
   const { config } = parsed

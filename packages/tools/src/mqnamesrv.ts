@@ -9,6 +9,7 @@ import { writePidFile } from './server/pid-files.ts'
 import { closeOnSignal, createLogger, fail, VERSION } from './server/program.ts'
 import { changePropertiesFile, readPropertiesFile } from './server/properties-file.ts'
 import { StatusServer } from './server/status-server.ts'
+import { withTlsFile } from './server/tls-file.ts'
 
 const PROGRAM = 'mqnamesrv'
 
@@ -24,10 +25,10 @@ function warn(line: string): void {
 
 async function main(flags: Flags): Promise<void> {
   const file = flags.configFile === undefined ? null : readPropertiesFile(flags.configFile)
-  const values: Record<string, string> = { ...file?.values }
+  const { values, warnings } = withTlsFile(file)
   if (flags.port !== undefined) values['listenPort'] = flags.port
   const { config, unknown, withoutEffect } = parseNamesrvConfig(values)
-  for (const line of file?.warnings ?? []) warn(line)
+  for (const line of warnings) warn(line)
   for (const key of unknown) {
     warn(`${key}=${values[key] ?? ''} is not a known key; the nearest is ${nearestName(key, NAMESRV_KEYS)}`)
   }
@@ -36,7 +37,7 @@ async function main(flags: Flags): Promise<void> {
   if (flags.printConfigItem === true) {
     process.stdout.write(
       Object.entries(config)
-        .map(([key, value]) => `${key}=${String(value)}\n`)
+        .map(([key, value]) => `${key}=${key.endsWith('Password') && value !== '' ? '***' : String(value)}\n`)
         .join(''),
     )
     return
@@ -53,6 +54,7 @@ async function main(flags: Flags): Promise<void> {
     ...(configFile === undefined ? {} : { saveConfig: (changes) => changePropertiesFile(configFile, changes) }),
     clock: systemClock,
     logger,
+    tls: config,
   })
   await namesrv.start()
   const metrics = new Registry()

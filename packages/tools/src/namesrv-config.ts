@@ -1,5 +1,6 @@
 /** The namesrv's configuration: Apache's key names, read once, checked, frozen. */
 import { z } from 'zod'
+import { TLS_FILE } from './server/tls-file.ts'
 
 const port = z.coerce.number().int().min(0).max(65535)
 const flag = z.enum(['true', 'false'], { error: 'true or false' }).transform((text) => text === 'true')
@@ -12,6 +13,15 @@ const schema = z.object({
   returnOrderTopicConfigToBroker: flag.default(true),
   metricsPromExporterPort: port.default(5556),
   metricsPromExporterHost: z.string().min(1).default('127.0.0.1'),
+  'tls.server.mode': z.enum(['disabled', 'permissive', 'enforcing']).default('permissive'),
+  'tls.server.keyPath': z.string().default(''),
+  'tls.server.keyPassword': z.string().default(''),
+  'tls.server.certPath': z.string().default(''),
+  'tls.server.trustCertPath': z.string().default(''),
+  'tls.server.need.client.auth': z.enum(['none', 'optional', 'require']).default('none'),
+  'tls.server.authClient': flag.default(false),
+  'tls.test.mode.enable': flag.default(false),
+  'tls.config.file': z.string().default(TLS_FILE),
 })
 
 export type NamesrvConfig = Readonly<z.infer<typeof schema>>
@@ -26,6 +36,13 @@ const WITHOUT_EFFECT = new Set([
   'serverWorkerThreads',
   'serverCallbackExecutorThreads',
   'serverSelectorThreads',
+  // A namesrv dials nobody.
+  'tls.enable',
+  'tls.client.keyPath',
+  'tls.client.keyPassword',
+  'tls.client.certPath',
+  'tls.client.trustCertPath',
+  'tls.client.authServer',
 ])
 
 export const NAMESRV_KEYS: readonly string[] = Object.keys(schema.shape)

@@ -8,6 +8,7 @@ const PROGRAM = 'quickstart-consumer'
 
 interface Flags {
   readonly namesrvAddr?: string
+  readonly tls?: boolean
   readonly topic: string
   readonly count?: string
 }
@@ -17,6 +18,7 @@ async function main(flags: Flags): Promise<void> {
   const consumer = new PushConsumer({
     group: 'quickstart_consumer',
     namesrvAddress: namesrvOf(flags.namesrvAddr),
+    tls: flags.tls === true,
     consumeFrom: { from: 'FIRST_OFFSET' },
     listener: (messages) => {
       for (const message of messages) {
@@ -40,6 +42,7 @@ async function main(flags: Flags): Promise<void> {
 new Command(PROGRAM)
   .description('Prints the messages of a topic as they arrive, from the first one on.')
   .option('-n, --namesrvAddr <ADDR;ADDR>', 'namesrv addresses (default: $NAMESRV_ADDR, then 127.0.0.1:9876)')
+  .option('--tls', 'with TLS; certificates are not checked')
   .option('-t, --topic <TOPIC>', 'the topic', 'TopicTest')
   .option('-c, --count <COUNT>', 'end after so many messages (default: go on)')
   .version(VERSION)

@@ -8,13 +8,18 @@ const PROGRAM = 'quickstart-producer'
 
 interface Flags {
   readonly namesrvAddr?: string
+  readonly tls?: boolean
   readonly topic: string
   readonly count: string
 }
 
 async function main(flags: Flags): Promise<void> {
   const count = wholeCount(flags.count)
-  const producer = new Producer({ group: 'quickstart_producer', namesrvAddress: namesrvOf(flags.namesrvAddr) })
+  const producer = new Producer({
+    group: 'quickstart_producer',
+    namesrvAddress: namesrvOf(flags.namesrvAddr),
+    tls: flags.tls === true,
+  })
   producer.start()
   for (let i = 0; i < count; i++) {
     const body = Buffer.from(`Hello RocketMQ ${i}`)
@@ -30,6 +35,7 @@ async function main(flags: Flags): Promise<void> {
 new Command(PROGRAM)
   .description('Sends messages to a topic, which is made when it is missing.')
   .option('-n, --namesrvAddr <ADDR;ADDR>', 'namesrv addresses (default: $NAMESRV_ADDR, then 127.0.0.1:9876)')
+  .option('--tls', 'with TLS; certificates are not checked')
   .option('-t, --topic <TOPIC>', 'the topic', 'TopicTest')
   .option('-c, --count <COUNT>', 'how many messages', '10')
   .version(VERSION)

@@ -6,7 +6,14 @@
  * such a one is unknown, and the next number is sent. (The client itself may try twice within one send.)
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { Producer, PushConsumer, type QueueSelector, type ReceivedMessage, type SendResult } from '@dledger-ts/client'
+import {
+  type ClientTls,
+  Producer,
+  PushConsumer,
+  type QueueSelector,
+  type ReceivedMessage,
+  type SendResult,
+} from '@dledger-ts/client'
 import { bodyOf, type DeliveryLedger } from '../group/delivery-ledger.ts'
 
 export const TAG = 'TagA'
@@ -18,6 +25,7 @@ const PADDING = '.'
 
 export interface LoadOptions {
   namesrv: string
+  tls: boolean | ClientTls
   topic: string
   queueCount: number
   /** As many senders as queues keep order; these are further ones. */
@@ -57,6 +65,7 @@ export class Load {
     this.#consumer = new PushConsumer({
       group: `C_${topic}`,
       namesrvAddress: namesrv,
+      tls: options.tls,
       consumeFrom: { from: 'FIRST_OFFSET' },
       listener: (messages) => {
         for (const message of messages) this.#consume(message)
@@ -94,7 +103,11 @@ export class Load {
     this.#consumer.subscribe(topic, TAG)
     await this.#consumer.start()
     for (const [i, series] of this.series.entries()) {
-      const producer = new Producer({ group: `P_${topic}`, namesrvAddress: this.#options.namesrv })
+      const producer = new Producer({
+        group: `P_${topic}`,
+        namesrvAddress: this.#options.namesrv,
+        tls: this.#options.tls,
+      })
       producer.start()
       this.#producers.push(producer)
       const sending = i < queueCount ? this.#sendInOrder(producer, series, i) : this.#sendConcurrently(producer, series)

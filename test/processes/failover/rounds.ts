@@ -4,10 +4,12 @@
  *   kill   SIGKILL, and a start when another leads
  *   pause  SIGSTOP, and SIGCONT when another leads: it wakes up as a leader with connections, clients and entries of its own
  */
+import { tcpSockets } from '@dledger-ts/remoting'
 import { Admin } from '../group/admin.ts'
 import { DeliveryLedger } from '../group/delivery-ledger.ts'
 import { FastTry, type FastTryOptions } from '../group/fast-try.ts'
 import { firstDifferenceBefore, logDirectory, readEntries, readFiles } from '../group/log-files.ts'
+import { AUTHORITY, tlsSockets } from '../group/tls.ts'
 import { untilTrue } from '../group/until.ts'
 import { Load, orderedSeries, TAG } from './load.ts'
 import { fileViolations, offsetViolations, orderViolations, queueViolations } from './verify.ts'
@@ -86,6 +88,7 @@ class Rounds {
     this.#options = options
     this.#load = new Load({
       namesrv: group.namesrv,
+      tls: options.tls === undefined ? false : { authServer: true, trustCertPath: AUTHORITY },
       topic: this.#topic,
       queueCount: QUEUE_COUNT,
       concurrentSenders: CONCURRENT_SENDERS,
@@ -94,7 +97,7 @@ class Rounds {
   }
 
   async run(): Promise<RoundsResult> {
-    const admin = new Admin(this.#group.namesrv)
+    const admin = new Admin(this.#group.namesrv, this.#options.tls === undefined ? tcpSockets : tlsSockets())
     try {
       await admin.createTopic(this.#topic, QUEUE_COUNT)
       await this.#load.start()

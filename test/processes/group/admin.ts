@@ -15,6 +15,8 @@ import {
   RemotingClient,
   type RemotingCommand,
   ResponseCode,
+  type Sockets,
+  tcpSockets,
   ViewMessageRequest,
 } from '@dledger-ts/remoting'
 import { until } from './until.ts'
@@ -34,10 +36,11 @@ export interface QueueRange {
 
 export class Admin {
   readonly #namesrv: string
-  readonly #remoting = new RemotingClient()
+  readonly #remoting: RemotingClient
 
-  constructor(namesrv: string) {
+  constructor(namesrv: string, sockets: Sockets = tcpSockets) {
     this.#namesrv = namesrv
+    this.#remoting = new RemotingClient({ sockets })
   }
 
   close(): void {
@@ -128,8 +131,13 @@ export class Admin {
 }
 
 /** One topic, made by a client of its own. */
-export async function createTopic(namesrv: string, topic: string, queueCount: number): Promise<void> {
-  const admin = new Admin(namesrv)
+export async function createTopic(
+  namesrv: string,
+  topic: string,
+  queueCount: number,
+  sockets: Sockets = tcpSockets,
+): Promise<void> {
+  const admin = new Admin(namesrv, sockets)
   try {
     await admin.createTopic(topic, queueCount)
   } finally {

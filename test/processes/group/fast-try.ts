@@ -47,6 +47,8 @@ export interface FastTryOptions {
   script?: string
   /** Lines for every broker's configuration. */
   conf?: Readonly<Record<string, string>>
+  /** Lines of a file with the keys of TLS, for all servers. */
+  tls?: Readonly<Record<string, string>>
 }
 
 /** The root of the checkout, seen from here and from dist/processes/group alike. */
@@ -100,8 +102,17 @@ export class FastTry {
       FAST_TRY_RAFT_PORTS: this.raftPorts.join(','),
       FAST_TRY_METRICS_PORTS: this.metricsPorts.join(','),
       FAST_TRY_CONF: conf,
+      ...this.#tlsFile(options.tls),
     }
     open.add(this)
+  }
+
+  #tlsFile(tls: FastTryOptions['tls']): { FAST_TRY_TLS_FILE?: string } {
+    if (tls === undefined) return {}
+    const file = join(this.#base, 'tls.properties')
+    const lines = Object.entries(tls).map(([key, value]) => `${key}=${value}\n`)
+    writeFileSync(file, lines.join(''))
+    return { FAST_TRY_TLS_FILE: file }
   }
 
   get namesrv(): string {

@@ -49,6 +49,13 @@ describe('a bad value is named with its key and what is allowed', { timeout: TIM
       key: 'dLegerSelfId',
       allowed: 'n0, n1',
     },
+    { given: { 'tls.server.certPath': '/no/cert.pem' }, key: 'tls.server.certPath', allowed: 'tls.server.keyPath' },
+    {
+      given: { 'tls.client.trustCertPath': '/no.pem', 'tls.enable': 'true' },
+      key: 'tls.client.trustCertPath',
+      allowed: 'ENOENT',
+    },
+    { given: { 'tls.config.file': '/no/tls.properties' }, key: 'tls.config.file', allowed: 'ENOENT' },
     { given: { mappedFileSizeCommitLog: 100_000 }, key: 'mappedFileSizeCommitLog', allowed: 'maxMessageSize' },
   ]
   test.each(rows)('mqbroker with $given', async ({ given, key, allowed }) => {

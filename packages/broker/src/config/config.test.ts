@@ -99,6 +99,11 @@ describe('bad values', () => {
     { given: { brokerIP1: '::1' }, key: 'brokerIP1', message: /IPv4/ },
     { given: { brokerRole: 'SLAVE' }, key: 'brokerRole', message: /dLegerPeers/ },
     { given: { dLegerSelfId: 'leader' }, key: 'dLegerSelfId', message: /letters and a number/ },
+    {
+      given: { 'tls.server.mode': 'on' },
+      key: 'tls.server.mode',
+      message: 'tls.server.mode=on: allowed is disabled, permissive, enforcing',
+    },
     { given: { brokerName: 'a b' }, key: 'brokerName', message: /letters, digits/ },
   ]
   test.each(rows)('$given names its key', ({ given, key, message }) => {
@@ -135,6 +140,12 @@ test('what is printed is read back as the same configuration', () => {
   expect(parseConfig(printed, { homeDirectory: '', hostName: 'other', address: 'other' }).config).toEqual(config)
 })
 
+test('passwords are not printed', () => {
+  const printed = printConfig(parse({ 'tls.server.keyPassword': 'sesame', 'tls.client.keyPassword': 'sesame' }).config)
+  expect(printed).toContain('tls.server.keyPassword=******\n')
+  expect(printed).not.toContain('sesame')
+})
+
 test('every key is described once and none is both known and ignored', () => {
   expect(describeKeys().trimEnd().split('\n')).toHaveLength(Object.keys(CONFIG_KEYS).length)
   expect(IGNORED_KEYS.filter((key) => key in CONFIG_KEYS)).toEqual([])
@@ -149,7 +160,7 @@ test('docs/operations.md has every key with what is allowed, its default and its
     if (key?.startsWith('`') === true) rows.set(key.replaceAll('`', ''), [allowed ?? '', byDefault ?? '', what ?? ''])
   }
   for (const line of describeKeys().trimEnd().split('\n')) {
-    const [, key, allowed, byDefault, what] = /^(\w+) \((.*); default (.*?)\): (.*)$/.exec(line) ?? []
+    const [, key, allowed, byDefault, what] = /^([\w.]+) \((.*); default (.*?)\): (.*)$/.exec(line) ?? []
     const shown = byDefault === '""' ? '–' : `\`${JSON.parse(byDefault ?? '') as string}\``
     expect(rows.get(key ?? '')).toEqual([allowed?.replace('a whole number from ', ''), shown, what])
   }

@@ -313,7 +313,41 @@ export const CONFIG_KEYS = {
     false,
     'plain_acl.yml of Apache 4.9 is not read: true is refused, so that nothing stands open by mistake.',
   ),
-
+  'tls.server.mode': choice(
+    'permissive',
+    ['disabled', 'permissive', 'enforcing'],
+    'What all ports take: plain connections only, both, TLS only. Permissive without a certificate: plain only.',
+  ),
+  'tls.server.keyPath': text('', 'Private key in PEM, for tls.server.certPath.'),
+  'tls.server.keyPassword': secret('Opens that key where it is encrypted.'),
+  'tls.server.certPath': text('', 'Certificate in PEM, followed by those that signed it.'),
+  'tls.server.trustCertPath': text(
+    '',
+    'Certificates in PEM of those who sign for clients; with them, members are let in with a certificate only.',
+  ),
+  'tls.server.need.client.auth': choice(
+    'none',
+    ['none', 'optional', 'require'],
+    'Whether clients are asked for a certificate, and not let in without one.',
+  ),
+  'tls.server.authClient': boolean(false, 'A certificate that a client shows is checked.'),
+  'tls.enable': boolean(false, 'What this broker dials is dialed with TLS: name servers, other brokers, members.'),
+  'tls.client.keyPath': text('', 'Private key in PEM, for tls.client.certPath.'),
+  'tls.client.keyPassword': secret('Opens that key where it is encrypted.'),
+  'tls.client.certPath': text('', 'Certificate shown to what is dialed; that of tls.server.certPath when absent.'),
+  'tls.client.trustCertPath': text('', 'Certificates in PEM of those who sign for what is dialed.'),
+  'tls.client.authServer': boolean(
+    false,
+    'The certificate of what is dialed is checked, by tls.client.trustCertPath or by public authorities.',
+  ),
+  'tls.test.mode.enable': boolean(
+    false,
+    'Without tls.server.certPath a certificate is made up that nobody can check (Apache: true).',
+  ),
+  'tls.config.file': text(
+    '/etc/rocketmq/tls.properties',
+    'Where it is there, the tls keys in it count instead of those here.',
+  ),
   metricsPromExporterPort: int(5557, { min: 0, max: 65535 }, 'Port of /metrics, /health and /status.'),
   metricsPromExporterHost: text('127.0.0.1', 'Address of /metrics, /health and /status.'),
 } as const

@@ -7,7 +7,13 @@
  *   N3  when the connection is lost, it is made and registered again at once: the name server has forgotten us with it.
  */
 import type { Clock, Logger } from '@dledger-ts/base'
-import { type Credentials, RemotingClient, type RemotingCommand, ResponseCode } from '@dledger-ts/remoting'
+import {
+  type Credentials,
+  RemotingClient,
+  type RemotingCommand,
+  ResponseCode,
+  type Sockets,
+} from '@dledger-ts/remoting'
 
 const RETRY_MS = 1_000
 const UNREGISTER_TIMEOUT_MS = 1_000
@@ -20,6 +26,8 @@ export interface RegistrarOptions {
   readonly timeoutMs: number
   /** For name servers that ask who registers. */
   readonly credentials?: Credentials
+  /** Default: TCP. */
+  readonly sockets?: Sockets
   /** The registration as it is now; null while the role is not known. */
   registration(): RemotingCommand | null
   unregistration(): RemotingCommand | null
@@ -41,6 +49,7 @@ export class Registrar {
       clock: options.clock,
       logger: options.logger,
       ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+      ...(options.sockets === undefined ? {} : { sockets: options.sockets }),
       connectionClosed: () => this.#connectionLost(),
     })
   }

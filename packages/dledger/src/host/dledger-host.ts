@@ -19,6 +19,7 @@ import { nodeDisk } from '../disk/node-disk.ts'
 import { DLedgerError } from '../errors.ts'
 import type { NodeStatus } from '../driver/node-status.ts'
 import { SharedTicker } from '../driver/ticker.ts'
+import type { PeerSockets } from '../transport/sockets.ts'
 import { type LinkStats, TcpLinks } from '../transport/tcp-links.ts'
 import type { TcpPeer } from '../transport/tcp-outgoing.ts'
 import type { Transport } from '../transport/transport.ts'
@@ -37,6 +38,8 @@ export interface HostOptions {
   readonly peers: readonly TcpPeer[]
   /** Known to all nodes and to nobody else, at least 16 bytes: without it nobody is heard. Default: none. */
   readonly secret?: string
+  /** Default: TCP. */
+  readonly sockets?: PeerSockets
   readonly limits?: Partial<HostLimits>
   /**
    * Syncs of all groups' files under way at once on one device. Default 16: enough to keep the few threads busy that Node has for files while
@@ -95,6 +98,7 @@ export class DLedgerHost {
       valuesMax: CONTROL_VALUES_MAX,
       ...(options.random === undefined ? {} : { random: options.random }),
       ...(options.secret === undefined ? {} : { secret: options.secret }),
+      ...(options.sockets === undefined ? {} : { sockets: options.sockets }),
     })
     const nodes = [...new Set([node, ...peers.map(({ id }) => id)])]
     const runId = randomUUID()

@@ -7,6 +7,8 @@ import { type HostFrame, CONTROL_VALUES_MAX } from '../host/host-frames.ts'
 import { DEFAULT_HOST_LIMITS } from '../host/host-limits.ts'
 import { Multiplexer } from '../host/multiplexer.ts'
 import { MemoryNetwork, MemoryTransport } from './memory.ts'
+import { type PeerSockets, tcpPeerSockets } from './sockets.ts'
+import { tlsPeerSockets } from '../testing/tls-sockets.ts'
 import { TcpLinks } from './tcp-links.ts'
 import { TcpTransport } from './tcp.ts'
 import type { Hello, Refusal, Transport, TransportHandler } from './transport.ts'
@@ -84,9 +86,11 @@ class TcpRig implements Rig {
   readonly #names: readonly string[]
   readonly #ports = new Map<string, number>()
   readonly #running = new Map<string, TcpTransport>()
+  readonly #sockets: PeerSockets
 
-  constructor(names: readonly string[]) {
+  constructor(names: readonly string[], sockets: PeerSockets = tcpPeerSockets) {
     this.#names = names
+    this.#sockets = sockets
   }
 
   async start(hellos: readonly Hello[]): Promise<Member[]> {
@@ -101,6 +105,7 @@ class TcpRig implements Rig {
         peers: [],
         clock: systemClock,
         logger: silentLogger,
+        sockets: this.#sockets,
       })
       members.push(await started({ hello, transport, recorder: new Recorder() }))
       this.#ports.set(self, transport.listeningPort)
@@ -263,6 +268,7 @@ async function connectedPair(rig: Rig, changes: Partial<Hello> = {}): Promise<[M
 describe.each([
   { name: 'in memory', make: (names: readonly string[]): Rig => new MemoryRig(names) },
   { name: 'over TCP', make: (names: readonly string[]): Rig => new TcpRig(names) },
+  { name: 'over TLS', make: (names: readonly string[]): Rig => new TcpRig(names, tlsPeerSockets) },
   {
     name: 'of one group of several over shared connections',
     make: (names: readonly string[]): Rig => new SharedRig(names),

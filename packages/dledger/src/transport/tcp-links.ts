@@ -9,7 +9,7 @@
  *
  * Keeps: nonsense closes the connection it came on and harms no other; every queue and wait has its limit in `limits.ts`.
  */
-import { createServer, type Server, type Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import { assert, type Clock, type Logger, type Random, systemRandom } from '@dledger-ts/base'
 import { DLedgerError } from '../errors.ts'
 import type { MemberId } from '../raft/messages.ts'
@@ -23,6 +23,7 @@ import { Incoming, type IncomingOwner } from './tcp-incoming.ts'
 import type { Outgoing, OutgoingOwner, TcpPeer } from './tcp-outgoing.ts'
 import { Peer } from './tcp-peer.ts'
 import { SECRET_BYTES_MIN } from './secret.ts'
+import { type PeerSockets, tcpPeerSockets, tune } from './sockets.ts'
 import type { Hello, Refusal } from './transport.ts'
 
 export interface TcpLinksOptions {
@@ -40,6 +41,8 @@ export interface TcpLinksOptions {
    * least 16 bytes. Default: none.
    */
   readonly secret?: string
+  /** Default: TCP. */
+  readonly sockets?: PeerSockets
   /** Values in one control part; a longer one closes its connection. Default 15. */
   readonly valuesMax?: number
 }
@@ -80,9 +83,7 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     this.#clock = options.clock
     this.#logger = options.logger
     this.limits = { ...DEFAULT_TRANSPORT_LIMITS, ...options.limits }
-    this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 }, (socket) => {
-      this.#accept(socket)
-    })
+    this.#server = (options.sockets ?? tcpPeerSockets).createServer((socket) => this.#accept(socket))
   }
 
   /** The port that is listened on; once started. */
@@ -132,8 +133,8 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
     }
     for (const [id, peer] of wanted) {
       if (this.#peers.has(id)) continue
-      const { clock, random = systemRandom, secret = null } = this.#options
-      const added = new Peer<Item>({ peer, secret, clock, random, limits: this.limits, owner: this })
+      const { clock, random = systemRandom, secret = null, sockets = tcpPeerSockets } = this.#options
+      const added = new Peer<Item>({ peer, secret, sockets, clock, random, limits: this.limits, owner: this })
       this.#peers.set(id, added)
       added.dial()
     }
@@ -211,6 +212,7 @@ export class TcpLinks<Item> implements Links<Item>, OutgoingOwner, IncomingOwner
       socket.destroy()
       return
     }
+    tune(socket)
     const { clock, self, valuesMax = SHORT_VALUES_MAX, secret = null } = this.#options
     const incoming = new Incoming<Item>({ socket, self, clock, limits: this.limits, valuesMax, secret, owner: this })
     this.#strangers.add(incoming)

@@ -5,7 +5,7 @@
  *
  * Nothing comes back on it after the welcome. The host name is looked up at every dial.
  */
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Clock, Random } from '@dledger-ts/base'
 import type { MemberId } from '../raft/messages.ts'
 import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
@@ -13,6 +13,7 @@ import { encodeGreeting, FrameError, FrameReader } from './frame-codec.ts'
 import { answerOf, type Channel, introductionValues, isRefusal, misfit } from './greeting.ts'
 import type { TransportLimits } from './limits.ts'
 import { Visitor } from './secret.ts'
+import { connectedEvent, type PeerSockets, tune } from './sockets.ts'
 import type { Hello, Refusal } from './transport.ts'
 
 export interface TcpPeer {
@@ -41,6 +42,7 @@ export interface OutgoingOptions {
   readonly peer: TcpPeer
   readonly channel: Channel
   readonly secret: string | null
+  readonly sockets: PeerSockets
   readonly clock: Clock
   readonly random: Random
   readonly limits: TransportLimits
@@ -49,7 +51,6 @@ export interface OutgoingOptions {
 
 type State = 'WAITING' | 'CONNECTING' | 'GREETING' | 'READY' | 'CLOSED'
 
-const KEEP_ALIVE_DELAY_MS = 10_000
 /** Failures of a dial that say that nobody listens there, or that the process behind a connection is gone. */
 const LOSSES: readonly (string | undefined)[] = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE']
 
@@ -104,10 +105,11 @@ export class Outgoing {
     this.#state = 'CONNECTING'
     this.#attempts++
     const { host, port } = this.peer
-    const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS })
+    const socket = this.#options.sockets.connect({ host, port })
+    tune(socket)
     this.#socket = socket
     const dialed = new Dialed(this, socket)
-    socket.on('connect', () => this.#connected(dialed))
+    socket.once(connectedEvent(socket), () => this.#connected(dialed))
     socket.on('data', (chunk: Buffer) => this.#read(dialed, chunk))
     socket.on('error', (error: NodeJS.ErrnoException) => (dialed.failure = error))
     socket.on('drain', () => {

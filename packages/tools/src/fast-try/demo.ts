@@ -12,11 +12,11 @@ export interface RoundTrip {
   readonly lines: readonly string[]
 }
 
-/** @param credentials for a group that asks who sends. */
+/** @param access credentials and TLS, for a group that asks who sends, or that takes nothing else. */
 export async function roundTrip(
   namesrvAddress: string,
   count: number,
-  credentials: ClientOptions['credentials'],
+  access: Pick<ClientOptions, 'credentials' | 'tls'>,
 ): Promise<RoundTrip> {
   // Told apart from what earlier runs left in the topic.
   const run = `${process.pid}-${Date.now()}`
@@ -34,7 +34,7 @@ export async function roundTrip(
     )
   }
 
-  const common = { namesrvAddress, ...(credentials === undefined ? {} : { credentials }) }
+  const common = { namesrvAddress, ...access }
   const producer = new Producer({ group: 'fast_try_producer', ...common })
   const consumer = new PushConsumer({
     group: 'fast_try_consumer',

@@ -2,7 +2,7 @@
 import { connect } from 'node:net'
 import { Argument, Command, Option } from 'commander'
 import CliTable from 'cli-table3'
-import type { ClientOptions } from '@dledger-ts/client'
+import type { ClientOptions, ClientTls } from '@dledger-ts/client'
 import { fail } from '../server/program.ts'
 import { readPropertiesFile } from '../server/properties-file.ts'
 import { roundTrip } from './demo.ts'
@@ -88,18 +88,32 @@ function listens(port: number): Promise<boolean> {
 }
 
 async function demo(settings: Settings): Promise<void> {
-  const result = await roundTrip(namesrvAddress(settings), DEMO_MESSAGES, credentialsIn(settings))
+  const access = { tls: tlsOf(settings), ...credentialsIn(settings) }
+  const result = await roundTrip(namesrvAddress(settings), DEMO_MESSAGES, access)
   for (const line of result.lines) say(line)
   say(`${result.received} of ${result.sent} messages made the round trip`)
   if (result.received !== result.sent) throw new Error('not every message came back')
 }
 
 /** The brokers' own: with them every group lets the trial messages through. */
-function credentialsIn({ extraConf }: Settings): ClientOptions['credentials'] {
-  if (extraConf === null) return undefined
+function credentialsIn({ extraConf }: Settings): Pick<ClientOptions, 'credentials'> {
+  if (extraConf === null) return {}
   const { innerClientAuthenticationCredentials: text } = readPropertiesFile(extraConf).values
   // The brokers have started with it, so it is one.
-  return text === undefined ? undefined : (JSON.parse(text) as ClientOptions['credentials'])
+  return text === undefined ? {} : { credentials: JSON.parse(text) as NonNullable<ClientOptions['credentials']> }
+}
+
+/** As the brokers dial, with their certificate, for the case that clients need one. */
+function tlsOf({ tlsFile }: Settings): boolean | ClientTls {
+  if (tlsFile === null) return false
+  const { values } = readPropertiesFile(tlsFile)
+  if (values['tls.enable'] !== 'true') return false
+  const side = (values['tls.client.certPath'] ?? '') === '' ? 'tls.server' : 'tls.client'
+  return {
+    certPath: values[`${side}.certPath`] ?? '',
+    keyPath: values[`${side}.keyPath`] ?? '',
+    keyPassword: values[`${side}.keyPassword`] ?? '',
+  }
 }
 
 async function status(settings: Settings, flags: { json?: boolean }): Promise<void> {

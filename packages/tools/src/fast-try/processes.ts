@@ -44,7 +44,7 @@ export function startNamesrv(settings: Settings): number {
   mkdirSync(directory, { recursive: true })
   writeFileSync(
     conf,
-    `listenPort=${settings.namesrvPort}\nbindAddress=${HOST}\nmetricsPromExporterPort=${settings.namesrvMetricsPort}\n`,
+    `listenPort=${settings.namesrvPort}\nbindAddress=${HOST}\nmetricsPromExporterPort=${settings.namesrvMetricsPort}\n${tlsConf(settings)}`,
   )
   return launch(settings, 'mqnamesrv', conf, directory, join(directory, 'logs', 'namesrv.log'))
 }
@@ -85,7 +85,11 @@ flushDiskType=${flush}
 metricsPromExporterPort=${broker.metricsPort}
 # A try works on a disk that is well filled, too.
 diskSpaceWarningLevelRatio=100
-${extra}`
+${tlsConf(settings)}${extra}`
+}
+
+function tlsConf({ tlsFile }: Settings): string {
+  return tlsFile === null ? '' : `tls.config.file=${tlsFile}\n`
 }
 
 function launch(settings: Settings, program: string, conf: string, directory: string, logFile: string): number {

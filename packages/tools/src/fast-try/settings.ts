@@ -24,6 +24,8 @@ export interface Settings {
   readonly brokers: readonly BrokerSettings[]
   /** A file of `key=value` lines added to every broker's configuration. */
   readonly extraConf: string | null
+  /** A file with the keys of TLS, for all servers. */
+  readonly tlsFile: string | null
 }
 
 /** @throws Error that names the variable, its value and what is allowed. */
@@ -48,6 +50,7 @@ export function settingsFrom(environment: NodeJS.ProcessEnv): Settings {
       storePath: join(directory, `n${i}`, 'store'),
     })),
     extraConf: environment['FAST_TRY_CONF'] || null,
+    tlsFile: environment['FAST_TRY_TLS_FILE'] || null,
   }
 }
 
