@@ -53,6 +53,6 @@ export async function runAcl(report: Report): Promise<void> {
     program?.kill()
     await servers?.close()
     if (isWell) rmSync(root, { recursive: true, force: true })
-    else console.log(`  log of the client: ${root}`)
+    else report.note(`log of the client: ${root}`)
   }
 }

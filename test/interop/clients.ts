@@ -66,7 +66,7 @@ function java(version: string, program = 'Main', { jars = 'client', properties =
     flows: ['sync', 'async', 'batch'],
     scenarios: 'through',
     async build() {
-      classPath = await buildJava(`${jars === 'client' ? 'java' : jars}-${version}`, pom, sources)
+      classPath = await builtJava(`${jars === 'client' ? 'java' : jars}-${version}`, pom, sources)
     },
     launch(namesrv, topic, group, home) {
       const memory = ['-Xms64m', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
@@ -88,7 +88,19 @@ const JAVA_COMMANDS = [
   { command: 'mvn', args: ['-version'] },
 ]
 
-/** Copies the jars that a pom names and compiles sources against them. @returns the class path. */
+/** By name: suites that run side by side may be of the same program. */
+const javaBuilds = new Map<string, Promise<string>>()
+
+/** Copies the jars that a pom names and compiles sources against them, once. @returns the class path. */
+function builtJava(name: string, pom: string, sources: readonly string[]): Promise<string> {
+  let building = javaBuilds.get(name)
+  if (building === undefined) {
+    building = buildJava(name, pom, sources)
+    javaBuilds.set(name, building)
+  }
+  return building
+}
+
 async function buildJava(name: string, pom: string, sources: readonly string[]): Promise<string> {
   const output = join(OUTPUT, name)
   const jars = join(output, 'lib')
@@ -119,7 +131,7 @@ function dledger(version: string): FileReader {
     name,
     needs: JAVA_COMMANDS,
     async build() {
-      classPath = await buildJava(name, join(folder, 'pom.xml'), [join(folder, 'src', 'interop')])
+      classPath = await builtJava(name, join(folder, 'pom.xml'), [join(folder, 'src', 'interop')])
     },
     async read(base, id, fileBytes, indexFileBytes) {
       const home = `-Duser.home=${base}`
@@ -171,7 +183,7 @@ function storePeer(name: string): StorePeer {
     name,
     needs: JAVA_COMMANDS,
     async build() {
-      classPath = await buildJava(name, join(folder, 'pom.xml'), [join(folder, 'src', 'interop')])
+      classPath = await builtJava(name, join(folder, 'pom.xml'), [join(folder, 'src', 'interop')])
     },
     async run(program, args, home) {
       const { command, args: all, cwd, env } = launch(program, args, home)

@@ -26,6 +26,9 @@ import { runRetention } from './retention.ts'
 import { runStoreFiles } from './store-files.ts'
 import { openGroup, type TestGroup } from './test-group.ts'
 
+/** Of those that have a group of their own, on two cores. */
+const SUITES_AT_ONCE = 3
+
 /** Returns the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
   // The children and servers are stopped by handlers of 'exit', which a signal alone does not run.
@@ -43,24 +46,30 @@ export async function main(args: readonly string[]): Promise<number> {
   }
   if (options.only.length === 0 || options.only.includes(STORE_PEER.name)) await runStoreFiles(STORE_PEER, report)
   if (options.only.length === 0 || options.only.includes(FILTER_PEER.name)) await runFilters(FILTER_PEER, report)
-  const hasOwnGroup = options.namesrv === undefined
-  if (hasOwnGroup && (options.only.length === 0 || options.only.includes(RETENTION_CLIENT.name)))
-    await runRetention(report)
-  if (hasOwnGroup && (options.only.length === 0 || options.only.includes(ACL_CLIENT.name))) await runAcl(report)
-  for (const client of MQADMINS) {
-    const isWanted = options.only.length === 0 || options.only.includes(client.name)
-    if (hasOwnGroup && isWanted) await runMqadmin(client, report)
-  }
-  for (const client of CHANGING_MQADMINS) {
-    const isWanted = options.only.length === 0 || options.only.includes(client.name)
-    if (hasOwnGroup && isWanted) await runMqadminChanging(client, report)
-  }
+  if (options.namesrv === undefined) await report.together(ownGroupSuites(options), SUITES_AT_ONCE)
   const clients = await built(options, report)
   const plain = clients.filter((client) => client.tls !== true)
   if (plain.length > 0) await runSuites(options, plain, report)
   const tls = clients.filter((client) => client.tls === true)
   if (tls.length > 0) await runSuites(options, tls, report)
   return report.end()
+}
+
+/** Suites that have a group of their own each, and mostly wait: for a tool's three seconds a command, for a client's ten after a moved offset. */
+function ownGroupSuites({ only }: Options): ((report: Report) => Promise<void>)[] {
+  const suites: { readonly client: Client; readonly run: (client: Client, report: Report) => Promise<void> }[] = [
+    { client: RETENTION_CLIENT, run: (_, report) => runRetention(report) },
+    { client: ACL_CLIENT, run: (_, report) => runAcl(report) },
+    ...MQADMINS.map((client) => ({ client, run: runMqadmin })),
+    ...CHANGING_MQADMINS.map((client) => ({ client, run: runMqadminChanging })),
+  ]
+  return suites
+    .filter(({ client }) => only.length === 0 || only.includes(client.name))
+    .map(
+      ({ client, run }) =>
+        (report) =>
+          run(client, report),
+    )
 }
 
 /** The clients that were asked for and can run here. */

@@ -48,9 +48,9 @@ export async function runMqadminChanging(client: Client, report: Report): Promis
     report.check('the suite runs to its end', false, failure instanceof Error ? failure.message : String(failure))
   } finally {
     await suite?.close()
-    console.log(`  took ${((performance.now() - startedAtMs) / 1000).toFixed(0)} s`)
+    report.note(`took ${((performance.now() - startedAtMs) / 1000).toFixed(0)} s`)
     if (isWell) rmSync(root, { recursive: true, force: true })
-    else console.log(`  log of the client: ${root}`)
+    else report.note(`log of the client: ${root}`)
   }
 }
 

@@ -50,9 +50,9 @@ export async function runMqadmin(client: Client, report: Report): Promise<void> 
   } finally {
     await program?.kill()
     await servers?.close()
-    console.log(`  took ${((performance.now() - startedAtMs) / 1000).toFixed(0)} s`)
+    report.note(`took ${((performance.now() - startedAtMs) / 1000).toFixed(0)} s`)
     if (isWell) rmSync(root, { recursive: true, force: true })
-    else console.log(`  log of the client: ${root}`)
+    else report.note(`log of the client: ${root}`)
   }
 }
 

@@ -2,25 +2,51 @@
 import { type Verdict } from '../processes/group/delivery-ledger.ts'
 
 export class Report {
+  readonly #print: (text: string) => void
   #passed = 0
   #failed = 0
+
+  constructor(print: (text: string) => void = (text) => console.log(text)) {
+    this.#print = print
+  }
+
+  /** Suites side by side, a few at a time: what each says comes as a whole, when it ends. */
+  async together(suites: readonly ((report: Report) => Promise<void>)[], atOnce: number): Promise<void> {
+    const waiting = [...suites]
+    const lane = async (): Promise<void> => {
+      for (let suite = waiting.shift(); suite !== undefined; suite = waiting.shift()) {
+        const lines: string[] = []
+        const own = new Report((text) => void lines.push(text))
+        await suite(own)
+        for (const line of lines) this.#print(line)
+        this.#passed += own.#passed
+        this.#failed += own.#failed
+      }
+    }
+    await Promise.all(Array.from({ length: atOnce }, lane))
+  }
 
   get failed(): boolean {
     return this.#failed > 0
   }
 
   suite(name: string): void {
-    console.log(`\n${name}`)
+    this.#print(`\n${name}`)
+  }
+
+  /** Something to know that is no check. */
+  note(text: string): void {
+    this.#print(`  ${text}`)
   }
 
   skipped(name: string, reason: string): void {
-    console.log(`\n${name}\n  skipped: ${reason}`)
+    this.#print(`\n${name}\n  skipped: ${reason}`)
   }
 
   check(name: string, ok: boolean, detail: string): void {
     if (ok) this.#passed++
     else this.#failed++
-    console.log(`  ${ok ? 'ok    ' : 'FAILED'} ${name}: ${detail}`)
+    this.#print(`  ${ok ? 'ok    ' : 'FAILED'} ${name}: ${detail}`)
   }
 
   /** One series of messages: nothing lost, nothing that must not be; `extra` are further reasons to fail. */
@@ -37,7 +63,7 @@ export class Report {
 
   /** The last line of the run; returns the exit status. */
   end(): number {
-    console.log(`\n${this.#passed} passed, ${this.#failed} failed`)
+    this.#print(`\n${this.#passed} passed, ${this.#failed} failed`)
     return this.#failed === 0 && this.#passed > 0 ? 0 : 1
   }
 }

@@ -18,6 +18,8 @@ import type { TransactionProducers } from './transaction/transaction-producers.t
 
 export interface BrokerContext {
   readonly config: BrokerConfig
+  /** How often tools have changed it since the start. */
+  configVersion(): number
   readonly store: MessageStoreApi
   readonly topics: TopicTable
   readonly groups: GroupTable

@@ -152,6 +152,7 @@ export class Serving {
     })
     const context: BrokerContext = {
       config,
+      configVersion: () => running.changeCount,
       access,
       store,
       topics: this.#topics,

@@ -61,6 +61,12 @@ export class RunningConfig {
   /** Of this moment: whoever keeps it sees the next change. */
   readonly values: BrokerConfig
   readonly #values: Record<string, unknown>
+  #changeCount = 0
+
+  /** How often it was changed since the start. */
+  get changeCount(): number {
+    return this.#changeCount
+  }
 
   constructor(config: BrokerConfig) {
     const values = { ...config }
@@ -91,6 +97,7 @@ export class RunningConfig {
   }
 
   change(changes: ConfigChanges): void {
+    this.#changeCount++
     for (const [key, value] of changes) this.#values[key] = value
   }
 }

@@ -36,8 +36,11 @@ export function runtimeProcessors(context: BrokerContext): [number, Processor][]
   const { config, statistics } = context
 
   function brokerConfig(): RemotingCommand {
-    // What is set here never changes while the broker runs.
-    const version = dataVersionText({ counter: 0, stateVersion: 0, timestamp: statistics.startedMs })
+    const version = dataVersionText({
+      counter: context.configVersion(),
+      stateVersion: 0,
+      timestamp: statistics.startedMs,
+    })
     // What is no key here, and what exportConfigs of tools before 5.0 fails without.
     const brokerId = context.store.isReady() ? 0 : config.slaveId
     const body = Buffer.from(`${printConfig(config)}brokerId=${brokerId}\nfilterServerNums=0\nuseTLS=false\n`)
