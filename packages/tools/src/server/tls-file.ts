@@ -17,7 +17,9 @@ export function withTlsFile(
   const { values = {}, warnings = [] } = file ?? {}
   const asked = values[PATH_KEY]
   const path = asked ?? byDefault
-  if (path === '' || (asked === undefined && !existsSync(path))) return { values: { ...values }, warnings }
+  // A configuration that was printed names the default.
+  const isByDefault = asked === undefined || asked === byDefault
+  if (path === '' || (isByDefault && !existsSync(path))) return { values: { ...values }, warnings }
   const tls = readTlsFile(path)
   return { values: { ...values, ...tls.values }, warnings: [...warnings, ...tls.warnings] }
 }
