@@ -285,9 +285,12 @@ export class Checkpointer {
       const from = queue.writtenOffset
       const to = queue.writableBefore(mark.physicalEnd)
       if (to < queue.nextOffset) machine.markDirty(queue)
-      if (queue.minIsNew) this.#newMinima.push(queue)
+      const addRow = (): void => {
+        if (queue.minIsNew) this.#newMinima.push(queue)
+        rows.push(rowOf(queue, to))
+      }
       if (to === from) {
-        if (queue.minIsNew) rows.push(rowOf(queue, to))
+        if (queue.minIsNew) addRow()
         return done(null)
       }
       queue.keptLastPhysicalOffset = queue.physicalOffsetAt(to - 1)
@@ -296,7 +299,8 @@ export class Checkpointer {
         if (error !== null) return done(error)
         queue.sum.add(entries, sums.entriesPerFile, (segment) => rows.push(sums.ended(queue, segment)))
         queue.written(to)
-        rows.push(rowOf(queue, to))
+        // The minimum may have come while the file was written.
+        addRow()
         this.#written.add(queue)
         this.#tails.written(queue)
         done(null)

@@ -1,6 +1,7 @@
 /** A deleted topic: its messages, its files and what consumers have read of it go; its queue offsets are not given out again. */
 import fs from 'node:fs'
 import path from 'node:path'
+import { type Disk, type DiskFile, nodeDisk } from '@dledger-ts/dledger'
 import { recordBody, recordQueueOffset } from '@dledger-ts/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { MessageStore } from './message-store.ts'
@@ -18,9 +19,10 @@ afterEach(async () => {
   temp.remove()
 })
 
-async function start(): Promise<MessageStore> {
+async function start(disk: Disk = nodeDisk): Promise<MessageStore> {
   open = await MessageStore.open({
     dir: temp.path,
+    disk,
     fileBytes: 1024 * 1024,
     consumeQueueFileBytes: 100,
     tickMs: 10,
@@ -77,6 +79,39 @@ test('goes with its files and its consumer offsets; others stay; a restart bring
     undefined,
   ])
   expect(filesOf('T')).toEqual([])
+})
+
+test('while its queue is being written: its files go all the same', async () => {
+  const held: (() => void)[] = []
+  let isHolding = true
+  const { background: _, ...rest } = nodeDisk
+  const disk: Disk = {
+    ...rest,
+    openSync(file, options) {
+      const opened = nodeDisk.openSync(file, options)
+      if (!file.includes('consumequeue')) return opened
+      const own: DiskFile['write'] = (buffers, at, callback) =>
+        opened.write(buffers, at, (error) => {
+          if (isHolding) held.push(() => callback(error))
+          else callback(error)
+        })
+      return new Proxy(opened, {
+        get(target, name) {
+          if (name === 'write') return own
+          const value: unknown = Reflect.get(target, name, target)
+          return typeof value === 'function' ? value.bind(target) : value
+        },
+      })
+    },
+  }
+  const store = await start(disk)
+  await store.putTopic(defaultTopicConfig('T', 1))
+  await fill(store, 'T', 12, 'old')
+  await until(() => held.length > 0, 'the queue is being written')
+  await store.deleteTopic('T')
+  isHolding = false
+  for (const go of held) go()
+  await until(() => filesOf('T').length === 0, 'its files are gone')
 })
 
 test('a topic that is created under its name goes on behind, also when everything derived is built again', async () => {
