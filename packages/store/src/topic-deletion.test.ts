@@ -106,8 +106,8 @@ test('while its queue is being written: its files go all the same', async () => 
   }
   const store = await start(disk)
   await store.putTopic(defaultTopicConfig('T', 1))
-  await fill(store, 'T', 12, 'old')
-  await until(() => held.length > 0, 'the queue is being written')
+  await fill(store, 'T', 1, 'old')
+  await until(() => held.length > 0, 'its only entry is being written')
   await store.deleteTopic('T')
   isHolding = false
   for (const go of held) go()
