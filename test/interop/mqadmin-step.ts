@@ -49,3 +49,8 @@ export function rowsOf(output: string, text: string): string[][] {
     .filter((line) => line.includes(text))
     .map((line) => line.trim().split(/\s+/))
 }
+
+/** As Java prints one: no word that merely has it in it, like a property's name. */
+export function printsException(output: string): boolean {
+  return /\b[A-Z]\w*Exception\b|\bat org\.apache\./.test(output)
+}

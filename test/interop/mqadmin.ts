@@ -13,7 +13,7 @@ import type { Launch } from './client-program.ts'
 import { missingCommand, type Client } from './clients.ts'
 import { LineProgram } from './line-program.ts'
 import { READING } from './mqadmin-reading.ts'
-import type { SentMessage, Step, World } from './mqadmin-step.ts'
+import { printsException, type SentMessage, type Step, type World } from './mqadmin-step.ts'
 import type { Report } from './report.ts'
 
 const QUEUE_COUNT = 4
@@ -57,7 +57,7 @@ export async function runMqadmin(client: Client, report: Report): Promise<void> 
 }
 
 /** In a home as an installation has it: 4.9.8 does not run without its configuration of logging. */
-function launchIn(home: string, client: Client, namesrv: string): Launch {
+export function launchIn(home: string, client: Client, namesrv: string): Launch {
   const logging = join(home, 'conf', 'logback_tools.xml')
   mkdirSync(join(home, 'conf'), { recursive: true })
   writeFileSync(logging, '<configuration/>\n')
@@ -123,7 +123,7 @@ async function runStep(step: Step, world: World, program: LineProgram, report: R
   const [output, errors] = [said('out').join('\n'), said('err').join('\n')]
   const wrong =
     (step.allowsErrors === true || errors === '' ? undefined : `standard error: ${errors}`) ??
-    (/Exception|\bat org\.apache\./.test(output) ? 'it prints an exception' : undefined) ??
+    (printsException(output) ? 'it prints an exception' : undefined) ??
     step.wrong(output, world)
   const tookMs = (performance.now() - startedAtMs).toFixed(0)
   report.check(step.name, wrong === undefined, wrong === undefined ? `${tookMs} ms` : `${wrong}\n${output}`)

@@ -1,8 +1,10 @@
 /** A few messages through the group, in at a producer and out at a push consumer: what `start` ends with. */
-import { type ClientOptions, Producer, PushConsumer } from '@dledger-ts/client'
+import { ClientError, type ClientOptions, Producer, PushConsumer, type SendResult } from '@dledger-ts/client'
 
 const TOPIC = 'FastTry'
 const BACK_WITHIN_MS = 15_000
+const ROUTE_WITHIN_MS = 15_000
+const LOOK_AGAIN_MS = 200
 /** A group that has just been founded answers within this. */
 const SEND_WITHIN_MS = 10_000
 
@@ -52,7 +54,7 @@ export async function roundTrip(
   try {
     producer.start()
     for (const text of wanted.keys()) {
-      const result = await producer.send({ topic: TOPIC, body: Buffer.from(text) }, { timeoutMs: SEND_WITHIN_MS })
+      const result = await sent(producer, text)
       lines.push(`sent      ${text}  queue ${result.queue.queueId} offset ${result.queueOffset}`)
     }
     await consumer.start()
@@ -61,4 +63,18 @@ export async function roundTrip(
     await Promise.all([producer.close(), consumer.close()])
   }
   return { sent: count, received: lines.filter((line) => line.startsWith('received')).length, lines }
+}
+
+/** A leader serves before the name server has heard of it. */
+async function sent(producer: Producer, text: string): Promise<SendResult> {
+  const deadlineMs = performance.now() + ROUTE_WITHIN_MS
+  for (;;) {
+    try {
+      return await producer.send({ topic: TOPIC, body: Buffer.from(text) }, { timeoutMs: SEND_WITHIN_MS })
+    } catch (error) {
+      const hasNoRoute = error instanceof ClientError && error.detail.code === 'NO_ROUTE'
+      if (!hasNoRoute || performance.now() > deadlineMs) throw error
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS))
+    }
+  }
 }
