@@ -106,6 +106,9 @@ test('what a group may not do with a topic is kept, counts in the data version, 
   let store = await stores.open()
   await store.putGroup(defaultSubscriptionGroupConfig('g'))
   const { counter } = store.groupDataVersion()
+  for (const flags of [-1, 0.5, Number.NaN]) {
+    await expect(store.putForbidden('g', 'T', flags)).rejects.toMatchObject({ code: 'INVALID' })
+  }
   await store.putForbidden('g', 'T', 4)
   await store.putForbidden('g', 'T', 4)
   await store.putForbidden('g', 'U', 4)

@@ -87,7 +87,7 @@ export const nodeDisk: Disk = {
   },
 }
 const FILE_MODE = 0o644
-/** Of all files: what holds up a write of one holds up the others'. */
+/** Of all files: what holds up one may hold up the others. */
 const quickWrites = new QuickWrites()
 let drafts = 0
 
@@ -156,7 +156,11 @@ class NodeDiskFile implements DiskFile {
   }
 
   #writeRest(buffers: readonly Buffer[], at: number, callback: DiskCallback): void {
-    const written = (error: Error | null, count: number): void => this.#written(buffers, at, error, count, callback)
+    const begun = quickWrites.begun(performance.now())
+    const written = (error: Error | null, count: number): void => {
+      quickWrites.ended(begun)
+      this.#written(buffers, at, error, count, callback)
+    }
     if (buffers.length === 1) fs.write(this.#fd, buffers[0] as Buffer, 0, undefined, at, written)
     else fs.writev(this.#fd, buffers, at, written)
   }
@@ -199,7 +203,9 @@ class NodeDiskFile implements DiskFile {
   sync(callback: DiskCallback): void {
     if (this.#refused(callback)) return
     this.#underWay++
+    const begun = quickWrites.begun(performance.now())
     fs.fdatasync(this.#fd, (error) => {
+      quickWrites.ended(begun)
       this.#underWay--
       if (error !== null) this.#failure ??= error
       callback(this.#failure)

@@ -93,14 +93,16 @@ export class ConfigTables {
   }
 
   async putForbidden(group: string, topic: string, flags: number): Promise<void> {
-    const what = groupNameError(group) ?? topicNameError(topic)
+    const isFlags = Number.isSafeInteger(flags) && flags >= 0
+    const what = groupNameError(group) ?? topicNameError(topic) ?? (isFlags ? undefined : `${flags} is no set of flags`)
     if (what !== undefined) throw new StoreError(what, { code: 'INVALID', what })
-    if (this.#machine.metadata.forbidden.get(group, topic) === flags) return
     await this.#changes.propose({ kind: 'groupForbidden', group, topic, flags })
   }
 
   /** Everything that is known of where the group stands. */
   async deleteGroupOffsets(groupName: string): Promise<void> {
+    const what = groupNameError(groupName)
+    if (what !== undefined) throw new StoreError(what, { code: 'INVALID', what })
     await this.#changes.propose({ kind: 'deleteGroupOffsets', groupName })
   }
 
