@@ -46,7 +46,8 @@ const FORWARDED_BYTES_MAX = 64 * 1024 * 1024
 
 const MARK_FIELD = '__FORWARD_MARK'
 const BORN_HOST_FIELD = '__FORWARD_BORN_HOST'
-const ADDED_FIELDS: readonly string[] = [MARK_FIELD, BORN_HOST_FIELD]
+/** To requests, by the member that passes them on. */
+export const ADDED_FIELDS: readonly string[] = [MARK_FIELD, BORN_HOST_FIELD]
 const NONE_ADDED: readonly string[] = []
 /** In the answer to a marked request: not done, for want of leadership. */
 const REFUSED_FIELD = '__FORWARD_REFUSED'

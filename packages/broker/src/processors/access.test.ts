@@ -2,6 +2,7 @@
 import {
   AclRequest,
   type AclEntryInfo,
+  createResponse,
   decodeAclInfo,
   decodeAclInfos,
   decodeUserInfo,
@@ -187,6 +188,41 @@ describe('what they may do', () => {
     const fields = { offset: place, group: 'g2', delayLevel: '1', unitMode: 'false', maxReconsumeTimes: '16' }
     expect(await stranger.call(RequestCode.CONSUMER_SEND_MSG_BACK, fields)).toMatchObject({ code: 16 })
     expect(await user.call(RequestCode.CONSUMER_SEND_MSG_BACK, fields)).toMatchObject({ code: 0 })
+  })
+
+  test('a message is given to a client to consume for who may read it only, and without the fields that sign', async () => {
+    const sent = await root.send('of a topic', { b: 'Direct' })
+    const msgId = sent.extFields?.['msgId'] ?? ''
+    const member = await normalUser('member', entryOf('Group:g3', 'Sub'), entryOf('Topic:Direct', 'Sub'))
+    const heartbeat = { clientID: 'c3', consumerDataSet: [consumerData('g3', subscriptionData('Direct', '*', 1))] }
+    expect(await member.heartbeat(heartbeat)).toMatchObject({ code: 0 })
+    member.answerWanted = () => createResponse(ResponseCode.SUCCESS)
+    const tool = await normalUser('tool', entryOf('Group:g3', 'Sub'), entryOf('Topic:Mine', 'Sub'))
+    const fields = { consumerGroup: 'g3', clientId: 'c3', msgId, topic: 'Mine', brokerName: 'b' }
+    expect(await tool.call(RequestCode.CONSUME_MESSAGE_DIRECTLY, fields)).toMatchObject({
+      code: 16,
+      remark: expect.stringContaining('no permission to access Topic:Direct') as string,
+    })
+    expect(member.wanted.size).toBe(0)
+    await allow('tool', entryOf('Topic:Direct', 'Sub'))
+    expect(await tool.call(RequestCode.CONSUME_MESSAGE_DIRECTLY, fields)).toMatchObject({ code: 0 })
+    const { extFields } = await member.wanted.next()
+    expect(extFields).toMatchObject({ msgId })
+    expect(extFields).not.toHaveProperty('AccessKey')
+    expect(extFields).not.toHaveProperty('Signature')
+  })
+
+  test('what is no message is read by nobody, not even where messages need no leave', async () => {
+    const sent = await root.send('before')
+    await normalUser('readable')
+    await root.send('behind')
+    const at = Number.parseInt((sent.extFields?.['msgId'] ?? '').slice(16), 16)
+    const { bodyBytes } = await root.call(RequestCode.VIEW_MESSAGE_BY_ID, { offset: String(at) })
+    const offset = String(at + bodyBytes.length + 48)
+    expect(await root.call(RequestCode.VIEW_MESSAGE_BY_ID, { offset })).toMatchObject({
+      code: 1,
+      remark: `can not find message by the offset, ${offset}`,
+    })
   })
 
   test('the end of a transaction that names no topic is for who may send to it', async () => {
