@@ -2,8 +2,8 @@
  * What tools want of a client, relayed to it: GET_CONSUMER_RUNNING_INFO (307), CONSUME_MESSAGE_DIRECTLY (309),
  * INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223, asked of each client with 221).
  *
- * Keeps: the client's answer goes back as it came, code, remark and body; a client learns nothing of the one who asks; one that does not answer is waited for RELAY_TIMEOUT_MS.
- * Every member serves it: consumers are connected to all.
+ * Keeps: the client's answer goes back as it came, code, remark and body; the fields by which the one who asks is known are not passed on;
+ * a client that does not answer is waited for RELAY_TIMEOUT_MS. Every member serves it: consumers are connected to all.
  *
  * Source: AdminBrokerProcessor.callConsumer, Broker2Client.
  */
