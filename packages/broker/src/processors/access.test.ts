@@ -382,7 +382,7 @@ describe('policies', () => {
   })
 })
 
-test('a broker that asks nobody takes signed requests as any others, and lets users be made', async () => {
+test('a broker that asks nobody takes signed requests as any others, lets users be made, and shows no passwords', async () => {
   const open = await startBroker()
   const signing = new TestClient(open.broker.address, 479, { accessKey: 'who', secretKey: 'ever' })
   try {
@@ -390,7 +390,9 @@ test('a broker that asks nobody takes signed requests as any others, and lets us
     expect(await signing.pull()).toMatchObject({ code: 0 })
     expect(await put(signing, 'first', { password: 'x', userType: 'Super' })).toMatchObject({ code: 0 })
     const { bodyBytes } = await signing.call(RequestCode.AUTH_GET_USER, { username: 'first' })
-    expect(decodeUserInfo(bodyBytes)).toMatchObject({ userType: 'Super', password: 'x' })
+    expect(decodeUserInfo(bodyBytes)).toMatchObject({ userType: 'Super', password: undefined })
+    const listed = await signing.call(RequestCode.AUTH_LIST_USER)
+    expect(decodeUserInfos(listed.bodyBytes)).toMatchObject([{ username: 'first', password: undefined }])
   } finally {
     signing.close()
     await open.close()
