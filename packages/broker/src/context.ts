@@ -40,6 +40,8 @@ export interface BrokerContext {
   readonly storeHost: HostAddress
   /** The host that a message was born on: the client's, also when another member forwarded the request. */
   bornHostOf(connection: Connection, request: RemotingCommand): HostAddress
+  /** Whether another member of the group passed it on, and waits for the answer for a moment only. */
+  isFromMember(request: RemotingCommand): boolean
   /** The store refused with NOT_LEADER: the request is done by the next leader. @returns false to answer it instead. */
   retryOnLeader(connection: Connection, request: RemotingCommand): boolean
 }

@@ -175,6 +175,7 @@ export class Serving {
       address: options.address,
       storeHost: options.storeHost,
       bornHostOf: (connection, request) => this.#forwarder.bornHostOf(connection, request),
+      isFromMember: (request) => this.#forwarder.isFromMember(request),
       retryOnLeader: (connection, request) => this.#forwarder.retry(connection, request),
     }
     const pulls = new PullProcessor(context, { recentBytes: options.recentBytes })

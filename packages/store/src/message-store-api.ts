@@ -118,7 +118,7 @@ export interface MessageStoreApi extends AsyncDisposable {
   oldestStoreTime(): Promise<number>
   /** Store timestamp of one message; -1 when there is none. */
   storeTimeAt(topic: string, queueId: number, queueOffset: number): Promise<number>
-  /** The whole record that starts at `physicalOffset`, or undefined when none does. */
+  /** The whole record that starts at `physicalOffset`, or undefined when none of a message does. */
   messageAt(physicalOffset: number): Promise<Buffer | undefined>
   /** Messages by key, newest first. @throws StoreError INVALID, BUSY, STORAGE_FAILED. Finds nothing when keys are not indexed. */
   query(request: QueryRequest): Promise<QueryResult>

@@ -50,6 +50,19 @@ describe('putting', () => {
     expect(offsetMsgId(HOST, first.physicalOffset)).toMatch(/^[0-9A-F]{32}$/)
   })
 
+  test('what the store keeps between them is no message: nobody reads a password by its place', async () => {
+    const store = await open()
+    const before = await store.store(message('T', 'before'))
+    const user = { username: 'u', password: 'the password of u', type: 'Normal', status: 'enable' } as const
+    await store.changeAccess(() => ({ kind: 'putUser', user }))
+    await store.store(message('T', 'after'))
+    const changeAt = before.physicalOffset + before.recordBytes + 48
+    const log = fs.readFileSync(path.join(temp.path, 'commitlog', 'dledger-n0', 'data', '00000000000000000000'))
+    expect(log.indexOf(user.password)).toBeGreaterThan(changeAt)
+    expect(log.indexOf(user.password)).toBeLessThan(changeAt + log.readInt32BE(changeAt))
+    expect(await store.messageAt(changeAt)).toBeUndefined()
+  })
+
   test('a batch gets consecutive queue offsets', async () => {
     const store = await open()
     await store.store(message('T', 'before'))

@@ -12,7 +12,7 @@
 import { EventEmitter } from 'node:events'
 import type { Clock } from '@dledger-ts/base'
 import { type DLedger, DLedgerError } from '@dledger-ts/dledger'
-import { hostAddress, type MessageRecord } from '@dledger-ts/protocol'
+import { hostAddress, type MessageRecord, recordTopic } from '@dledger-ts/protocol'
 import type {
   DataVersion,
   GetCallback,
@@ -41,6 +41,7 @@ import { MessageCount } from './message-count.ts'
 import { type MessageInput, messageOf } from './message-input.ts'
 import type { MessageStoreApi } from './message-store-api.ts'
 import type { AccessEdit, ReadonlyAccess } from './metadata/access-changes.ts'
+import { CHANGE_TOPIC } from './metadata/change.ts'
 import { ConfigTables } from './metadata/config-tables.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
@@ -350,8 +351,10 @@ export class MessageStore implements MessageStoreApi {
     return this.#partial.unless(-1, () => this.#core.reader.storeTimeAt(topic, queueId, queueOffset))
   }
 
-  messageAt(physicalOffset: number): Promise<Buffer | undefined> {
-    return this.#partial.messageAt(physicalOffset, (at) => this.#core.reader.messageAt(at))
+  async messageAt(physicalOffset: number): Promise<Buffer | undefined> {
+    const record = await this.#partial.messageAt(physicalOffset, (at) => this.#core.reader.messageAt(at))
+    // Changes of the state are records, too, and hold what nobody may read: the passwords of users.
+    return record === undefined || recordTopic(record) === CHANGE_TOPIC ? undefined : record
   }
 
   async query(request: QueryRequest): Promise<QueryResult> {

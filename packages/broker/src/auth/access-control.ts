@@ -63,7 +63,15 @@ export class AccessControl {
   /** Whether the one who sent this may change what only a super user may: one, or anybody where nobody is asked who he is. */
   isSuper(request: RemotingCommand): boolean {
     if (!this.#options.settings.authenticationEnabled) return true
-    return this.#userOf(request)?.type === 'Super'
+    return this.#signerOf(request)?.type === 'Super'
+  }
+
+  /**
+   * Whether the one who sent this is shown passwords: a super user, and nobody where nobody is asked who he is. There may be users there,
+   * too: other members of the group ask.
+   */
+  seesPasswords(request: RemotingCommand): boolean {
+    return this.#options.settings.authenticationEnabled && this.isSuper(request)
   }
 
   /** @returns the answer to a request that may not be done; null for one that may. Hot where it is switched on. */
@@ -79,7 +87,7 @@ export class AccessControl {
   refusalOfMessage(connection: Connection, request: RemotingCommand, message: NamedMessage): RemotingCommand | null {
     const { settings } = this.#options
     if (!settings.authorizationEnabled || settings.authorizationWhitelist.has(request.code)) return null
-    const user = this.#userOf(request)
+    const user = this.#signerOf(request)
     if (user?.type === 'Super') return null
     const why = this.#needsFault(user, needsOfMessage(message), this.#options.originOf(connection, request))
     return why === null ? null : createResponse(ResponseCode.NO_PERMISSION, why)
@@ -89,16 +97,20 @@ export class AccessControl {
     const { settings } = this.#options
     if (!settings.authenticationEnabled) return null
     const origin = this.#options.originOf(connection, request)
-    const isKnown = !settings.authenticationWhitelist.has(request.code)
-    if (isKnown) {
+    if (!settings.authenticationWhitelist.has(request.code)) {
       const fault = this.#signatureFault(request, origin)
       if (fault !== null) return fault
     }
     if (!settings.authorizationEnabled || settings.authorizationWhitelist.has(request.code)) return null
-    // Of a request whose signature is not looked at nothing says who sent it.
-    return this.#policyFault(isKnown ? this.#userOf(request) : undefined, request, origin)
+    return this.#policyFault(this.#signerOf(request), request, origin)
   }
 
+  /** Of a request whose signature is not looked at nothing says who sent it. */
+  #signerOf(request: RemotingCommand): AccessUser | undefined {
+    return this.#options.settings.authenticationWhitelist.has(request.code) ? undefined : this.#userOf(request)
+  }
+
+  /** Who it says that it is of. */
   #userOf(request: RemotingCommand): AccessUser | undefined {
     return this.#options.access().users.get(request.extFields?.[SignatureField.ACCESS_KEY] ?? '')
   }

@@ -1,8 +1,8 @@
 /** Users of a group of three: what a follower passes on is its sender's, and a new leader knows them. */
-import { createRequest, RemotingClient, RequestCode, type RemotingCommand } from '@dledger-ts/remoting'
+import { createRequest, RemotingClient, type RemotingCommand, RequestCode, ResponseCode } from '@dledger-ts/remoting'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Broker } from '../broker.ts'
-import { sendFields, TestClient } from '../testing/broker-fixture.ts'
+import { consumerData, sendFields, subscriptionData, TestClient } from '../testing/broker-fixture.ts'
 import { BrokerGroup } from '../testing/broker-group.ts'
 
 const ROOT = { accessKey: 'root', secretKey: 'the password of root' }
@@ -38,6 +38,10 @@ async function follower(): Promise<Broker> {
   return group.brokers.find((broker) => broker !== leader) as Broker
 }
 
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve))
+}
+
 test('what a follower passes on is checked as what the client sent', async () => {
   const through = await follower()
   const user = client(through, USER.username, USER.password)
@@ -48,6 +52,28 @@ test('what a follower passes on is checked as what the client sent', async () =>
   })
   expect(await client(through, USER.username, 'another').send('x')).toMatchObject({ remark: 'check signature failed.' })
   expect(await client(through, 'root', ROOT.secretKey).call(RequestCode.AUTH_LIST_USER)).toMatchObject({ code: 0 })
+})
+
+test('a pull that the leader is to answer, since its group was moved, still fits its signature, and is not held there', async () => {
+  const through = await follower()
+  const leader = client(await group.leader(), ROOT.accessKey, ROOT.secretKey)
+  const puller = client(through, ROOT.accessKey, ROOT.secretKey)
+  const heartbeat = { consumerDataSet: [consumerData('moved', subscriptionData('Moved', '*', 1))] }
+  for (const one of [leader, puller]) expect(await one.heartbeat(heartbeat)).toMatchObject({ code: 0 })
+  expect(await leader.send('x', { b: 'Moved' })).toMatchObject({ code: 0 })
+  const queue = { consumerGroup: 'moved', topic: 'Moved', queueId: '0' }
+  const pullAfterMove = async (timestamp: string, answer: unknown[]) => {
+    const move = { group: 'moved', topic: 'Moved', timestamp, isForce: 'true' }
+    expect(await leader.call(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, move)).toMatchObject({ code: 0 })
+    await until(() => through.store?.pendingReset('moved', 'Moved', 0) !== undefined)
+    // All was consumed; more is waited for.
+    const waiting = { queueOffset: '1', commitOffset: '1', sysFlag: '7', suspendTimeoutMillis: '20000' }
+    const { code, remark, extFields } = await puller.pull({ ...queue, ...waiting })
+    expect([code, remark, extFields?.['nextBeginOffset']]).toEqual(answer)
+    await until(() => through.store?.pendingReset('moved', 'Moved', 0) === undefined)
+  }
+  await pullAfterMove('0', [ResponseCode.PULL_OFFSET_MOVED, 'OFFSET_RESET', '0'])
+  await pullAfterMove('-1', [ResponseCode.PULL_NOT_FOUND, 'OFFSET_OVERFLOW_ONE', '1'])
 })
 
 test('who claims to be a member is believed nothing', async () => {

@@ -46,7 +46,8 @@ const FORWARDED_BYTES_MAX = 64 * 1024 * 1024
 
 const MARK_FIELD = '__FORWARD_MARK'
 const BORN_HOST_FIELD = '__FORWARD_BORN_HOST'
-const ADDED_FIELDS: readonly string[] = [MARK_FIELD, BORN_HOST_FIELD]
+/** To requests, by the member that passes them on. */
+export const ADDED_FIELDS: readonly string[] = [MARK_FIELD, BORN_HOST_FIELD]
 const NONE_ADDED: readonly string[] = []
 /** In the answer to a marked request: not done, for want of leadership. */
 const REFUSED_FIELD = '__FORWARD_REFUSED'
@@ -127,14 +128,19 @@ export class Forwarder {
 
   /** Where a request came from, and which of its fields the member that passed it on has added: believed only under the own mark. */
   originOf(connection: Connection, request: RemotingCommand): RequestOrigin {
-    if (request.extFields?.[MARK_FIELD] !== this.#options.ownMark) return { ip: connection.remoteIp, added: NONE_ADDED }
+    if (!this.isFromMember(request)) return { ip: connection.remoteIp, added: NONE_ADDED }
     return { ip: formatIp(this.bornHostOf(connection, request).address), added: ADDED_FIELDS }
+  }
+
+  /** Whether another member passed it on: believed only under the own mark. */
+  isFromMember(request: RemotingCommand): boolean {
+    return request.extFields?.[MARK_FIELD] === this.#options.ownMark
   }
 
   /** The host that a message was born on. */
   bornHostOf(connection: Connection, request: RemotingCommand): HostAddress {
     const forwarded = request.extFields?.[BORN_HOST_FIELD]
-    if (forwarded !== undefined && request.extFields?.[MARK_FIELD] === this.#options.ownMark) {
+    if (forwarded !== undefined && this.isFromMember(request)) {
       const host = parsedHost(forwarded)
       if (host !== null) return host
     }

@@ -2,6 +2,7 @@
 import {
   AclRequest,
   type AclEntryInfo,
+  createResponse,
   decodeAclInfo,
   decodeAclInfos,
   decodeUserInfo,
@@ -189,6 +190,41 @@ describe('what they may do', () => {
     expect(await user.call(RequestCode.CONSUMER_SEND_MSG_BACK, fields)).toMatchObject({ code: 0 })
   })
 
+  test('a message is given to a client to consume for who may read it only, and without the fields that sign', async () => {
+    const sent = await root.send('of a topic', { b: 'Direct' })
+    const msgId = sent.extFields?.['msgId'] ?? ''
+    const member = await normalUser('member', entryOf('Group:g3', 'Sub'), entryOf('Topic:Direct', 'Sub'))
+    const heartbeat = { clientID: 'c3', consumerDataSet: [consumerData('g3', subscriptionData('Direct', '*', 1))] }
+    expect(await member.heartbeat(heartbeat)).toMatchObject({ code: 0 })
+    member.answerWanted = () => createResponse(ResponseCode.SUCCESS)
+    const tool = await normalUser('tool', entryOf('Group:g3', 'Sub'), entryOf('Topic:Mine', 'Sub'))
+    const fields = { consumerGroup: 'g3', clientId: 'c3', msgId, topic: 'Mine', brokerName: 'b' }
+    expect(await tool.call(RequestCode.CONSUME_MESSAGE_DIRECTLY, fields)).toMatchObject({
+      code: 16,
+      remark: expect.stringContaining('no permission to access Topic:Direct') as string,
+    })
+    expect(member.wanted.size).toBe(0)
+    await allow('tool', entryOf('Topic:Direct', 'Sub'))
+    expect(await tool.call(RequestCode.CONSUME_MESSAGE_DIRECTLY, fields)).toMatchObject({ code: 0 })
+    const { extFields } = await member.wanted.next()
+    expect(extFields).toMatchObject({ msgId })
+    expect(extFields).not.toHaveProperty('AccessKey')
+    expect(extFields).not.toHaveProperty('Signature')
+  })
+
+  test('what is no message is read by nobody, not even where messages need no leave', async () => {
+    const sent = await root.send('before')
+    await normalUser('readable')
+    await root.send('behind')
+    const at = Number.parseInt((sent.extFields?.['msgId'] ?? '').slice(16), 16)
+    const { bodyBytes } = await root.call(RequestCode.VIEW_MESSAGE_BY_ID, { offset: String(at) })
+    const offset = String(at + bodyBytes.length + 48)
+    expect(await root.call(RequestCode.VIEW_MESSAGE_BY_ID, { offset })).toMatchObject({
+      code: 1,
+      remark: `can not find message by the offset, ${offset}`,
+    })
+  })
+
   test('the end of a transaction that names no topic is for who may send to it', async () => {
     const half = await root.send('half', { b: 'Tx', i: 'TRAN_MSG\u0001true\u0002PGROUP\u0001pg\u0002', f: '4' })
     const fields = {
@@ -346,7 +382,7 @@ describe('policies', () => {
   })
 })
 
-test('a broker that asks nobody takes signed requests as any others, and lets users be made', async () => {
+test('a broker that asks nobody takes signed requests as any others, lets users be made, and shows no passwords', async () => {
   const open = await startBroker()
   const signing = new TestClient(open.broker.address, 479, { accessKey: 'who', secretKey: 'ever' })
   try {
@@ -354,7 +390,9 @@ test('a broker that asks nobody takes signed requests as any others, and lets us
     expect(await signing.pull()).toMatchObject({ code: 0 })
     expect(await put(signing, 'first', { password: 'x', userType: 'Super' })).toMatchObject({ code: 0 })
     const { bodyBytes } = await signing.call(RequestCode.AUTH_GET_USER, { username: 'first' })
-    expect(decodeUserInfo(bodyBytes)).toMatchObject({ userType: 'Super', password: 'x' })
+    expect(decodeUserInfo(bodyBytes)).toMatchObject({ userType: 'Super', password: undefined })
+    const listed = await signing.call(RequestCode.AUTH_LIST_USER)
+    expect(decodeUserInfos(listed.bodyBytes)).toMatchObject([{ username: 'first', password: undefined }])
   } finally {
     signing.close()
     await open.close()

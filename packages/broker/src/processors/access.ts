@@ -3,7 +3,8 @@
  *
  * Keeps:
  *   - users of type Super are made, changed and deleted by such users only, where requests are signed at all;
- *   - passwords are told to such users only (Apache's broker tells them to everybody who may ask), and stand in no log;
+ *   - passwords are told to such users only, to nobody where requests are not signed (Apache's broker tells them to everybody who may ask),
+ *     and stand in no log;
  *   - a change is answered when it is committed: another leader knows it.
  *
  * Source: AdminBrokerProcessor, AuthenticationMetadataManagerImpl, AuthorizationMetadataManagerImpl.
@@ -95,15 +96,15 @@ export function accessProcessors({ store, access }: BrokerContext): [number, Pro
     const username = UserRequest.GET.decode(request.extFields).username ?? ''
     if (username.trim() === '') return blankUsername()
     const user = store.access().users.get(username)
-    const body = user === undefined ? undefined : encodeUserInfo(shownUser(user, access.isSuper(request)))
+    const body = user === undefined ? undefined : encodeUserInfo(shownUser(user, access.seesPasswords(request)))
     return createResponse(ResponseCode.SUCCESS, undefined, undefined, body)
   }
 
   function listUsers(_connection: Connection, request: RemotingCommand): RemotingCommand {
     const filter = (UserRequest.LIST.decode(request.extFields).filter ?? '').trim()
-    const isSuper = access.isSuper(request)
+    const withPassword = access.seesPasswords(request)
     const found = sorted(store.access().users).filter(({ username }) => username.includes(filter))
-    const body = found.length === 0 ? undefined : encodeUserInfos(found.map((user) => shownUser(user, isSuper)))
+    const body = found.length === 0 ? undefined : encodeUserInfos(found.map((user) => shownUser(user, withPassword)))
     return createResponse(ResponseCode.SUCCESS, undefined, undefined, body)
   }
 

@@ -59,6 +59,15 @@ describe('the state of a client', () => {
     ])
   })
 
+  test('is asked without what says who asks', async () => {
+    await comes()
+    consumer.answerWanted = () => createResponse(0)
+    const signed = { AccessKey: 'a', Signature: 's', SecurityToken: 't' }
+    await runningInfo({ ...signed, __FORWARD_MARK: 'm', __FORWARD_BORN_HOST: '10.0.0.1:1' })
+    const { extFields } = await consumer.wanted.next()
+    expect(extFields).toEqual({ consumerGroup: 'g', clientId: CLIENT, jstackEnable: 'true' })
+  })
+
   test('is refused in the words of the client', async () => {
     await comes()
     consumer.answerWanted = () => createResponse(1, 'The Consumer Group <g> not exist in this consumer')

@@ -2,12 +2,12 @@
  * What tools want of a client, relayed to it: GET_CONSUMER_RUNNING_INFO (307), CONSUME_MESSAGE_DIRECTLY (309),
  * INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223, asked of each client with 221).
  *
- * Keeps: the client's answer goes back as it came, code, remark and body; one that does not answer is waited for RELAY_TIMEOUT_MS.
- * Every member serves it: consumers are connected to all.
+ * Keeps: the client's answer goes back as it came, code, remark and body; the fields by which the one who asks is known are not passed on;
+ * a client that does not answer is waited for RELAY_TIMEOUT_MS. Every member serves it: consumers are connected to all.
  *
  * Source: AdminBrokerProcessor.callConsumer, Broker2Client.
  */
-import { parseOffsetMsgId, ProtocolError } from '@dledger-ts/protocol'
+import { parseOffsetMsgId, ProtocolError, recordTopic } from '@dledger-ts/protocol'
 import {
   type Connection,
   ConsumeMessageDirectlyRequest,
@@ -24,9 +24,11 @@ import {
   RemotingError,
   RequestCode,
   ResponseCode,
+  SignatureField,
 } from '@dledger-ts/remoting'
 import type { BrokerContext } from '../context.ts'
 import type { Member } from '../client-manager/consumer-table.ts'
+import { ADDED_FIELDS } from '../forwarding/forwarder.ts'
 import { VERSION_WITH_OFFSET_COMMANDS } from './offset-resets.ts'
 import type { Processor } from './registry.ts'
 
@@ -35,15 +37,18 @@ const STATUS_TIMEOUT_MS = 5_000
 /** V3_1_8_SNAPSHOT: what clients before it do not know. */
 const VERSION_WITH_RELAY = 62
 
+/** Fields that say who asks: meant for the broker, and no business of the client's. */
+const NOT_RELAYED: ReadonlySet<string> = new Set([...Object.values(SignatureField), ...ADDED_FIELDS])
+
 export function clientRelayProcessors(context: BrokerContext): [number, Processor][] {
-  const { config, consumers, store, topics, logger } = context
+  const { access, config, consumers, store, topics, logger } = context
 
   async function runningInfo(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
     const { consumerGroup, clientId } = GetConsumerRunningInfoRequest.decode(request.extFields)
     return relay(consumerGroup, clientId, request, request.extFields ?? {}, request.bodyBytes)
   }
 
-  async function consumeDirectly(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
+  async function consumeDirectly(connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
     const { consumerGroup, clientId, msgId, topic } = ConsumeMessageDirectlyRequest.decode(request.extFields)
     const extFields: ExtFields = { ...request.extFields, brokerName: config.brokerName }
     const topicConfig = topic === undefined ? undefined : topics.find(topic)
@@ -54,6 +59,9 @@ export function clientRelayProcessors(context: BrokerContext): [number, Processo
     if (body === undefined) {
       return createResponse(ResponseCode.SYSTEM_ERROR, `can not find the message ${msgId ?? ''}`)
     }
+    const message = { topic: recordTopic(body), action: 'read', group: consumerGroup } as const
+    const refusal = access.refusalOfMessage(connection, request, message)
+    if (refusal !== null) return refusal
     return relay(consumerGroup, clientId, request, extFields, body)
   }
 
@@ -85,7 +93,8 @@ export function clientRelayProcessors(context: BrokerContext): [number, Processo
       return createResponse(ResponseCode.SYSTEM_ERROR, remark)
     }
     try {
-      const answer = await client.channel.invoke(createRequest(request.code, extFields, body), RELAY_TIMEOUT_MS)
+      const relayed = createRequest(request.code, relayedFields(extFields), body)
+      const answer = await client.channel.invoke(relayed, RELAY_TIMEOUT_MS)
       return createResponse(answer.code, answer.remark, answer.extFields, answer.bodyBytes)
     } catch (error) {
       if (!(error instanceof RemotingError)) throw error
@@ -141,4 +150,8 @@ export function clientRelayProcessors(context: BrokerContext): [number, Processo
     [RequestCode.CONSUME_MESSAGE_DIRECTLY, { served: 'here', handle: consumeDirectly }],
     [RequestCode.INVOKE_BROKER_TO_GET_CONSUMER_STATUS, { served: 'here', handle: consumerStatus }],
   ]
+}
+
+function relayedFields(extFields: ExtFields): ExtFields {
+  return Object.fromEntries(Object.entries(extFields).filter(([name]) => !NOT_RELAYED.has(name)))
 }

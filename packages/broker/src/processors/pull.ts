@@ -199,8 +199,7 @@ export class PullProcessor {
     const { header, request, connection } = pull
     const { store } = this.#context
     if (!store.isReady()) {
-      // Only the leader can note that it is told. It answers at once, since that is how long it may take here.
-      request.extFields = { ...request.extFields, sysFlag: String(header.sysFlag & ~PullSysFlag.SUSPEND) }
+      // Only the leader can note that it is told. It gets the request as it is: anything else would not fit its signature.
       if (this.#context.retryOnLeader(connection, request)) return true
       this.#answerWithNothing(pull, admitted, ResponseCode.PULL_RETRY_IMMEDIATELY, 'the leader tells where to go on')
       return true
@@ -303,6 +302,8 @@ export class PullProcessor {
   #hold(pull: Pull, subscription: Subscription): boolean {
     const { header, connection } = pull
     const { config } = this.#context
+    // The member that passed it on waits shorter than its client does.
+    if (this.#context.isFromMember(pull.request)) return false
     const nowMs = this.#context.clock.monotonicMs()
     const wantedMs = config.longPollingEnable ? header.suspendTimeoutMillis : config.shortPollingTimeMills
     pull.deadlineMs ??= nowMs + Math.min(wantedMs, HOLD_MS_MAX)
