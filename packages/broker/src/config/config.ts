@@ -228,6 +228,10 @@ export function checkWhole(config: BrokerConfig): void {
       throw invalid(key, config[key], 'letters, digits and . _ - % |, at most 127')
     }
   }
+  // It goes into the properties of every message as it is.
+  if (!/^[A-Za-z0-9._-]{1,127}$/.test(config.regionId)) {
+    throw invalid('regionId', config.regionId, 'letters, digits and . _ -, at most 127')
+  }
 }
 
 function warningsFor(input: Readonly<Record<string, string>>): string[] {

@@ -18,8 +18,6 @@ export const CHANGEABLE_KEYS: ReadonlySet<string> = new Set<ConfigKey>([
   'brokerTopicEnable',
   'traceTopicEnable',
   'storeReplyMessageEnable',
-  'regionId',
-  'traceOn',
   'validateSystemTopicWhenUpdateTopic',
   'enableMixedMessageType',
   'clearRetryTopicWhenDeleteTopic',
