@@ -80,6 +80,33 @@ describe('a group that is moved', () => {
     expect(store.consumerOffset('g', 'U', 0)).toBeUndefined()
   })
 
+  test('in more queues than one entry has room for is refused, and stays where it was', async () => {
+    let store = await stores.open()
+    const group = 'g'.repeat(200)
+    store.commitConsumerOffset(group, 'T', 0, 50)
+    const queues = new Map(Array.from({ length: 6_000 }, (_, queueId) => [queueId, 10]))
+    await expect(store.resetConsumerOffsets(group, 'T', queues)).rejects.toMatchObject({ code: 'TOO_LARGE' })
+    expect(store.consumerOffsets(group)).toEqual(new Map([['T', new Map([[0, 50]])]]))
+    expect(store.pendingReset(group, 'T', 0)).toBeUndefined()
+    store.commitConsumerOffset(group, 'T', 0, 51)
+    expect(store.consumerOffset(group, 'T', 0)).toBe(51)
+    store = await reopened(store)
+    expect(store.consumerOffset(group, 'T', 0)).toBe(51)
+  })
+
+  test('while a move of it is under way, by one that is refused, goes on where the first said', async () => {
+    const store = await stores.open()
+    const group = 'g'.repeat(200)
+    const moved = store.resetConsumerOffsets(group, 'T', new Map([[0, 20]]))
+    const queues = new Map(Array.from({ length: 6_000 }, (_, queueId) => [queueId, 10]))
+    const refused = store.resetConsumerOffsets(group, 'T', queues)
+    expect(store.pendingReset(group, 'T', 0)).toBe(20)
+    await expect(refused).rejects.toMatchObject({ code: 'TOO_LARGE' })
+    await moved
+    expect(store.takeReset(group, 'T', 0)).toBe(20)
+    expect(store.consumerOffset(group, 'T', 0)).toBe(20)
+  })
+
   test('of no queue, or to no offset, is refused', async () => {
     const store = await stores.open()
     await expect(store.resetConsumerOffsets('g', 'T', new Map([[-1, 10]]))).rejects.toMatchObject({ code: 'INVALID' })

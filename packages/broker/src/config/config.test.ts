@@ -104,6 +104,8 @@ describe('bad values', () => {
       key: 'tls.server.mode',
       message: 'tls.server.mode=on: allowed is disabled, permissive, enforcing',
     },
+    { given: { regionId: 'a\u0001b\u0002' }, key: 'regionId', message: /letters, digits and \. _ -, at most 127/ },
+    { given: { regionId: 'r'.repeat(128) }, key: 'regionId', message: /at most 127/ },
     { given: { brokerName: 'a b' }, key: 'brokerName', message: /letters, digits/ },
   ]
   test.each(rows)('$given names its key', ({ given, key, message }) => {

@@ -114,13 +114,19 @@ test('keys that are unknown, without meaning here, or as they are, change nothin
 test.each([
   ['configBlackList=x\nmaxMessageSize=2048', 16, 'Can not update config in black list.'],
   ['brokerConfigPath=/etc/x', 16, 'Can not update config in black list.'],
-  ['regionId=other\nmaxMessageSize=5', 29, 'maxMessageSize=5: allowed is a whole number from 1024 to 16000000 bytes'],
   [
-    'maxMessageSize=16000000\nregionId=other\nbrokerPermission=9',
+    'shutdownLingerMs=1\nmaxMessageSize=5',
+    29,
+    'maxMessageSize=5: allowed is a whole number from 1024 to 16000000 bytes',
+  ],
+  [
+    'maxMessageSize=16000000\nshutdownLingerMs=1\nbrokerPermission=9',
     29,
     'brokerPermission=9: allowed is a whole number from 0 to 7',
   ],
-  ['regionId=other\nfileReservedTime=3', 29, 'fileReservedTime cannot change while the broker runs'],
+  ['shutdownLingerMs=1\nfileReservedTime=3', 29, 'fileReservedTime cannot change while the broker runs'],
+  ['regionId=other', 29, 'regionId cannot change while the broker runs'],
+  ['traceOn=false', 29, 'traceOn cannot change while the broker runs'],
 ])('%j is refused whole: %i', async (text, code, remark) => {
   expect(await update(text)).toEqual([code, expect.stringContaining(remark)])
   expect(saved).toEqual([])
@@ -134,8 +140,8 @@ test('what cannot be kept does not count: 1', async () => {
 })
 
 test('two at once are kept one after the other', async () => {
-  await Promise.all([update('regionId=one'), update('regionId=two'), update('regionId=two')])
-  expect(saved).toEqual([{ regionId: 'one' }, { regionId: 'two' }])
+  await Promise.all([update('shutdownLingerMs=1'), update('shutdownLingerMs=2'), update('shutdownLingerMs=2')])
+  expect(saved).toEqual([{ shutdownLingerMs: '1' }, { shutdownLingerMs: '2' }])
 })
 
 test('what may change is a key', () => {

@@ -24,6 +24,7 @@ import {
 } from '@dledger-ts/remoting'
 import type { TopicConfig } from '@dledger-ts/store'
 import type { BrokerContext } from '../context.ts'
+import { Scans } from './admin/scans.ts'
 import type { Processor } from './registry.ts'
 
 /** Java's Long.MAX_VALUE: go on where you are. */
@@ -36,6 +37,7 @@ export type GroupMoved = (group: string, topic: string, queueIds: Iterable<numbe
 
 export function offsetResetProcessors(context: BrokerContext, moved: GroupMoved): [number, Processor][] {
   const { config, consumers, store, topics } = context
+  const scans = new Scans(context.clock, store)
 
   async function resetOffset(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
     const header = ResetOffsetRequest.decode(request.extFields)
@@ -141,17 +143,18 @@ export function offsetResetProcessors(context: BrokerContext, moved: GroupMoved)
   }
 
   /** The least of what all groups have of each queue; none where the group that is compared stands before that. */
-  function correctionOffset(_connection: Connection, request: RemotingCommand): RemotingCommand {
+  async function correctionOffset(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
     const { filterGroups, compareGroup, topic } = QueryCorrectionOffsetRequest.decode(request.extFields)
     const left = new Set(filterGroups?.split(','))
     const least = new Map<number, number>()
-    for (const group of store.groupsWithOffsets()) {
-      if (left.has(group)) continue
+    const groups = [...store.groupsWithOffsets()].filter((group) => !left.has(group))
+    await scans.run(groups.length, (i) => {
+      const group = groups[i] as string
       for (const [queueId, offset] of store.consumerOffsets(group).get(topic) ?? []) {
         if (offset < store.minOffset(topic, queueId)) continue
         least.set(queueId, Math.min(least.get(queueId) ?? offset, offset))
       }
-    }
+    })
     const compared = store.consumerOffsets(compareGroup).get(topic)
     const table = [...least].map(([queueId, offset]) => {
       const own = compared?.get(queueId)

@@ -12,8 +12,19 @@ test.each([
   ['a=\nb', { a: '', b: '' }],
   ['path=C:\\\\x\nk\\=ey=v\\u0041\\t|', { path: 'C:\\x', 'k=ey': 'vA\t|' }],
   ['a=one,\\\n   two\nb=3\\\\\nc=4', { a: 'one,two', b: '3\\', c: '4' }],
+  ['a=b\u2028c\nk\\\u2029=\\\u2028v', { a: 'b\u2028c', 'k\u2029': 'v' }],
   ['deleteWhen=04;16', { deleteWhen: '04;16' }],
   ['', {}],
 ])('%j', (text, values) => {
   expect(read(text)).toEqual(values)
+})
+
+test('many spaces take no longer than other text, whatever follows them', () => {
+  expect(read(`a${' '.repeat(60_000)}\u2028`)).toEqual({ a: '' })
+  expect(read(`a${' '.repeat(60_000)}\u2029b`)).toEqual({ a: 'b' })
+})
+
+test('more than anybody changes at once is refused', () => {
+  expect(read(`a=${'b'.repeat(65_534)}`)['a']).toHaveLength(65_534)
+  expect(() => read(`a=${'b'.repeat(65_535)}`)).toThrow('bad body: settings of 65537 bytes, at most 65536 are taken')
 })

@@ -10,6 +10,7 @@ import { RemotingError } from '../errors.ts'
 import { RemotingServer } from '../server.ts'
 import { clientKeys, serverKeys, vector } from '../testing/certificates.ts'
 import { ManualClock } from '../testing/manual-clock.ts'
+import { CertificateFiles } from './certificate-files.ts'
 import type { TlsClientKeys, TlsServerKeys } from './keys.ts'
 import { Tls } from './tls.ts'
 
@@ -155,6 +156,50 @@ describe('files that change', () => {
       expect(told).toEqual(Array(i + 1).fill('new certificates cannot be used; the former ones stay'))
       expect(await shown()).toEqual(['CN=server', 'CN=server'])
     }
+  })
+
+  it('that cannot even be looked at for a while are told once, and are taken when they can', async () => {
+    const paths = inFolder()
+    copyFileSync(vector('server.key'), paths.key)
+    copyFileSync(vector('server.pem'), paths.cert)
+    const { clock, told, shown } = await servedFrom(paths)
+    rmSync(paths.cert)
+    symlinkSync('cert', paths.cert)
+    for (let look = 0; look < 3; look++) clock.advance(5_000)
+    expect(told).toEqual(['new certificates cannot be used; the former ones stay'])
+    rmSync(paths.cert)
+    copyFileSync(vector('renewed.key'), paths.key)
+    copyFileSync(vector('renewed.pem'), paths.cert)
+    clock.advance(5_000)
+    expect(told.slice(1)).toEqual(['new certificates are in use'])
+    expect(await shown()).toEqual(['CN=renewed', 'CN=renewed'])
+  })
+
+  it('that whoever uses them does not take are tried again, and told once', async () => {
+    const paths = inFolder()
+    copyFileSync(vector('server.key'), paths.key)
+    copyFileSync(vector('server.pem'), paths.cert)
+    const clock = new ManualClock()
+    const told: string[] = []
+    const tell = (_fields: unknown, event: string): void => void told.push(event)
+    const logger: Logger = { ...silentLogger, info: tell, error: tell }
+    const pemPaths = { side: 'tls.server', keyPath: paths.key, keyPassword: '', certPath: paths.cert } as const
+    const files = new CertificateFiles({ ...pemPaths, trustCertPath: '' }, clock, logger)
+    owned.push(() => files.close())
+    let failures = 2
+    files.onChange(() => {
+      if (failures-- > 0) throw new Error('no memory')
+    })
+    files.watch()
+    const before = files.options
+    copyFileSync(vector('renewed.key'), paths.key)
+    copyFileSync(vector('renewed.pem'), paths.cert)
+    clock.advance(5_000)
+    clock.advance(5_000)
+    expect(told).toEqual(['new certificates cannot be used; the former ones stay'])
+    expect(files.options).toBe(before)
+    clock.advance(5_000)
+    expect(told.slice(1)).toEqual(['new certificates are in use'])
   })
 
   it('are seen behind links that are turned', async () => {

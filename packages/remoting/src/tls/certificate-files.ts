@@ -15,7 +15,10 @@ export class CertificateFiles {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #listeners = new Set<(options: SecureContextOptions) => void>()
+  /** Of the files that are in use. */
   #seen: string
+  /** Of files that could not be used, and why: told once. */
+  #toldOf = ''
   #pems: Pems
   #cancel: (() => void) | null = null
 
@@ -52,21 +55,31 @@ export class CertificateFiles {
     this.#cancel = null
   }
 
+  /** Nothing that becomes of a file, or of who is told of it, ends the process. */
   #lookAgain(): void {
     const seen = this.#look()
-    if (seen === this.#seen) return
-    this.#seen = seen
+    if (seen === this.#seen) {
+      this.#toldOf = ''
+      return
+    }
     const { side, certPath } = this.#paths
+    const before = this.#pems
     try {
       this.#pems = readPems(this.#paths)
+      for (const listener of this.#listeners) listener(this.options)
     } catch (error) {
-      // A key that is there before its certificate: the next look sees both.
+      this.#pems = before
+      // A key that is there before its certificate, or a drive that fails for a while: a later look may take both.
+      const what = `${seen} ${error instanceof Error ? error.message : String(error)}`
+      if (what === this.#toldOf) return
+      this.#toldOf = what
       this.#logger.error({ err: error }, 'new certificates cannot be used; the former ones stay')
       return
     }
+    this.#seen = seen
+    this.#toldOf = ''
     this.#logger.info({ side, certPath }, 'new certificates are in use')
     this.#tellIfExpired()
-    for (const listener of this.#listeners) listener(this.options)
   }
 
   /** @returns what differs when a file was written, or another one put in its place; links are followed. */
@@ -85,6 +98,10 @@ export class CertificateFiles {
 
 function fingerprint(path: string): string {
   if (path === '') return ''
-  const stat = statSync(path, { throwIfNoEntry: false, bigint: true })
-  return stat === undefined ? 'none' : `${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeNs}`
+  try {
+    const stat = statSync(path, { throwIfNoEntry: false, bigint: true })
+    return stat === undefined ? 'none' : `${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeNs}`
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
+  }
 }

@@ -131,17 +131,29 @@ export class ConsumerOffsets {
       const key = keyOf(group, topic, queueId)
       const failed = this.proposed(row)
       const state = { offset: meanwhile(offset) }
+      const former = this.#resetting.get(key)
       this.#resetting.set(key, state)
-      return { key, state, failed }
+      return { key, state, former, failed }
     })
-    this.#options.changes.proposeWith(change, (error) => {
-      for (const { key, state, failed } of underWay) {
+    const ended = (isDone: boolean): void => {
+      // Backwards: a queue that stands twice gets back what was before the first.
+      for (const { key, state, failed } of underWay.toReversed()) {
         // Another change of it may be under way since.
         if (this.#resetting.get(key) === state) this.#resetting.delete(key)
-        if (error !== null) failed()
+        if (!isDone) failed()
       }
-      callback(error)
-    })
+    }
+    try {
+      this.#options.changes.proposeWith(change, (error) => {
+        ended(error === null)
+        callback(error)
+      })
+    } catch (error) {
+      // Too large for one entry, or refused: it was not proposed, so no answer will come that ends it.
+      ended(false)
+      for (const { key, former } of underWay.toReversed()) if (former !== undefined) this.#resetting.set(key, former)
+      throw error
+    }
   }
 
   /** @throws StoreError NOT_LEADER, BUSY, INVALID. */

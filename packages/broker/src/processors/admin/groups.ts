@@ -14,7 +14,6 @@ import {
   encodeGroupList,
   encodeSubscriptionOf,
   encodeTopicList,
-  FRAME_BYTES_MAX,
   GetBrokerConsumeStatsRequest,
   GetConsumeStatsRequest,
   QuerySubscriptionByConsumerRequest,
@@ -27,10 +26,9 @@ import {
 import { subscriptionData } from '../../client-manager/subscription.ts'
 import type { BrokerContext } from '../../context.ts'
 import type { Processor } from '../registry.ts'
+import { BODY_BYTES_MAX, sized, tooLarge } from './answer-size.ts'
 import type { Scans } from './scans.ts'
 
-/** Room for the header of the answer. */
-const BODY_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024
 /** Of one queue in an answer. */
 const QUEUE_BYTES_MIN = 100
 
@@ -159,14 +157,4 @@ export function groupProcessors(context: BrokerContext, scans: Scans): [number, 
     [RequestCode.QUERY_TOPICS_BY_CONSUMER, { served: 'here', handle: topicsByConsumer }],
     [RequestCode.QUERY_SUBSCRIPTION_BY_CONSUMER, { served: 'here', handle: subscriptionByConsumer }],
   ]
-}
-
-function sized(body: Buffer): RemotingCommand {
-  if (body.length > BODY_BYTES_MAX) return tooLarge(body.length)
-  return createResponse(ResponseCode.SUCCESS, undefined, undefined, body)
-}
-
-function tooLarge(bytes: number): RemotingCommand {
-  const remark = `the answer has more than ${bytes} bytes, and no frame has room for it: ask group by group, topic by topic`
-  return createResponse(ResponseCode.SYSTEM_ERROR, remark)
 }

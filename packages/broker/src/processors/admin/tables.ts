@@ -19,6 +19,7 @@ import {
 import type { BrokerContext } from '../../context.ts'
 import { CONTROL_TOPIC } from '../../topics/topic-table.ts'
 import type { Processor } from '../registry.ts'
+import { BODY_BYTES_MAX, sized, tooLarge } from './answer-size.ts'
 import type { Scans } from './scans.ts'
 
 export function tableProcessors(context: BrokerContext, scans: Scans): [number, Processor][] {
@@ -39,14 +40,19 @@ export function tableProcessors(context: BrokerContext, scans: Scans): [number, 
 
   async function allConsumerOffsets(): Promise<RemotingCommand> {
     const names = [...store.groupsWithOffsets()]
+    let bytes = 0
     const rows = await scans.run(names.length, (i) => {
+      // What no frame has room for is not gathered either.
+      if (bytes > BODY_BYTES_MAX) return []
       const group = names[i] as string
-      return [...store.consumerOffsets(group)].map(
-        ([topic, queues]) => [`${topic}@${group}`, JSON.stringify(Object.fromEntries(queues))] as const,
-      )
+      return [...store.consumerOffsets(group)].map(([topic, queues]) => {
+        const row = [`${topic}@${group}`, JSON.stringify(Object.fromEntries(queues))] as const
+        bytes += row[0].length + row[1].length
+        return row
+      })
     })
-    const body = encodeAllConsumerOffsets(store.dataVersion(), rows.flat())
-    return createResponse(ResponseCode.SUCCESS, undefined, undefined, body)
+    if (bytes > BODY_BYTES_MAX) return tooLarge(bytes)
+    return sized(encodeAllConsumerOffsets(store.dataVersion(), rows.flat()))
   }
 
   function delayOffsets(): RemotingCommand {
