@@ -241,6 +241,22 @@ export class MemberGroup {
     })
   }
 
+  /**
+   * Waits until all have applied what a leader has now. While appends go on, logs that are all the same at one moment are luck, which a busy
+   * machine does not have.
+   */
+  async untilCaughtUp(): Promise<void> {
+    let wanted: number | null = null
+    await until('all members have applied what the leader had', UP_TIMEOUT_MS, async () => {
+      const statuses = await Promise.all(this.members.map((member) => member.status()))
+      wanted ??= statuses.find((status) => status?.role === 'LEADER' && status.ready)?.lastIndex ?? null
+      const bound = wanted
+      if (bound === null || !statuses.every((status) => status !== null && status.appliedIndex >= bound))
+        return undefined
+      return true
+    })
+  }
+
   /** Kills members at one moment, and their machines' power with them. */
   async losePower(members: readonly GroupMember[]): Promise<PowerLoss[]> {
     await Promise.all(members.map((member) => member.kill()))

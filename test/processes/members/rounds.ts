@@ -67,7 +67,7 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
       const gapMs = clients.takeLongestGapMs()
       rounds.push({ blow, gapMs })
       say(`${blow}: ${gapMs.toFixed(0)} ms without an acknowledgement`)
-      await group.untilWhole()
+      await group.untilCaughtUp()
     }
     const statuses = await Promise.all(group.members.map((member) => member.status()))
     const badFrames = statuses.reduce((sum, status) => sum + (status?.badFrames ?? 0), 0)
