@@ -2,7 +2,8 @@
  * What the core puts out, handed to whom it concerns, in the order in which it says so.
  *
  * Keeps: D1, what depends on the term or the vote is held until no write of them is under way; what depends on entries the core
- * itself holds back until they are durable. The bytes that are written are those of the entries that the core has appended.
+ * itself holds back until they are durable. The bytes that are written are those of the entries that the core has appended. Once
+ * storage has failed nothing more is handed to anybody.
  */
 import { assert, type Logger } from '@dledger-ts/base'
 import type { EntryBatch } from '../log/entry-batch.ts'
@@ -52,21 +53,24 @@ export class Outputs {
 
   /** Handles what the core has put out; an append among it is of the `carried` entries, or else of those proposed here. Hot. */
   drain(carried: EntryBatch | null): void {
-    const { raft, proposing, commitNotices } = this.#options
-    for (;;) {
+    const { raft, proposing, commitNotices, life } = this.#options
+    while (!life.isOver) {
       const output = raft.takeOutput()
       if (output === null) break
       this.#handle(output, carried)
       carried = null
     }
+    if (life.isOver) return
     proposing.proposeNoop()
     commitNotices.look()
   }
 
   #handle(output: Output, carried: EntryBatch | null): void {
-    const { durability, sending, applying, reading, faults, onRole, schedulePass } = this.#options
+    const { durability, sending, applying, reading, faults, life, onRole, schedulePass } = this.#options
     if (output.hardState !== null) durability.writeTermAndVote(output.hardState.term, output.hardState.votedFor)
     if (output.persistSeq > 0) this.#persist(output, carried)
+    // Storage that failed at once has ended this member.
+    if (life.isOver) return
     for (const message of output.send) sending.send(message)
     sending.hold(output.sendAfterHardState)
     if (!durability.writesTermOrVote || faults.has('reply-before-hard-state')) sending.sendHeld()
