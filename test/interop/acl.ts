@@ -1,11 +1,8 @@
 /** A group that asks who calls, and real clients of it, before and after the death of the leader. */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { FastTry } from '../processes/group/fast-try.ts'
-import { ClientProgram } from './client-program.ts'
-import { ACL_CLIENT, missingCommand } from './clients.ts'
+import type { FastTry } from '../processes/group/fast-try.ts'
+import { ACL_CLIENT } from './clients.ts'
+import { failOver, runOwnSuite, startClient } from './own-suite.ts'
 import type { Report } from './report.ts'
 
 const CONF = {
@@ -16,43 +13,19 @@ const CONF = {
 }
 
 export async function runAcl(report: Report): Promise<void> {
-  const client = ACL_CLIENT
-  const missing = await missingCommand(client)
-  if (missing !== undefined) return report.skipped(client.name, `${missing} is not installed`)
-  report.suite(client.name)
-  const root = mkdtempSync(join(tmpdir(), 'interop-acl-'))
-  let servers: FastTry | null = null
-  let program: ClientProgram | null = null
-  let isWell = false
-  try {
-    await client.build()
-    servers = await FastTry.create({ conf: CONF })
-    await servers.start('--fresh')
-    const addressOf = async (group: FastTry, id: string): Promise<string> => {
-      const { brokers } = await group.status()
-      return brokers.find((broker) => broker.id === id)?.addr ?? ''
-    }
+  await runOwnSuite(ACL_CLIENT, report, CONF, async (suite) => {
+    const { servers } = suite
     const first = await servers.leader()
-    const name = `acl_${randomBytes(3).toString('hex')}`
-    const launch = client.launch(servers.namesrv, `T_${name}`, `G_${name}`, root)
-    program = await ClientProgram.start(launch, join(root, 'client.log'), (event) => {
-      if (event.event === 'check') report.check(event.name, event.ok, event.detail)
-    })
+    const program = await startClient(ACL_CLIENT, suite, `acl_${randomBytes(3).toString('hex')}`, report)
     await program.command('before', await addressOf(servers, first))
-    const killed = await servers.killLeader()
-    const leader = await servers.leader(killed)
-    await servers.expect(['restart', killed])
-    await servers.caughtUp()
+    const { killed, leader } = await failOver(servers)
     report.check('failover', leader !== killed, `${killed} killed, ${leader} leads`)
     await program.command('after', await addressOf(servers, leader))
     await program.command('exit')
-    isWell = true
-  } catch (failure) {
-    report.check('the suite runs to its end', false, failure instanceof Error ? failure.message : String(failure))
-  } finally {
-    program?.kill()
-    await servers?.close()
-    if (isWell) rmSync(root, { recursive: true, force: true })
-    else report.note(`log of the client: ${root}`)
-  }
+  })
+}
+
+async function addressOf(servers: FastTry, id: string): Promise<string> {
+  const { brokers } = await servers.status()
+  return brokers.find((broker) => broker.id === id)?.addr ?? ''
 }

@@ -3,8 +3,7 @@
  * command must print what it prints of Apache's brokers, what it changed must count, and be there after the leader was killed.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   createRequest,
@@ -16,12 +15,13 @@ import {
   RequestCode,
 } from '@dledger-ts/remoting'
 import { createTopic } from '../processes/group/admin.ts'
-import { FastTry } from '../processes/group/fast-try.ts'
+import type { FastTry } from '../processes/group/fast-try.ts'
 import { untilTrue } from '../processes/group/until.ts'
-import { type Client, missingCommand } from './clients.ts'
+import type { Client } from './clients.ts'
 import { LineProgram } from './line-program.ts'
 import { launchIn } from './mqadmin.ts'
 import { lacks, printsException } from './mqadmin-step.ts'
+import { type OwnSuite, runOwnSuite } from './own-suite.ts'
 import type { Report } from './report.ts'
 
 const QUEUE_COUNT = 2
@@ -33,26 +33,15 @@ const TIMEOUT_MS = 60_000
 const CALL_TIMEOUT_MS = 5_000
 
 export async function runMqadminChanging(client: Client, report: Report): Promise<void> {
-  const missing = await missingCommand(client)
-  if (missing !== undefined) return report.skipped(client.name, `${missing} is not installed`)
-  report.suite(client.name)
-  const startedAtMs = performance.now()
-  const root = mkdtempSync(join(tmpdir(), 'interop-mqadmin-'))
-  let suite: Changing | null = null
-  let isWell = false
-  try {
-    await client.build()
-    suite = await Changing.start(client, report, root)
-    await suite.run()
-    isWell = true
-  } catch (failure) {
-    report.check('the suite runs to its end', false, failure instanceof Error ? failure.message : String(failure))
-  } finally {
-    await suite?.close()
-    report.note(`took ${((performance.now() - startedAtMs) / 1000).toFixed(0)} s`)
-    if (isWell) rmSync(root, { recursive: true, force: true })
-    else report.note(`log of the client: ${root}`)
-  }
+  await runOwnSuite(client, report, {}, async (suite) => {
+    const { servers, root, atEnd } = suite
+    const launch = launchIn(join(root, 'home'), client, servers.namesrv)
+    const program = await LineProgram.start(launch, join(root, 'client.log'), ANSWERS)
+    atEnd(() => program.kill())
+    const changing = new Changing(report, suite, program, { is5: client.name.includes('-5.') })
+    atEnd(() => changing.close())
+    await changing.run()
+  })
 }
 
 class Changing {
@@ -66,32 +55,16 @@ class Changing {
   #brokerName = ''
   #leader = ''
 
-  static async start(client: Client, report: Report, root: string): Promise<Changing> {
-    const servers = await FastTry.create()
-    try {
-      await servers.start('--fresh')
-      await servers.leader()
-      const launch = launchIn(join(root, 'home'), client, servers.namesrv)
-      const program = await LineProgram.start(launch, join(root, 'client.log'), ANSWERS)
-      return new Changing(report, servers, program, { root, is5: client.name.includes('-5.') })
-    } catch (failure) {
-      await servers.close()
-      throw failure
-    }
-  }
-
-  private constructor(report: Report, servers: FastTry, program: LineProgram, more: { root: string; is5: boolean }) {
+  constructor(report: Report, { servers, root }: OwnSuite, program: LineProgram, more: { is5: boolean }) {
     this.#report = report
     this.#servers = servers
     this.#program = program
-    this.#root = more.root
+    this.#root = root
     this.#is5 = more.is5
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#remoting.close()
-    await this.#program.kill()
-    await this.#servers.close()
   }
 
   async run(): Promise<void> {

@@ -3,17 +3,17 @@
  * must print what it prints of Apache's brokers: the facts that its step checks, and no exception.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Admin, createTopic } from '../processes/group/admin.ts'
-import { FastTry } from '../processes/group/fast-try.ts'
+import type { FastTry } from '../processes/group/fast-try.ts'
 import { untilTrue } from '../processes/group/until.ts'
 import type { Launch } from './client-program.ts'
-import { missingCommand, type Client } from './clients.ts'
+import type { Client } from './clients.ts'
 import { LineProgram } from './line-program.ts'
 import { READING } from './mqadmin-reading.ts'
 import { printsException, type SentMessage, type Step, type World } from './mqadmin-step.ts'
+import { runOwnSuite } from './own-suite.ts'
 import type { Report } from './report.ts'
 
 const QUEUE_COUNT = 4
@@ -24,36 +24,14 @@ const CONF = { traceTopicEnable: 'true' }
 const ANSWERS = /^(out|err|sent|consumed) ?/
 const TIMEOUT_MS = 60_000
 
-const LISTS: readonly (readonly Step[])[] = [READING]
-
 export async function runMqadmin(client: Client, report: Report): Promise<void> {
-  const missing = await missingCommand(client)
-  if (missing !== undefined) return report.skipped(client.name, `${missing} is not installed`)
-  report.suite(client.name)
-  const startedAtMs = performance.now()
-  const root = mkdtempSync(join(tmpdir(), 'interop-mqadmin-'))
-  let servers: FastTry | null = null
-  let program: LineProgram | null = null
-  let isWell = false
-  try {
-    await client.build()
-    servers = await FastTry.create({ conf: CONF })
-    await servers.start('--fresh')
-    await servers.leader()
+  await runOwnSuite(client, report, CONF, async ({ servers, root, atEnd }) => {
     const launch = launchIn(join(root, 'home'), client, servers.namesrv)
-    program = await LineProgram.start(launch, join(root, 'client.log'), ANSWERS)
+    const program = await LineProgram.start(launch, join(root, 'client.log'), ANSWERS)
+    atEnd(() => program.kill())
     const world = await madeWorld(client, servers, program, root)
-    for (const step of LISTS.flat()) await runStep(step, world, program, report)
-    isWell = true
-  } catch (failure) {
-    report.check('the suite runs to its end', false, failure instanceof Error ? failure.message : String(failure))
-  } finally {
-    await program?.kill()
-    await servers?.close()
-    report.note(`took ${((performance.now() - startedAtMs) / 1000).toFixed(0)} s`)
-    if (isWell) rmSync(root, { recursive: true, force: true })
-    else report.note(`log of the client: ${root}`)
-  }
+    for (const step of READING) await runStep(step, world, program, report)
+  })
 }
 
 /** In a home as an installation has it: 4.9.8 does not run without its configuration of logging. */
