@@ -17,6 +17,8 @@ const RETENTION_DISK_PERCENT = 70
 const RETENTION_INTERVAL_MS = 400
 const DISK_RESERVE_BYTES = [0, 8_192] as const
 const UNCOMMITTED_BYTES_MAX = [2_000, 1_048_576, 1_048_576] as const
+/** One state machine in four is soon said to be behind. */
+const UNAPPLIED_BYTES_MAX = [400, 1_048_576, 1_048_576, 1_048_576] as const
 const STORAGE_SLOW_MS = [500, 1_500] as const
 const STORAGE_HANG_MS = [2_500, 30_000] as const
 const SCRUB_BYTES_PER_SECOND = [0, 0, 20_000, 1_048_576] as const
@@ -41,6 +43,7 @@ export function settingsOf(schedule: Schedule, decisions: Decisions): NodeSettin
     catchUpBytesPerSecond: one('catchUpBytesPerSecond', CATCH_UP_BYTES_PER_SECOND),
     ...retentionOf(schedule, decisions, one('fileBytes', FILE_BYTES)),
     uncommittedBytesMax: one('uncommittedBytesMax', UNCOMMITTED_BYTES_MAX),
+    unappliedBytesMax: one('unappliedBytesMax', UNAPPLIED_BYTES_MAX),
     preferredLeader: decisions.chance('prefers', 0, 0, 400)
       ? `n${decisions.below('preferred', 0, 0, schedule.members)}`
       : null,

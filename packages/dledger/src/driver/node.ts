@@ -539,6 +539,13 @@ export class LogNode {
     })
   }
 
+  /** A leader refuses proposals long before its state machine is so far behind: it is so after a start, or where it is too slow. */
+  get #behind(): number {
+    const { applying } = this.#rooms
+    const isBehind = applying.unappliedBytes(this.#member.log.endPos) > 2 * this.#options.settings.unappliedBytesMax
+    return isBehind || applying.isRestoring ? StorageHealth.BEHIND : 0
+  }
+
   #live(ticks: number, nowMs: number): void {
     const { log } = this.#member
     const { raft, installReceiver, installSender, sending, reading, repairing, scrubber, retention } = this.#rooms
@@ -548,7 +555,7 @@ export class LogNode {
     if (log.isFull) log.retryFull()
     installReceiver.wake({ mayRetry: !reserve.isOut })
     const roomHealth = this.#hardStateRoom.look({ leads: this.#role.role === 'LEADER' })
-    this.#health = this.#watch.look(nowMs, log) | roomHealth | (log.isFull ? StorageHealth.FULL : 0)
+    this.#health = this.#watch.look(nowMs, log) | roomHealth | (log.isFull ? StorageHealth.FULL : 0) | this.#behind
     raft.storageHealth(this.#health)
     if (this.#switching.isUnderWay) return
     for (let i = 0; i < ticks; i++) raft.tick()

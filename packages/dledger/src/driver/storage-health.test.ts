@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DEFAULT_SETTINGS, type NodeSettings } from '../config.ts'
 import type { DLedgerError } from '../errors.ts'
 import { HardStateFile } from '../hard-state/hard-state-file.ts'
-import type { Proposal } from '../state-machine.ts'
+import type { Proposal, StateMachine } from '../state-machine.ts'
 import { MemoryNetwork, MemoryTransport } from '../transport/memory.ts'
 import { bareEnvelope } from './batch-builder.ts'
 import { LogNode } from './node.ts'
@@ -47,7 +47,12 @@ afterEach(async () => {
 
 const close = (node: LogNode): Promise<Error | null> => new Promise((resolve) => node.close(resolve))
 
-async function start(id: string, ids: readonly string[], over: Partial<NodeSettings> = {}): Promise<Running> {
+async function start(
+  id: string,
+  ids: readonly string[],
+  over: Partial<NodeSettings> = {},
+  stateMachine: StateMachine | null = null,
+): Promise<Running> {
   const disk = group.get(id)?.disk ?? new HangingDisk()
   const fatal: Error[] = []
   const node = new LogNode({
@@ -61,7 +66,7 @@ async function start(id: string, ids: readonly string[], over: Partial<NodeSetti
     self: id,
     bootstrapVoters: ids,
     settings: { ...small, ...over },
-    stateMachine: null,
+    stateMachine,
     controlEnvelope: bareEnvelope,
     advertised: '',
     owner: { pid: 1, processStart: '1', bootId: 'boot 1', isAlive: () => true },
@@ -152,6 +157,41 @@ describe('a transfer of the leadership', () => {
 test('the preferred leader leads, when its storage is well', async () => {
   await startAll({ preferredLeader: 'n2' })
   await until('n2 leads', () => group.get('n2')?.node.role.ready === true)
+})
+
+test('a leader that has much to apply hands over to one that has not', async () => {
+  const bodyBytes = 60 * 1024
+  const old = await startAll()
+  let committed = 0
+  for (let i = 0; i < 150; i++) {
+    await until('there is room', () => committed > i - 100)
+    old.node.propose({
+      bodyBytes,
+      encodeBody: (target, at) => void target.fill(i, at, at + bodyBytes),
+      committed: () => void committed++,
+      failed: (error) => expect.unreachable(error.message),
+    })
+  }
+  await until('all are committed', () => committed === 150)
+  await leader()
+  const [behind, other] = IDS.filter((id) => id !== idOf(old)) as [string, string]
+  for (const id of [behind, other]) await close((group.get(id) as Running).node)
+  for (const id of [behind, other]) network.cut(id, idOf(old))
+  // It applies what one read brings, and no more.
+  const { disk } = group.get(behind) as Running
+  const holding: StateMachine = {
+    appliedIndex: -1,
+    discard: () => {},
+    apply: (entries) => void (disk.holdsReads ||= entries[0]?.index === 0),
+    roleChanged: () => {},
+    durable: () => {},
+  }
+  const slow = await start(behind, IDS, { unappliedBytesMax: 1024, electionTimeoutMs: 1_000 }, holding)
+  const well = await start(other, IDS, { electionTimeoutMs: 4_000 })
+  await until('it leads', () => slow.node.role.role === 'LEADER')
+  await until('the other leads', () => well.node.role.ready)
+  expect(disk.heldCount).toBeGreaterThan(0)
+  expect(slow.node.status.storage).toBe('ok')
 })
 
 describe('a disk that hangs', () => {

@@ -4,8 +4,8 @@
  * Counted in ticks, looked at once a heartbeat. It says whom to try; the leadership does it and tells how the try ended.
  *
  * Keeps:
- *   R18 the leadership goes unasked only to a voter that is heard, whose storage is well and whose log is level with the
- *       leader's but for what is under way; to the preferred one only after it was all that for `stableTicks` without a break.
+ *   R18 the leadership goes unasked only to a voter that is heard, whose storage is well, that has applied most of its log, and
+ *       whose log is level with the leader's but for what is under way; to the preferred one only after it was all that for `stableTicks` without a break.
  *       After a transfer, and after a try that failed, comes a wait, twice as long after each failure in a row.
  */
 import { StorageHealth } from '../storage-health.ts'

@@ -9,6 +9,7 @@
 import type { MemberState } from '../member-state.ts'
 import type { MemberId } from '../messages.ts'
 import type { Progress } from '../progress.ts'
+import { StorageHealth } from '../storage-health.ts'
 import { Handover } from './handover.ts'
 
 export class Transfer {
@@ -78,8 +79,9 @@ export class Transfer {
 
   #handOverUnasked(peers: readonly Progress[], isReady: boolean): void {
     const { options, faults, storageHealth } = this.#state
-    // What is lost here may be what it would have to apply before it is ready.
-    if (this.#target !== null || !(isReady || this.#state.isTainted)) return
+    // What is lost here, or is much, may be what it would have to apply before it is ready.
+    const staysUnready = this.#state.isTainted || (storageHealth & StorageHealth.BEHIND) !== 0
+    if (this.#target !== null || !(isReady || staysUnready)) return
     const health = faults.has('hung-leader-keeps-heartbeating') ? 0 : storageHealth
     const target = this.#handover.next(options.heartbeatTicks, { peers, isFit: this.#isFit, health })
     if (target !== null) this.#transferTo(target)
