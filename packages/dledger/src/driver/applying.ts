@@ -25,6 +25,8 @@ export interface ApplyingOptions {
   /** A received state is being taken in: nothing is applied before `restored`. */
   readonly isRestoring: boolean
   readonly readCold: ReadCold
+  /** False while nobody waits for what is read from the files: a member that closes leaves it to its next start. */
+  readonly mayReadCold: () => boolean
   /** The first entry from there on whose bytes are not good; infinite where there is none. */
   readonly firstLostFrom: (index: number) => number
   readonly onApplied: (index: number) => void
@@ -151,7 +153,7 @@ export class Applying {
   }
 
   #applyCold(): void {
-    const { hot, stateMachine, readCold, firstLostFrom, schedulePass } = this.#options
+    const { hot, stateMachine, readCold, mayReadCold, firstLostFrom, schedulePass } = this.#options
     const from = this.#appliedIndex + 1
     // What is hot may not be in the files yet.
     const to = Math.min(this.#commitIndex, hot.firstIndex - 1)
@@ -162,7 +164,7 @@ export class Applying {
     }
     // What is lost is waited for: a pass follows its repair.
     const readable = Math.min(to, firstLostFrom(from) - 1)
-    if (readable < from) return
+    if (readable < from || !mayReadCold()) return
     this.#reading = true
     readCold(from, readable, APPLY_BYTES_MAX, (batch) => {
       this.#reading = false

@@ -5,6 +5,8 @@
  *   - what is hot is never read from the files, where it may not be yet, and where entries that it replaces may still stand.
  *   - files are open while a read of them is under way (`isIdle`), and are not read while they are being replaced.
  *   - damage that a read finds is examined before anybody is told: what is good is served, what is not is known as lost.
+ *   - once a close waits for the disk to be quiet no read is begun for who asks from outside: one who reads on and on, piece by piece,
+ *     would hold that up for as long as the log is.
  */
 import type { Clock } from '@dledger-ts/base'
 import { DLedgerError } from '../errors.ts'
@@ -44,9 +46,20 @@ export interface LogReadingOptions {
 export class LogReading {
   readonly #options: LogReadingOptions
   #underWay = 0
+  #takesMore = true
 
   constructor(options: LogReadingOptions) {
     this.#options = options
+  }
+
+  /** False once a close waits for the disk to be quiet. */
+  get takesMore(): boolean {
+    return this.#takesMore
+  }
+
+  /** From now on who asks for entries or bytes is told that the log is closed; what is under way ends. */
+  takeNoMore(): void {
+    this.#takesMore = false
   }
 
   /** No read of the files is under way. */
@@ -57,7 +70,7 @@ export class LogReading {
   /** Reads committed entries [firstIndex, lastIndex] of one term, at least one, until `bytesMax`. */
   read(firstIndex: number, lastIndex: number, bytesMax: number, callback: ReadCallback): void {
     const { clock, hot, isSwitching } = this.#options
-    if (this.#filesAreClosed) {
+    if (this.#isClosed) {
       clock.defer(() => callback(closed(), null))
       return
     }
@@ -87,7 +100,7 @@ export class LogReading {
   /** Reads raw log bytes at a position. */
   readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
     const { clock, log, isSwitching } = this.#options
-    if (this.#filesAreClosed) {
+    if (this.#isClosed) {
       clock.defer(() => callback(closed(), null))
       return
     }
@@ -120,10 +133,10 @@ export class LogReading {
     })
   }
 
-  get #filesAreClosed(): boolean {
+  get #isClosed(): boolean {
     const { life, isSwitching } = this.#options
     const failedWithoutFiles = life.state === 'failed' && isSwitching()
-    return life.state === 'finishing' || life.state === 'closed' || failedWithoutFiles
+    return !this.#takesMore || life.state === 'finishing' || life.state === 'closed' || failedWithoutFiles
   }
 
   #readFiles(firstIndex: number, wantedTo: number, bytesMax: number, callback: ReadCallback, isSecond = false): void {

@@ -13,16 +13,17 @@ import { type LogMark, LogWriter } from './log-writer.ts'
 import { LogNode } from './node.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import type { Message } from '../raft/messages.ts'
-import type { Proposal, StateMachine } from '../state-machine.ts'
+import type { CommittedEntry, Proposal, StateMachine } from '../state-machine.ts'
 import { LoneTransport } from '../transport/lone.ts'
 import type { Hello, Transport, TransportHandler } from '../transport/transport.ts'
 
-/** A disk whose writes and syncs can be kept waiting. */
+/** A disk whose reads, writes and syncs can be kept waiting. */
 class GatedDisk implements Disk {
   readonly memory: Disk = new MemoryDisk()
   holdsWrites = false
   holdsSyncs = false
   holdsHardState = false
+  holdsReads = false
   #held: (() => void)[] = []
   syncs = 0
 
@@ -30,6 +31,12 @@ class GatedDisk implements Disk {
     this.holdsWrites = false
     this.holdsSyncs = false
     this.holdsHardState = false
+    this.holdsReads = false
+    this.releaseOnce()
+  }
+
+  /** Lets go what is held, and holds what follows. */
+  releaseOnce(): void {
     const held = this.#held
     this.#held = []
     for (const operation of held) operation()
@@ -53,7 +60,11 @@ class GatedDisk implements Disk {
           () => this.holdsWrites,
           () => file.write(buffers, at, callback),
         ),
-      read: (target, at, callback) => file.read(target, at, callback),
+      read: (target, at, callback) =>
+        gate(
+          () => this.holdsReads,
+          () => file.read(target, at, callback),
+        ),
       sync: (callback: DiskCallback) => {
         this.syncs++
         gate(
@@ -397,6 +408,30 @@ describe('closing', () => {
     gate.release()
     expect(await closing).toBeNull()
     expect(node.status.lastIndex).toBeLessThan(taken + 3)
+  })
+
+  test('is not held up by entries that are still to be applied, nor by who reads on and on', async () => {
+    const gate = new GatedDisk()
+    const settings = { ...small, hotBytesMax: 0 }
+    // Each life has a term of its own: what is applied is read a term at a time.
+    for (let lives = 0; lives < 4; lives++) {
+      const { node } = await start({ disk: gate, settings })
+      await ready(node)
+      expect(await close(node)).toBeNull()
+    }
+    const applied: number[] = []
+    const apply = (entries: readonly CommittedEntry[]): void => {
+      for (const { index } of entries) applied.push(index)
+    }
+    gate.holdsReads = true
+    const { node } = await start({ disk: gate, settings, stateMachine: { ...machine, apply } })
+    await until('entries are read', () => gate.heldCount > 0)
+    const closing = close(node)
+    const refused = new Promise((resolve) => node.read(0, 0, 1, resolve))
+    gate.releaseOnce()
+    expect(await closing).toBeNull()
+    expect(applied).toEqual([0, 1])
+    expect(await refused).toMatchObject({ code: 'CLOSED' })
   })
 
   test('ends the timers', async () => {

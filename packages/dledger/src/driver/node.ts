@@ -412,6 +412,7 @@ export class LogNode {
     this.#life.guarded(() => reading.failAll(closed()))
     this.#closing.handOver(() => {
       this.#inputs.takeNoEntries()
+      this.#logReading.takeNoMore()
       this.#rooms.writer.stopWaiting()
       this.#stopParts()
       this.#closing.closeFiles(callback)

@@ -98,6 +98,7 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
     commitIndex: Math.max(point.appliedIndex, point.commitIndex),
     isRestoring: member.hardState.incoming?.phase === 'RESTORING' && stateMachine !== null,
     readCold,
+    mayReadCold: () => logReading.takesMore || pending.count > 0,
     onApplied: (index) => {
       raft.applied(index)
       pending.applied(index)

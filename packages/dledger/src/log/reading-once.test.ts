@@ -91,6 +91,29 @@ for (const [what, spoils] of SPOILS) {
     }
   })
 
+  test(`a read that gives ${what} but once cuts nothing off behind an entry that is damaged`, async () => {
+    const { image, hintBefore } = await written()
+    // In the body of entry 5, behind what any hint says to be synced.
+    const damaged = new Map(image)
+    const path = `${DIRECTORY}/data/${String(1024).padStart(20, '0')}`
+    const bytes = Buffer.from(image.get(path) as Buffer)
+    bytes.writeUInt8(bytes.readUInt8(100) ^ 8, 100)
+    damaged.set(path, bytes)
+    let wasRead = true
+    for (let reads = 0; wasRead; reads++) {
+      expect(reads, 'an opening comes to an end').toBeLessThan(READS_MAX)
+      const disk = new FlakyDisk()
+      disk.restore(damaged)
+      disk.readsLeft = reads
+      disk.spoils = spoils
+      const log = openLog(DIRECTORY, { disk })
+      wasRead = disk.readsLeft < 0
+      expect(log.lastIndex, `read ${reads}`).toBe(hintBefore.index + 4)
+      expect(log.lostRanges(), `read ${reads}`).toMatchObject([{ firstIndex: 5, lastIndex: 5 }])
+      log.close()
+    }
+  })
+
   test(`a read that gives ${what} but once while a log is examined is read again`, async () => {
     const { image, state, hint } = await written()
     let wasRead = true

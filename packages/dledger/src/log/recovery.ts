@@ -34,6 +34,8 @@ export const UNSYNCED_INDEX_UNITS_MAX = 32_768
 /** Smallest piece that a disk writes whole. */
 const SECTOR_BYTES = 512
 const MAGIC_BYTES = 4
+/** Of what is not good: a drive that never says the same is given up. */
+const READS_MAX = 8
 
 export type { TermRun } from './lost-ranges.ts'
 export type { BeforeFirst, DurableHint, RecoveredLog } from './recovered-log.ts'
@@ -46,10 +48,14 @@ interface Cursor {
   chain: number | null
 }
 
-type Step =
-  | { readonly kind: 'entry'; readonly header: EntryHeader }
-  | { readonly kind: 'end' }
-  | { readonly kind: 'invalid'; readonly pos: number; readonly what: string; readonly header: EntryHeader | null }
+interface InvalidStep {
+  readonly kind: 'invalid'
+  readonly pos: number
+  readonly what: string
+  readonly header: EntryHeader | null
+}
+
+type Step = { readonly kind: 'entry'; readonly header: EntryHeader } | { readonly kind: 'end' } | InvalidStep
 
 /** @throws DLedgerError `CORRUPT` with file and byte; then nothing was changed. */
 export function examineLog(input: RecoveryInput): RecoveredLog {
@@ -311,15 +317,27 @@ class Examination {
     }
   }
 
-  /** As `#next`, but what is not good has been read twice. */
+  /** As `#next`, but what is not good has been so twice: where damage reads as zeros but once, the log does not end there. */
   #nextForSure(cursor: Cursor): Step {
-    const step = this.#next(cursor)
-    if (step.kind === 'entry') return step
-    this.#window.forget()
-    return this.#next(cursor)
+    let step = this.#next(cursor)
+    for (let reads = 1; step.kind !== 'entry' && reads < READS_MAX; reads++) {
+      const { kind } = step
+      this.#window.forget()
+      step = this.#next(cursor)
+      if (step.kind === kind) return step
+    }
+    return step
   }
 
-  #isTorn(step: Step & { readonly kind: 'invalid' }, index: number): boolean {
+  /** What is torn is cut, so it must look so twice. */
+  #isTorn(step: InvalidStep, index: number): boolean {
+    if (!this.#looksTorn(step, index)) return false
+    this.#window.forget()
+    this.#indexWindow.forget()
+    return this.#looksTorn(step, index)
+  }
+
+  #looksTorn(step: InvalidStep, index: number): boolean {
     return this.#isUnwritten(step.pos, step.header) || !this.#somethingFollows(step.pos, index, step.header)
   }
 

@@ -208,7 +208,8 @@ export class QueueRepairs {
     again: ReadonlyMap<ConsumeQueue, string> | (() => void),
     error: Error | null,
   ): void {
-    if (this.#stopped) return
+    // The log is closed first; the stop follows.
+    if (this.#stopped || (error instanceof StoreError && error.code === 'CLOSED')) return
     const { logger, clock } = this.#options
     logger.error({ err: error, first: namesOf(queues), retryMs: RETRY_MS }, 'queue files cannot be built again now')
     this.#cancelRetry = clock.after(RETRY_MS, () => {
