@@ -192,13 +192,14 @@ export interface MessageStoreApi extends AsyncDisposable {
   /** Forgets where a group stands, in all topics. */
   deleteConsumerOffsets(group: string): Promise<void>
   /**
-   * Moves a group: it goes on at these offsets (by queue id), and what its consumers commit does not count until they were told.
+   * Moves a group: it goes on at these offsets (by queue id), and what its consumers commit does not count until one stands there:
+   * commits that very offset, or takes the reset.
    * Resolves when that is applied here.
    */
   resetConsumerOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void>
-  /** Where a group goes on that was moved, while its consumers were not told; undefined otherwise. Hot. */
+  /** Where a group goes on that was moved, while none of its consumers stands there; undefined otherwise. Hot. */
   pendingReset(group: string, topic: string, queueId: number): number | undefined
-  /** The same, and from now on they are told: what they commit counts. A new leader may have it told again. @throws StoreError NOT_LEADER. */
+  /** The same, and from now on one stands there: what they commit counts. A new leader may have it told again. @throws StoreError NOT_LEADER. */
   takeReset(group: string, topic: string, queueId: number): number | undefined
 
   // ---- queue locks

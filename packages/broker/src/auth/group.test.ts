@@ -70,6 +70,7 @@ test('a pull that the leader is to answer, since its group was moved, still fits
     const waiting = { queueOffset: '1', commitOffset: '1', sysFlag: '7', suspendTimeoutMillis: '20000' }
     const { code, remark, extFields } = await puller.pull({ ...queue, ...waiting })
     expect([code, remark, extFields?.['nextBeginOffset']]).toEqual(answer)
+    if (timestamp === '0') expect((await puller.pull({ ...queue, queueOffset: '0', sysFlag: '4' })).code).toBe(0)
     await until(() => through.store?.pendingReset('moved', 'Moved', 0) === undefined)
   }
   await pullAfterMove('0', [ResponseCode.PULL_OFFSET_MOVED, 'OFFSET_RESET', '0'])

@@ -62,7 +62,7 @@ export class MetadataState {
   readonly topics = new Map<string, TopicConfig>()
   readonly groups = new Map<string, SubscriptionGroupConfig>()
   readonly offsets = new OffsetTable()
-  /** Where groups go on that were moved, and whose consumers were not told yet. */
+  /** Where groups go on that were moved, and none of whose consumers stands there yet. */
   readonly resets = new OffsetTable()
   readonly forbidden = new ForbiddenTopics()
   readonly floors = new QueueFloors()
