@@ -197,7 +197,7 @@ export interface MessageStoreApi extends AsyncDisposable {
    * Resolves when that is applied here.
    */
   resetConsumerOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void>
-  /** Where a group goes on that was moved, while none of its consumers stands there; undefined otherwise. Hot. */
+  /** Where a group goes on that was moved, while none of its consumers stands there; undefined otherwise, or where that is not known yet. Hot. */
   pendingReset(group: string, topic: string, queueId: number): number | undefined
   /** The same, and from now on one stands there: what they commit counts. A new leader may have it told again. @throws StoreError NOT_LEADER. */
   takeReset(group: string, topic: string, queueId: number): number | undefined

@@ -442,8 +442,8 @@ export class MessageStore implements MessageStoreApi {
 
   async deleteTopic(topicName: string): Promise<void> {
     this.#partial.requireWhole()
-    await this.#tables.deleteTopic(topicName)
-    this.#core.offsets.forgetTopic(topicName)
+    const forget = (): void => this.#core.offsets.forgetTopic(topicName)
+    await this.#forgetAround(forget, this.#tables.deleteTopic(topicName))
   }
 
   forgetExpired(): void {
@@ -517,8 +517,8 @@ export class MessageStore implements MessageStoreApi {
   }
 
   async deleteConsumerOffsets(group: string): Promise<void> {
-    await this.#tables.deleteGroupOffsets(group)
-    this.#core.offsets.forgetGroup(group)
+    const forget = (): void => this.#core.offsets.forgetGroup(group)
+    await this.#forgetAround(forget, this.#tables.deleteGroupOffsets(group))
   }
 
   resetConsumerOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
@@ -528,7 +528,8 @@ export class MessageStore implements MessageStoreApi {
 
   // Hot.
   pendingReset(group: string, topic: string, queueId: number): number | undefined {
-    return this.#core.offsets.pendingReset(group, topic, queueId)
+    // In the part of the log to come it may have ended.
+    return this.#partial.isPartial ? undefined : this.#core.offsets.pendingReset(group, topic, queueId)
   }
 
   takeReset(group: string, topic: string, queueId: number): number | undefined {
@@ -544,6 +545,19 @@ export class MessageStore implements MessageStoreApi {
   }
 
   // ------------------------------------------------------------------------------------------------ inside
+
+  /**
+   * What was told of offsets that are being deleted is not appended behind the deletion: neither what waited when it was proposed, nor
+   * what was told while it was under way, whatever became of it.
+   */
+  async #forgetAround(forget: () => void, deletion: Promise<void>): Promise<void> {
+    forget()
+    try {
+      await deletion
+    } finally {
+      forget()
+    }
+  }
 
   #requireOpen(): void {
     if (this.#closing !== null) throw new StoreError('the store is closed', { code: 'CLOSED' })
