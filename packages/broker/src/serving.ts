@@ -214,6 +214,7 @@ export class Serving {
       {
         ...dispatch,
         ...(config.authenticationEnabled ? { access } : {}),
+        caughtUp: () => store.caughtUp(),
         forward: (connection, request) => this.#forwarder.forward(connection, request),
         retry: (connection, request) => this.#forwarder.retry(connection, request),
       },

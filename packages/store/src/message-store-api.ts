@@ -55,6 +55,12 @@ export interface MessageStoreApi extends AsyncDisposable {
    * message, whether a topic or a group is there. `minOffset`, `topics` and `groups` are as far as the log was applied.
    */
   isRebuilding(): boolean
+  /**
+   * Resolves when all that was acknowledged before the call, by any member, is applied here. Nothing is appended for it.
+   *
+   * @throws StoreError NOT_LEADER (none is known, or it changed meanwhile), TIMEOUT, BUSY, CLOSED.
+   */
+  caughtUp(): Promise<void>
   /** The other members, as a leader sees them; another member knows nothing of them. */
   replicas(): Promise<readonly Replica[]>
   onRoleChange(listener: RoleChangeListener): () => void

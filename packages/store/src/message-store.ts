@@ -191,6 +191,15 @@ export class MessageStore implements MessageStoreApi {
     return this.#partial.isPartial
   }
 
+  async caughtUp(): Promise<void> {
+    this.#requireOpen()
+    try {
+      await this.#log.readIndex()
+    } catch (error) {
+      throw error instanceof DLedgerError ? storeErrorOf(error) : error
+    }
+  }
+
   replicas(): Promise<readonly Replica[]> {
     return replicasOf(this.#log, this.#core.machine.applied)
   }

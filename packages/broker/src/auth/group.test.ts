@@ -54,6 +54,19 @@ test('what a follower passes on is checked as what the client sent', async () =>
   expect(await client(through, 'root', ROOT.secretKey).call(RequestCode.AUTH_LIST_USER)).toMatchObject({ code: 0 })
 })
 
+test('who was made a user at the leader a moment ago is one at a follower, who is not is refused there', async () => {
+  const [leader, through] = [await group.leader(), await follower()]
+  for (let i = 0; i < 20; i++) {
+    const user = { ...USER, username: `new${i}`, type: 'Super' } as const
+    expect(await client(through, user.username, user.password).send('x')).toMatchObject({
+      code: 16,
+      remark: `User:new${i} is not found.`,
+    })
+    await leader.store?.changeAccess(() => ({ kind: 'putUser', user }))
+    expect(await client(through, user.username, user.password).send('x')).toMatchObject({ code: 0 })
+  }
+})
+
 test('a pull that the leader is to answer, since its group was moved, still fits its signature, and is not held there', async () => {
   const through = await follower()
   const leader = client(await group.leader(), ROOT.accessKey, ROOT.secretKey)
