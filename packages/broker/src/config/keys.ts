@@ -331,6 +331,11 @@ export const CONFIG_KEYS = {
     'Whether clients are asked for a certificate, and not let in without one.',
   ),
   'tls.server.authClient': boolean(false, 'A certificate that a client shows is checked.'),
+  'tls.server.handshakesPerSecond': int(
+    250,
+    { min: 1, max: 100_000 },
+    'TLS handshakes that begin on each port; more wait, by address in turn (ours).',
+  ),
   'tls.enable': boolean(false, 'What this broker dials is dialed with TLS: name servers, other brokers, members.'),
   'tls.client.keyPath': text('', 'Private key in PEM, for tls.client.certPath.'),
   'tls.client.keyPassword': secret('Opens that key where it is encrypted.'),
