@@ -101,6 +101,8 @@ export interface MessageStoreApi extends AsyncDisposable {
   endTransaction(request: EndTransaction): Promise<PutResult | null>
   /** The producers of these half messages (500 at most) were asked once more for the outcome. */
   countCheck(physicalOffsets: readonly number[], checkedMs: number): Promise<void>
+  /** Has a producer asked from the beginning again, also for what was given up. @see Transactions.resume */
+  resumeHalfMessage(physicalOffset: number): Promise<boolean>
   /** Reads messages of one queue; the callback may run before this returns (newest messages are in memory). */
   getMessages(request: GetRequest, callback: GetCallback): void
   /** `getMessages` as a promise. @throws StoreError REBUILDING, BUSY, CORRUPT, STORAGE_FAILED, CLOSED. */

@@ -286,6 +286,10 @@ export class MessageStore implements MessageStoreApi {
     return this.#core.transactions.countCheck(physicalOffsets, checkedMs)
   }
 
+  resumeHalfMessage(physicalOffset: number): Promise<boolean> {
+    return this.#core.transactions.resume(physicalOffset)
+  }
+
   recallTimer(request: RecallRequest): Promise<boolean> {
     return this.#core.recall.recall(request)
   }
