@@ -54,6 +54,7 @@ test('settings, what is forbidden, and offsets are changed by any member and out
   const own: ExtFields = { queueOffset: '3', sysFlag: '5', commitOffset: '3' }
   const told = await next.pull(own)
   expect([told.code, told.extFields?.['nextBeginOffset']]).toEqual([21, '0'])
+  expect((await next.pull({ ...own, queueOffset: '0', sysFlag: '4' })).code).toBe(0)
   await next.call(RequestCode.UPDATE_CONSUMER_OFFSET, { ...offset, commitOffset: '2' })
   expect((await next.call(RequestCode.QUERY_CONSUMER_OFFSET, offset)).extFields).toEqual({ offset: '2' })
 }, 60_000)
@@ -78,5 +79,6 @@ test('a consumer that pulls of a follower is told by the leader', async () => {
   const own: ExtFields = { consumerGroup: 'far', queueOffset: '3', sysFlag: '6', suspendTimeoutMillis: '20000' }
   const { code, extFields } = await follower.pull(own)
   expect([code, extFields?.['nextBeginOffset']]).toEqual([21, '0'])
+  expect((await follower.pull({ ...own, queueOffset: '0' })).code).toBe(0)
   while (store.pendingReset('far', 'T', 0) !== undefined) await new Promise((resolve) => setImmediate(resolve))
 }, 60_000)

@@ -21,6 +21,8 @@ import {
   type RepairStatus,
   type SendsProgress,
 } from '@dledger-ts/store'
+import type { WantedUser } from './auth/plain-acl.ts'
+import { readPlainAclFiles } from './auth/plain-acl-files.ts'
 import type { BrokerConfig } from './config/config.ts'
 import { retentionOptions } from './config/retention-keys.ts'
 import { encodeAdvertised } from './forwarding/advertised.ts'
@@ -78,6 +80,7 @@ export class Broker {
   readonly #sockets: Sockets
   readonly #saveConfig: SaveConfig | undefined
   readonly #tls: Tls
+  readonly #takenOverUsers: readonly WantedUser[]
   readonly #storeOptions: Partial<MessageStoreOptions>
   readonly #processors = new Map(startingProcessors())
   readonly #server: RemotingServer
@@ -88,7 +91,7 @@ export class Broker {
   #isStarted = false
   #closing: Promise<void> | null = null
 
-  /** @throws RemotingError `TLS_FILES` that names the key and the file. */
+  /** @throws RemotingError `TLS_FILES` that names the key and the file; ConfigError for files of ACL 1.0. */
   constructor(config: BrokerConfig, options: BrokerOptions = {}) {
     this.#config = config
     this.#clock = options.clock ?? systemClock
@@ -97,6 +100,7 @@ export class Broker {
     this.#onFatal = options.onFatal ?? (() => {})
     this.#saveConfig = options.saveConfig
     this.#tls = new Tls({ server: config, client: config, clock: this.#clock, logger: this.#logger })
+    this.#takenOverUsers = readPlainAclFiles(config, this.#logger)
     this.#sockets = options.sockets ?? this.#tls.sockets
     this.#storeOptions = options.storeOptions ?? {}
     const { listenPort } = config
@@ -258,6 +262,7 @@ export class Broker {
       ownMark: mark,
       recentBytes,
       sockets: this.#sockets,
+      takenOverUsers: this.#takenOverUsers,
       ...(this.#saveConfig === undefined ? {} : { saveConfig: this.#saveConfig }),
     })
     this.#processors.clear()

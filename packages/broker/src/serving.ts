@@ -18,6 +18,7 @@ import {
 import type { MessageStore, StoreStatus } from '@dledger-ts/store'
 import { AccessControl } from './auth/access-control.ts'
 import { InitialUsers } from './auth/initial-users.ts'
+import type { WantedUser } from './auth/plain-acl.ts'
 import { accessProcessors } from './processors/access.ts'
 import { type ConsumerGroup, ConsumerTable } from './client-manager/consumer-table.ts'
 import { ProducerTable } from './client-manager/producer-table.ts'
@@ -75,6 +76,8 @@ export interface ServingOptions {
   /** Bytes of newest messages that count as recent. */
   readonly recentBytes: number
   readonly sockets: Sockets
+  /** Of ACL 1.0. */
+  readonly takenOverUsers: readonly WantedUser[]
   /** Absent: what tools change counts until the next start. */
   readonly saveConfig?: SaveConfig
 }
@@ -214,12 +217,13 @@ export class Serving {
       {
         ...dispatch,
         ...(config.authenticationEnabled ? { access } : {}),
+        caughtUp: () => store.caughtUp(),
         forward: (connection, request) => this.#forwarder.forward(connection, request),
         retry: (connection, request) => this.#forwarder.retry(connection, request),
       },
     )
     this.processors = registry.table()
-    this.#initialUsers = new InitialUsers({ config, store, clock, logger })
+    this.#initialUsers = new InitialUsers({ config, takenOver: options.takenOverUsers, store, clock, logger })
     const credentials = innerCredentials(config)
     this.#registrars = config.namesrvAddresses.map(
       (address) =>

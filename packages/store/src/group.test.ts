@@ -90,6 +90,9 @@ test('messages, topics, users, offsets and locks are on every member and survive
   const third = await start(first.status().self)
   await until(() => third.status().appliedIndex === second.status().lastIndex, 'it has caught up')
   expect(await bodies(third, 'T')).toEqual([...expected, 'more'])
+  await second.store(message('T', 'the last'))
+  await third.caughtUp()
+  expect(await bodies(third, 'T')).toEqual([...expected, 'more', 'the last'])
   expect(third.access().users.get('u')).toEqual(user)
   await expect(third.changeAccess(() => ({ kind: 'deleteUser', username: 'u' }))).rejects.toMatchObject({
     code: 'NOT_LEADER',

@@ -55,6 +55,12 @@ export interface MessageStoreApi extends AsyncDisposable {
    * message, whether a topic or a group is there. `minOffset`, `topics` and `groups` are as far as the log was applied.
    */
   isRebuilding(): boolean
+  /**
+   * Resolves when all that was acknowledged before the call, by any member, is applied here. Nothing is appended for it.
+   *
+   * @throws StoreError NOT_LEADER (none is known, or it changed meanwhile), TIMEOUT, BUSY, CLOSED.
+   */
+  caughtUp(): Promise<void>
   /** The other members, as a leader sees them; another member knows nothing of them. */
   replicas(): Promise<readonly Replica[]>
   onRoleChange(listener: RoleChangeListener): () => void
@@ -95,6 +101,8 @@ export interface MessageStoreApi extends AsyncDisposable {
   endTransaction(request: EndTransaction): Promise<PutResult | null>
   /** The producers of these half messages (500 at most) were asked once more for the outcome. */
   countCheck(physicalOffsets: readonly number[], checkedMs: number): Promise<void>
+  /** Has a producer asked from the beginning again, also for what was given up. @see Transactions.resume */
+  resumeHalfMessage(physicalOffset: number): Promise<boolean>
   /** Reads messages of one queue; the callback may run before this returns (newest messages are in memory). */
   getMessages(request: GetRequest, callback: GetCallback): void
   /** `getMessages` as a promise. @throws StoreError REBUILDING, BUSY, CORRUPT, STORAGE_FAILED, CLOSED. */
@@ -192,13 +200,14 @@ export interface MessageStoreApi extends AsyncDisposable {
   /** Forgets where a group stands, in all topics. */
   deleteConsumerOffsets(group: string): Promise<void>
   /**
-   * Moves a group: it goes on at these offsets (by queue id), and what its consumers commit does not count until they were told.
+   * Moves a group: it goes on at these offsets (by queue id), and what its consumers commit does not count until one stands there:
+   * commits that very offset, or takes the reset.
    * Resolves when that is applied here.
    */
   resetConsumerOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void>
-  /** Where a group goes on that was moved, while its consumers were not told; undefined otherwise. Hot. */
+  /** Where a group goes on that was moved, while none of its consumers stands there; undefined otherwise, or where that is not known yet. Hot. */
   pendingReset(group: string, topic: string, queueId: number): number | undefined
-  /** The same, and from now on they are told: what they commit counts. A new leader may have it told again. @throws StoreError NOT_LEADER. */
+  /** The same, and from now on one stands there: what they commit counts. A new leader may have it told again. @throws StoreError NOT_LEADER. */
   takeReset(group: string, topic: string, queueId: number): number | undefined
 
   // ---- queue locks

@@ -191,6 +191,15 @@ export class MessageStore implements MessageStoreApi {
     return this.#partial.isPartial
   }
 
+  async caughtUp(): Promise<void> {
+    this.#requireOpen()
+    try {
+      await this.#log.readIndex()
+    } catch (error) {
+      throw error instanceof DLedgerError ? storeErrorOf(error) : error
+    }
+  }
+
   replicas(): Promise<readonly Replica[]> {
     return replicasOf(this.#log, this.#core.machine.applied)
   }
@@ -275,6 +284,10 @@ export class MessageStore implements MessageStoreApi {
 
   countCheck(physicalOffsets: readonly number[], checkedMs: number): Promise<void> {
     return this.#core.transactions.countCheck(physicalOffsets, checkedMs)
+  }
+
+  resumeHalfMessage(physicalOffset: number): Promise<boolean> {
+    return this.#core.transactions.resume(physicalOffset)
   }
 
   recallTimer(request: RecallRequest): Promise<boolean> {
@@ -442,8 +455,8 @@ export class MessageStore implements MessageStoreApi {
 
   async deleteTopic(topicName: string): Promise<void> {
     this.#partial.requireWhole()
-    await this.#tables.deleteTopic(topicName)
-    this.#core.offsets.forgetTopic(topicName)
+    const forget = (): void => this.#core.offsets.forgetTopic(topicName)
+    await this.#forgetAround(forget, this.#tables.deleteTopic(topicName))
   }
 
   forgetExpired(): void {
@@ -517,8 +530,8 @@ export class MessageStore implements MessageStoreApi {
   }
 
   async deleteConsumerOffsets(group: string): Promise<void> {
-    await this.#tables.deleteGroupOffsets(group)
-    this.#core.offsets.forgetGroup(group)
+    const forget = (): void => this.#core.offsets.forgetGroup(group)
+    await this.#forgetAround(forget, this.#tables.deleteGroupOffsets(group))
   }
 
   resetConsumerOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
@@ -528,7 +541,8 @@ export class MessageStore implements MessageStoreApi {
 
   // Hot.
   pendingReset(group: string, topic: string, queueId: number): number | undefined {
-    return this.#core.offsets.pendingReset(group, topic, queueId)
+    // In the part of the log to come it may have ended.
+    return this.#partial.isPartial ? undefined : this.#core.offsets.pendingReset(group, topic, queueId)
   }
 
   takeReset(group: string, topic: string, queueId: number): number | undefined {
@@ -544,6 +558,19 @@ export class MessageStore implements MessageStoreApi {
   }
 
   // ------------------------------------------------------------------------------------------------ inside
+
+  /**
+   * What was told of offsets that are being deleted is not appended behind the deletion: neither what waited when it was proposed, nor
+   * what was told while it was under way, whatever became of it.
+   */
+  async #forgetAround(forget: () => void, deletion: Promise<void>): Promise<void> {
+    forget()
+    try {
+      await deletion
+    } finally {
+      forget()
+    }
+  }
 
   #requireOpen(): void {
     if (this.#closing !== null) throw new StoreError('the store is closed', { code: 'CLOSED' })

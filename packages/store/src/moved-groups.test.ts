@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { MessageStore } from './message-store.ts'
 import { defaultSubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import { defaultTopicConfig } from './metadata/topic-config.ts'
+import { ManualClock, passing } from './testing/manual-clock.ts'
 import { OpenedStores } from './testing/opened-stores.ts'
 
 let stores: OpenedStores
@@ -127,6 +128,42 @@ test('offsets of a group are forgotten, also those that wait to be appended, and
   store = await reopened(store)
   expect(offsets()).toEqual([new Map(), 7])
   expect([...store.groupsWithOffsets()]).toEqual(['gg'])
+})
+
+describe('what was told while offsets are being deleted does not come back', () => {
+  const cases: [string, (store: MessageStore) => Promise<void>][] = [
+    ['with a group', (store) => store.deleteConsumerOffsets('g')],
+    ['with a topic', (store) => store.deleteTopic('T')],
+  ]
+  test.each(cases)('%s: neither what waited to be appended, nor what came in between', async (_name, forget) => {
+    const clock = new ManualClock()
+    let store = await stores.open({ clock })
+    await store.putTopic(defaultTopicConfig('T', 2))
+    store.commitConsumerOffset('g', 'T', 0, 5)
+    const deleting = forget(store)
+    // What waits is appended now.
+    clock.advance(200)
+    store.commitConsumerOffset('g', 'T', 1, 6)
+    await deleting
+    await passing(clock, store.flushConsumerOffsets())
+    expect(store.consumerOffsets('g')).toEqual(new Map())
+    await passing(clock, store.close())
+    store = await stores.open()
+    expect(store.consumerOffsets('g')).toEqual(new Map())
+  })
+
+  test('that a consumer stands where its group was moved', async () => {
+    let store = await stores.open()
+    await store.resetConsumerOffsets('g', 'T', new Map([[0, 10]]))
+    const deleting = store.deleteConsumerOffsets('g')
+    expect(store.takeReset('g', 'T', 0)).toBe(10)
+    await deleting
+    // Behind the end of the reset.
+    await store.putGroup(defaultSubscriptionGroupConfig('g'))
+    expect(store.consumerOffset('g', 'T', 0)).toBeUndefined()
+    store = await reopened(store)
+    expect(store.consumerOffset('g', 'T', 0)).toBeUndefined()
+  })
 })
 
 test('what a group may not do with a topic is kept, counts in the data version, and goes with the group', async () => {

@@ -12,7 +12,7 @@
 import { dirname } from 'node:path'
 import { assert, background, type Clock, type Logger } from '@dledger-ts/base'
 import type { CommittedEntry, Disk, Proposal } from '@dledger-ts/dledger'
-import type { HostAddress } from '@dledger-ts/protocol'
+import { type HostAddress, SystemTopic } from '@dledger-ts/protocol'
 import type { ApacheConfig } from './apache/config-files.ts'
 import type { ApacheCheckpointFiles } from './apache/checkpoint-files.ts'
 import { TakeOver } from './apache/take-over.ts'
@@ -23,6 +23,7 @@ import { DiscardedFiles } from './consume-queue/discarded-files.ts'
 import { QueueFiles } from './consume-queue/queue-files.ts'
 import { SumRows } from './consume-queue/sum-rows.ts'
 import { DiskRoom, withRoom } from './disk-room.ts'
+import { StoreError } from './errors.ts'
 import { RecordEnvelope } from './control-envelope.ts'
 import { KeyIndex } from './key-index/key-index.ts'
 import type { KeyIndexSettings } from './key-index/layout.ts'
@@ -263,6 +264,7 @@ export class StoreCore {
       clock,
       storeHost,
       messageAt: (physicalOffset) => this.reader.messageAt(physicalOffset),
+      newestHalf: (uniqueId) => this.#newestHalf(uniqueId),
     })
     this.#takeOver = new TakeOver({ machine, reader: this.reader, changes: this.changes, clock, logger })
     // Whoever else reads records of what is pending stands here, too.
@@ -380,6 +382,19 @@ export class StoreCore {
     this.keyIndex?.applied()
     background(this.takeUpSends(), 'reading the sends of the last span', logger)
     this.#events?.topicsChanged()
+  }
+
+  async #newestHalf(key: string): Promise<Buffer | undefined> {
+    if (this.queries === null) return undefined
+    const wanted = { topic: SystemTopic.TRANSACTION_HALF, key, maxCount: 1, uniqueKeyOnly: true }
+    const { records, isComplete } = await this.queries.query(wanted)
+    if (records.length > 0 || isComplete) return records[0]
+    throw new StoreError(
+      `it is not known whether there is a half message ${key}: a part of the key index is being built`,
+      {
+        code: 'BUSY',
+      },
+    )
   }
 
   #repair(): void {

@@ -24,6 +24,8 @@ async function main(flags: Flags): Promise<void> {
   const { values, warnings } = withTlsFile(file)
   const namesrvAddr = flags.namesrvAddr ?? values['namesrvAddr'] ?? process.env['NAMESRV_ADDR']
   if (namesrvAddr !== undefined) values['namesrvAddr'] = namesrvAddr
+  const home = values['rocketmqHome'] ?? process.env['ROCKETMQ_HOME']
+  if (home !== undefined) values['rocketmqHome'] = home
   const parsed = parseConfig(values, { homeDirectory: homedir(), hostName: hostname(), address: ownAddress() })
   for (const warning of [...warnings, ...parsed.warnings]) {
     process.stderr.write(`${PROGRAM}: warning: ${warning}\n`)

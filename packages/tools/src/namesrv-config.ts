@@ -20,6 +20,7 @@ const schema = z.object({
   'tls.server.trustCertPath': z.string().default(''),
   'tls.server.need.client.auth': z.enum(['none', 'optional', 'require']).default('none'),
   'tls.server.authClient': flag.default(false),
+  'tls.server.handshakesPerSecond': z.coerce.number().int().min(1).max(100_000).default(250),
   'tls.test.mode.enable': flag.default(false),
   'tls.config.file': z.string().default(TLS_FILE),
 })

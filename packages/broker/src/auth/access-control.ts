@@ -5,7 +5,9 @@
  *   A1  a request is checked where it is done, against the state there: one that a follower passes on by the leader, as its sender made it
  *       and from the address that it came from;
  *   A2  nobody's word is taken: fields that members add are believed only as the forwarder believes them;
- *   A3  a refusal says why, as Apache's does, and never a secret.
+ *   A3  a refusal says why, as Apache's does, and never a secret;
+ *   A4  a member that does not lead passes on nothing that it would refuse, and refuses nothing before it knows what the leader knew when the
+ *       request came (doubts.ts): a stranger makes no traffic between members.
  *
  * What is made ready for a user (its key, its policies) hangs on the state's own object, which is replaced when it changes.
  *

@@ -54,6 +54,19 @@ test('what a follower passes on is checked as what the client sent', async () =>
   expect(await client(through, 'root', ROOT.secretKey).call(RequestCode.AUTH_LIST_USER)).toMatchObject({ code: 0 })
 })
 
+test('who was made a user at the leader a moment ago is one at a follower, who is not is refused there', async () => {
+  const [leader, through] = [await group.leader(), await follower()]
+  for (let i = 0; i < 20; i++) {
+    const user = { ...USER, username: `new${i}`, type: 'Super' } as const
+    expect(await client(through, user.username, user.password).send('x')).toMatchObject({
+      code: 16,
+      remark: `User:new${i} is not found.`,
+    })
+    await leader.store?.changeAccess(() => ({ kind: 'putUser', user }))
+    expect(await client(through, user.username, user.password).send('x')).toMatchObject({ code: 0 })
+  }
+})
+
 test('a pull that the leader is to answer, since its group was moved, still fits its signature, and is not held there', async () => {
   const through = await follower()
   const leader = client(await group.leader(), ROOT.accessKey, ROOT.secretKey)
@@ -70,6 +83,7 @@ test('a pull that the leader is to answer, since its group was moved, still fits
     const waiting = { queueOffset: '1', commitOffset: '1', sysFlag: '7', suspendTimeoutMillis: '20000' }
     const { code, remark, extFields } = await puller.pull({ ...queue, ...waiting })
     expect([code, remark, extFields?.['nextBeginOffset']]).toEqual(answer)
+    if (timestamp === '0') expect((await puller.pull({ ...queue, queueOffset: '0', sysFlag: '4' })).code).toBe(0)
     await until(() => through.store?.pendingReset('moved', 'Moved', 0) === undefined)
   }
   await pullAfterMove('0', [ResponseCode.PULL_OFFSET_MOVED, 'OFFSET_RESET', '0'])

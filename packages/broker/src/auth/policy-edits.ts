@@ -1,7 +1,7 @@
 /**
  * Policies as a tool gives them: checked, and put to those that are there.
  *
- * Keeps: an entry of a resource replaces the one that there was; what cannot be meant is refused, in Apache's words.
+ * Keeps: an entry of a resource replaces those that there were; what cannot be meant is refused, in Apache's words.
  *
  * Source: AuthorizationMetadataManagerImpl.validate, AclConverter, Acl.updatePolicy, Policy.updateEntry.
  */
@@ -12,7 +12,7 @@ import { parseResource, resourceText } from './resources.ts'
 import { parseNetwork } from './source-ips.ts'
 
 /** Entries of one user at most: each request of the user may look at all of them. */
-const ENTRIES_MAX = 1_000
+export const ENTRIES_MAX = 1_000
 
 /** What a tool wants cannot be; the message is the remark. */
 export class PolicyFault extends Error {}
@@ -38,14 +38,25 @@ export function withPolicies(
 ): AccessPolicies {
   const policies = new Map((present?.policies ?? []).map((policy) => [policy.type, policy.entries]))
   for (const { type, entries } of added) {
-    const merged = new Map((policies.get(type) ?? []).map((entry) => [entry.resource, entry]))
-    for (const entry of entries) merged.set(entry.resource, entry)
-    policies.set(type, [...merged.values()])
+    policies.set(type, merged(policies.get(type) ?? [], entries))
   }
   const all = [...policies].map(([type, entries]) => ({ type, entries }))
   const count = all.reduce((sum, { entries }) => sum + entries.length, 0)
   if (count > ENTRIES_MAX) throw new PolicyFault(`${subject} would have ${count} entries, ${ENTRIES_MAX} are allowed.`)
   return { subject, policies: all }
+}
+
+/** In their places. Of a resource that is not meant several entries stay: those that were taken over from ACL 1.0 may have two. */
+function merged(present: readonly AccessEntry[], added: readonly AccessEntry[]): AccessEntry[] {
+  const left = new Map(added.map((entry) => [entry.resource, entry]))
+  const meant = new Set(left.keys())
+  const kept = present.flatMap((entry) => {
+    if (!meant.has(entry.resource)) return entry
+    const instead = left.get(entry.resource)
+    left.delete(entry.resource)
+    return instead ?? []
+  })
+  return [...kept, ...left.values()]
 }
 
 /** @returns null when nothing is left. @param resource in its own form. */

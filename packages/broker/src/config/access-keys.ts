@@ -26,12 +26,16 @@ const SECRET = '******'
 /** @returns what is wrong with these keys; undefined when nothing is. */
 export function accessKeyFault(config: ConfigValues): Fault | undefined {
   const { authenticationWhitelist, authorizationWhitelist } = config
-  if (config.aclEnable) {
-    return {
-      key: 'aclEnable',
-      value: 'true',
-      allowed: 'false: plain_acl.yml is not read here, authenticationEnabled and authorizationEnabled take its place',
-    }
+  if (config.aclEnable && !(config.authenticationEnabled && config.authorizationEnabled)) {
+    const allowed =
+      'false, or with it authenticationEnabled=true and authorizationEnabled=true, which do its work here; ' +
+      'migrateAuthFromV1Enabled=true takes over the accounts of plain_acl.yml'
+    return { key: 'aclEnable', value: 'true', allowed }
+  }
+  if (config.migrateAuthFromV1Enabled && config.rocketmqHome === '') {
+    const allowed =
+      'false, or rocketmqHome with it (or the environment variable ROCKETMQ_HOME): where conf/plain_acl.yml is'
+    return { key: 'migrateAuthFromV1Enabled', value: 'true', allowed }
   }
   if (config.authorizationEnabled && !config.authenticationEnabled) {
     const allowed = 'false, or authenticationEnabled=true with it: else anybody could take any name'

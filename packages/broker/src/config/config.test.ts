@@ -172,7 +172,9 @@ describe('users and policies', () => {
   const user = '{"username":"root","password":"the password"}'
 
   test.each([
-    ['aclEnable', { aclEnable: 'true' }, /plain_acl\.yml is not read here/],
+    ['aclEnable', { aclEnable: 'true' }, /authenticationEnabled=true and authorizationEnabled=true.*migrateAuthFromV1/],
+    ['aclEnable', { aclEnable: 'true', authenticationEnabled: 'true' }, /authorizationEnabled=true, which do its work/],
+    ['migrateAuthFromV1Enabled', { migrateAuthFromV1Enabled: 'true' }, /rocketmqHome with it/],
     ['authorizationEnabled', { authorizationEnabled: 'true' }, /authenticationEnabled=true with it/],
     ['authenticationWhitelist', { authenticationWhitelist: '10,ten' }, /codes of requests/],
     ['authorizationWhitelist', { authorizationWhitelist: '-1' }, /codes of requests/],
@@ -188,6 +190,13 @@ describe('users and policies', () => {
       expect(refused.message + JSON.stringify(refused.detail)).not.toContain('the password')
     },
   )
+
+  test('the switches of a broker of 4.x are taken beside those that do their work', () => {
+    const switches = { aclEnable: 'true', authenticationEnabled: 'true', authorizationEnabled: 'true' }
+    const { config, warnings } = parse({ ...switches, migrateAuthFromV1Enabled: 'true', rocketmqHome: '/opt/rocketmq' })
+    expect(config).toMatchObject({ authorizationEnabled: true, migrateAuthFromV1Enabled: true })
+    expect(warnings).toEqual([])
+  })
 
   test('secrets are not printed', () => {
     const printed = printConfig(parse({ initAuthenticationUser: user }).config)

@@ -311,8 +311,14 @@ export const CONFIG_KEYS = {
   ),
   aclEnable: boolean(
     false,
-    'plain_acl.yml of Apache 4.9 is not read: true is refused, so that nothing stands open by mistake.',
+    'The switch of ACL 1.0: true is refused unless the two above are on, which do its work, so that nothing stands open by mistake.',
   ),
+  migrateAuthFromV1Enabled: boolean(
+    false,
+    'Accounts of plain_acl.yml and conf/acl of 4.x become users and policies, unless there is a user of that name.',
+  ),
+  rocketmqHome: text('', 'Where those files are; mqbroker takes the environment variable ROCKETMQ_HOME when absent.'),
+  'rocketmq.acl.plain.file': text('conf/plain_acl.yml', 'The first of them, below rocketmqHome.'),
   'tls.server.mode': choice(
     'permissive',
     ['disabled', 'permissive', 'enforcing'],
@@ -331,6 +337,11 @@ export const CONFIG_KEYS = {
     'Whether clients are asked for a certificate, and not let in without one.',
   ),
   'tls.server.authClient': boolean(false, 'A certificate that a client shows is checked.'),
+  'tls.server.handshakesPerSecond': int(
+    250,
+    { min: 1, max: 100_000 },
+    'TLS handshakes that begin on each port; more wait, by address in turn (ours).',
+  ),
   'tls.enable': boolean(false, 'What this broker dials is dialed with TLS: name servers, other brokers, members.'),
   'tls.client.keyPath': text('', 'Private key in PEM, for tls.client.certPath.'),
   'tls.client.keyPassword': secret('Opens that key where it is encrypted.'),
@@ -401,7 +412,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'authorizationMetadataProvider',
   'authorizationStrategy',
   'authConfigPath',
-  'migrateAuthFromV1Enabled',
   'userCacheMaxNum',
   'userCacheExpiredSecond',
   'userCacheRefreshSecond',
@@ -412,7 +422,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'statefulAuthenticationCacheExpiredSecond',
   'statefulAuthorizationCacheMaxNum',
   'statefulAuthorizationCacheExpiredSecond',
-  'rocketmqHome',
   'metricsExporterType',
 ]
 

@@ -59,7 +59,7 @@ async function atEnd(bodies: readonly string[], queues = 1): Promise<{ group: st
 }
 
 describe('a group that is moved', () => {
-  test('while its consumer pulls: the next pull is 21 with the offset, once, and what it commits before does not count', async () => {
+  test('while its consumer pulls: any pull is 21 until one comes from there, and what it commits before does not count', async () => {
     const { group, topic } = await atEnd(['a', 'b', 'c'])
     const answer = await reset({ group, topic, timestamp: '0' })
     expect([answer.code, offsetsIn(answer)]).toEqual([0, [[topic, 'b', 0, 0]]])
@@ -69,6 +69,11 @@ describe('a group that is moved', () => {
     const told = await client.pull(own)
     expect([told.code, told.remark, told.extFields?.['nextBeginOffset']]).toEqual([21, 'OFFSET_RESET', '0'])
     expect(told.extFields).toMatchObject({ minOffset: '0', maxOffset: '3', suggestWhichBrokerId: '0' })
+    // It did not hear that.
+    await commit(group, topic, 3)
+    expect(await offsetOf(group, topic)).toBe('0')
+    expect((await client.pull(own)).code).toBe(21)
+    await commit(group, topic, 2)
     expect(await offsetOf(group, topic)).toBe('0')
     expect((await client.pull({ ...own, queueOffset: '0', sysFlag: '4' })).code).toBe(0)
     await commit(group, topic, 1)
@@ -108,6 +113,42 @@ describe('a group that is moved', () => {
     const { code, extFields } = await client.pull(own)
     expect([code, extFields?.['nextBeginOffset']]).toEqual([21, '3'])
     expect(await offsetOf(group, topic)).toBe('3')
+  })
+
+  test('to where its consumer pulls: one that does not hear it is told again, one whose client says the same for ever is served', async () => {
+    const { group, topic } = await atEnd(['a', 'b', 'c'])
+    await reset({ group, topic, queueId: '0', offset: '1' })
+    const own = { consumerGroup: group, topic, queueOffset: '1', sysFlag: '5', commitOffset: '3' }
+    const codes: number[] = []
+    for (let i = 0; i < 4; i++) codes.push((await client.pull(own)).code)
+    expect(codes).toEqual([21, 21, 21, 0])
+  })
+
+  test('while its consumer says nothing of what it consumed: it is told once, and served from there', async () => {
+    const { group, topic } = await atEnd(['a', 'b', 'c'])
+    await reset({ group, topic, queueId: '0', offset: '1' })
+    const own = { consumerGroup: group, topic, sysFlag: '4' }
+    const other = new TestClient(fixture.broker.address)
+    expect((await client.pull({ ...own, queueOffset: '3' })).code).toBe(21)
+    expect((await other.pull({ ...own, queueOffset: '1' })).code).toBe(21)
+    other.close()
+    await commit(group, topic, 3)
+    expect(await offsetOf(group, topic)).toBe('1')
+    expect((await client.pull({ ...own, queueOffset: '1' })).code).toBe(0)
+    await commit(group, topic, 3)
+    expect(await offsetOf(group, topic)).toBe('3')
+    await reset({ group, topic, queueId: '0', offset: '1' })
+    expect((await client.pull({ ...own, queueOffset: '1' })).code).toBe(21)
+  })
+
+  test('whose consumer commits that offset: it stands there', async () => {
+    const { group, topic } = await atEnd(['a', 'b', 'c'])
+    await reset({ group, topic, queueId: '0', offset: '1' })
+    await commit(group, topic, 1)
+    await commit(group, topic, 2)
+    expect(await offsetOf(group, topic)).toBe('2')
+    const own = { consumerGroup: group, topic, queueOffset: '2', sysFlag: '5', commitOffset: '2' }
+    expect((await client.pull(own)).code).toBe(0)
   })
 
   test('in one queue or in all, by time, to the end or exactly', async () => {

@@ -2,8 +2,9 @@
  * Offsets of groups moved by tools: INVOKE_BROKER_TO_RESET_OFFSET (222), CLONE_GROUP_OFFSET (314), and
  * QUERY_CORRECTION_OFFSET (308), which tells where a group may go on.
  *
- * Keeps: a reset counts once it is answered, whether consumers are online or not: their next pull of each queue is answered 21
- * with the new offset, and what they commit before that does not count. A leader that dies in between may have them told twice.
+ * Keeps: a reset counts once it is answered, whether consumers are online or not: their pulls of each queue are answered 21 with the new
+ * offset until one comes from there (told-resets.ts), and what they commit before that does not count, unless it is that very offset.
+ * A leader that dies in between may have them told twice.
  * With useServerSideResetOffset=false the consumers that are online are told to move themselves (220), as before Apache's 5.0.
  *
  * Source: AdminBrokerProcessor, ConsumerOffsetManager, Broker2Client.

@@ -10,11 +10,12 @@
  *   P6  a held pull that filters by an expression is not answered for messages that it does not want: it goes on behind them;
  *   P7  while the store applies its log again it gives what it has; no pull is held, and what may prove wrong (an end, a topic that is not
  *       there) is 14: clients keep their offset;
- *   P8  while a consumer was not told that its group was moved, its pull of that queue is answered with where the group goes on.
+ *   P8  while a consumer does not stand where its group was moved to, its pull of that queue is answered with where the group goes on.
  *
  * Source: PullMessageProcessor, DefaultPullMessageResultHandler.
  */
 import {
+  formatHostAddress,
   isReadable,
   isRetryTopic,
   PropertyName,
@@ -47,6 +48,7 @@ import { HeldPull, type LongPolling } from '../long-polling.ts'
 import { busy, rebuilding, type Refusal, refusalOf } from '../refusal.ts'
 import { isReadForbidden } from './group-changes.ts'
 import type { Processor } from './registry.ts'
+import { ToldResets } from './told-resets.ts'
 
 /** A client gives up on an answer after 30 s and closes its connection; it is held less, whatever it asks. */
 const HOLD_MS_MAX = 25_000
@@ -113,6 +115,7 @@ export function pullProcessors(processor: PullProcessor): [number, Processor][] 
 export class PullProcessor {
   readonly #context: BrokerContext
   readonly #options: PullOptions
+  readonly #told = new ToldResets()
   /** Set once, right after both exist: held pulls come back here. */
   #polling: LongPolling<Pull> | null = null
 
@@ -194,18 +197,23 @@ export class PullProcessor {
     return deadlineMs !== null || this.#context.clock.monotonicMs() - changedMs < OLD_PULLS_MS
   }
 
-  /** Its group was moved by a tool. @returns whether it is answered: not when its consumer has nothing but what is there, and so goes on. */
+  /** Its group was moved by a tool. @returns whether it is answered: not when its consumer stands there, and so goes on. */
   #tellMoved(pull: Pull, admitted: Admitted, offset: number): boolean {
     const { header, request, connection } = pull
     const { store } = this.#context
     if (!store.isReady()) {
-      // Only the leader can note that it is told. It gets the request as it is: anything else would not fit its signature.
+      // Only the leader can note where it stands. It gets the request as it is: anything else would not fit its signature.
       if (this.#context.retryOnLeader(connection, request)) return true
       this.#answerWithNothing(pull, admitted, ResponseCode.PULL_RETRY_IMMEDIATELY, 'the leader tells where to go on')
       return true
     }
-    store.takeReset(header.consumerGroup, header.topic, header.queueId)
-    if (hasNothingBut(header, offset)) return false
+    const consumer = formatHostAddress(this.#context.bornHostOf(connection, request))
+    if (this.#told.hasHeard(consumer, header, offset)) {
+      this.#told.forget(consumer, header)
+      store.takeReset(header.consumerGroup, header.topic, header.queueId)
+      return false
+    }
+    this.#told.tell(consumer, header, offset)
     pull.queueOffset = offset
     this.#answerWithNothing(pull, admitted, ResponseCode.PULL_OFFSET_MOVED, 'OFFSET_RESET')
     return true
@@ -443,12 +451,6 @@ function expressionOf(known: Subscription, header: PullMessageRequest): Subscrip
 
 function forbidden(remark: string, forbiddenType: number): Refused {
   return { code: ResponseCode.NO_PERMISSION, remark, forbiddenType }
-}
-
-/** Whether the consumer stands there: it pulls from there, and has consumed all before. */
-function hasNothingBut({ queueOffset, sysFlag, commitOffset }: PullMessageRequest, offset: number): boolean {
-  if (queueOffset !== offset) return false
-  return offset === 0 || ((sysFlag & PullSysFlag.COMMIT_OFFSET) !== 0 && commitOffset === offset)
 }
 
 function codeOf(result: GetResult, queueOffset: number): number {

@@ -31,6 +31,7 @@ const dispatch: Dispatch = {
   isLeader: () => true,
   isRebuilding: () => false,
   hasOtherLeader: () => false,
+  caughtUp: () => Promise.resolve(),
   forward: () => {},
   retry: () => false,
   logger: silentLogger,

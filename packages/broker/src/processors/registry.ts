@@ -7,7 +7,7 @@
  *       a request aside, among others like it, before it waits;
  *   R3  while the store applies its log again, only those are handled that say nothing which may prove wrong (`whileRebuilding`). The others
  *       are refused, or forwarded where another member leads; all are where senders are asked who they are, for that is not known yet either;
- *   R4  a request that its sender may not do is refused before its handler sees it.
+ *   R4  a request that its sender may not do is refused before its handler sees it, and by a member that does not lead before the leader does.
  *
  * Sends and pulls that wait are bounded where they wait: by the store's bytes under way, and by its reads.
  */
@@ -24,6 +24,8 @@ import {
 } from '@dledger-ts/remoting'
 import { StoreError } from '@dledger-ts/store'
 import type { AccessControl } from '../auth/access-control.ts'
+import { AccessDoubts } from '../auth/doubts.ts'
+import { isForwarded } from '../forwarding/forwarder.ts'
 import { busy, rebuilding, type Refusal, refusalOf } from '../refusal.ts'
 
 /** Of one kind of request; Apache's queues of requests hold 10,000 to 100,000. */
@@ -51,6 +53,8 @@ export interface Dispatch {
   isRebuilding(): boolean
   /** Another member leads, as far as is known here. */
   hasOtherLeader(): boolean
+  /** Resolves when all that was acknowledged before the call is applied here. @throws StoreError. */
+  caughtUp(): Promise<void>
   forward(connection: Connection, request: RemotingCommand): void
   /** A handler found that this member leads no more: does the request elsewhere. @returns false to answer it instead. */
   retry(connection: Connection, request: RemotingCommand): boolean
@@ -108,12 +112,22 @@ export class Registry {
   readonly #kinds: ReadonlyMap<number, Kind>
   readonly #dispatch: Dispatch
   readonly #access: AccessControl | null
+  readonly #doubts: AccessDoubts
 
   constructor(processors: ReadonlyMap<number, Processor>, dispatch: Dispatch) {
     const kinds = new Map([...processors.values()].map((processor) => [processor, new Kind(processor)]))
     this.#kinds = new Map([...processors].map(([code, processor]) => [code, kinds.get(processor) as Kind]))
     this.#dispatch = dispatch
     this.#access = dispatch.access ?? null
+    this.#doubts = new AccessDoubts({
+      caughtUp: () => dispatch.caughtUp(),
+      judge: (connection, request) => this.#judge(connection, request),
+      fail: (connection, request, error) => {
+        const remark = `it is not known whether that is allowed: ${error.message}`
+        refuse(connection, request, { code: ResponseCode.SERVICE_NOT_AVAILABLE, remark })
+      },
+      logger: dispatch.logger,
+    })
   }
 
   /** For the server: every code that is known here. */
@@ -170,7 +184,22 @@ export class Registry {
     if (dispatch.isLeader()) this.run(connection, request)
     // A leader that is not ready for long: there is nobody to wait for.
     else if (dispatch.isRebuilding() && !dispatch.hasOtherLeader()) refuse(connection, request, rebuilding())
-    else this.#dispatch.forward(connection, request)
+    else if (this.#isAllowed(connection, request)) dispatch.forward(connection, request)
+    else if (!this.#doubts.put(connection, request)) refuse(connection, request, busy(request.version))
+  }
+
+  /** As far as is known here; the leader looks again. What another member passed on is not passed on once more. */
+  #isAllowed(connection: Connection, request: RemotingCommand): boolean {
+    if (this.#access === null || this.#dispatch.isRebuilding() || isForwarded(request)) return true
+    return this.#access.refusal(connection, request) === null
+  }
+
+  /** What this member would have refused, now that it knows what the leader knew when it came. */
+  #judge(connection: Connection, request: RemotingCommand): void {
+    if (this.#dispatch.isLeader()) return this.run(connection, request)
+    const refusal = this.#access === null ? null : this.#access.refusal(connection, request)
+    if (refusal === null) this.#dispatch.forward(connection, request)
+    else connection.respond(request, refusal)
   }
 
   async #respondLater(

@@ -1,5 +1,12 @@
 /** Transactions as their producer and its consumers see them: the half message, its end, the questions for it. */
-import { decodeRecord, decodeRecords, getProperty, type MessageRecord, parseOffsetMsgId } from '@dledger-ts/protocol'
+import {
+  decodeRecord,
+  decodeRecords,
+  getProperty,
+  type MessageRecord,
+  offsetMsgId,
+  parseOffsetMsgId,
+} from '@dledger-ts/protocol'
 import {
   CheckTransactionStateRequest,
   EndTransactionRequest,
@@ -12,6 +19,7 @@ import { type Fixture, startBroker, TestClient } from '../testing/broker-fixture
 const COMMIT = 8
 const ROLLBACK = 12
 const UNKNOWN = 0
+const TIMES = 'TRANSACTION_CHECK_TIMES'
 
 let fixture: Fixture
 let client: TestClient
@@ -209,6 +217,60 @@ describe('questions', () => {
     expect(bodies(decodeRecords(pulled.bodyBytes))).toEqual(['m'])
     expect((await end(half, COMMIT)).remark).toBe('the half message was ended before')
     expect(await recordsOf('T', '2')).toEqual([])
+  })
+})
+
+describe('a tool has a producer asked again', () => {
+  const idOf = (record: MessageRecord | undefined) =>
+    record === undefined ? '' : offsetMsgId(record.storeHost, record.physicalOffset)
+  const resume = (msgId: string, topic = 'TRANS_CHECK_MAX_TIME_TOPIC') =>
+    client.call(RequestCode.RESUME_CHECK_HALF_MESSAGE, { topic, msgId })
+
+  test('for one that was given up: it is asked from the beginning, and its answer counts', async () => {
+    await begin({ transactionTimeOut: '1', transactionCheckInterval: '1500', transactionCheckMax: '1' })
+    await sendHalf('m')
+    await client.checks.next()
+    const kept = await client.pull({ topic: 'TRANS_CHECK_MAX_TIME_TOPIC', suspendTimeoutMillis: '10000', sysFlag: '6' })
+    const [record] = decodeRecords(kept.bodyBytes)
+    expect((await resume(idOf(record))).code).toBe(0)
+    const question = CheckTransactionStateRequest.decode((await client.checks.next()).extFields)
+    const { commitLogOffset, tranStateTableOffset, msgId } = question
+    expect([tranStateTableOffset, msgId]).toEqual([1, 'id-m'])
+    const answer = EndTransactionRequest.encode({
+      topic: undefined,
+      producerGroup: 'pg',
+      tranStateTableOffset,
+      commitLogOffset,
+      commitOrRollback: COMMIT,
+      fromTransactionCheck: true,
+      msgId,
+      transactionId: msgId,
+      brokerName: undefined,
+    })
+    expect((await client.call(RequestCode.END_TRANSACTION, answer)).code).toBe(0)
+    expect(bodies(await recordsOf('T', '2'))).toEqual(['m'])
+    expect((await resume(idOf(record))).code).toBe(1)
+  })
+
+  test('for one that is pending: it is asked at once', async () => {
+    await begin({ transactionTimeOut: '1', transactionCheckInterval: '3600000' })
+    const half = await sendHalf('m')
+    const times = async () => getProperty(decodeRecord((await client.checks.next()).bodyBytes).properties, TIMES)
+    expect(await times()).toBe('1')
+    expect((await resume(half.extFields?.['msgId'] ?? '', 'RMQ_SYS_TRANS_HALF_TOPIC')).code).toBe(0)
+    expect(await times()).toBe('1')
+  })
+
+  test('for none that has ended otherwise, and for nothing else', async () => {
+    await begin()
+    const half = await sendHalf('m')
+    await end(half, COMMIT)
+    const [committed] = await recordsOf('T', '2')
+    for (const msgId of [half.extFields?.['msgId'] ?? '', idOf(committed), 'nonsense']) {
+      const remark = `no half message ${msgId} is pending or was given up: one that was stands in TRANS_CHECK_MAX_TIME_TOPIC`
+      expect(await resume(msgId)).toMatchObject({ code: 1, remark })
+    }
+    expect(await recordsOf('RMQ_SYS_TRANS_HALF_TOPIC', '0')).toHaveLength(1)
   })
 })
 

@@ -1,14 +1,24 @@
 /**
- * END_TRANSACTION (37): the producer commits or rolls back its half message, by itself or asked for it.
+ * END_TRANSACTION (37): the producer commits or rolls back its half message, by itself or asked for it. RESUME_CHECK_HALF_MESSAGE (323): a
+ * tool has a producer asked from the beginning again for one that is pending, or that was given up.
  *
  * Keeps:
  *   E1  a half message is ended once, by whoever says so first; who says it again is answered 0 and changes nothing, where
  *       Apache's broker would deliver the message again;
- *   E2  a producer that does not know the outcome gets no answer, as from Apache.
+ *   E2  a producer that does not know the outcome gets no answer, as from Apache;
+ *   E3  what has ended otherwise is not resumed: Apache's broker puts whatever is named into the half topic, also what was committed.
  *
- * Source: org.apache.rocketmq.broker.processor.EndTransactionProcessor.
+ * Source: org.apache.rocketmq.broker.processor.EndTransactionProcessor, AdminBrokerProcessor.resumeCheckHalfMessage.
  */
-import { getProperty, type MessageRecord, MessageSysFlag, PropertyName } from '@dledger-ts/protocol'
+import {
+  decodeRecord,
+  getProperty,
+  type MessageRecord,
+  MessageSysFlag,
+  parseOffsetMsgId,
+  PropertyName,
+  ProtocolError,
+} from '@dledger-ts/protocol'
 import {
   type Connection,
   createResponse,
@@ -17,13 +27,16 @@ import {
   type RemotingCommand,
   RequestCode,
   ResponseCode,
+  ResumeCheckHalfMessageRequest,
 } from '@dledger-ts/remoting'
 import type { BrokerContext } from '../context.ts'
 import type { Processor } from './registry.ts'
 
 export function transactionProcessors(context: BrokerContext): [number, Processor][] {
-  const handle = (connection: Connection, request: RemotingCommand) => end(context, connection, request)
-  return [[RequestCode.END_TRANSACTION, { served: 'leader', handle }]]
+  return [
+    [RequestCode.END_TRANSACTION, { served: 'leader', handle: (...args) => end(context, ...args) }],
+    [RequestCode.RESUME_CHECK_HALF_MESSAGE, { served: 'leader', handle: (...args) => resume(context, ...args) }],
+  ]
 }
 
 async function end(context: BrokerContext, connection: Connection, request: RemotingCommand): Promise<ProcessorResult> {
@@ -49,6 +62,45 @@ async function end(context: BrokerContext, connection: Connection, request: Remo
   const { producerGroup, tranStateTableOffset: queueOffset } = header
   const ended = await store.endTransaction({ physicalOffset, queueOffset, producerGroup, outcome })
   return createResponse(ResponseCode.SUCCESS, ended === null ? 'the half message was ended before' : undefined)
+}
+
+async function resume(
+  context: BrokerContext,
+  connection: Connection,
+  request: RemotingCommand,
+): Promise<RemotingCommand> {
+  const { store, transactionChecks } = context
+  const { msgId } = ResumeCheckHalfMessageRequest.decode(request.extFields)
+  const physicalOffset = placeOf(msgId)
+  const named = physicalOffset < 0 ? undefined : await namedBy(context, physicalOffset)
+  // The header names the topic in which it stands, not the one that it is meant for.
+  const topic = named === undefined ? undefined : getProperty(named.properties, PropertyName.REAL_TOPIC)
+  const message = { topic: topic ?? '', action: 'write', group: null } as const
+  const refusal = topic === undefined ? null : context.access.refusalOfMessage(connection, request, message)
+  if (refusal !== null) return refusal
+  if (topic === undefined || !(await store.resumeHalfMessage(physicalOffset))) {
+    const remark = `no half message ${msgId} is pending or was given up: one that was stands in TRANS_CHECK_MAX_TIME_TOPIC`
+    return createResponse(ResponseCode.SYSTEM_ERROR, remark)
+  }
+  transactionChecks.halfStored(0)
+  return createResponse(ResponseCode.SUCCESS)
+}
+
+/** @returns the half message, also where its record was moved, or whatever else stands there. */
+async function namedBy({ store }: BrokerContext, physicalOffset: number): Promise<MessageRecord | undefined> {
+  const half = await store.halfMessage(physicalOffset)
+  if (half !== undefined) return half
+  const record = await store.messageAt(physicalOffset)
+  return record === undefined ? undefined : decodeRecord(record)
+}
+
+function placeOf(msgId: string): number {
+  try {
+    return parseOffsetMsgId(msgId).physicalOffset
+  } catch (error) {
+    if (error instanceof ProtocolError) return -1
+    throw error
+  }
 }
 
 function outcomeOf(commitOrRollback: number): 'commit' | 'rollback' | undefined {

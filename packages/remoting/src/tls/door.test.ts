@@ -151,10 +151,72 @@ describe('who does not go on', () => {
   })
 })
 
+describe('many handshakes', () => {
+  it('begin one after another, and all of them end well', async () => {
+    const { clock, port, told } = await openDoor({ 'tls.server.handshakesPerSecond': 8 })
+    let done = 0
+    const echoes = Array.from({ length: 4 }, async () => {
+      expect(await echoOverTls(port)).toBe('ping')
+      done++
+    })
+    // Without the clock nothing more begins.
+    await until(() => done === 1)
+    await until(() => clock.timerCount === 4)
+    for (let i = 2; i <= 4; i++) {
+      expect(done).toBe(i - 1)
+      clock.advance(125)
+      await until(() => done === i)
+    }
+    await Promise.all(echoes)
+    expect(told).toEqual(['TLS handshakes wait for their turn'])
+    await until(() => clock.timerCount === 0)
+  })
+
+  it('keep no plain client waiting', async () => {
+    const { port, door } = await openDoor({}, { handshakesPerSecond: 1 })
+    const hello = await clientHello()
+    const shaking = [await rawClient(port), await rawClient(port)]
+    for (const { socket } of shaking) socket.write(hello)
+    await until(() => door.waitingCount === 2)
+    const plain = await rawClient(port)
+    plain.socket.write('a')
+    await until(() => plain.receivedBytes() === 1)
+    for (const { socket } of shaking) socket.destroy()
+    await until(() => door.waitingCount === 0)
+  })
+
+  it('whose turn does not come in time, or that are too many, are closed', async () => {
+    const { port, door, clock, told } = await openDoor({}, { handshakesPerSecond: 1, turnsWaitingMax: 1 })
+    const hello = await clientHello()
+    const first = await rawClient(port)
+    first.socket.write(hello)
+    await until(() => first.receivedBytes() > 0)
+    const second = await rawClient(port)
+    second.socket.write(hello)
+    await until(() => told.length === 1)
+    const third = await rawClient(port)
+    third.socket.write(hello)
+    await third.closed
+    second.socket.destroy()
+    await until(() => door.waitingCount === 1)
+    clock.advance(10_000)
+    await first.closed
+    expect(told).toEqual([
+      'TLS handshakes wait for their turn',
+      'closed a connection: too many wait for their TLS handshake',
+      'closed a connection whose TLS handshake does not end',
+    ])
+    expect(clock.timerCount).toBe(0)
+  })
+})
+
 describe('nonsense', () => {
   it('after the first byte of a handshake closes that connection only', async () => {
     const hello = await clientHello()
-    const { door, clock, port, accepted } = await openDoor({ 'tls.server.need.client.auth': 'require' })
+    const { door, clock, port, accepted } = await openDoor(
+      { 'tls.server.need.client.auth': 'require' },
+      { handshakesPerSecond: 100_000 },
+    )
     const mutated = fc.array(fc.tuple(fc.nat(hello.length - 2), fc.nat(255)), { maxLength: 8 }).map((changes) => {
       const bytes = Buffer.from(hello)
       for (const [at, value] of changes) bytes[at + 1] = value

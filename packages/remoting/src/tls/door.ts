@@ -1,7 +1,7 @@
 /**
  * A listening socket that takes plain connections and TLS on one port: the first byte tells which.
  *
- *   accepted ──first byte 0x16──► handshake ──certificate as wanted──► handed over
+ *   accepted ──first byte 0x16──► its turn ──► handshake ──certificate as wanted──► handed over
  *        └────any other byte────► handed over with all that was read
  *
  * Always holds:
@@ -10,6 +10,8 @@
  *   D3  A plain connection is handed over with all that was read, in the same pass of the event loop; after that nothing of the door is in
  *       its way.
  *   D4  Nobody is handed over whose certificate is not as wanted; what holds for plain connections holds for it.
+ *   D5  Handshakes begin no oftener than the limit says, the addresses in turn (handshake-turns.ts); what strangers cause is logged once a
+ *       second at most.
  */
 import {
   createServer as createTlsServer,
@@ -21,21 +23,35 @@ import { Server, type Socket } from 'node:net'
 import type { Clock, Logger } from '@dledger-ts/base'
 import { normalizedIp } from '../address.ts'
 import type { CertificateFiles } from './certificate-files.ts'
+import { HandshakeTurns, type Turn } from './handshake-turns.ts'
+import { PacedWarnings } from './paced-warnings.ts'
 
 /** The type of the record with which every client begins. */
 const HANDSHAKE_RECORD = 0x16
 const KEEP_ALIVE_DELAY_MS = 10_000
+/** Who begins a handshake sends less before it is answered. */
+const HELLO_BYTES_MAX = 64 * 1024
 
 export interface DoorLimits {
   /** How long somebody may say nothing before the first byte. */
   readonly firstByteMs: number
-  /** From the first byte to the end of the handshake, however busily it goes on. */
+  /** From the first byte to the end of the handshake, the wait for its turn included, however busily it goes on. */
   readonly handshakeMs: number
+  /** Handshakes that begin; more wait. */
+  readonly handshakesPerSecond: number
+  /** Connections that wait for their turn, with HELLO_BYTES_MAX each; beyond, those of the address that has most are closed. */
+  readonly turnsWaitingMax: number
   /** Connections that were not handed over yet; more are closed at once. */
   readonly waitingMax: number
 }
 
-export const DEFAULT_DOOR_LIMITS: DoorLimits = { firstByteMs: 120_000, handshakeMs: 10_000, waitingMax: 20_000 }
+export const DEFAULT_DOOR_LIMITS: DoorLimits = {
+  firstByteMs: 120_000,
+  handshakeMs: 10_000,
+  handshakesPerSecond: 250,
+  turnsWaitingMax: 1_000,
+  waitingMax: 20_000,
+}
 
 export interface DoorOptions {
   readonly certificates: Pick<CertificateFiles, 'options' | 'onChange'>
@@ -55,12 +71,16 @@ export interface DoorOptions {
 interface Waiting {
   readonly remote: string
   cancelTimer: () => void
+  /** Of one that has begun a handshake. */
+  turn: Turn | null
 }
 
 export class Door extends Server {
   readonly #options: DoorOptions
   readonly #limits: DoorLimits
   readonly #tls: TlsServer
+  readonly #turns: HandshakeTurns
+  readonly #warnings: PacedWarnings
   readonly #forgetCertificates: () => void
   readonly #waiting = new Map<Socket, Waiting>()
   /** Those whose handshake goes on, by both of their addresses. */
@@ -70,7 +90,10 @@ export class Door extends Server {
     super({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS })
     this.#options = options
     this.#limits = { ...DEFAULT_DOOR_LIMITS, ...options.limits }
-    const { certificates, clientCertificate } = options
+    const { certificates, clientCertificate, clock, logger } = options
+    const { handshakesPerSecond: perSecond, turnsWaitingMax } = this.#limits
+    this.#turns = new HandshakeTurns({ perSecond, waitingMax: turnsWaitingMax, clock })
+    this.#warnings = new PacedWarnings(clock, logger)
     // What a client shows is judged in #secured: OpenSSL's own refusal knows no `optional`.
     const asked = { requestCert: clientCertificate !== 'none', rejectUnauthorized: false }
     this.#tls = createTlsServer({ ...certificates.options, ...asked }, (socket) => this.#secured(socket))
@@ -92,38 +115,42 @@ export class Door extends Server {
       this.#leaves(socket)
       socket.destroy()
     }
+    this.#turns.stop()
     return super.close(callback)
   }
 
   #arrived(socket: Socket): void {
-    const { logger, clock } = this.#options
+    const { clock } = this.#options
     const { firstByteMs, waitingMax } = this.#limits
     const remote = `${normalizedIp(socket.remoteAddress ?? '')}:${socket.remotePort ?? 0}`
     // Its 'close' follows and says all that matters.
     socket.on('error', () => {})
     if (this.#waiting.size >= waitingMax) {
-      logger.warn({ remote, waitingMax }, 'refused a connection: too many have not said yet what they are')
+      this.#warnings.warn({ remote, waitingMax }, 'refused a connection: too many have not said yet what they are')
       socket.destroy()
       return
     }
     const cancelTimer = clock.after(firstByteMs, () => socket.destroy())
-    this.#waiting.set(socket, { remote, cancelTimer })
+    this.#waiting.set(socket, { remote, cancelTimer, turn: null })
     socket.once('close', () => this.#leaves(socket))
     socket.once('data', (chunk: Buffer) => this.#begins(socket, chunk))
   }
 
   #leaves(socket: Socket): void {
-    this.#waiting.get(socket)?.cancelTimer()
+    const waiting = this.#waiting.get(socket)
+    if (waiting === undefined) return
+    waiting.cancelTimer()
+    if (waiting.turn !== null) this.#turns.leave(waiting.turn)
     this.#waiting.delete(socket)
   }
 
   #begins(socket: Socket, chunk: Buffer): void {
-    if (chunk[0] === HANDSHAKE_RECORD) return this.#shakeHands(socket, chunk)
-    const { isEnforcing, logger, accepted } = this.#options
+    if (chunk[0] === HANDSHAKE_RECORD) return this.#awaitTurn(socket, chunk)
+    const { isEnforcing, accepted } = this.#options
     const { remote = '' } = this.#waiting.get(socket) ?? {}
     this.#leaves(socket)
     if (isEnforcing) {
-      logger.warn({ remote }, 'closed a connection without TLS: tls.server.mode is enforcing')
+      this.#warnings.warn({ remote }, 'closed a connection without TLS: tls.server.mode is enforcing')
       socket.destroy()
       return
     }
@@ -132,21 +159,48 @@ export class Door extends Server {
     if (!socket.destroyed) socket.unshift(chunk)
   }
 
-  #shakeHands(socket: Socket, chunk: Buffer): void {
+  #awaitTurn(socket: Socket, chunk: Buffer): void {
     const waiting = this.#waiting.get(socket)
-    const pair = pairOf(socket)
-    if (waiting === undefined || pair === null) return void socket.destroy()
+    if (waiting === undefined) return void socket.destroy()
+    const { remote } = waiting
     waiting.cancelTimer()
     waiting.cancelTimer = this.#options.clock.after(this.#limits.handshakeMs, () => {
-      this.#options.logger.warn({ remote: waiting.remote }, 'closed a connection whose TLS handshake does not end')
+      this.#warnings.warn({ remote }, 'closed a connection whose TLS handshake does not end')
       socket.destroy()
     })
+    // Read on meanwhile: who hangs up is noticed.
+    const chunks = [chunk]
+    let bytes = chunk.length
+    const gather = (more: Buffer): void => {
+      bytes += more.length
+      if (bytes > HELLO_BYTES_MAX) socket.destroy()
+      else chunks.push(more)
+    }
+    socket.on('data', gather)
+    waiting.turn = {
+      address: normalizedIp(socket.remoteAddress ?? ''),
+      begin: () => {
+        socket.off('data', gather)
+        this.#shakeHands(socket, Buffer.concat(chunks, bytes))
+      },
+      refuse: () => {
+        this.#warnings.warn({ remote }, 'closed a connection: too many wait for their TLS handshake')
+        socket.destroy()
+      },
+    }
+    if (this.#turns.ask(waiting.turn)) return
+    this.#warnings.warn({ remote, waiting: this.#turns.waitingCount }, 'TLS handshakes wait for their turn')
+  }
+
+  #shakeHands(socket: Socket, bytes: Buffer): void {
+    const pair = pairOf(socket)
+    if (socket.destroyed || pair === null) return void socket.destroy()
     this.#shaking.set(pair, socket)
     socket.once('close', () => {
       if (this.#shaking.get(pair) === socket) this.#shaking.delete(pair)
     })
     socket.pause()
-    socket.unshift(chunk)
+    socket.unshift(bytes)
     this.#tls.emit('connection', socket)
   }
 
@@ -160,7 +214,7 @@ export class Door extends Server {
     this.#leaves(raw)
     const why = this.#whyUnfit(socket)
     if (why === null) return this.#options.accepted(socket)
-    this.#options.logger.warn({ remote, why }, 'closed a TLS connection: its certificate is not taken')
+    this.#warnings.warn({ remote, why }, 'closed a TLS connection: its certificate is not taken')
     socket.on('error', () => {})
     socket.destroy()
   }
@@ -180,7 +234,7 @@ export class Door extends Server {
     const raw = pair === null ? undefined : this.#shaking.get(pair)
     const { remote } = (raw === undefined ? undefined : this.#waiting.get(raw)) ?? {}
     // Not of one that has hung up, or was closed here.
-    if (raw?.destroyed === false) this.#options.logger.warn({ remote, why: error.message }, 'a TLS handshake failed')
+    if (raw?.destroyed === false) this.#warnings.warn({ remote, why: error.message }, 'a TLS handshake failed')
     socket.destroy()
     raw?.destroy()
   }

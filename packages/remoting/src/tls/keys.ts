@@ -15,6 +15,8 @@ export interface TlsServerKeys {
   readonly 'tls.server.need.client.auth': 'none' | 'optional' | 'require'
   /** Whether a certificate that a client shows must be signed by one in `trustCertPath`. */
   readonly 'tls.server.authClient': boolean
+  /** Handshakes that begin on each port; more wait. Apache has no such key. */
+  readonly 'tls.server.handshakesPerSecond': number
   /** Without a certificate, one is made at the start that nobody can check. */
   readonly 'tls.test.mode.enable': boolean
 }
@@ -38,6 +40,7 @@ export const NO_SERVER_TLS: TlsServerKeys = {
   'tls.server.trustCertPath': '',
   'tls.server.need.client.auth': 'none',
   'tls.server.authClient': false,
+  'tls.server.handshakesPerSecond': 250,
   'tls.test.mode.enable': false,
 }
 

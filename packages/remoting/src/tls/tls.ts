@@ -49,7 +49,7 @@ export class Tls {
         clock,
         logger,
         ...accepts,
-        ...(limits === undefined ? {} : { limits }),
+        limits: { handshakesPerSecond: server['tls.server.handshakesPerSecond'], ...limits },
       }
       return { connect: dial, createServer: (accepted) => new Door({ ...common, accepted }) }
     }

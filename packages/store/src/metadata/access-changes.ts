@@ -1,9 +1,11 @@
 /**
  * Users and policies as a program changes them.
  *
- * Keeps: one change after another, each made from what the ones before have left, so that of two at the same time none is lost. Only
- * the leader's are committed, and a new leader begins with all that its predecessors' became.
+ * Keeps: one change after another, each made from what the ones before have left, so that of two at the same time none is lost:
+ *   - a change whose outcome is not known may still come, so the next one is made when everything before it in the log is applied;
+ *   - only a ready leader makes any, also those that turn out to change nothing: it begins with all that its predecessors' became.
  */
+import type { StoreMachine } from '../apply.ts'
 import { StoreError } from '../errors.ts'
 import {
   type AccessPolicies,
@@ -13,10 +15,13 @@ import {
   isAccessUser,
   subjectOf,
 } from './access-table.ts'
+import type { Change } from './change.ts'
 import type { ChangeProposer } from './change-proposals.ts'
 
 /** Changes that wait for the ones before at most. */
 const WAITING_MAX = 1_000
+/** Known to members of every version. */
+const NO_CHANGE: Change = { kind: 'consumerOffsets', offsets: [] }
 
 /** What to do, from what is there; null: nothing. It may throw, and that is what the caller gets. */
 export type AccessEdit = (table: ReadonlyAccess) => AccessChange | null
@@ -33,17 +38,23 @@ export type AccessChange =
   | { readonly kind: 'deletePolicies'; readonly subject: string }
 
 export class AccessChanges {
+  readonly #machine: StoreMachine
   readonly #changes: ChangeProposer
-  readonly #table: () => AccessTable
   #last: Promise<void> = Promise.resolve()
   #waiting = 0
+  /** One before was not committed in time, and may be in the log still. */
+  #mayStillCome = false
 
-  constructor(options: { readonly table: () => AccessTable; readonly changes: ChangeProposer }) {
-    this.#table = options.table
+  constructor(options: { readonly machine: StoreMachine; readonly changes: ChangeProposer }) {
+    this.#machine = options.machine
     this.#changes = options.changes
   }
 
-  /** Resolves when the change is applied here. @throws what `edit` throws; StoreError as a put, INVALID, BUSY. */
+  /**
+   * Resolves when the change is applied here.
+   *
+   * @throws what `edit` throws; StoreError as a put, INVALID, BUSY (also where one before is not known to be applied: nothing was done).
+   */
   change(edit: AccessEdit): Promise<void> {
     if (this.#waiting >= WAITING_MAX) {
       return Promise.reject(new StoreError('too many changes of users and policies wait', { code: 'BUSY' }))
@@ -51,10 +62,12 @@ export class AccessChanges {
     this.#waiting++
     const run = this.#last.then(async () => {
       try {
-        const change = edit(this.#table())
+        this.#requireLeader()
+        if (this.#mayStillCome) await this.#awaitEarlier()
+        const change = edit(this.#machine.metadata.access)
         if (change === null) return
         check(change)
-        await this.#changes.propose(change)
+        await this.#propose(change)
       } finally {
         this.#waiting--
       }
@@ -62,6 +75,34 @@ export class AccessChanges {
     // The next one begins whatever became of this one, which its own caller is told.
     this.#last = run.then(nothing, nothing)
     return run
+  }
+
+  async #propose(change: AccessChange): Promise<void> {
+    try {
+      await this.#changes.propose(change)
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'TIMEOUT') this.#mayStillCome = true
+      throw error
+    }
+  }
+
+  /** Entries are applied in order: when one that changes nothing is, so is everything before it that was ever to be. */
+  async #awaitEarlier(): Promise<void> {
+    try {
+      await this.#changes.propose(NO_CHANGE)
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== 'TIMEOUT') throw error
+      const what = 'it is not known yet what became of the change of users and policies before: nothing was changed'
+      throw new StoreError(what, { code: 'BUSY' }, { cause: error })
+    }
+    this.#mayStillCome = false
+    this.#requireLeader()
+  }
+
+  #requireLeader(): void {
+    const { role } = this.#machine
+    if (role.ready) return
+    throw new StoreError('this member does not lead', { code: 'NOT_LEADER', leader: role.leader })
   }
 }
 

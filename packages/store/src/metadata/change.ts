@@ -29,9 +29,9 @@ export type Change =
   | { readonly kind: 'createGroup' | 'putGroup'; readonly group: SubscriptionGroupConfig }
   | { readonly kind: 'deleteGroup'; readonly groupName: string }
   | { readonly kind: 'consumerOffsets'; readonly offsets: readonly ConsumerOffsetRow[] }
-  /** A tool moved groups: they go on at these offsets, and what consumers commit does not count until they were told. */
+  /** A tool moved groups: they go on at these offsets, and what consumers commit does not count until one stands there. */
   | { readonly kind: 'resetOffsets'; readonly offsets: readonly ConsumerOffsetRow[] }
-  /** Consumers were told of these: they commit again. */
+  /** A consumer stands there: they commit again. */
   | { readonly kind: 'endResets'; readonly offsets: readonly ConsumerOffsetRow[] }
   /** Everything that is known of where a group stands. */
   | { readonly kind: 'deleteGroupOffsets'; readonly groupName: string }

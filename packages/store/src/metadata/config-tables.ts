@@ -26,7 +26,7 @@ export class ConfigTables {
   constructor(options: { readonly machine: StoreMachine; readonly changes: ChangeProposer }) {
     this.#machine = options.machine
     this.#changes = options.changes
-    this.#access = new AccessChanges({ table: () => this.#machine.metadata.access, changes: options.changes })
+    this.#access = new AccessChanges(options)
   }
 
   get access(): ReadonlyAccess {

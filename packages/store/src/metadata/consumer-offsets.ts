@@ -7,7 +7,7 @@
  *   O3  On losing the leadership everything not applied is dropped: a crash repeats at most what was consumed meanwhile.
  *   O4  Nothing is written for an offset that did not change.
  *   O5  What is told here and what is applied end the same: offsets are appended in the order in which they were told.
- *   O6  While consumers were not told that their group was moved, what they commit does not count. That they were told is
+ *   O6  While no consumer of a group that was moved stands where it goes on, what they commit does not count. That one does is
  *       proposed before anything that they commit after it; when that is lost with the leader they are told again.
  */
 import type { Clock, Logger } from '@dledger-ts/base'
@@ -85,7 +85,7 @@ export class ConsumerOffsets {
     return groups
   }
 
-  /** Where the group goes on that was moved, while its consumers were not told. */
+  /** Where the group goes on that was moved, while none of its consumers stands there. */
   pendingReset(group: string, topic: string, queueId: number): number | undefined {
     const { resets } = this.#options.machine.metadata
     if (this.#resetting.size > 0 && this.#isCurrent()) {
@@ -103,7 +103,7 @@ export class ConsumerOffsets {
     this.#proposeResets({ kind: 'resetOffsets', offsets: rows }, (offset) => offset, callback)
   }
 
-  /** A consumer of the group is told now, or pops from there. @returns where the group goes on; undefined when it was not moved. */
+  /** A consumer of the group stands there now, or pops from there. @returns where the group goes on; undefined when it was not moved. */
   takeReset(group: string, topic: string, queueId: number): number | undefined {
     const offset = this.pendingReset(group, topic, queueId)
     if (offset === undefined) return undefined
@@ -165,7 +165,12 @@ export class ConsumerOffsets {
     }
     if (offset < 0) return
     this.#enterEpoch()
-    if (this.pendingReset(group, topic, queueId) !== undefined) return
+    const reset = this.pendingReset(group, topic, queueId)
+    if (reset !== undefined) {
+      // It says that it goes on there.
+      if (reset === offset) this.takeReset(group, topic, queueId)
+      return
+    }
     if (this.get(group, topic, queueId) === offset) return
     if (this.#waiting.size >= WAITING_MAX) {
       throw new StoreError(`${WAITING_MAX} offsets wait to be appended`, { code: 'BUSY' })

@@ -62,7 +62,7 @@ export class MetadataState {
   readonly topics = new Map<string, TopicConfig>()
   readonly groups = new Map<string, SubscriptionGroupConfig>()
   readonly offsets = new OffsetTable()
-  /** Where groups go on that were moved, and whose consumers were not told yet. */
+  /** Where groups go on that were moved, and none of whose consumers stands there yet. */
   readonly resets = new OffsetTable()
   readonly forbidden = new ForbiddenTopics()
   readonly floors = new QueueFloors()
@@ -122,8 +122,7 @@ export class MetadataState {
       case 'resetOffsets':
         return this.#resetOffsets(change.offsets, place)
       case 'endResets':
-        for (const [group, topic, queueId] of change.offsets) this.#endReset(group, topic, queueId, place)
-        return this.#setOffsets(change.offsets, place)
+        return this.#endResets(change.offsets, place)
       case 'deleteGroupOffsets':
         return this.#deleteGroupOffsets(change.groupName, place)
       case 'groupForbidden': {
@@ -401,9 +400,14 @@ export class MetadataState {
     }
   }
 
-  #endReset(group: string, topic: string, queueId: number, place: ChangePlace): void {
-    this.resets.delete(group, topic, queueId)
-    this.#write(place.index, null, 'reset', group, topic, queueId)
+  /** What was forgotten meanwhile, or moved once more, is not brought back. */
+  #endResets(offsets: readonly ConsumerOffsetRow[], place: ChangePlace): void {
+    for (const [group, topic, queueId, offset] of offsets) {
+      if (this.resets.get(group, topic, queueId) !== offset) continue
+      this.resets.delete(group, topic, queueId)
+      this.#write(place.index, null, 'reset', group, topic, queueId)
+      this.#setOffsets([[group, topic, queueId, offset]], place)
+    }
   }
 
   #forgetOrder(group: string, topic: string, queueId: number, place: ChangePlace): void {

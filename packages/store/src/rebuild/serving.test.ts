@@ -146,6 +146,23 @@ test('a read that looks into the records passes over those that are there, and s
   expect(await codeOf(() => opened.get({ ...nothing, queueOffset: READY }))).toBe('REBUILDING')
 })
 
+test('that a group was moved is not told before all is applied: it may have gone there since', async () => {
+  const first = await MessageStore.open(options())
+  await first.resetConsumerOffsets('g', 'T', new Map([[0, 10]]))
+  held.fromPos = first.status().maxPhysicalOffset
+  await first.close()
+  const second = await MessageStore.open(options())
+  second.takeReset('g', 'T', 0)
+  await second.store({ topic: 'T', body: BODY })
+  await second.close()
+  const opened = await openHeld()
+  expect(opened.pendingReset('g', 'T', 0)).toBeUndefined()
+  held.release()
+  await opened.whenSettled()
+  expect(opened.pendingReset('g', 'T', 0)).toBeUndefined()
+  expect(opened.consumerOffset('g', 'T', 0)).toBe(10)
+})
+
 test('the end of a queue, offsets, and that there is none are not told before all is applied', async () => {
   const opened = await openHeld()
   const questions: Record<string, () => unknown> = {

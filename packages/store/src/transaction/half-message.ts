@@ -106,6 +106,21 @@ export function abandonedMessage(record: Buffer): NewMessage {
   return { ...fieldsOf(stored), topic: SystemTopic.TRANSACTION_CHECK_MAX_TIME, queueId: 0, properties }
 }
 
+/**
+ * What is put when a half message that was given up is to be asked for again: a new half message, as the producer sent the first.
+ *
+ * @param record of TRANS_CHECK_MAX_TIME_TOPIC. @returns undefined for any other, or one without a destination or a producer.
+ */
+export function resumedMessage(record: Buffer): NewMessage | undefined {
+  const stored = decodeRecord(record)
+  if (stored.topic !== SystemTopic.TRANSACTION_CHECK_MAX_TIME) return undefined
+  const real = realTopicOf((name) => getProperty(stored.properties, name))
+  const hasProducer = getProperty(stored.properties, PropertyName.PRODUCER_GROUP) !== undefined
+  if (real === undefined || !hasProducer) return undefined
+  const properties = withoutForeignDelivered(stored.properties)
+  return halfMessage({ ...fieldsOf(stored), topic: real.topic, queueId: real.queueId, properties })
+}
+
 /** Apache's op record: the half message at this queue offset is ended. */
 export function opMessage(queueOffset: number, host: HostAddress, nowMs: number): NewMessage {
   return {

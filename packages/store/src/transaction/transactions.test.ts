@@ -200,6 +200,102 @@ describe('a check', () => {
   })
 })
 
+describe('a half message that is resumed', () => {
+  async function resumed(core: StoreCore, physicalOffset: number): Promise<boolean> {
+    const promise = core.transactions.resume(physicalOffset)
+    for (let i = 0; i < 3; i++) {
+      await passes(8)
+      log.commit()
+    }
+    return promise
+  }
+
+  test('while it is pending is counted from the beginning again', async () => {
+    const core = await leader()
+    const half = await prepared(core, 'a')
+    const counted = core.transactions.countCheck([half.physicalOffset], 5_000)
+    await passes(8)
+    log.commit()
+    await counted
+    expect(await resumed(core, half.physicalOffset)).toBe(true)
+    expect(await pending(core)).toMatchObject([{ ...rowOf(half), checkCount: 0, checkedMs: 0 }])
+    await ended(core, ending(half, 'commit'))
+    expect(visible()).toEqual(['a'])
+  })
+
+  test('after it was given up is a new one, as it was sent, and can be committed', async () => {
+    const core = await leader()
+    const half = await prepared(core, 'a', 'CHECK_IMMUNITY_TIME_IN_SECONDS\x0130\x02')
+    const kept = await ended(core, ending(half, 'abandon'))
+    expect(await resumed(core, kept?.physicalOffset ?? -1)).toBe(true)
+    const [row, ...others] = await pending(core)
+    expect(others).toEqual([])
+    expect(row).toMatchObject({ producerGroup: 'pg', queueOffset: 1, immunityMs: 30_000, checkCount: 0, checkedMs: 0 })
+    const [first, again] = [log.entries[0], log.entries[2]].map((entry) => decodeRecord(entry?.body as Buffer))
+    for (const name of ['topic', 'queueId', 'sysFlag', 'properties', 'bornTimestamp', 'bornHost'] as const) {
+      expect(again?.[name]).toEqual(first?.[name])
+    }
+    await ended(core, ending({ ...half, ...row }, 'commit'))
+    expect(visible()).toEqual(['a'])
+    expect(await pending(core)).toEqual([])
+    expect(core.machine.metadata.pendingFiles.count).toBe(0)
+  })
+
+  test('is none where it has ended otherwise, or never was one', async () => {
+    const core = await leader()
+    const [committed, rolledBack] = [await prepared(core, 'a'), await prepared(core, 'b')]
+    const ends = [await ended(core, ending(committed, 'commit')), await ended(core, ending(rolledBack, 'rollback'))]
+    const { length } = log.entries
+    for (const result of [committed, rolledBack, ...ends]) {
+      expect(await resumed(core, result?.physicalOffset ?? -1)).toBe(false)
+    }
+    expect(await resumed(core, 7)).toBe(false)
+    expect(log.entries.length).toBe(length)
+  })
+
+  test('is put once, however often that is asked: at the same time, again, and when it has ended since', async () => {
+    await led.close()
+    led = new Leaderships({ indexShape: { slotCount: 100, entryCountMax: 1_000 } })
+    ;({ clock, log } = led)
+    const core = await leader()
+    const kept = await ended(core, ending(await prepared(core, 'a'), 'abandon'))
+    const place = kept?.physicalOffset ?? -1
+    const [first, second] = [core.transactions.resume(place), core.transactions.resume(place)]
+    await expect(second).rejects.toMatchObject({ code: 'BUSY' })
+    await until(() => log.waiting === 1, 'it is put')
+    log.commit()
+    expect(await first).toBe(true)
+    const [row] = await pending(core)
+    const again = core.transactions.resume(place)
+    await until(() => log.waiting === 1, 'it is counted from the beginning')
+    log.commit()
+    expect(await again).toBe(true)
+    expect(await pending(core)).toEqual([row])
+    await ended(core, { physicalOffset: -1, queueOffset: -1, producerGroup: '', ...row, outcome: 'commit' })
+    expect(await core.transactions.resume(place)).toBe(false)
+    expect(visible()).toEqual(['a'])
+  })
+
+  test('whose outcome is not known is not put once more by this leader', async () => {
+    const core = await leader()
+    const kept = await ended(core, ending(await prepared(core, 'a'), 'abandon'))
+    const first = core.transactions.resume(kept?.physicalOffset ?? -1)
+    await passes(8)
+    log.expire()
+    await expect(first).rejects.toMatchObject({ code: 'TIMEOUT' })
+    await expect(core.transactions.resume(kept?.physicalOffset ?? -1)).rejects.toMatchObject({ code: 'BUSY' })
+  })
+
+  test('is put by a leader only', async () => {
+    const core = await leader()
+    const half = await prepared(core, 'a')
+    log.lose(0)
+    await expect(core.transactions.resume(half.physicalOffset)).rejects.toMatchObject({ code: 'NOT_LEADER' })
+  })
+
+  const rowOf = ({ physicalOffset, queueOffset }: PutResult) => ({ physicalOffset, queueOffset })
+})
+
 describe('ending', () => {
   test('is not tried again while its outcome is unknown: who asks waits for it', async () => {
     const core = await leader()

@@ -7,17 +7,35 @@
  * Keeps:
  *   H1  For one half message one entry is under way (metadata/claims.ts): what comes meanwhile waits and looks again.
  *   H2  What is counted for a half message does not come after its end.
+ *   H3  What was given up is put again once, however often that is asked, where its id tells that it was (where keys are indexed).
  */
 import type { Clock } from '@dledger-ts/base'
-import { type HostAddress, hostAddress, type MessageRecord, recordQueueOffset } from '@dledger-ts/protocol'
+import {
+  getProperty,
+  type HostAddress,
+  hostAddress,
+  type MessageRecord,
+  PropertyName,
+  RecordDraft,
+  recordPhysicalOffset,
+  recordQueueOffset,
+} from '@dledger-ts/protocol'
 import type { NewMessage, PutResult } from '../api.ts'
 import type { StoreMachine } from '../apply.ts'
+import { deliveredOf } from '../delivered-property.ts'
 import { StoreError } from '../errors.ts'
 import type { ChangeProposer } from '../metadata/change-proposals.ts'
 import { halfMessageAt, halfMessageKey, type HalfMessageRow } from '../metadata/half-messages.ts'
 import type { Putter } from '../put.ts'
 import type { RecordReader } from '../timer/record-reader.ts'
-import { abandonedMessage, committedMessage, endingDraft, firstHalfMessage, opMessage } from './half-message.ts'
+import {
+  abandonedMessage,
+  committedMessage,
+  endingDraft,
+  firstHalfMessage,
+  opMessage,
+  resumedMessage,
+} from './half-message.ts'
 
 /** Half messages in one page, and in one entry that counts, at most. */
 export const HALF_MESSAGES_MAX = 500
@@ -31,6 +49,8 @@ export interface TransactionsOptions {
   readonly clock: Clock
   readonly storeHost: HostAddress | null
   readonly messageAt: (physicalOffset: number) => Promise<Buffer | undefined>
+  /** The newest record of the half topic with this unique id; undefined where keys are not indexed. @throws StoreError BUSY: it is not known. */
+  readonly newestHalf: (uniqueId: string) => Promise<Buffer | undefined>
 }
 
 export interface EndTransaction {
@@ -60,6 +80,8 @@ export interface HalfMessagesPage {
 
 export class Transactions {
   readonly #options: TransactionsOptions
+  /** Given up ones that are being put again, or may have been: by where they are kept. */
+  readonly #resuming = new Set<number>()
 
   constructor(options: TransactionsOptions) {
     this.#options = options
@@ -67,6 +89,7 @@ export class Transactions {
 
   /** After every change of role: claims are of one leadership. */
   roleChanged(): void {
+    this.#resuming.clear()
     this.#options.machine.metadata.halfMessages.claims.clear()
   }
 
@@ -127,22 +150,37 @@ export class Transactions {
 
   /** The producers of these were asked at `checkedMs`; resolves when that is applied here. Those ended meanwhile are left out. */
   async countCheck(physicalOffsets: readonly number[], checkedMs: number): Promise<void> {
-    const { changes } = this.#options
-    const epoch = this.#requireLeader()
     if (physicalOffsets.length > HALF_MESSAGES_MAX || !Number.isSafeInteger(checkedMs) || checkedMs < 0) {
       const what = `${physicalOffsets.length} checks at ${checkedMs} in one call`
       throw new StoreError(what, { code: 'INVALID', what })
     }
-    const rows: HalfMessageRow[] = []
+    await this.#recount(physicalOffsets, (row) => ({ ...row, checkCount: row.checkCount + 1, checkedMs }))
+  }
+
+  /**
+   * A half message is asked for as if it never had been: one that is pending, or one that was given up, by the place at which it is kept
+   * in TRANS_CHECK_MAX_TIME_TOPIC: that is put as a new one.
+   *
+   * @returns false when there is neither, or that new one has ended since; resolves when it is applied here. @throws StoreError as a put.
+   */
+  async resume(physicalOffset: number): Promise<boolean> {
+    const epoch = this.#requireLeader()
+    if (await this.#beginAgain(physicalOffset)) return true
+    const kept = await this.#options.messageAt(physicalOffset)
+    const message = kept === undefined ? undefined : resumedMessage(kept)
+    if (message === undefined) return false
+    this.#requireEpoch(epoch)
+    if (this.#resuming.has(physicalOffset)) {
+      throw new StoreError(`what is kept at ${physicalOffset} is being put again`, { code: 'BUSY' })
+    }
+    this.#resuming.add(physicalOffset)
     try {
-      for (const physicalOffset of new Set(physicalOffsets)) {
-        const row = await this.#claim(physicalOffset, epoch, () => {})
-        if (row !== null) rows.push({ ...row, checkCount: row.checkCount + 1, checkedMs })
-      }
-      this.#requireEpoch(epoch)
-      if (rows.length > 0) await changes.propose({ kind: 'halfMessagesChecked', rows })
+      const isResumed = await this.#putAgain(message, physicalOffset, epoch)
+      this.#resuming.delete(physicalOffset)
+      return isResumed
     } catch (error) {
-      this.#releaseUnless(error, rows, epoch)
+      const mayCome = error instanceof StoreError && error.code === 'TIMEOUT'
+      if (!mayCome && this.#options.machine.epoch === epoch) this.#resuming.delete(physicalOffset)
       throw error
     }
   }
@@ -175,9 +213,49 @@ export class Transactions {
     })
   }
 
+  #beginAgain(physicalOffset: number): Promise<boolean> {
+    return this.#recount([physicalOffset], (row) => ({ ...row, checkCount: 0, checkedMs: 0 }))
+  }
+
+  /** Unless it was put before: then that one is asked for from the beginning. */
+  async #putAgain(message: NewMessage, keptAt: number, epoch: number): Promise<boolean> {
+    const uniqueId = getProperty(message.properties, PropertyName.UNIQ_KEY)
+    const newest = uniqueId === undefined ? undefined : await this.#options.newestHalf(uniqueId)
+    if (newest !== undefined && recordPhysicalOffset(newest) > keptAt) return this.#beginAgain(firstPlaceOf(newest))
+    this.#requireEpoch(epoch)
+    // Not as a client's send: that would be answered with the first one where repeated sends are recognised.
+    await this.#putDraft(new RecordDraft(message), epoch)
+    return true
+  }
+
+  /** @returns whether any of them is pending. */
+  async #recount(
+    physicalOffsets: readonly number[],
+    recounted: (row: HalfMessageRow) => HalfMessageRow,
+  ): Promise<boolean> {
+    const { changes } = this.#options
+    const epoch = this.#requireLeader()
+    const rows: HalfMessageRow[] = []
+    try {
+      for (const physicalOffset of new Set(physicalOffsets)) {
+        const row = await this.#claim(physicalOffset, epoch, () => {})
+        if (row !== null) rows.push(recounted(row))
+      }
+      this.#requireEpoch(epoch)
+      if (rows.length > 0) await changes.propose({ kind: 'halfMessagesChecked', rows })
+      return rows.length > 0
+    } catch (error) {
+      this.#releaseUnless(error, rows, epoch)
+      throw error
+    }
+  }
+
   #put(message: NewMessage, row: HalfMessageRow, epoch: number): Promise<PutResult> {
+    return this.#putDraft(endingDraft(message, row), epoch)
+  }
+
+  #putDraft(draft: RecordDraft, epoch: number): Promise<PutResult> {
     const { machine, putter } = this.#options
-    const draft = endingDraft(message, row)
     return new Promise((stored, putFailed) => {
       putter.putOrdered(draft, { maySucceed: () => machine.epoch === epoch }, { stored, putFailed })
     })
@@ -242,6 +320,12 @@ export class Transactions {
     if (machine.epoch === epoch) return
     throw new StoreError('the leadership was lost', { code: 'NOT_LEADER', leader: machine.role.leader })
   }
+}
+
+/** The name of a half message, by one of its records. */
+function firstPlaceOf(record: Buffer): number {
+  const delivered = deliveredOf(record)
+  return delivered?.kind === 'halfMove' ? delivered.physicalOffset : recordPhysicalOffset(record)
 }
 
 /** @throws StoreError INVALID. */
