@@ -42,9 +42,12 @@ export function simulationSources(): Source[] {
 
 export function sourceOf(path: string, packageName: string, text: string): Source {
   const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/(^|\s)\/\/.*$/gm, '')
-  const imports = [...code.matchAll(/^(?:import|export)\s+(type\s)?(?:[^'"]*?\sfrom\s+)?['"]([^'"]+)['"]/gm)].map(
-    (match) => ({ from: match[2] as string, typeOnly: match[1] !== undefined }),
-  )
+  const statements =
+    /^(?:import|export)\s+(type\s)?(?:[^'"]*?\sfrom\s+)?['"]([^'"]+)['"]|\brequireModule\('([^']+)'\)/gm
+  const imports = [...code.matchAll(statements)].map((match) => ({
+    from: (match[2] ?? match[3]) as string,
+    typeOnly: match[1] !== undefined,
+  }))
   return { path, package: packageName, text, code, imports }
 }
 
