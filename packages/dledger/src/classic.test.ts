@@ -102,7 +102,23 @@ test('a master goes on without its slave, which catches up', async () => {
   await level(slave, master)
   await stop(slave)
   await append(master, 0, 200)
-  await level(await start('s1', 'slave'), master)
+  const again = await start('s1', 'slave')
+  await follow(again, master)
+  await level(again, master)
+})
+
+test('a slave hears a master that was started anew only when it is told to: that may have lost what it has', async () => {
+  const master = await start('n0', 'master')
+  const slave = await start('s1', 'slave')
+  await follow(slave, master)
+  await level(slave, master)
+  await stop(master)
+  const again = await start('n0', 'master')
+  await append(again, 0, 10)
+  await new Promise((resolve) => setTimeout(resolve, 1_000))
+  expect(slave.lastIndex).toBeLessThan(again.lastIndex)
+  await follow(slave, again)
+  await level(slave, again)
 })
 
 /** n0 with 100 entries, all of them at the slave s1; both are stopped. */

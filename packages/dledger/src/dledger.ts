@@ -234,7 +234,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       if (fatal !== null) throw fatal
       // Its identity is bound, too: what the caller appends next is the next entry.
       const { peers, voters } = node.status
-      const isAlone = peers.length === 0 || options.classic === 'master'
+      const isAlone = options.classic === undefined ? peers.length === 0 : options.classic === 'master'
       if (isAlone && voters.length === 1 && voters[0]?.id === self)
         await opened.#waiters.until(
           () =>
@@ -415,11 +415,16 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
   }
 
   /**
-   * A slave: hears this master, whatever its own log names. The master must have added this member, and have found that its log has all
-   * that is here.
+   * A slave: hears this master from now on, and nobody else, whatever its own log names; and that one no more once it was started anew, until
+   * this is called again. The caller has made sure that the master's log has all that is here, and that it has added this member.
    */
   follow(master: { readonly id: string; readonly storeId: string; readonly address: string }): void {
     this.#node.follow(master)
+  }
+
+  /** A master: stops for good with OUTDATED, also after a restart, for another copy was made the master. */
+  outdated(why: string): void {
+    this.#node.outdated(why)
   }
 
   /**

@@ -33,6 +33,7 @@ import type {
   RoleChangeListener,
   StoreStatus,
 } from './api.ts'
+import { Copies } from './copies.ts'
 import { StoreError } from './errors.ts'
 import { Arrivals, follow, type FollowOptions } from './follow.ts'
 import { storeErrorOf, storeErrorOfDraft } from './log-errors.ts'
@@ -76,6 +77,7 @@ export class MessageStore implements MessageStoreApi {
   readonly #log: DLedger
   readonly #options: CheckedOptions
   readonly #clock: Clock
+  readonly #copies: Copies
   readonly #tables: ConfigTables
   readonly #roles: RoleChanges
   readonly #partial: PartialState
@@ -93,6 +95,7 @@ export class MessageStore implements MessageStoreApi {
     this.#core = core
     this.#log = log
     this.#clock = options.clock
+    this.#copies = new Copies(log)
     this.#tables = new ConfigTables(core)
     this.#partial = new PartialState(core)
     this.#roles = new RoleChanges({
@@ -193,6 +196,11 @@ export class MessageStore implements MessageStoreApi {
 
   replicas(): Promise<readonly Replica[]> {
     return replicasOf(this.#log, this.#core.machine.applied)
+  }
+
+  /** Of a master and its slaves. */
+  get copies(): Copies {
+    return this.#copies
   }
 
   onRoleChange(listener: RoleChangeListener): () => void {

@@ -44,6 +44,13 @@ export interface PeerStatus {
   readonly matchIndex: number | null
 }
 
+/** A master, and where it is reached. */
+export interface Followed {
+  readonly id: MemberId
+  readonly storeId: string
+  readonly address: string
+}
+
 export type ChangeCallback = (error: DLedgerError | null) => void
 
 interface Peer {
@@ -132,7 +139,11 @@ export class Members {
   /** @returns why `hello` is not let in, or null. */
   judge(hello: Hello): Refusal | null {
     const refusal =
-      this.#whyOldImage(hello) ?? this.#whyOutdated(hello) ?? this.#whyNoMember(hello) ?? this.#whyOtherStore(hello)
+      this.#whyNotFollowed(hello) ??
+      this.#whyOldImage(hello) ??
+      this.#whyOutdated(hello) ??
+      this.#whyNoMember(hello) ??
+      this.#whyOtherStore(hello)
     if (refusal === null && !this.#isPeer(hello.member)) this.#receive(hello)
     return refusal
   }
@@ -163,15 +174,34 @@ export class Members {
     if (isNew) this.#talkTo()
   }
 
-  /** The master that this member is to follow, though its log may name another one. */
-  #master: { readonly id: MemberId; readonly storeId: string; readonly address: string } | null = null
+  /** The master that this member is to follow, though its log may name another one; the life in which it was met since. */
+  #master: (Followed & { incarnation: number | null }) | null = null
 
-  /** Lets the master in that has said it takes this member for one that may follow it, and dials it there. */
-  follow(id: MemberId, storeId: string, address: string): void {
-    this.#master = { id, storeId, address }
+  /** Lets that master in which has found that the log here has nothing beyond its own, and dials it there. */
+  follow(master: Followed): void {
+    this.#master = { ...master, incarnation: null }
     this.#isOutdated = false
     if (this.#options.member.hardState.outdated != null) this.#write({ outdated: null }, () => {})
     this.#talkTo()
+    // Who was refused before waits longer and longer.
+    this.#options.transport.renew(this.#hello)
+  }
+
+  /** A slave hears nobody else: any other master may have less than what is committed here; so may this one, once it has begun anew. */
+  #whyNotFollowed(hello: Hello): Refusal | null {
+    const { classic, self } = this.#options
+    if (classic !== 'slave') return null
+    const master = this.#master
+    if (master === null || hello.storeId !== master.storeId) {
+      return this.#refusal('STRANGER', hello, `${self} is a slave that does not follow ${hello.member}, or not yet`)
+    }
+    master.incarnation ??= hello.incarnation
+    if (hello.incarnation === master.incarnation) return null
+    return this.#refusal(
+      'STRANGER',
+      hello,
+      `${hello.member} has begun anew: its slave ${self} asks first whether their logs fit`,
+    )
   }
 
   /** It knows of more than is committed here, and its configuration and the one here, if the log has one, share a member. */
@@ -347,6 +377,11 @@ export class Members {
 
   #isOutdated = false
 
+  /** Another master was found: as if its own slave had said so. */
+  outdated(why: string): void {
+    this.#stopOutdated(why)
+  }
+
   /** A master must not lead again after a restart either, whomever it reaches then. A slave waits for the new one. */
   #stopOutdated(why: string): void {
     if (this.#isOutdated) return
@@ -393,7 +428,10 @@ export class Members {
     this.#configuration = configuration
     this.#dialed = raft.peers
     const { voters, learners } = configuration
-    const dialed = [...this.#dialed, ...[...this.#guests.keys()].filter((id) => !this.#dialed.includes(id))]
+    const dialed =
+      this.#options.classic === 'slave'
+        ? []
+        : [...this.#dialed, ...[...this.#guests.keys()].filter((id) => !this.#dialed.includes(id))]
     const addresses = new Map([...voters, ...learners].map(({ id, address }) => [id, address]))
     if (this.#master !== null && !dialed.includes(this.#master.id)) dialed.push(this.#master.id)
     const addressOf = (id: MemberId): string | null =>

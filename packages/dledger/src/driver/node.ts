@@ -36,7 +36,7 @@ import { HotTail } from './hot-tail.ts'
 import { Inputs } from './inputs.ts'
 import { closed, Life } from './life.ts'
 import { LogReading, type ReadCallback } from './log-reading.ts'
-import type { ChangeCallback } from './members.ts'
+import type { ChangeCallback, Followed } from './members.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import type { NodeStatus } from './node-status.ts'
 import { type OpenedMember, openMember } from './open-member.ts'
@@ -230,9 +230,13 @@ export class LogNode {
   }
 
   /** A slave hears this master from now on, though its own log may name another. */
-  follow(master: { readonly id: MemberId; readonly storeId: string; readonly address: string }): void {
-    if (!this.#life.isOpen) return
-    this.#rooms.members.follow(master.id, master.storeId, master.address)
+  follow(master: Followed): void {
+    if (this.#life.isOpen) this.#rooms.members.follow(master)
+  }
+
+  /** A master stops for good: another copy was made one. */
+  outdated(why: string): void {
+    if (this.#life.isOpen) this.#rooms.members.outdated(why)
   }
 
   /** A state that was given to this member is being taken over. */
