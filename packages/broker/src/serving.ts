@@ -53,6 +53,12 @@ import { type Identity, registrationOf, unregistrationOf } from './registration/
 import { Registrar } from './registration/registrar.ts'
 import { type BrokerRole, roleOf } from './role.ts'
 import { BrokerStatistics } from './statistics/broker-statistics.ts'
+import { slaveProcessors } from './processors/slave.ts'
+import { masterWatchOf, slaveGateOf, slaveLinkOf } from './slaves/parts.ts'
+import type { MasterWatch } from './slaves/master-watch.ts'
+import type { Masters } from './slaves/masters.ts'
+import type { SlaveGate } from './slaves/slave-gate.ts'
+import type { SlaveLink } from './slaves/slave-link.ts'
 import { TopicTable } from './topics/topic-table.ts'
 import { TransactionChecks } from './transaction/transaction-checks.ts'
 import { TransactionProducers } from './transaction/transaction-producers.ts'
@@ -77,6 +83,14 @@ export interface ServingOptions {
   readonly sockets: Sockets
   /** Absent: what tools change counts until the next start. */
   readonly saveConfig?: SaveConfig
+  /** A master by configuration, or a slave; absent: neither. */
+  readonly classic?: {
+    /** Where this one is reached by the other. */
+    readonly haAddress: string
+    readonly masters: Masters
+    /** See SlaveLink. */
+    readonly onParted: (lastIndex: number) => void
+  }
 }
 
 export class Serving {
@@ -97,6 +111,9 @@ export class Serving {
   readonly #registrars: readonly Registrar[]
   readonly #initialUsers: InitialUsers
   readonly #unsubscribe: (() => void)[] = []
+  readonly #slaveGate: SlaveGate | null
+  readonly #slaveLink: SlaveLink | null
+  readonly #masterWatch: MasterWatch | null
   #role: BrokerRole | null = null
   #registeredTerm = -1
   /** How often tools have changed what name servers are told; a part of the data version, without which they would not look. */
@@ -145,6 +162,9 @@ export class Serving {
       status: () => store.status(),
       run: (connection, request) => registry.run(connection, request),
     })
+    this.#slaveGate = slaveGateOf(config, store, clock)
+    this.#slaveLink = slaveLinkOf(options)
+    this.#masterWatch = masterWatchOf(options)
     const access = new AccessControl({
       settings: accessSettings(config),
       access: () => store.access(),
@@ -172,6 +192,7 @@ export class Serving {
         clock,
       }),
       statistics: this.#statistics,
+      slaveGate: this.#slaveGate,
       address: options.address,
       storeHost: options.storeHost,
       bornHostOf: (connection, request) => this.#forwarder.bornHostOf(connection, request),
@@ -209,6 +230,7 @@ export class Serving {
         ...transactionProcessors(context),
         ...recallProcessors(context),
         ...accessProcessors(context),
+        ...slaveProcessors(context),
         ...this.#pop.processors(),
       ]),
       {
@@ -237,6 +259,16 @@ export class Serving {
     )
   }
 
+  /** A slave has said how far it is. Hot. */
+  copyAnswered(): void {
+    this.#slaveGate?.answered()
+  }
+
+  /** @returns why this master leads nobody any more; null where it goes on, and for whoever is none. */
+  async whyReplaced(): Promise<string | null> {
+    return (await this.#masterWatch?.whyReplaced()) ?? null
+  }
+
   /** Null before this member has seen a leader. */
   get role(): BrokerRole | null {
     return this.#role
@@ -259,7 +291,10 @@ export class Serving {
         this.#polling.wakeTopics((topic) => !isReadable(this.#topics.find(topic)?.perm ?? 0))
       }),
     )
+    this.#slaveGate?.start()
     this.#roleChanged(store.status())
+    this.#slaveLink?.start()
+    this.#masterWatch?.start()
     this.#scheduleScan()
   }
 
@@ -277,7 +312,9 @@ export class Serving {
     const { logger } = this.#options
     const config = this.#config
     let isHandedOver = false
-    if (this.store.isReady()) {
+    this.#slaveLink?.close()
+    this.#masterWatch?.close()
+    if (config.classic === null && this.store.isReady()) {
       isHandedOver = await this.store.transferLeadership()
       logger.info({ isHandedOver, leader: this.store.status().leader }, 'leadership given away')
     }
@@ -289,6 +326,7 @@ export class Serving {
   /** The second half, after the server has closed its connections. */
   async close(): Promise<void> {
     this.#cancelScan?.()
+    this.#slaveGate?.close()
     this.#transactionChecks.stop()
     this.#initialUsers.stop()
     this.#pop.stop()
@@ -298,8 +336,9 @@ export class Serving {
 
   #roleChanged(status: StoreStatus): void {
     const previous = this.#role
-    this.#role = roleOf(status, this.#config.slaveId, previous)
+    this.#role = roleOf(status, this.#config, previous)
     this.#initialUsers.roleChanged()
+    this.#masterWatch?.roleChanged()
     this.#forwarder.leaderChanged()
     this.#transactionChecks.roleChanged(status.term)
     this.#pop.roleChanged()
@@ -349,6 +388,7 @@ export class Serving {
       brokerName: config.brokerName,
       address,
       brokerId: this.#role.brokerId,
+      haAddress: this.#options.classic?.haAddress ?? address,
     }
   }
 

@@ -409,6 +409,11 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     return this.#node.termAt(index)
   }
 
+  /** Bytes of the log behind the entry at `index`, as far as they are kept. */
+  bytesAfter(index: number): number {
+    return this.#node.bytesAfter(index)
+  }
+
   /** The last entry that at least so many followers hold, durably as they promise: for the leader; -1 for none. */
   heldBy(count: number): number {
     return this.#node.heldBy(count)

@@ -15,6 +15,9 @@ export interface CopyStanding {
   /** -1: it holds nothing. */
   readonly lastIndex: number
   readonly lastTerm: number
+  /** What it can never give up again; as far as it knows. */
+  readonly commitIndex: number
+  readonly commitTerm: number
 }
 
 /** Where the log of a master came from, and what is in it. */
@@ -35,9 +38,17 @@ export class Copies {
   }
 
   standing(): CopyStanding {
-    const { self, storeId, voters, lastIndex } = this.#log.status()
-    const masterStore = voters[0]?.storeId ?? null
-    return { id: self, storeId, masterStore, lastIndex, lastTerm: lastIndex < 0 ? 0 : this.#log.termAt(lastIndex) }
+    const { self, storeId, voters, lastIndex, commitIndex } = this.#log.status()
+    const termAt = (index: number): number => Math.max(0, this.#log.termAt(index))
+    return {
+      id: self,
+      storeId,
+      masterStore: voters[0]?.storeId ?? null,
+      lastIndex,
+      lastTerm: termAt(lastIndex),
+      commitIndex,
+      commitTerm: termAt(commitIndex),
+    }
   }
 
   masterStanding(): MasterStanding {
@@ -45,14 +56,16 @@ export class Copies {
     return { storeId, lastIndex, formers, termAt: (index) => this.#log.termAt(index) }
   }
 
-  /** The slaves that the master lets in. */
-  slaves(): readonly (Pick<Learner, 'id' | 'address'> & { readonly isConnected: boolean })[] {
+  /** The slaves that the master lets in; `heldIndex`: up to here they have its log, as far as is known. */
+  slaves(): readonly (Pick<Learner, 'id' | 'address'> & {
+    readonly isConnected: boolean
+    readonly heldIndex: number
+  })[] {
     const { learners, peers } = this.#log.status()
-    return learners.map(({ id, address }) => ({
-      id,
-      address,
-      isConnected: peers.some((peer) => peer.id === id && peer.connected),
-    }))
+    return learners.map(({ id, address }) => {
+      const peer = peers.find((each) => each.id === id)
+      return { id, address, isConnected: peer?.connected === true, heldIndex: peer?.matchIndex ?? -1 }
+    })
   }
 
   /** Where this member is reached by the others, as its log says; null where it says nothing. */
@@ -77,6 +90,16 @@ export class Copies {
   /** @see DLedger.follow */
   follow(master: { readonly id: string; readonly storeId: string; readonly address: string }): void {
     this.#log.follow(master)
+  }
+
+  /** @see DLedger.bytesAfter. @returns null where that cannot be told. */
+  bytesAfter(index: number): number | null {
+    try {
+      return this.#log.bytesAfter(index)
+    } catch (error) {
+      if (!(error instanceof DLedgerError)) throw error
+      return null
+    }
   }
 
   /** @see DLedger.outdated */

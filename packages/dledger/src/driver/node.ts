@@ -229,6 +229,12 @@ export class LogNode {
     return held[count - 1] ?? -1
   }
 
+  /** Bytes of the log behind the entry at `index`, which is kept, or the one before the first. */
+  bytesAfter(index: number): number {
+    const { log } = this.#member
+    return index >= log.lastIndex ? 0 : log.endPos - log.locate(Math.max(index + 1, log.firstIndex))
+  }
+
   /** A slave hears this master from now on, though its own log may name another. */
   follow(master: Followed): void {
     if (this.#life.isOpen) this.#rooms.members.follow(master)

@@ -398,7 +398,7 @@ function compare(known: HardState, { directory, group, self, settings }: Directo
 /** A slave may have been anything. */
 function refuseOutdated({ outdated }: HardState, { directory, classic }: DirectoryClaim): void {
   if (outdated == null || classic === 'slave') return
-  const what = `${directory}: ${outdated}; it can be opened as a slave`
+  const what = `${directory}: ${outdated}`
   throw new DLedgerError(what, { code: 'OUTDATED', what })
 }
 
