@@ -14,7 +14,6 @@ import { once } from 'node:events'
 import { totalmem } from 'node:os'
 import { assert, type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { type HostAddress, hostAddress } from '@dledger-ts/protocol'
-import { nodeDisk } from '@dledger-ts/dledger'
 import {
   type Connection,
   type Credentials,
@@ -219,7 +218,13 @@ export class Broker {
     const { classic } = config
     const haListenPort = config.haListenPort === 0 ? port + 1 : config.haListenPort
     const credentials = innerCredentials(config)
-    this.#self = memberIdOf(config, this.#storeOptions.disk ?? nodeDisk, this.#random)
+    const { disk } = this.#storeOptions
+    const directories = { dir: config.storePathRootDir, commitLogDir: config.storePathCommitLog }
+    this.#self = memberIdOf(
+      config,
+      MessageStore.logIds({ ...directories, ...(disk === undefined ? {} : { disk }) }),
+      this.#random,
+    )
     const recentBytes = Math.floor((totalmem() * config.accessMessageInMemoryMaxRatio) / 100)
     const store = await MessageStore.open({
       dir: config.storePathRootDir,

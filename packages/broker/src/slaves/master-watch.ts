@@ -8,6 +8,8 @@ import type { MessageStore } from '@dledger-ts/store'
 import type { Masters } from './masters.ts'
 
 const RETRY_MS = 1_000
+/** A slave that was not connected for so long is no slave any more; when it comes again it is let in again. */
+export const GONE_MS = 3_600_000
 
 export interface MasterWatchOptions {
   readonly brokerName: string
@@ -27,6 +29,8 @@ export class MasterWatch {
   #cancelRetry: (() => void) | null = null
   #isClosed = false
   #toldRival = ''
+  /** Since when slaves are not connected, as far as it was looked. */
+  #awaySince = new Map<string, number>()
 
   constructor(options: MasterWatchOptions) {
     this.#options = options
@@ -76,8 +80,26 @@ export class MasterWatch {
   async #look(): Promise<void> {
     const why = await this.whyReplaced()
     if (this.#isClosed) return
-    if (why === null) this.#lookLater()
-    else this.#options.store.copies.outdated(why)
+    if (why === null) {
+      await this.#dropThoseGone()
+      this.#lookLater()
+    } else this.#options.store.copies.outdated(why)
+  }
+
+  /** What they lack is kept for nobody then, and what they said of damage holds nothing up. */
+  async #dropThoseGone(): Promise<void> {
+    const { store, clock, logger } = this.#options
+    const nowMs = clock.monotonicMs()
+    const away = new Map<string, number>()
+    for (const { id, isConnected } of store.copies.slaves()) {
+      if (!isConnected) away.set(id, this.#awaySince.get(id) ?? nowMs)
+    }
+    this.#awaySince = away
+    for (const [id, sinceMs] of away) {
+      if (nowMs - sinceMs < GONE_MS || !store.isReady()) continue
+      logger.warn({ slave: id }, 'a slave that is gone for an hour is forgotten until it comes again')
+      await store.copies.remove(id)
+    }
   }
 
   async #sayAddress(): Promise<void> {
