@@ -59,6 +59,8 @@ export class SlaveGate {
   /** What was committed then: who has that is near, too. */
   #lookedIndex = Number.POSITIVE_INFINITY
   #isAvailable = false
+  /** What enough slaves are known to have. */
+  #heldIndex = -1
   #cancelDeadline: (() => void) | null = null
   #cancelLook: (() => void) | null = null
   #endListening: (() => void) | null = null
@@ -83,9 +85,9 @@ export class SlaveGate {
 
   /** What the waiter is about is stored here. It may be told within this call. Hot. */
   hold(waiter: SlaveWaiter): void {
-    const { copies, needed, clock, timeoutMs } = this.#options
+    const { copies, clock, timeoutMs } = this.#options
     const index = copies.commitIndex
-    if (copies.heldBy(needed) >= index) return waiter.slavesAnswered(ResponseCode.SUCCESS)
+    if (this.#heldIndex >= index) return waiter.slavesAnswered(ResponseCode.SUCCESS)
     if (!this.#isAvailable) return waiter.slavesAnswered(ResponseCode.SLAVE_NOT_AVAILABLE)
     if (this.#waitingCount >= WAITING_MAX || this.#isClosed) {
       return waiter.slavesAnswered(ResponseCode.FLUSH_SLAVE_TIMEOUT)
@@ -104,9 +106,9 @@ export class SlaveGate {
   /** A slave has said how far it is. */
   answered(): void {
     if (!this.#isAvailable) this.#connectionsChanged()
-    if (this.#batches.length === 0) return
     const { copies, needed } = this.#options
     const held = copies.heldBy(needed)
+    this.#heldIndex = held
     let count = 0
     while (count < this.#batches.length && (this.#batches[count] as Batch).index <= held) count++
     if (count > 0) this.#tell(this.#batches.splice(0, count), ResponseCode.SUCCESS)

@@ -32,6 +32,9 @@ const CHANGES_WAITING_MAX = 16
 /** What is remembered of peers in the hard state; further ones are not. It shares one slot with everything else. */
 const KNOWN_PEERS_BYTES_MAX = 2_000
 
+/** A master that was replaced stops when it has written that down, or after this. */
+const OUTDATED_REMEMBERED_MS_MAX = 500
+
 /** Let in at once though the log does not name them; of those that are not connected the first gives way. */
 const GUESTS_MAX = 8
 
@@ -386,9 +389,15 @@ export class Members {
   #stopOutdated(why: string): void {
     if (this.#isOutdated) return
     this.#isOutdated = true
-    const { classic, logger } = this.#options
+    const { classic, clock, logger } = this.#options
     if (classic === 'slave') return logger.warn({ why }, 'the master of this slave was replaced')
-    this.#write({ outdated: why }, () => this.#options.onFailed(new DLedgerError(why, { code: 'OUTDATED', what: why })))
+    const end = (): void => this.#options.onFailed(new DLedgerError(why, { code: 'OUTDATED', what: why }))
+    // A disk that is full, or hangs, keeps it from remembering, not from stopping.
+    const cancel = clock.after(OUTDATED_REMEMBERED_MS_MAX, end)
+    this.#write({ outdated: why }, () => {
+      cancel()
+      end()
+    })
   }
 
   #write(change: Parameters<OpenedMember['writeHardState']>[0], callback: () => void): void {
