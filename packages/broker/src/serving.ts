@@ -54,6 +54,7 @@ import { Registrar } from './registration/registrar.ts'
 import { type BrokerRole, roleOf } from './role.ts'
 import { BrokerStatistics } from './statistics/broker-statistics.ts'
 import { slaveProcessors } from './processors/slave.ts'
+import { untilSlaveHasAll } from './slaves/last-entries.ts'
 import { masterWatchOf, slaveGateOf, slaveLinkOf } from './slaves/parts.ts'
 import type { MasterWatch } from './slaves/master-watch.ts'
 import type { Masters } from './slaves/masters.ts'
@@ -331,6 +332,7 @@ export class Serving {
     this.#initialUsers.stop()
     this.#pop.stop()
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
+    if (this.#config.classic === 'master') await untilSlaveHasAll(this.store, this.#options.clock)
     await this.store.close()
   }
 

@@ -69,8 +69,12 @@ async function follow(slave: DLedger, master: DLedger): Promise<void> {
   slave.follow({ id: self, storeId, address: addressOf(self) })
 }
 
+/** All that the master has is there, also the entry that binds the last slave that was let in. */
 const level = (slave: DLedger, master: DLedger) =>
-  untilSeen('the slave has all', () => slave.appliedIndex === master.lastIndex && slave.lastIndex === master.lastIndex)
+  untilSeen('the slave has all', () => {
+    const isBound = master.status().learners.every(({ storeId }) => storeId !== null)
+    return isBound && slave.appliedIndex === master.lastIndex && slave.lastIndex === master.lastIndex
+  })
 
 const texts = (from: number, count: number): string[] => Array.from({ length: count }, (_, i) => `message ${from + i}`)
 const append = (member: DLedger, from: number, count: number) =>
@@ -189,8 +193,8 @@ describe('a slave that is opened as a master', () => {
     await follow(first, master)
     await follow(second, master)
     await append(master, 0, 50)
-    await level(first, master)
     await level(second, master)
+    await level(first, master)
     await stop(first)
     let ended: Error | null = null
     master.on('failed', (error) => (ended = error))
