@@ -7,7 +7,7 @@ for (const [key, { type, unit, min, max, choices, what, default: standard }] of 
     type === 'int'
       ? `${min} to ${max}${unit === undefined ? '' : ` ${unit}`}`
       : type === 'choice'
-        ? choices.join(', ')
+        ? choices.filter((each) => each !== '').join(', ')
         : type === 'boolean'
           ? 'true or false'
           : 'text'

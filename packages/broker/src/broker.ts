@@ -8,27 +8,41 @@
  *
  * Keeps: what is opened here is closed here, in the order that `close` shows; one event, *role changed*, decides what is done.
  */
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
+import { once } from 'node:events'
 import { totalmem } from 'node:os'
 import { assert, type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { type HostAddress, hostAddress } from '@dledger-ts/protocol'
-import { type Connection, RemotingServer, type Sockets, Tls } from '@dledger-ts/remoting'
+import {
+  type Connection,
+  type Credentials,
+  type ProcessorTable,
+  RemotingServer,
+  type Sockets,
+  Tls,
+} from '@dledger-ts/remoting'
 import {
   MessageStore,
   type MessageStoreOptions,
   type RebuildProgress,
   type RepairStatus,
   type SendsProgress,
+  setAsideDirectories,
+  StoreError,
 } from '@dledger-ts/store'
 import type { WantedUser } from './auth/plain-acl.ts'
 import { readPlainAclFiles } from './auth/plain-acl-files.ts'
+import { innerCredentials } from './config/access-keys.ts'
 import type { BrokerConfig } from './config/config.ts'
 import { retentionOptions } from './config/retention-keys.ts'
 import { encodeAdvertised } from './forwarding/advertised.ts'
 import type { SaveConfig } from './processors/config-changes.ts'
 import { type BrokerRole, roleName } from './role.ts'
 import { Serving } from './serving.ts'
+import { Masters } from './slaves/masters.ts'
+import { memberIdOf } from './slaves/member-id.ts'
+import { advised } from './slaves/outdated.ts'
 import { startingProcessors } from './starting.ts'
 
 const VIP_PORT_DISTANCE = 2
@@ -85,6 +99,9 @@ export class Broker {
   readonly #processors = new Map(startingProcessors())
   readonly #server: RemotingServer
   #serving: Serving | null = null
+  #self: string
+  /** A slave is about to copy its master from the beginning. */
+  #beginning: Promise<void> | null = null
   /** What the store last told while it opened. */
   #rebuild: RebuildProgress | null = null
   #sendsRead: SendsProgress | null = null
@@ -94,6 +111,7 @@ export class Broker {
   /** @throws RemotingError `TLS_FILES` that names the key and the file; ConfigError for files of ACL 1.0. */
   constructor(config: BrokerConfig, options: BrokerOptions = {}) {
     this.#config = config
+    this.#self = config.selfId
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? systemRandom
     this.#logger = options.logger ?? silentLogger
@@ -132,7 +150,7 @@ export class Broker {
       this.#tls.start()
     } catch (error) {
       await this.#server.close()
-      throw error
+      throw advised(error)
     }
   }
 
@@ -159,7 +177,7 @@ export class Broker {
   status(): BrokerStatus {
     const status = this.#serving?.store.status()
     return {
-      id: this.#config.selfId,
+      id: this.#self,
       pid: process.pid,
       addr: this.address,
       brokerId: this.#serving?.role?.brokerId ?? null,
@@ -201,11 +219,31 @@ export class Broker {
     const config = this.#config
     const port = this.ports[0] ?? config.listenPort
     const mark = randomUUID()
+    const { classic } = config
+    const haListenPort = config.haListenPort === 0 ? port + 1 : config.haListenPort
+    const credentials = innerCredentials(config)
+    const { disk } = this.#storeOptions
+    const directories = { dir: config.storePathRootDir, commitLogDir: config.storePathCommitLog }
+    this.#self = memberIdOf(
+      config,
+      MessageStore.logIds({ ...directories, ...(disk === undefined ? {} : { disk }) }),
+      this.#random,
+    )
     const recentBytes = Math.floor((totalmem() * config.accessMessageInMemoryMaxRatio) / 100)
     const store = await MessageStore.open({
       dir: config.storePathRootDir,
       commitLogDir: config.storePathCommitLog,
-      self: config.selfId,
+      self: this.#self,
+      ...(classic === null
+        ? {}
+        : {
+            classic: {
+              role: classic,
+              listenPort: haListenPort,
+              ...(credentials === null ? {} : { secret: haSecret(credentials) }),
+            },
+            onCopyAnswered: () => this.#serving?.copyAnswered(),
+          }),
       group: config.group,
       peers: config.peers,
       advertised: encodeAdvertised({ address: this.address, mark }),
@@ -247,7 +285,7 @@ export class Broker {
       onSendsRead: (progress) => {
         this.#sendsRead = progress
       },
-      onFatal: this.#onFatal,
+      onFatal: (error) => this.#onFatal(advised(error) as Error),
       ...this.#storeOptions,
     })
     this.#serving = new Serving({
@@ -264,18 +302,84 @@ export class Broker {
       sockets: this.#sockets,
       takenOverUsers: this.#takenOverUsers,
       ...(this.#saveConfig === undefined ? {} : { saveConfig: this.#saveConfig }),
+      ...(classic === null
+        ? {}
+        : {
+            classic: {
+              haAddress: `${config.brokerIP2}:${haListenPort}`,
+              masters: new Masters({
+                brokerName: config.brokerName,
+                ownAddress: this.address,
+                namesrvAddresses: config.namesrvAddresses,
+                clock: this.#clock,
+                logger: this.#logger,
+                sockets: this.#sockets,
+                credentials,
+              }),
+              onParted: (lastIndex: number) => this.#beginAnew(storeHost, lastIndex),
+            },
+          }),
     })
-    this.#processors.clear()
-    for (const [code, processor] of this.#serving.processors) this.#processors.set(code, processor)
+    const why = await this.#serving.whyReplaced()
+    if (why !== null) await this.#endReplaced(store, why)
+    this.#useProcessors(this.#serving.processors)
     this.#serving.start()
   }
 
+  #useProcessors(processors: ProcessorTable): void {
+    this.#processors.clear()
+    for (const [code, processor] of processors) this.#processors.set(code, processor)
+  }
+
+  /** @throws StoreError OUTDATED, when that is remembered. */
+  async #endReplaced(store: MessageStore, why: string): Promise<never> {
+    const failed = once(store.events, 'failed')
+    store.copies.outdated(why)
+    await failed
+    await this.#serving?.handOver()
+    await this.#serving?.close()
+    this.#serving = null
+    throw new StoreError(why, { code: 'OUTDATED', what: why })
+  }
+
+  /** The log of this slave parted from its master's after that entry: it is put aside, and the master's is copied from the beginning. */
+  #beginAnew(storeHost: Omit<HostAddress, 'port'>, lastIndex: number): void {
+    if (this.#closing !== null || this.#serving === null) return
+    const { store } = this.#serving
+    const entries = store.status().lastIndex - lastIndex
+    const bytes = store.copies.bytesAfter(lastIndex)
+    const what =
+      'this slave has what its master does not have: its store is put aside, and the master is copied from the beginning'
+    this.#logger.error({ lastIndex, entries, bytes }, what)
+    this.#useProcessors(startingProcessors())
+    this.#beginning = this.#replaceStore(storeHost, lastIndex).catch((error: unknown) => {
+      this.#logger.error({ err: error }, 'the store could not be put aside')
+      this.#onFatal(error instanceof Error ? error : new Error(String(error)))
+    })
+  }
+
+  async #replaceStore(storeHost: Omit<HostAddress, 'port'>, lastIndex: number): Promise<void> {
+    await this.#serving?.handOver()
+    await this.#serving?.close()
+    this.#serving = null
+    const { storePathRootDir: dir, storePathCommitLog: commitLogDir } = this.#config
+    const directory = setAsideDirectories({ dir, commitLogDir, self: this.#self, lastIndex })
+    this.#logger.warn({ directory }, 'the former log is here, and is removed by nobody')
+    if (this.#closing === null) await this.#serve(storeHost)
+  }
+
   async #close(): Promise<void> {
+    await this.#beginning
     await this.#serving?.handOver()
     await this.#server.close()
     await this.#serving?.close()
     this.#tls.close()
   }
+}
+
+/** Those who sign as one of the brokers are those who may copy it. */
+function haSecret({ accessKey, secretKey }: Credentials): string {
+  return createHash('sha256').update(`${accessKey}\n${secretKey}`).digest('hex')
 }
 
 /** The advertised host as bytes; records hold no names. @throws when the name cannot be resolved. */

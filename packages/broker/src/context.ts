@@ -12,6 +12,7 @@ import type { BrokerConfig } from './config/config.ts'
 import type { CompiledExpressions } from './filter/compiled-expressions.ts'
 import type { GroupTable } from './groups/group-table.ts'
 import type { BrokerStatistics } from './statistics/broker-statistics.ts'
+import type { SlaveGate } from './slaves/slave-gate.ts'
 import type { TopicTable } from './topics/topic-table.ts'
 import type { TransactionChecks } from './transaction/transaction-checks.ts'
 import type { TransactionProducers } from './transaction/transaction-producers.ts'
@@ -34,6 +35,8 @@ export interface BrokerContext {
   readonly logger: Logger
   readonly uniqKeys: UniqKeyGenerator
   readonly statistics: BrokerStatistics
+  /** What answers sends when slaves have them; null: sends are answered when they are stored. */
+  readonly slaveGate: SlaveGate | null
   /** What clients and name servers are told. */
   readonly address: string
   /** The advertised address as records hold it. */

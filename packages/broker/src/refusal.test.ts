@@ -9,6 +9,7 @@ const V5_0_0 = 413
 const rows: { detail: StoreErrorDetail; version: number; code: number }[] = [
   { detail: { code: 'NOT_LEADER', leader: 'n1' }, version: V5_0_0, code: 14 },
   { detail: { code: 'CLOSED' }, version: V5_0_0, code: 14 },
+  { detail: { code: 'OUTDATED', what: 'w' }, version: V5_0_0, code: 14 },
   { detail: { code: 'DISK_FULL' }, version: V5_0_0, code: 14 },
   { detail: { code: 'REBUILDING' }, version: V5_0_0, code: 14 },
   { detail: { code: 'BUSY' }, version: V5_0_0, code: 2 },

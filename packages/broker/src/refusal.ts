@@ -25,6 +25,7 @@ export function refusalOf(error: StoreError, clientVersion: number): Refusal {
     case 'NOT_LEADER':
       return { code: ResponseCode.SERVICE_NOT_AVAILABLE, remark: `this broker does not lead: ${error.message}` }
     case 'CLOSED':
+    case 'OUTDATED':
       return { code: ResponseCode.SERVICE_NOT_AVAILABLE, remark: 'this broker is shutting down' }
     case 'DISK_FULL':
       return { code: ResponseCode.SERVICE_NOT_AVAILABLE, remark: 'the disk of this broker group is full' }

@@ -59,5 +59,11 @@ const rows: { name: string; given: Partial<StoreStatus>; previous: BrokerRole | 
   ]
 
 test.each(rows)('$name', ({ given, previous, expected }) => {
-  expect(roleOf(status(given), SLAVE_ID, previous)).toEqual(expected)
+  expect(roleOf(status(given), { slaveId: SLAVE_ID, classic: null }, previous)).toEqual(expected)
+})
+
+test('a slave has its role as soon as it has anything of its master, and none before', () => {
+  const roleOfSlave = (given: Partial<StoreStatus>) =>
+    roleOf(status(given), { slaveId: SLAVE_ID, classic: 'slave' }, null)
+  expect([roleOfSlave({}), roleOfSlave({ appliedIndex: 0 })]).toEqual([null, follower])
 })

@@ -3,8 +3,10 @@
  *
  * A leader that has applied its first entry is broker id 0; everyone else has the number of its member id + 1. Before this member
  * has seen another leader, or takes messages itself, it has no role, and nobody is told of it: a route without a master helps no client.
+ * A slave has one as soon as it has anything of its master: it serves readers without.
  */
 import type { StoreStatus } from '@dledger-ts/store'
+import type { BrokerConfig } from './config/config.ts'
 
 export interface BrokerRole {
   readonly brokerId: number
@@ -14,9 +16,14 @@ export interface BrokerRole {
 }
 
 /** @returns null while this member has not seen a leader since it started. */
-export function roleOf(status: StoreStatus, slaveId: number, previous: BrokerRole | null): BrokerRole | null {
+export function roleOf(
+  status: StoreStatus,
+  { slaveId, classic }: Pick<BrokerConfig, 'slaveId' | 'classic'>,
+  previous: BrokerRole | null,
+): BrokerRole | null {
   if (status.role === 'LEADER' && status.ready) return { brokerId: 0, isLeader: true, name: 'LEADER' }
-  const hasRole = previous !== null || (status.leader !== null && status.leader !== status.self)
+  const isCopy = classic === 'slave' && status.appliedIndex >= 0
+  const hasRole = previous !== null || isCopy || (status.leader !== null && status.leader !== status.self)
   if (!hasRole) return null
   return { brokerId: slaveId, isLeader: false, name: roleName(status) }
 }

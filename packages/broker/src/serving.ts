@@ -54,6 +54,13 @@ import { type Identity, registrationOf, unregistrationOf } from './registration/
 import { Registrar } from './registration/registrar.ts'
 import { type BrokerRole, roleOf } from './role.ts'
 import { BrokerStatistics } from './statistics/broker-statistics.ts'
+import { slaveProcessors } from './processors/slave.ts'
+import { untilSlaveHasAll } from './slaves/last-entries.ts'
+import { masterWatchOf, slaveGateOf, slaveLinkOf } from './slaves/parts.ts'
+import type { MasterWatch } from './slaves/master-watch.ts'
+import type { Masters } from './slaves/masters.ts'
+import type { SlaveGate } from './slaves/slave-gate.ts'
+import type { SlaveLink } from './slaves/slave-link.ts'
 import { TopicTable } from './topics/topic-table.ts'
 import { TransactionChecks } from './transaction/transaction-checks.ts'
 import { TransactionProducers } from './transaction/transaction-producers.ts'
@@ -80,6 +87,14 @@ export interface ServingOptions {
   readonly takenOverUsers: readonly WantedUser[]
   /** Absent: what tools change counts until the next start. */
   readonly saveConfig?: SaveConfig
+  /** A master by configuration, or a slave; absent: neither. */
+  readonly classic?: {
+    /** Where this one is reached by the other. */
+    readonly haAddress: string
+    readonly masters: Masters
+    /** See SlaveLink. */
+    readonly onParted: (lastIndex: number) => void
+  }
 }
 
 export class Serving {
@@ -100,6 +115,9 @@ export class Serving {
   readonly #registrars: readonly Registrar[]
   readonly #initialUsers: InitialUsers
   readonly #unsubscribe: (() => void)[] = []
+  readonly #slaveGate: SlaveGate | null
+  readonly #slaveLink: SlaveLink | null
+  readonly #masterWatch: MasterWatch | null
   #role: BrokerRole | null = null
   #registeredTerm = -1
   /** How often tools have changed what name servers are told; a part of the data version, without which they would not look. */
@@ -148,6 +166,9 @@ export class Serving {
       status: () => store.status(),
       run: (connection, request) => registry.run(connection, request),
     })
+    this.#slaveGate = slaveGateOf(config, store, clock)
+    this.#slaveLink = slaveLinkOf(options)
+    this.#masterWatch = masterWatchOf(options)
     const access = new AccessControl({
       settings: accessSettings(config),
       access: () => store.access(),
@@ -175,6 +196,7 @@ export class Serving {
         clock,
       }),
       statistics: this.#statistics,
+      slaveGate: this.#slaveGate,
       address: options.address,
       storeHost: options.storeHost,
       bornHostOf: (connection, request) => this.#forwarder.bornHostOf(connection, request),
@@ -212,6 +234,7 @@ export class Serving {
         ...transactionProcessors(context),
         ...recallProcessors(context),
         ...accessProcessors(context),
+        ...slaveProcessors(context),
         ...this.#pop.processors(),
       ]),
       {
@@ -241,6 +264,16 @@ export class Serving {
     )
   }
 
+  /** A slave has said how far it is. Hot. */
+  copyAnswered(): void {
+    this.#slaveGate?.answered()
+  }
+
+  /** @returns why this master leads nobody any more; null where it goes on, and for whoever is none. */
+  async whyReplaced(): Promise<string | null> {
+    return (await this.#masterWatch?.whyReplaced()) ?? null
+  }
+
   /** Null before this member has seen a leader. */
   get role(): BrokerRole | null {
     return this.#role
@@ -263,7 +296,10 @@ export class Serving {
         this.#polling.wakeTopics((topic) => !isReadable(this.#topics.find(topic)?.perm ?? 0))
       }),
     )
+    this.#slaveGate?.start()
     this.#roleChanged(store.status())
+    this.#slaveLink?.start()
+    this.#masterWatch?.start()
     this.#scheduleScan()
   }
 
@@ -281,7 +317,9 @@ export class Serving {
     const { logger } = this.#options
     const config = this.#config
     let isHandedOver = false
-    if (this.store.isReady()) {
+    this.#slaveLink?.close()
+    this.#masterWatch?.close()
+    if (config.classic === null && this.store.isReady()) {
       isHandedOver = await this.store.transferLeadership()
       logger.info({ isHandedOver, leader: this.store.status().leader }, 'leadership given away')
     }
@@ -293,17 +331,20 @@ export class Serving {
   /** The second half, after the server has closed its connections. */
   async close(): Promise<void> {
     this.#cancelScan?.()
+    this.#slaveGate?.close()
     this.#transactionChecks.stop()
     this.#initialUsers.stop()
     this.#pop.stop()
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
+    if (this.#config.classic === 'master') await untilSlaveHasAll(this.store, this.#options.clock)
     await this.store.close()
   }
 
   #roleChanged(status: StoreStatus): void {
     const previous = this.#role
-    this.#role = roleOf(status, this.#config.slaveId, previous)
+    this.#role = roleOf(status, this.#config, previous)
     this.#initialUsers.roleChanged()
+    this.#masterWatch?.roleChanged()
     this.#forwarder.leaderChanged()
     this.#transactionChecks.roleChanged(status.term)
     this.#pop.roleChanged()
@@ -353,6 +394,7 @@ export class Serving {
       brokerName: config.brokerName,
       address,
       brokerId: this.#role.brokerId,
+      haAddress: this.#options.classic?.haAddress ?? address,
     }
   }
 

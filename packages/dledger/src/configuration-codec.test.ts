@@ -27,6 +27,15 @@ const ROWS: readonly { name: string; text: string; configuration: Configuration 
       learners: [{ id: 'n3', storeId: null, address: 'h:2', promote: true }],
     },
   },
+  {
+    name: 'former masters need version 3',
+    text: '{"v":3,"voters":[{"id":"n0","storeId":"s0","address":null}],"learners":[],"formers":[{"storeId":"s9","lastIndex":-1}]}',
+    configuration: {
+      voters: [{ id: 'n0', storeId: 's0', address: null }],
+      learners: [],
+      formers: [{ storeId: 's9', lastIndex: -1 }],
+    },
+  },
 ]
 
 describe('a configuration entry', () => {
@@ -38,7 +47,7 @@ describe('a configuration entry', () => {
   test.each([
     ['no JSON', '{', 'CORRUPT'],
     ['no voters', '{"v":1,"voters":[]}', 'CORRUPT'],
-    ['a newer version', '{"v":3,"voters":[{"id":"n0","storeId":null}]}', 'INVALID'],
+    ['a newer version', '{"v":4,"voters":[{"id":"n0","storeId":null}]}', 'INVALID'],
     [
       'a learner without its promise',
       '{"v":2,"voters":[{"id":"n0","storeId":null}],"learners":[{"id":"n1","storeId":null}]}',
@@ -49,6 +58,7 @@ describe('a configuration entry', () => {
       '{"v":2,"voters":[{"id":"n0","storeId":null}],"learners":[{"id":"n0","storeId":null,"promote":true}]}',
       'CORRUPT',
     ],
+    ['version 3 without former masters', '{"v":3,"voters":[{"id":"n0","storeId":null}]}', 'CORRUPT'],
     ['an address that is no text', '{"v":2,"voters":[{"id":"n0","storeId":null,"address":1}]}', 'CORRUPT'],
   ])('with %s is refused', (_name, text, code) => {
     expect(() => decodeConfiguration(Buffer.from(text))).toThrow(expect.objectContaining({ code }) as Error)

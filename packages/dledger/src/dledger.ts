@@ -22,7 +22,7 @@ import { DLedgerError } from './errors.ts'
 import { offsetIn } from './driver/hot-tail.ts'
 import { ENTRY_HEADER_BYTES, EntryChannel, type EntryBatch } from './log/entry-batch.ts'
 import { LogNode } from './driver/node.ts'
-import type { DirectoryOwner } from './driver/node-options.ts'
+import type { ClassicRole, DirectoryOwner } from './driver/node-options.ts'
 import type { NodeStatus } from './driver/node-status.ts'
 import { closed } from './driver/life.ts'
 import type { ReadConsistency } from './driver/reading.ts'
@@ -52,6 +52,13 @@ export interface DLedgerOptions extends Partial<NodeSettings> {
    * elects nobody before. A directory that has joined ignores this. Default false.
    */
   readonly join?: boolean
+  /**
+   * Nobody is elected: a `master` leads alone, with learners that copy it; a `slave` is such a learner, and may be opened as a master
+   * later, which makes a new master by hand (README, "A master and its slaves"). Default: one of a group that elects.
+   */
+  readonly classic?: ClassicRole
+  /** A follower of this leader has answered: `heldBy` may have grown. Called at each such answer. */
+  readonly onAcknowledged?: () => void
   /** How the others are reached. Default: not at all, for a group of one. */
   readonly transport?: Transport
   readonly stateMachine?: StateMachine
@@ -163,6 +170,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       self: options.self ?? 'n0',
       settings: settingsOf(options),
       owner: options.owner ?? processOwner(),
+      ...(options.classic === undefined ? {} : { classic: options.classic }),
     })
   }
 
@@ -186,8 +194,10 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       directory: options.directory,
       group: options.group ?? 'default',
       self,
-      bootstrapVoters: options.members ?? [self],
-      joins: options.join === true,
+      bootstrapVoters: options.members ?? (options.classic === 'slave' ? [] : [self]),
+      joins: options.join === true || options.classic === 'slave',
+      ...(options.classic === undefined ? {} : { classic: options.classic }),
+      ...(options.onAcknowledged === undefined ? {} : { onAcknowledged: options.onAcknowledged }),
       settings: settingsOf(options),
       stateMachine: options.stateMachine ?? null,
       onProgress: () => {
@@ -224,7 +234,8 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
       if (fatal !== null) throw fatal
       // Its identity is bound, too: what the caller appends next is the next entry.
       const { peers, voters } = node.status
-      if (peers.length === 0 && voters.length === 1 && voters[0]?.id === self)
+      const isAlone = options.classic === undefined ? peers.length === 0 : options.classic === 'master'
+      if (isAlone && voters.length === 1 && voters[0]?.id === self)
         await opened.#waiters.until(
           () =>
             node.isHeldUp ||
@@ -391,6 +402,34 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
 
   status(): NodeStatus {
     return this.#node.status
+  }
+
+  /** The term of the entry at `index`, also of the one before the first that is kept; -1 where that is not known. */
+  termAt(index: number): number {
+    return this.#node.termAt(index)
+  }
+
+  /** Bytes of the log behind the entry at `index`, as far as they are kept. */
+  bytesAfter(index: number): number {
+    return this.#node.bytesAfter(index)
+  }
+
+  /** The last entry that at least so many followers hold, durably as they promise: for the leader; -1 for none. */
+  heldBy(count: number): number {
+    return this.#node.heldBy(count)
+  }
+
+  /**
+   * A slave: hears this master from now on, and nobody else, whatever its own log names; and that one no more once it was started anew, until
+   * this is called again. The caller has made sure that the master's log has all that is here, and that it has added this member.
+   */
+  follow(master: { readonly id: string; readonly storeId: string; readonly address: string }): void {
+    this.#node.follow(master)
+  }
+
+  /** A master: stops for good with OUTDATED, also after a restart, for another copy was made the master. */
+  outdated(why: string): void {
+    this.#node.outdated(why)
   }
 
   /**

@@ -13,6 +13,8 @@ export type DLedgerErrorDetail =
   | { readonly code: 'CORRUPT'; readonly file: string; readonly at: number }
   /** A directory, a setting or a peer that does not fit; nothing was changed on disk. */
   | { readonly code: 'INVALID'; readonly what: string }
+  /** Another store was made the master by hand: this one serves nothing more; it may follow (`classic: 'slave'`). */
+  | { readonly code: 'OUTDATED'; readonly what: string }
   /** A write or a sync failed, or did not end; final for this process. */
   | {
       readonly code: 'STORAGE_FAILED'

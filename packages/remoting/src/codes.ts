@@ -117,6 +117,8 @@ export const RequestCode = {
   NOTIFICATION: 200054,
   POLLING_INFO: 200055,
   BATCH_ACK_MESSAGE: 200151,
+  /** Ours: a broker asks another whether it may copy it. */
+  JOIN_AS_SLAVE: 209001,
 } as const
 
 export const ResponseCode = {

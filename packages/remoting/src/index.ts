@@ -239,6 +239,7 @@ export {
   RegisterBrokerResponse,
   UnregisterBrokerRequest,
 } from './header/registration.ts'
+export { JoinAsSlaveRequest, JoinAsSlaveResponse } from './header/slave.ts'
 export {
   AddWritePermRequest,
   AddWritePermResponse,

@@ -16,6 +16,8 @@ export type StoreErrorDetail =
   /** Refused, nothing was stored: a name or a value that cannot be kept. */
   | { readonly code: 'INVALID'; readonly what: string }
   | { readonly code: 'CLOSED' }
+  /** Another store was made the master by hand: this one serves nothing more, but as a slave. */
+  | { readonly code: 'OUTDATED'; readonly what: string }
   /** What is stored does not say what it must: an entry of the log, a record, a file. */
   | { readonly code: 'CORRUPT'; readonly what: string; readonly physicalOffset: number }
   /** Written by a newer version of this program; nothing was changed. */

@@ -20,6 +20,8 @@ export type {
   RoleChangeListener,
   StoreStatus,
 } from './api.ts'
+export type { Copies, CopyStanding, MasterStanding } from './copies.ts'
+export { setAsideDirectories } from './set-aside.ts'
 export { StoreError, type StoreErrorDetail } from './errors.ts'
 export type { FollowOptions } from './follow.ts'
 export type { MessageInput } from './message-input.ts'

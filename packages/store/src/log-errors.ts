@@ -20,6 +20,8 @@ export function storeErrorOf(error: DLedgerError): StoreError {
     }
     case 'INVALID':
       return new StoreError(error.message, { code: 'INVALID', what: detail.what }, options)
+    case 'OUTDATED':
+      return new StoreError(error.message, { code: 'OUTDATED', what: detail.what }, options)
     case 'CORRUPT':
       return new StoreError(error.message, { code: 'CORRUPT', what: error.message, physicalOffset: -1 }, options)
     case 'TRIMMED':

@@ -1,6 +1,7 @@
 /** The methods of a store, in order, with their errors; the types that they take and give are in api.ts. */
 import type { MessageRecord } from '@dledger-ts/protocol'
 import type { EventEmitter } from 'node:events'
+import type { Copies } from './copies.ts'
 import type { FollowOptions } from './follow.ts'
 import type { MessageInput } from './message-input.ts'
 import type { AccessEdit, ReadonlyAccess } from './metadata/access-changes.ts'
@@ -63,6 +64,8 @@ export interface MessageStoreApi extends AsyncDisposable {
   caughtUp(): Promise<void>
   /** The other members, as a leader sees them; another member knows nothing of them. */
   replicas(): Promise<readonly Replica[]>
+  /** Of a master and its slaves (`classic`). */
+  readonly copies: Copies
   onRoleChange(listener: RoleChangeListener): () => void
   /** Resolves once some leader takes writes as seen from here: this member is ready, or follows a known leader. */
   whenSettled(options?: { signal?: AbortSignal }): Promise<StoreStatus>

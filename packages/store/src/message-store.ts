@@ -11,8 +11,9 @@
  */
 import { EventEmitter } from 'node:events'
 import type { Clock } from '@dledger-ts/base'
-import { type DLedger, DLedgerError } from '@dledger-ts/dledger'
+import { type DLedger, DLedgerError, nodeDisk } from '@dledger-ts/dledger'
 import { hostAddress, type MessageRecord, recordTopic } from '@dledger-ts/protocol'
+import { logIds } from './apache/log-directory.ts'
 import type {
   DataVersion,
   GetCallback,
@@ -33,6 +34,7 @@ import type {
   RoleChangeListener,
   StoreStatus,
 } from './api.ts'
+import { Copies } from './copies.ts'
 import { StoreError } from './errors.ts'
 import { Arrivals, follow, type FollowOptions } from './follow.ts'
 import { storeErrorOf, storeErrorOfDraft } from './log-errors.ts'
@@ -45,7 +47,7 @@ import { CHANGE_TOPIC } from './metadata/change.ts'
 import { ConfigTables } from './metadata/config-tables.ts'
 import type { SubscriptionGroupConfig } from './metadata/subscription-group-config.ts'
 import type { TopicConfig } from './metadata/topic-config.ts'
-import type { CheckedOptions, MessageStoreOptions } from './options.ts'
+import { type CheckedOptions, commitLogDirectory, type MessageStoreOptions } from './options.ts'
 import { type StoreEvents, statisticsEvery, type StoreStatistics } from './statistics.ts'
 import type { RequestModeConfig } from './metadata/request-modes.ts'
 import type { OrderedPops } from './pop/ordered-pops.ts'
@@ -76,6 +78,7 @@ export class MessageStore implements MessageStoreApi {
   readonly #log: DLedger
   readonly #options: CheckedOptions
   readonly #clock: Clock
+  readonly #copies: Copies
   readonly #tables: ConfigTables
   readonly #roles: RoleChanges
   readonly #partial: PartialState
@@ -93,6 +96,7 @@ export class MessageStore implements MessageStoreApi {
     this.#core = core
     this.#log = log
     this.#clock = options.clock
+    this.#copies = new Copies(log)
     this.#tables = new ConfigTables(core)
     this.#partial = new PartialState(core)
     this.#roles = new RoleChanges({
@@ -108,6 +112,19 @@ export class MessageStore implements MessageStoreApi {
         this.#topicListeners.each((listener) => listener())
         this.events.emit('topics')
       },
+    })
+  }
+
+  /** The ids of the members whose logs are in the directories of a store; none where there is none. */
+  static logIds({
+    dir,
+    commitLogDir,
+    disk = nodeDisk,
+  }: Pick<MessageStoreOptions, 'dir' | 'commitLogDir' | 'disk'>): readonly string[] {
+    return logIds({
+      disk,
+      dir,
+      commitLogDir: commitLogDirectory({ dir, ...(commitLogDir === undefined ? {} : { commitLogDir }) }),
     })
   }
 
@@ -202,6 +219,11 @@ export class MessageStore implements MessageStoreApi {
 
   replicas(): Promise<readonly Replica[]> {
     return replicasOf(this.#log, this.#core.machine.applied)
+  }
+
+  /** Of a master and its slaves. */
+  get copies(): Copies {
+    return this.#copies
   }
 
   onRoleChange(listener: RoleChangeListener): () => void {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type Clock, type Logger, type Random, silentLogger, systemClock } from '@dledger-ts/base'
 import {
   bootIdentity,
+  type ClassicRole,
   DEFAULT_SETTINGS,
   type DirectoryOwner,
   type Disk,
@@ -76,6 +77,19 @@ export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof 
   readonly peers?: readonly { readonly id: string; readonly host: string; readonly port: number }[]
   /** How the others are reached. Default: TCP, on this member's port in `peers`. */
   readonly transport?: Transport
+  /**
+   * A master that slaves copy, or one of these: nobody is elected, and `peers` is empty. Left out: a group of one without a network, or
+   * the group of the `peers`.
+   */
+  readonly classic?: {
+    readonly role: ClassicRole
+    /** Where the others of the two are listened to. */
+    readonly listenPort: number
+    /** Known to the master and its slaves; at least 16 bytes. Default: none. */
+    readonly secret?: string
+  }
+  /** A slave has answered its master: see `copies`. */
+  readonly onCopyAnswered?: () => void
   /** The address on which the TCP transport listens. Default: all. */
   readonly listenHost?: string
   /** What that transport dials and accepts by. Default: TCP; with TLS, for one, what `Tls` of `@dledger-ts/remoting` gives. */
@@ -234,7 +248,9 @@ export function logOptions(options: CheckedOptions): DLedgerOptions {
     directory: findLogDirectory({ disk, dir: given.dir, commitLogDir: commitLogDirectory(given), self }),
     group: given.group ?? 'default',
     self,
-    members: peers.length === 0 ? [self] : peers.map((peer) => peer.id),
+    ...(given.classic?.role === 'slave' ? {} : { members: peers.length === 0 ? [self] : peers.map((peer) => peer.id) }),
+    ...(given.classic === undefined ? {} : { classic: given.classic.role }),
+    ...(given.onCopyAnswered === undefined ? {} : { onAcknowledged: given.onCopyAnswered }),
     advertised: given.advertised ?? '',
     clock,
     logger,
@@ -289,6 +305,21 @@ function startsLater(disk: Disk, logDirectory: string): boolean {
 function tcpTransport({ given, clock, logger }: CheckedOptions, self: string): Transport | null {
   const peers = given.peers ?? []
   const own = peers.find((peer) => peer.id === self)
+  const { classic } = given
+  if (classic !== undefined && peers.length > 0)
+    throw invalid('a master and its slaves have no peers of which one is elected')
+  if (classic !== undefined) {
+    return new TcpTransport({
+      self,
+      listenHost: given.listenHost ?? ALL_INTERFACES,
+      listenPort: classic.listenPort,
+      peers: [],
+      clock,
+      logger,
+      ...(classic.secret === undefined ? {} : { secret: classic.secret }),
+      ...(given.sockets === undefined ? {} : { sockets: given.sockets }),
+    })
+  }
   if (peers.length > 0 && own === undefined) {
     throw invalid(`member ${self} is not among the peers ${peers.map((peer) => peer.id).join(', ')}`)
   }

@@ -317,4 +317,6 @@ const RULES: ReadonlyMap<number, Rule> = new Map<number, Rule>([
   [3008, ON_CLUSTER.Update],
   [3009, ON_CLUSTER.Get],
   [3010, ON_CLUSTER.Get],
+  // Ours: a slave is given everything.
+  [209001, ON_CLUSTER.All],
 ])

@@ -97,7 +97,24 @@ describe('bad values', () => {
     { given: { raftHeartbeatMs: '20' }, key: 'raftHeartbeatMs', message: /raftTickMs \(50 ms\)/ },
     { given: { namesrvAddr: 'localhost' }, key: 'namesrvAddr', message: /'localhost' is not/ },
     { given: { brokerIP1: '::1' }, key: 'brokerIP1', message: /IPv4/ },
-    { given: { brokerRole: 'SLAVE' }, key: 'brokerRole', message: /dLegerPeers/ },
+    { given: { brokerRole: 'SLAVE', enableDLegerCommitLog: 'true' }, key: 'brokerRole', message: /dLegerPeers/ },
+    { given: { brokerRole: 'MASTER' }, key: 'brokerRole', message: /is ASYNC_MASTER, SYNC_MASTER, SLAVE$/ },
+    {
+      given: { brokerRole: 'SLAVE', brokerId: '0', namesrvAddr: 'h:1' },
+      key: 'brokerId',
+      message: /brokerId=0: .*from 1 on/,
+    },
+    {
+      given: { brokerRole: 'SLAVE', brokerId: '1', namesrvAddr: '' },
+      key: 'namesrvAddr',
+      message: /its master is found there/,
+    },
+    {
+      given: { brokerRole: 'ASYNC_MASTER', haListenPort: '10909' },
+      key: 'haListenPort',
+      message: /differs from 10911/,
+    },
+    { given: { brokerIP2: 'a:1' }, key: 'brokerIP2', message: /IPv4/ },
     { given: { dLegerSelfId: 'leader' }, key: 'dLegerSelfId', message: /letters and a number/ },
     {
       given: { 'tls.server.mode': 'on' },
@@ -120,11 +137,28 @@ describe('bad values', () => {
 })
 
 test('an unknown key is a warning with the nearest known one, a key of Apache without effect says so', () => {
-  const { warnings } = parse({ listenport: '1', dLedgerPeers: 'x', haListenPort: '10912', 'my.own.key': '1' })
+  const { warnings } = parse({ listenport: '1', dLedgerPeers: 'x', duplicationEnable: 'true', 'my.own.key': '1' })
   expect(warnings[0]).toBe('listenport=1 is not a known key; the nearest is listenPort')
   expect(warnings[1]).toBe('dLedgerPeers=x is not a known key; the nearest is dLegerPeers')
-  expect(warnings[2]).toBe("haListenPort=10912 is a key of Apache's broker that changes nothing here")
+  expect(warnings[2]).toBe("duplicationEnable=true is a key of Apache's broker that changes nothing here")
   expect(warnings[3]).toMatch(/^my\.own\.key=1 is not a known key; the nearest is /)
+})
+
+test('a master, a slave, and brokers that are neither', () => {
+  const classicOf = (given: Record<string, string>) => parse(given).config.classic
+  expect([classicOf({}), classicOf({ brokerRole: 'ASYNC_MASTER' }), classicOf({ brokerRole: 'SYNC_MASTER' })]).toEqual([
+    null,
+    'master',
+    'master',
+  ])
+  // In a group that elects the role has no meaning, as in Apache's.
+  const group = { enableDLegerCommitLog: 'true', dLegerPeers: 'n0-h:1', dLegerSelfId: 'n0' }
+  expect([classicOf({ ...group, brokerRole: 'SLAVE' }), classicOf({ ...group, brokerId: '-1' })]).toEqual([null, null])
+  const slave = parse({ brokerRole: 'SLAVE', brokerId: '3', namesrvAddr: 'h:1', brokerIP1: '10.0.0.1' }).config
+  expect(slave).toMatchObject({ classic: 'slave', slaveId: 3, brokerIP2: '10.0.0.1' })
+  expect(parse({ brokerRole: 'ASYNC_MASTER', brokerId: '1' }).warnings).toEqual([
+    'brokerId=1 does not count with brokerRole=ASYNC_MASTER: a master is 0',
+  ])
 })
 
 test('what is printed is read back as the same configuration', () => {

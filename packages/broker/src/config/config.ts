@@ -26,6 +26,8 @@ export interface BrokerConfig extends ConfigValues {
   readonly group: string
   /** Broker id of this member while it does not lead. */
   readonly slaveId: number
+  /** A master that slaves may copy, or a slave; null: a group of one that nobody copies, or one that elects. */
+  readonly classic: 'master' | 'slave' | null
   readonly namesrvAddresses: readonly string[]
 }
 
@@ -117,7 +119,7 @@ function allowed(declaration: KeyDeclaration<string | number | boolean>): string
     case 'boolean':
       return 'true or false'
     case 'choice':
-      return (declaration.choices ?? []).join(', ')
+      return (declaration.choices ?? []).filter((each) => each !== '').join(', ')
     case 'int': {
       const unit = declaration.unit === undefined ? '' : ` ${declaration.unit}`
       return `a whole number from ${declaration.min ?? 0} to ${declaration.max ?? 0}${unit}`
@@ -135,10 +137,13 @@ function complete(values: ConfigValues, environment: ConfigEnvironment): BrokerC
   const peers = values.enableDLegerCommitLog ? parsePeers(values.dLegerPeers) : []
   if (typeof peers === 'string') throw invalid('dLegerPeers', values.dLegerPeers, `ID-HOST:PORT;…, but ${peers}`)
   const selfId = values.dLegerSelfId || 'n0'
+  const classic = classicRole(values)
+  const brokerIP1 = values.brokerIP1 || environment.address
   return {
     ...values,
     brokerName,
-    brokerIP1: values.brokerIP1 || environment.address,
+    brokerIP1,
+    brokerIP2: values.brokerIP2 || brokerIP1,
     storePathRootDir,
     storePathCommitLog: withHome(values.storePathCommitLog || `${storePathRootDir}/commitlog`, environment),
     dLegerGroup: values.dLegerGroup || brokerName,
@@ -146,9 +151,15 @@ function complete(values: ConfigValues, environment: ConfigEnvironment): BrokerC
     peers,
     selfId,
     group: values.dLegerGroup || brokerName,
-    slaveId: memberNumber(selfId) + 1,
+    slaveId: classic === 'slave' ? values.brokerId : memberNumber(selfId) + 1,
+    classic,
     namesrvAddresses: parseAddresses(values.namesrvAddr),
   }
+}
+
+function classicRole({ brokerRole, enableDLegerCommitLog }: ConfigValues): BrokerConfig['classic'] {
+  if (enableDLegerCommitLog || brokerRole === '') return null
+  return brokerRole === 'SLAVE' ? 'slave' : 'master'
 }
 
 function withHome(path: string, environment: ConfigEnvironment): string {
@@ -179,9 +190,7 @@ export function checkWhole(config: BrokerConfig): void {
       `one of dLegerPeers: ${config.peers.map((peer) => peer.id).join(', ')}`,
     )
   }
-  if (config.peers.length === 0 && config.brokerRole === 'SLAVE') {
-    throw invalid('brokerRole', config.brokerRole, 'ASYNC_MASTER or SYNC_MASTER; replicas are members of dLegerPeers')
-  }
+  checkClassic(config)
   if (config.listenPort === 1 || config.listenPort === 2) {
     throw invalid('listenPort', String(config.listenPort), '0, or 3 to 65535: listenPort - 2 is opened too')
   }
@@ -216,12 +225,9 @@ export function checkWhole(config: BrokerConfig): void {
   if (config.mappedFileSizeConsumeQueue % 20 !== 0) {
     throw invalid('mappedFileSizeConsumeQueue', String(config.mappedFileSizeConsumeQueue), 'a multiple of 20')
   }
-  if (/[,:\s]/.test(config.brokerIP1)) {
-    throw invalid(
-      'brokerIP1',
-      config.brokerIP1,
-      'an IPv4 address or a host name: clients cut routes at commas and colons',
-    )
+  for (const key of ['brokerIP1', 'brokerIP2'] as const) {
+    if (!/[,:\s]/.test(config[key])) continue
+    throw invalid(key, config[key], 'an IPv4 address or a host name: clients cut routes at commas and colons')
   }
   for (const key of ['brokerName', 'brokerClusterName', 'dLegerGroup'] as const) {
     if (!/^[A-Za-z0-9._%|-]{1,127}$/.test(config[key])) {
@@ -234,10 +240,49 @@ export function checkWhole(config: BrokerConfig): void {
   }
 }
 
+/** A master and its slaves. @throws ConfigError */
+function checkClassic(config: BrokerConfig): void {
+  const { brokerRole, brokerId, classic, peers, haListenPort, listenPort } = config
+  if (classic === null && peers.length === 0 && brokerRole === 'SLAVE') {
+    const what = 'ASYNC_MASTER or SYNC_MASTER where enableDLegerCommitLog is true and dLegerPeers is empty'
+    throw invalid('brokerRole', brokerRole, what)
+  }
+  if (classic === null) return
+  if (classic === 'slave' && brokerId < 1) {
+    throw invalid(
+      'brokerId',
+      String(brokerId),
+      'a whole number from 1 on for brokerRole=SLAVE, another one for each slave',
+    )
+  }
+  if (classic === 'slave' && config.namesrvAddresses.length === 0) {
+    throw invalid(
+      'namesrvAddr',
+      config.namesrvAddr,
+      'host:port;host:port for brokerRole=SLAVE: its master is found there',
+    )
+  }
+  if (haListenPort !== 0 && (haListenPort === listenPort || haListenPort === listenPort - 2)) {
+    throw invalid(
+      'haListenPort',
+      String(haListenPort),
+      `0, or a port that differs from ${listenPort} and ${listenPort - 2}`,
+    )
+  }
+  if (haListenPort === 0 && listenPort === 65_535) {
+    throw invalid('haListenPort', '0', 'another port: there is none after listenPort')
+  }
+}
+
 function warningsFor(input: Readonly<Record<string, string>>): string[] {
   const known = new Set<string>(Object.keys(CONFIG_KEYS))
   const ignored = new Set(IGNORED_KEYS)
   const warnings: string[] = []
+  const { brokerRole = '', brokerId = '0' } = input
+  // Apache's broker takes 0 without a word.
+  if (brokerRole.trim().endsWith('_MASTER') && Number(brokerId) > 0) {
+    warnings.push(`brokerId=${brokerId} does not count with brokerRole=${brokerRole.trim()}: a master is 0`)
+  }
   for (const [key, value] of Object.entries(input)) {
     if (known.has(key)) continue
     if (ignored.has(key)) {

@@ -178,9 +178,33 @@ export const CONFIG_KEYS = {
   ),
   flushIntervalCommitLog: ms(500, 1, 60_000, 'Time between syncs under ASYNC_FLUSH.'),
   brokerRole: choice(
-    'ASYNC_MASTER',
-    ['ASYNC_MASTER', 'SYNC_MASTER', 'SLAVE'],
-    'Classic replication; without meaning in a group of members.',
+    '',
+    ['', 'ASYNC_MASTER', 'SYNC_MASTER', 'SLAVE'],
+    'A master that slaves may copy, and when its sends are answered; or a slave. Not where enableDLegerCommitLog is true. Absent: nobody copies this broker (Apache: ASYNC_MASTER).',
+  ),
+  brokerId: int(
+    0,
+    { min: -1, max: INT32_MAX },
+    'Of a slave: what it is listed under, from 1 on, another one for each slave; masters are 0.',
+  ),
+  brokerIP2: text('', 'Where a master and its slaves reach each other; brokerIP1 when absent.'),
+  haListenPort: int(0, { min: 0, max: 65535 }, 'The port for that, of a master and of a slave; 0: listenPort + 1.'),
+  inSyncReplicas: int(
+    2,
+    { min: 1, max: 9 },
+    'SYNC_MASTER: a send is answered when so many brokers have it, the master counted; 1 counts as 2 (Apache: 1).',
+  ),
+  slaveTimeout: ms(
+    3_000,
+    1,
+    600_000,
+    'SYNC_MASTER: after this a send that slaves have not confirmed is answered with 12; it is stored.',
+  ),
+  haMaxGapNotInSync: bytes(
+    268_435_456,
+    1,
+    BYTES_MAX,
+    'SYNC_MASTER: slaves that lack more count as none; with too few a send is answered with 11 at once; it is stored.',
   ),
   maxMessageSize: bytes(4_194_304, 1_024, 16_000_000, 'Largest body of a message or a batch.'),
   maxTransferBytesOnMessageInMemory: bytes(
@@ -366,9 +390,6 @@ export const CONFIG_KEYS = {
 /** Keys of Apache's broker that are accepted and change nothing here. */
 export const IGNORED_KEYS: readonly string[] = [
   'maxFilterMessageSize',
-  'brokerId',
-  'brokerIP2',
-  'haListenPort',
   'haSendHeartbeatInterval',
   'haHousekeepingInterval',
   'forceRegister',
@@ -392,7 +413,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'flushIntervalConsumeQueue',
   'syncFlushTimeout',
   'putMessageTimeout',
-  'slaveTimeout',
   'flushDelayOffsetInterval',
   'osPageCacheBusyTimeOutMills',
   'transientStorePoolEnable',
@@ -402,7 +422,6 @@ export const IGNORED_KEYS: readonly string[] = [
   'enableConsumeQueueExt',
   'enableLmq',
   'enableMultiDispatch',
-  'inSyncReplicas',
   'totalReplicas',
   'enableBatchPush',
   'authenticationProvider',

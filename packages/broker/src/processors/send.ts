@@ -57,6 +57,7 @@ import type { BrokerContext } from '../context.ts'
 import { isForwarded } from '../forwarding/forwarder.ts'
 import { encodeRecallHandle } from '../recall-handle.ts'
 import { refusalOf } from '../refusal.ts'
+import type { SlaveGate, SlaveWaiter } from '../slaves/slave-gate.ts'
 import { CONTROL_TOPIC, RETRY_QUEUES } from '../topics/topic-table.ts'
 import { Aside, type Processor, WaitingRequests } from './registry.ts'
 import { isReply, ReplyRelay, type ReplyResult } from './reply.ts'
@@ -269,6 +270,7 @@ class SendProcessor {
       request,
       topicName,
       uniqKey,
+      this.#gateFor(properties),
     )
     if (isHalf) putHalf(this.#context, connection, request, message, pending)
     else this.#context.store.put(message, pending)
@@ -377,11 +379,20 @@ class SendProcessor {
       ),
     }))
     const batchKey = getProperty(header.properties ?? '', PropertyName.UNIQ_KEY)
+    const gate = this.#gateFor(header.properties ?? '')
     this.#context.store.putBatch(
       messages,
-      new PendingBatch(this.#context, this.#regionFields, connection, request, batchKey),
+      new PendingBatch(this.#context, this.#regionFields, connection, request, batchKey, gate),
     )
     return undefined
+  }
+
+  /** What a SYNC_MASTER waits for; a producer may say that it does not. Hot. */
+  #gateFor(properties: string): SlaveGate | null {
+    const { slaveGate } = this.#context
+    if (slaveGate === null) return null
+    const wait = getProperty(properties, PropertyName.WAIT)
+    return wait === undefined || wait.toLowerCase() === 'true' ? slaveGate : null
   }
 
   // Hot.
@@ -401,7 +412,7 @@ class SendProcessor {
 }
 
 /** A send that waits for its message to be stored. */
-class PendingSend implements PutListener {
+class PendingSend implements PutListener, SlaveWaiter {
   readonly #context: BrokerContext
   readonly #regionFields: Readonly<ExtFields>
   readonly #responseText: SendResponseText
@@ -409,7 +420,10 @@ class PendingSend implements PutListener {
   readonly #connection: Connection
   readonly #topic: string
   readonly #uniqKey: string
+  readonly #gate: SlaveGate | null
   readonly #begunMs: number
+  /** Set while slaves are waited for. */
+  #result: PutResult | null = null
 
   constructor(
     context: BrokerContext,
@@ -419,7 +433,9 @@ class PendingSend implements PutListener {
     request: RemotingCommand,
     topic: string,
     uniqKey: string,
+    gate: SlaveGate | null,
   ) {
+    this.#gate = gate
     this.#context = context
     this.#regionFields = regionFields
     this.#responseText = responseText
@@ -434,7 +450,18 @@ class PendingSend implements PutListener {
   stored(result: PutResult): void {
     this.#context.statistics.putTimes.end(this.#begunMs)
     if (this.#request.isOneway) return
-    const response = createResponse(ResponseCode.SUCCESS)
+    if (this.#gate === null) return this.#answer(result, ResponseCode.SUCCESS)
+    this.#result = result
+    this.#gate.hold(this)
+  }
+
+  slavesAnswered(code: number): void {
+    if (this.#result !== null) this.#answer(this.#result, code)
+  }
+
+  // Hot.
+  #answer(result: PutResult, code: number): void {
+    const response = createResponse(code)
     const msgId = offsetMsgId(this.#context.storeHost, result.physicalOffset)
     const { timerOutMs, wantedQueueId, queueOffset } = result
     const recallHandle = timerOutMs === null || isRetryTopic(this.#topic) ? undefined : this.#recallHandle(timerOutMs)
@@ -466,12 +493,14 @@ class PendingSend implements PutListener {
 }
 
 /** A batch that waits for all its messages to be stored. */
-class PendingBatch implements PutBatchListener {
+class PendingBatch implements PutBatchListener, SlaveWaiter {
   readonly #context: BrokerContext
   readonly #regionFields: Readonly<ExtFields>
   readonly #request: RemotingCommand
   readonly #connection: Connection
   readonly #batchKey: string | undefined
+  readonly #gate: SlaveGate | null
+  #results: readonly PutResult[] = []
 
   constructor(
     context: BrokerContext,
@@ -479,7 +508,9 @@ class PendingBatch implements PutBatchListener {
     connection: Connection,
     request: RemotingCommand,
     batchKey: string | undefined,
+    gate: SlaveGate | null,
   ) {
+    this.#gate = gate
     this.#context = context
     this.#regionFields = regionFields
     this.#request = request
@@ -489,6 +520,13 @@ class PendingBatch implements PutBatchListener {
 
   stored(results: readonly PutResult[]): void {
     if (this.#request.isOneway) return
+    this.#results = results
+    if (this.#gate === null) this.slavesAnswered(ResponseCode.SUCCESS)
+    else this.#gate.hold(this)
+  }
+
+  slavesAnswered(code: number): void {
+    const results = this.#results
     let msgIds = ''
     for (const result of results) {
       const id = offsetMsgId(this.#context.storeHost, result.physicalOffset)
@@ -501,7 +539,7 @@ class PendingBatch implements PutBatchListener {
       ...this.#regionFields,
     }
     if (this.#batchKey !== undefined) extFields['transactionId'] = this.#batchKey
-    this.#connection.respond(this.#request, createResponse(ResponseCode.SUCCESS, undefined, extFields))
+    this.#connection.respond(this.#request, createResponse(code, undefined, extFields))
   }
 
   putFailed(error: StoreError): void {

@@ -19,6 +19,8 @@ export interface Identity {
   readonly brokerName: string
   readonly address: string
   readonly brokerId: number
+  /** Where slaves reach it; elsewhere as `address`. */
+  readonly haAddress: string
 }
 
 const CRC_MASK = 0x7fffffff
@@ -38,7 +40,7 @@ export function registrationOf(
       brokerName: identity.brokerName,
       brokerAddr: identity.address,
       clusterName: identity.clusterName,
-      haServerAddr: identity.address,
+      haServerAddr: identity.haAddress,
       brokerId: identity.brokerId,
       enableActingMaster: false,
       compressed: false,

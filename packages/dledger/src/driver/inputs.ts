@@ -70,6 +70,7 @@ export class Inputs implements TransportHandler {
     } else if (message.type === 'RepairRequest') repairing.requested(message)
     else if (message.type === 'RepairResponse') repairing.answered(message, payload)
     else raft.step(message)
+    if (message.type === 'AppendEntriesResponse') this.#options.node.onAcknowledged?.()
     if (message.type === 'Heartbeat' || message.type === 'HeartbeatResponse') {
       // The traffic of an idle group: it asks for nothing that a pass could gather, unless it tells of a commit.
       outputs.drain(null)

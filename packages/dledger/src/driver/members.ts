@@ -7,6 +7,7 @@
  *   M2  a store that peers have seen in a later life goes on under a new identity: what the later life promised is not undone.
  *   M3  a change asked for is told its outcome once: done, refused, or unknown.
  *   M4  of two changes that wait and contradict each other the later one is wanted: they would undo each other for ever.
+ *   M6  a master in whose place another was put by hand, and whoever follows it, hears nothing but that; it stops when it hears so.
  *   M5  whoever shows a log that goes beyond what is committed here, and that it is of this group, is let in, as a guest where the
  *       log here does not name it: a member that is behind must hear those by whom it is caught up. Guests count for nothing.
  */
@@ -21,6 +22,7 @@ import type { RoleState } from '../raft/output.ts'
 import type { Raft } from '../raft/raft.ts'
 import type { Hello, Refusal, RefusalKind, Standing, Transport } from '../transport/transport.ts'
 import { isOlderLife, isOtherBranch } from './incarnation.ts'
+import type { ClassicRole } from './node-options.ts'
 import type { OpenedMember } from './open-member.ts'
 import { tellEach } from './tell-each.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
@@ -29,6 +31,9 @@ import type { PlantedDriverFault } from './planted-driver-faults.ts'
 const CHANGES_WAITING_MAX = 16
 /** What is remembered of peers in the hard state; further ones are not. It shares one slot with everything else. */
 const KNOWN_PEERS_BYTES_MAX = 2_000
+
+/** A master that was replaced stops when it has written that down, or after this. */
+const OUTDATED_REMEMBERED_MS_MAX = 500
 
 /** Let in at once though the log does not name them; of those that are not connected the first gives way. */
 const GUESTS_MAX = 8
@@ -40,6 +45,13 @@ export interface PeerStatus {
   readonly advertised: string | null
   /** Leader: up to here it has the log, durably; null where that is not known. */
   readonly matchIndex: number | null
+}
+
+/** A master, and where it is reached. */
+export interface Followed {
+  readonly id: MemberId
+  readonly storeId: string
+  readonly address: string
 }
 
 export type ChangeCallback = (error: DLedgerError | null) => void
@@ -66,6 +78,8 @@ export interface MembersOptions {
   /** Whom the options name, for a warning when the log knows better. */
   readonly expected: readonly MemberId[]
   readonly newStoreId: () => string
+  /** Left out: the group elects. */
+  readonly classic?: ClassicRole
   readonly faults: ReadonlySet<PlantedDriverFault>
   readonly role: () => RoleState
   readonly commitIndex: () => number
@@ -127,7 +141,12 @@ export class Members {
 
   /** @returns why `hello` is not let in, or null. */
   judge(hello: Hello): Refusal | null {
-    const refusal = this.#whyOldImage(hello) ?? this.#whyNoMember(hello) ?? this.#whyOtherStore(hello)
+    const refusal =
+      this.#whyNotFollowed(hello) ??
+      this.#whyOldImage(hello) ??
+      this.#whyOutdated(hello) ??
+      this.#whyNoMember(hello) ??
+      this.#whyOtherStore(hello)
     if (refusal === null && !this.#isPeer(hello.member)) this.#receive(hello)
     return refusal
   }
@@ -158,8 +177,39 @@ export class Members {
     if (isNew) this.#talkTo()
   }
 
+  /** The master that this member is to follow, though its log may name another one; the life in which it was met since. */
+  #master: (Followed & { incarnation: number | null }) | null = null
+
+  /** Lets that master in which has found that the log here has nothing beyond its own, and dials it there. */
+  follow(master: Followed): void {
+    this.#master = { ...master, incarnation: null }
+    this.#isOutdated = false
+    if (this.#options.member.hardState.outdated != null) this.#write({ outdated: null }, () => {})
+    this.#talkTo()
+    // Who was refused before waits longer and longer.
+    this.#options.transport.renew(this.#hello)
+  }
+
+  /** A slave hears nobody else: any other master may have less than what is committed here; so may this one, once it has begun anew. */
+  #whyNotFollowed(hello: Hello): Refusal | null {
+    const { classic, self } = this.#options
+    if (classic !== 'slave') return null
+    const master = this.#master
+    if (master === null || hello.storeId !== master.storeId) {
+      return this.#refusal('STRANGER', hello, `${self} is a slave that does not follow ${hello.member}, or not yet`)
+    }
+    master.incarnation ??= hello.incarnation
+    if (hello.incarnation === master.incarnation) return null
+    return this.#refusal(
+      'STRANGER',
+      hello,
+      `${hello.member} has begun anew: its slave ${self} asks first whether their logs fit`,
+    )
+  }
+
   /** It knows of more than is committed here, and its configuration and the one here, if the log has one, share a member. */
-  #mayKnowMore({ standing }: Hello): boolean {
+  #mayKnowMore({ standing, storeId }: Hello): boolean {
+    if (storeId === this.#master?.storeId) return true
     const raft = this.#raft
     if (standing === null || !raft.isBehind(standing.lastTerm, standing.lastIndex)) return false
     const own = raft.boundStores()
@@ -202,6 +252,10 @@ export class Members {
       logger.error({ peer: id, why }, 'a peer does not fit')
       return true
     }
+    if (kind === 'OUTDATED' && isAboutSelf) {
+      this.#stopOutdated(why)
+      return false
+    }
     if (kind === 'OLD_IMAGE' && isAboutSelf) {
       this.#goOnAsAnother(why)
       return false
@@ -226,6 +280,24 @@ export class Members {
       `store ${hello.storeId} of ${hello.member} was seen in a later life: its disk shows an old image, so it may have ` +
         'forgotten votes and acknowledgements',
     )
+  }
+
+  #whyOutdated(hello: Hello): Refusal | null {
+    const { voters, formers = [] } = this.#raft.configuration()
+    if (formers.length === 0) return null
+    const { member, storeId, standing } = hello
+    const isOf = (store: string): boolean => store === storeId || standing?.stores.includes(store) === true
+    const knowsPresent = voters.some((voter) => voter.storeId !== null && isOf(voter.storeId))
+    const isFormer = formers.some((former) => former.storeId === storeId)
+    // Who was taken in here knows the present master as soon as it has heard it.
+    if (!isFormer && (knowsPresent || this.#isPeer(member))) return null
+    const former = formers.findLast((each) => isOf(each.storeId))
+    if (former === undefined) return null
+    const present = voters.map(({ id }) => id).join(', ')
+    const why =
+      `${present} was made the master of group ${hello.group} by hand, from entry ${former.lastIndex + 1} on: ` +
+      `the log of ${member} counts up to entry ${former.lastIndex}`
+    return this.#refusal('OUTDATED', hello, why)
   }
 
   #whyNoMember(hello: Hello): Refusal | null {
@@ -306,6 +378,28 @@ export class Members {
     })
   }
 
+  #isOutdated = false
+
+  /** Another master was found: as if its own slave had said so. */
+  outdated(why: string): void {
+    this.#stopOutdated(why)
+  }
+
+  /** A master must not lead again after a restart either, whomever it reaches then. A slave waits for the new one. */
+  #stopOutdated(why: string): void {
+    if (this.#isOutdated) return
+    this.#isOutdated = true
+    const { classic, clock, logger } = this.#options
+    if (classic === 'slave') return logger.warn({ why }, 'the master of this slave was replaced')
+    const end = (): void => this.#options.onFailed(new DLedgerError(why, { code: 'OUTDATED', what: why }))
+    // A disk that is full, or hangs, keeps it from remembering, not from stopping.
+    const cancel = clock.after(OUTDATED_REMEMBERED_MS_MAX, end)
+    this.#write({ outdated: why }, () => {
+      cancel()
+      end()
+    })
+  }
+
   #write(change: Parameters<OpenedMember['writeHardState']>[0], callback: () => void): void {
     this.#options.member.writeHardState(change, (error) => {
       if (error !== null) this.#options.onFailed(error)
@@ -330,6 +424,7 @@ export class Members {
   #dismissGuests(): boolean {
     const { size } = this.#guests
     for (const [id, { lastTerm, lastIndex }] of this.#guests) {
+      if (id === this.#master?.id && !this.#isPeer(id)) continue
       if (this.#isPeer(id) || !this.#raft.isBehind(lastTerm, lastIndex)) this.#guests.delete(id)
     }
     return this.#guests.size < size
@@ -342,10 +437,18 @@ export class Members {
     this.#configuration = configuration
     this.#dialed = raft.peers
     const { voters, learners } = configuration
-    const dialed = [...this.#dialed, ...[...this.#guests.keys()].filter((id) => !this.#dialed.includes(id))]
+    const dialed =
+      this.#options.classic === 'slave'
+        ? []
+        : [...this.#dialed, ...[...this.#guests.keys()].filter((id) => !this.#dialed.includes(id))]
     const addresses = new Map([...voters, ...learners].map(({ id, address }) => [id, address]))
+    if (this.#master !== null && !dialed.includes(this.#master.id)) dialed.push(this.#master.id)
     const addressOf = (id: MemberId): string | null =>
-      addresses.get(id) ?? this.#guests.get(id)?.address ?? this.#addressOf.get(id) ?? null
+      (id === this.#master?.id ? this.#master.address : null) ??
+      addresses.get(id) ??
+      this.#guests.get(id)?.address ??
+      this.#addressOf.get(id) ??
+      null
     const peers = dialed.map((id) => ({ id, address: addressOf(id) }))
     for (const { id, address } of peers) if (address !== null) this.#addressOf.set(id, address)
     for (const { id } of peers) if (!this.#peers.has(id)) this.#peers.set(id, { connected: false, hello: null })

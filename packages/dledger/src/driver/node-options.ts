@@ -10,6 +10,9 @@ import type { NodeObserver } from './observer.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
 import type { Ticker } from './ticker.ts'
 
+/** `master`: the lone voter; a copy becomes it by being opened so. `slave`: a learner, whatever it was before. */
+export type ClassicRole = 'master' | 'slave'
+
 export interface LogNodeOptions {
   readonly clock: Clock
   readonly random: Random
@@ -39,6 +42,10 @@ export interface LogNodeOptions {
   readonly observer?: NodeObserver
   /** Something was applied, or the role changed. */
   readonly onProgress?: () => void
+  /** A follower has answered: it may hold more than before. */
+  readonly onAcknowledged?: () => void
+  /** This member leads alone, or copies a member that does: nobody is elected. Left out: it is one of a group that elects. */
+  readonly classic?: ClassicRole
   /** The member has stopped for good after a storage failure or a broken invariant. */
   readonly onFatal: (error: Error) => void
   /**

@@ -1,6 +1,6 @@
 /** What a driver says of itself. */
 import type { ScrubProgress } from '../log/scrubber.ts'
-import type { Learner, Member } from '../raft/configuration.ts'
+import type { FormerMaster, Learner, Member } from '../raft/configuration.ts'
 import type { MemberId } from '../raft/messages.ts'
 import type { RoleState } from '../raft/output.ts'
 import type { PeerStatus } from './members.ts'
@@ -30,4 +30,6 @@ export interface NodeStatus extends RoleState {
   /** The newest configuration in this member's log, with the store identities that it binds. */
   readonly voters: readonly Member[]
   readonly learners: readonly Learner[]
+  /** Masters before the present one, oldest first, where one was made by hand; else none. */
+  readonly formers: readonly FormerMaster[]
 }

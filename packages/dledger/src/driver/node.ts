@@ -25,6 +25,7 @@ import { StorageHealth } from '../raft/storage-health.ts'
 import type { CommittedEntry, Proposal } from '../state-machine.ts'
 import type { BackedUp } from './backup.ts'
 import { type BackupRequest, Backups } from './backups.ts'
+import { takeClassicRole } from './classic-role.ts'
 import { CatchUpBudget } from './catch-up-budget.ts'
 import { ChangeWatch } from './change-watch.ts'
 import { abandonStart, Closing } from './closing.ts'
@@ -35,7 +36,7 @@ import { HotTail } from './hot-tail.ts'
 import { Inputs } from './inputs.ts'
 import { closed, Life } from './life.ts'
 import { LogReading, type ReadCallback } from './log-reading.ts'
-import type { ChangeCallback } from './members.ts'
+import type { ChangeCallback, Followed } from './members.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import type { NodeStatus } from './node-status.ts'
 import { type OpenedMember, openMember } from './open-member.ts'
@@ -122,12 +123,15 @@ export class LogNode {
     // After a plain process kill the kept bytes may be in the page cache only: nothing counts before they are synced.
     this.#member.log.sync((error) => {
       if (error !== null) return this.#abandonStart(error, callback)
-      try {
-        this.#assemble()
-        this.#join(callback)
-      } catch (failure) {
-        this.#abandonStart(failure as Error, callback)
-      }
+      takeClassicRole(this.#options, this.#member, (refused) => {
+        if (refused !== null) return this.#abandonStart(refused, callback)
+        try {
+          this.#assemble()
+          this.#join(callback)
+        } catch (failure) {
+          this.#abandonStart(failure as Error, callback)
+        }
+      })
     })
   }
 
@@ -140,7 +144,7 @@ export class LogNode {
   get status(): NodeStatus {
     const { log, hardState } = this.#member
     const { raft, applying, reading, scrubber, members } = this.#rooms
-    const { voters, learners } = raft.configuration()
+    const { voters, learners, formers = [] } = raft.configuration()
     return {
       ...this.#role,
       self: this.#options.self,
@@ -160,6 +164,7 @@ export class LogNode {
       peers: members.peers(),
       voters,
       learners,
+      formers,
     }
   }
 
@@ -210,6 +215,34 @@ export class LogNode {
   /** Entries below this are to be forgotten as soon as nothing keeps them; 0 when no trim entry was applied since the start. */
   get forgetBefore(): number {
     return this.#rooms.trimming.before
+  }
+
+  /** The term of the entry at `index`; -1 where the log does not have it and it is not the one before its first. */
+  termAt(index: number): number {
+    return this.#rooms.raft.termAt(index)
+  }
+
+  /** The last entry that at least so many followers of this leader hold, durably as they promise; -1 for none. */
+  heldBy(count: number): number {
+    const { raft } = this.#rooms
+    const held = raft.peers.map((id) => raft.matchIndexOf(id) ?? -1).sort((a, b) => b - a)
+    return held[count - 1] ?? -1
+  }
+
+  /** Bytes of the log behind the entry at `index`, which is kept, or the one before the first. */
+  bytesAfter(index: number): number {
+    const { log } = this.#member
+    return index >= log.lastIndex ? 0 : log.endPos - log.locate(Math.max(index + 1, log.firstIndex))
+  }
+
+  /** A slave hears this master from now on, though its own log may name another. */
+  follow(master: Followed): void {
+    if (this.#life.isOpen) this.#rooms.members.follow(master)
+  }
+
+  /** A master stops for good: another copy was made one. */
+  outdated(why: string): void {
+    if (this.#life.isOpen) this.#rooms.members.outdated(why)
   }
 
   /** A state that was given to this member is being taken over. */

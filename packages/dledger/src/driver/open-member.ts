@@ -74,6 +74,7 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
     file = HardStateFile.openSync(disk, hardStatePath, { readsCopies })
     if (file !== null) {
       compare(file.state, options)
+      refuseOutdated(file.state, options)
       // A start that ended before its directory was synced has left a name that may be in the page cache only.
       disk.syncDirectorySync(directory)
     }
@@ -115,7 +116,10 @@ export function openMember(options: LogNodeOptions, disk: WatchedDisk): OpenedMe
 }
 
 /** What decides whether a directory fits. */
-export type DirectoryClaim = Pick<LogNodeOptions, 'disk' | 'directory' | 'group' | 'self' | 'settings' | 'owner'>
+export type DirectoryClaim = Pick<
+  LogNodeOptions,
+  'disk' | 'directory' | 'group' | 'self' | 'settings' | 'owner' | 'classic'
+>
 
 /**
  * Refuses a directory that `openMember` would refuse for its owner, group, member, file size, format, history or damage, and
@@ -135,6 +139,7 @@ export function checkMember(claim: DirectoryClaim): void {
       return
     }
     compare(file.state, claim)
+    refuseOutdated(file.state, claim)
     // What a crash interrupted is finished by opening.
     if (file.state.incoming?.phase === 'SWITCHING') return
     const { settings } = claim
@@ -388,6 +393,13 @@ function compare(known: HardState, { directory, group, self, settings }: Directo
         'the size is fixed when the group is created',
     )
   }
+}
+
+/** A slave may have been anything. */
+function refuseOutdated({ outdated }: HardState, { directory, classic }: DirectoryClaim): void {
+  if (outdated == null || classic === 'slave') return
+  const what = `${directory}: ${outdated}`
+  throw new DLedgerError(what, { code: 'OUTDATED', what })
 }
 
 /** Of a boot of which nothing is known, nobody can say that it is the same one. */

@@ -359,6 +359,7 @@ export function makeMembers(
       logger: node.logger,
       expected: node.bootstrapVoters,
       newStoreId: node.newStoreId,
+      ...(node.classic === undefined ? {} : { classic: node.classic }),
       faults,
       role,
       commitIndex: () => rooms().applying.commitIndex,

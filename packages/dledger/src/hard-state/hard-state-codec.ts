@@ -74,6 +74,8 @@ export interface HardState {
   readonly mustBeNamed?: boolean
   /** The store that an entry of the log has named, once; left out: none. Counts while it is `storeId`. */
   readonly namedAs?: string | null
+  /** Why this store leads nobody any more: another one was made the master by hand. Null or left out: none was, as far as is known. */
+  readonly outdated?: string | null
   /** What was last seen of each peer: its store, and the highest life of that. Left out: nothing. */
   readonly knownPeers?: Readonly<Record<string, KnownPeer>>
 }
@@ -114,7 +116,9 @@ export function decodeHardState(content: Buffer): HardState | null {
   const mustBeNamed = fields['mustBeNamed'] ?? false
   const knownPeers = asKnownPeers(fields['knownPeers'] ?? {})
   const namedAs = orNull(fields['namedAs'] ?? null, asString)
+  const outdated = orNull(fields['outdated'] ?? null, asString)
   if (typeof mustBeNamed !== 'boolean' || namedAs === undefined || knownPeers === null) return null
+  if (outdated === undefined) return null
   if (group === null || member === null || storeId === null || term === null || fileBytes === null) return null
   if (incarnation === null || formerIncarnations === null) return null
   const recovering = fields['recovering'] ?? false
@@ -140,6 +144,7 @@ export function decodeHardState(content: Buffer): HardState | null {
   const membership = {
     ...(mustBeNamed ? { mustBeNamed } : {}),
     ...(namedAs === null ? {} : { namedAs }),
+    ...(outdated === null ? {} : { outdated }),
     ...(Object.keys(knownPeers).length === 0 ? {} : { knownPeers }),
   }
   return {

@@ -17,7 +17,18 @@ export interface Learner extends Member {
   /** Becomes a voter as soon as it has caught up. */
   readonly promote: boolean
 }
+/** A master before this one: the log here goes on from its log, whatever that store has beyond `lastIndex`. */
+export interface FormerMaster {
+  readonly storeId: string
+  /** The last entry of its log that is in this one. */
+  readonly lastIndex: number
+}
 export interface Configuration {
   readonly voters: readonly Member[]
   readonly learners: readonly Learner[]
+  /**
+   * A copy of a lone voter's log was made a master by hand: those before it, oldest first. Whoever is one of them, or follows one, is
+   * outdated. Left out: nobody was; always in a group that elects.
+   */
+  readonly formers?: readonly FormerMaster[]
 }

@@ -31,6 +31,12 @@ const WAITS: NextStep = { kind: 'WAITS' }
 const DONE: NextStep = { kind: 'DONE' }
 
 export function nextStep(configuration: Configuration, change: MembershipChange): NextStep {
+  const next = nextMembers(configuration, change)
+  if (next.kind !== 'STEP' || configuration.formers === undefined) return next
+  return step({ ...next.configuration, formers: configuration.formers })
+}
+
+function nextMembers(configuration: Configuration, change: MembershipChange): NextStep {
   if (change.kind === 'remove') return removal(configuration, change.id)
   const { voters, learners } = configuration
   const { id, role } = change

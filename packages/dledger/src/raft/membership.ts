@@ -6,7 +6,8 @@
  * Keeps:
  *   - R10 the newest configuration entry of the log counts from the moment it is appended, and is rolled back with it; a member
  *     that is bound to a store identity is heard under no other.
- *   - R13 two successive configurations differ by one voter at most, so their majorities share a member (Ongaro §4.1).
+ *   - R13 two successive configurations differ by one voter at most, so their majorities share a member (Ongaro §4.1); but for the first
+ *     one of a master that was made so by hand: nobody elects there, and those who follow the former one are refused.
  *   - R14 who is no voter of a configuration is counted nowhere: not a learner, not another store under a voter's name.
  */
 import { assert } from '@dledger-ts/base'
@@ -181,7 +182,10 @@ export class Membership {
     assert(configuration.voters.length > 0, 'a configuration has voters')
     const before = this.#entries.at(-1)
     assert(
-      before === undefined || mayFollowAnother || differingVoters(before.configuration, configuration) <= 1,
+      before === undefined ||
+        mayFollowAnother ||
+        differingVoters(before.configuration, configuration) <= 1 ||
+        beginsLineage(before.configuration, configuration),
       'successive configurations differ by one voter',
     )
     this.#entries.push({ index, configuration })
@@ -223,7 +227,7 @@ export class Membership {
       return { ...member, storeId }
     }
     const { voters, learners } = this.configuration
-    const extended = { voters: voters.map(bind), learners: learners.map(bind) }
+    const extended = { ...this.configuration, voters: voters.map(bind), learners: learners.map(bind) }
     return bound === 0 ? null : extended
   }
 
@@ -236,6 +240,7 @@ export class Membership {
     const promote = wasVoter || (learners.find((learner) => learner.id === id)?.promote ?? false)
     const learner: Learner = { id, storeId, address: former.address, promote }
     return {
+      ...this.configuration,
       voters: voters.filter((voter) => voter.id !== id),
       learners: [...learners.filter((each) => each.id !== id), learner],
     }
@@ -247,7 +252,11 @@ export class Membership {
     const learner = learners.find((each) => each.id === id)
     assert(learner !== undefined, 'only a learner is promoted')
     const { storeId, address } = learner
-    return { voters: [...voters, { id, storeId, address }], learners: learners.filter((each) => each.id !== id) }
+    return {
+      ...this.configuration,
+      voters: [...voters, { id, storeId, address }],
+      learners: learners.filter((each) => each.id !== id),
+    }
   }
 
   #isSelf({ id, storeId }: Member): boolean {
@@ -280,6 +289,11 @@ export class Membership {
   #names({ voters, learners }: Configuration): boolean {
     return voters.some((member) => this.#isSelf(member)) || learners.some((member) => this.#isSelf(member))
   }
+}
+
+/** A lone voter's copy was made a master by hand. */
+function beginsLineage(before: Configuration, after: Configuration): boolean {
+  return (after.formers?.length ?? 0) > (before.formers?.length ?? 0) && after.voters.length === 1
 }
 
 /** How many voters are in one of two configurations only. An identity that becomes bound is no other voter. */

@@ -49,8 +49,9 @@ export interface PeerAddress {
 /**
  * MISFIT: group, file size or wire version differ, or an address is wrong. STRANGER: it is no member, as far as is committed.
  * REMOVED: it was one. OTHER_STORE: the store that counts under this name is heard. OLD_IMAGE: the same store was seen in a later life.
+ * OUTDATED: it is, or follows, a master in whose place another was put by hand.
  */
-export const REFUSAL_KINDS = ['MISFIT', 'STRANGER', 'REMOVED', 'OTHER_STORE', 'OLD_IMAGE'] as const
+export const REFUSAL_KINDS = ['MISFIT', 'STRANGER', 'REMOVED', 'OTHER_STORE', 'OLD_IMAGE', 'OUTDATED'] as const
 export type RefusalKind = (typeof REFUSAL_KINDS)[number]
 
 export interface Refusal {

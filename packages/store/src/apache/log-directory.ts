@@ -13,6 +13,7 @@ import { StoreError } from '../errors.ts'
 const TERM_FILES = ['currterm', 'currterm.tmp']
 /** Each of these says that the directory is a member's. */
 const MEMBER_FILES = ['hard-state', ...TERM_FILES]
+const DIRECTORY_NAME = /^dledger-([A-Za-z_]*\d{1,9})$/
 const SEGMENT_NAME = /^\d{20}$/
 
 export interface LogDirectoryOptions {
@@ -33,6 +34,12 @@ export function findLogDirectory({ disk, dir, commitLogDir, self }: LogDirectory
     `${theirs} and ${ours} both hold a log of member ${self}: move the one away that is not to be served`,
     { code: 'INVALID', what: 'storePathCommitLog' },
   )
+}
+
+/** The ids of the members whose logs are there, in either place. */
+export function logIds({ disk, dir, commitLogDir }: Omit<LogDirectoryOptions, 'self'>): readonly string[] {
+  const names = [commitLogDir, dir].flatMap((directory) => disk.listSync(directory))
+  return [...new Set(names.flatMap((name) => DIRECTORY_NAME.exec(name)?.[1] ?? []))]
 }
 
 /** Whether Apache's DLedger was the last that ran on a member's directory. */

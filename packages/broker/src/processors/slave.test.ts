@@ -1,0 +1,115 @@
+/** Who is let in as a slave, and what a master says of the logs of others. */
+import { silentLogger } from '@dledger-ts/base'
+import { type Connection, createRequest, JoinAsSlaveResponse, RequestCode, ResponseCode } from '@dledger-ts/remoting'
+import { expect, test } from 'vitest'
+import type { BrokerContext } from '../context.ts'
+import { SLAVES_MAX, slaveProcessors } from './slave.ts'
+
+interface Slave {
+  readonly id: string
+  readonly isConnected: boolean
+}
+
+/** A master whose log has 100 entries of term 3, the first 50 of them of the master `former`. */
+function master({ classic = 'master', isReady = true }: { classic?: string | null; isReady?: boolean } = {}) {
+  const slaves: Slave[] = []
+  const letIn: string[] = []
+  const copies = {
+    standing: () => ({
+      id: 'n0',
+      storeId: 'own',
+      masterStore: 'own',
+      lastIndex: 99,
+      lastTerm: 3,
+      commitIndex: 99,
+      commitTerm: 3,
+    }),
+    masterStanding: () => ({
+      storeId: 'own',
+      lastIndex: 99,
+      formers: [{ storeId: 'former', lastIndex: 49 }],
+      termAt: (index: number) => (index <= 99 ? 3 : -1),
+    }),
+    ownAddress: '10.0.0.1:10912',
+    slaves: () => slaves,
+    add: (id: string, address: string) => {
+      letIn.push(`${id} ${address}`)
+      slaves.push({ id, isConnected: true })
+      return Promise.resolve()
+    },
+    remove: (id: string) => {
+      slaves.splice(
+        slaves.findIndex((slave) => slave.id === id),
+        1,
+      )
+      return Promise.resolve()
+    },
+  }
+  const context = {
+    config: { classic, brokerName: 'b' },
+    store: { copies, isReady: () => isReady },
+    logger: silentLogger,
+  }
+  const [[, { handle }] = [0, { handle: () => undefined }]] = slaveProcessors(context as unknown as BrokerContext)
+  const join = async (fields: Record<string, string> = {}, asks: 'to be let in' | 'only' = 'to be let in') => {
+    const standing = { masterStore: 'own', lastIndex: '99', lastTerm: '3', commitIndex: '99', commitTerm: '3' }
+    const given = { brokerName: 'b', memberId: 's1', storeId: 'other', ...standing, ...fields }
+    const address = asks === 'only' ? {} : { haAddress: 'h:1' }
+    const request = createRequest(RequestCode.JOIN_AS_SLAVE, { ...given, ...address })
+    const response = await handle(null as unknown as Connection, request)
+    if (response === undefined || !('code' in response)) throw new Error('it is answered')
+    if (response.code !== ResponseCode.SUCCESS) return response.code
+    return JoinAsSlaveResponse.decode(response.extFields)
+  }
+  return { slaves, letIn, join }
+}
+
+test('a copy that fits is let in, and told whom to follow', async () => {
+  const { join, letIn } = master()
+  expect(await join()).toEqual({
+    verdict: 'FITS',
+    lastIndex: -1,
+    memberId: 'n0',
+    storeId: 'own',
+    haAddress: '10.0.0.1:10912',
+  })
+  expect(letIn).toEqual(['s1 h:1'])
+})
+
+test('a copy that went its own way, or is of another master, is told so and not let in', async () => {
+  const { join, letIn } = master()
+  const parted = { masterStore: 'former', lastIndex: '60' }
+  expect(await join(parted)).toMatchObject({ verdict: 'PARTED', lastIndex: 49 })
+  expect(await join({ masterStore: 'unknown' })).toMatchObject({ verdict: 'FOREIGN' })
+  expect(letIn).toEqual([])
+})
+
+test('a former master that only asks is told that it was replaced', async () => {
+  const { join, letIn } = master()
+  const former = { storeId: 'former', masterStore: 'former', lastIndex: '60' }
+  expect(await join(former, 'only')).toMatchObject({ verdict: 'REPLACED', lastIndex: 49 })
+  expect(letIn).toEqual([])
+})
+
+test('who is no master, or of another name, lets nobody in: 16', async () => {
+  expect(await master({ classic: null }).join()).toBe(ResponseCode.NO_PERMISSION)
+  expect(await master({ classic: 'slave' }).join()).toBe(ResponseCode.NO_PERMISSION)
+  expect(await master().join({ brokerName: 'c' })).toBe(ResponseCode.NO_PERMISSION)
+  expect(await master().join({ memberId: 'n0' })).toBe(ResponseCode.NO_PERMISSION)
+})
+
+test('a master that does not take messages yet says so: 14', async () => {
+  expect(await master({ isReady: false }).join()).toBe(ResponseCode.SERVICE_NOT_AVAILABLE)
+})
+
+test('there are no more slaves than so many; one that is not connected gives way', async () => {
+  const { join, slaves } = master()
+  for (let i = 0; i < SLAVES_MAX; i++) slaves.push({ id: `s${10 + i}`, isConnected: true })
+  expect(await join()).toBe(ResponseCode.NO_PERMISSION)
+  expect(await join({ memberId: 's10' })).toMatchObject({ verdict: 'FITS' })
+  slaves.splice(3, 1, { id: 's13', isConnected: false })
+  slaves.pop()
+  expect(await join()).toMatchObject({ verdict: 'FITS' })
+  expect(slaves.map(({ id }) => id)).toContain('s1')
+  expect(slaves.map(({ id }) => id)).not.toContain('s13')
+})

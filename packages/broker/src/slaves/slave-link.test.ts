@@ -1,0 +1,86 @@
+/** A slave that looks for its master: whom it asks, when, and what it does on the answer. */
+import { silentLogger } from '@dledger-ts/base'
+import { expect, test } from 'vitest'
+import { ManualClock } from '../testing/manual-clock.ts'
+import type { MasterAnswer } from './masters.ts'
+import { SlaveLink } from './slave-link.ts'
+
+function linked() {
+  const clock = new ManualClock()
+  const said: string[] = []
+  const world = { leader: null as string | null, listed: ['m:1'] as readonly string[], verdict: 'FITS' }
+  const link = new SlaveLink({
+    store: {
+      status: () => ({ self: 's1', leader: world.leader, leaderAddress: world.leader === null ? null : 'old:1 mark' }),
+      copies: {
+        standing: () => ({}),
+        follow: ({ id, address }: { id: string; address: string }) => void said.push(`follows ${id} at ${address}`),
+      },
+      isRebuilding: () => false,
+    } as unknown as ConstructorParameters<typeof SlaveLink>[0]['store'],
+    masters: {
+      find: () => Promise.resolve(world.listed),
+      ask: (address, _copy, haAddress) => {
+        said.push(`asks ${address} for ${haAddress}`)
+        const answer: MasterAnswer = {
+          verdict: world.verdict,
+          lastIndex: 7,
+          memberId: 'n0',
+          storeId: 'store',
+          haAddress: 'm:2',
+          address,
+        }
+        return Promise.resolve(answer)
+      },
+      close: () => {},
+    },
+    haAddress: 's:2',
+    clock,
+    logger: silentLogger,
+    onParted: (lastIndex) => said.push(`parted after ${lastIndex}`),
+  })
+  const after = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 500) {
+      clock.advance(500)
+      for (let i = 0; i < 20; i++) await Promise.resolve()
+    }
+  }
+  return { link, said, world, after }
+}
+
+test('asks the master that is listed, and follows where the logs fit; asks again when it is not heard', async () => {
+  const { link, said, world, after } = linked()
+  link.start()
+  await after(500)
+  expect(said).toEqual(['asks m:1 for s:2', 'follows n0 at m:2'])
+  await after(2_000)
+  expect(said).toHaveLength(2)
+  await after(1_000)
+  expect(said).toHaveLength(4)
+  world.leader = 'n0'
+  await after(10_000)
+  expect(said).toHaveLength(4)
+})
+
+test('asks the last master that it heard, though nobody lists it', async () => {
+  const { link, said, world, after } = linked()
+  world.leader = 'n0'
+  world.listed = []
+  link.start()
+  await after(1_000)
+  world.leader = null
+  await after(500)
+  expect(said).toEqual(['asks old:1 for s:2', 'follows n0 at m:2'])
+})
+
+test('a log that parted from the master is given up once, one of another master never', async () => {
+  const { link, said, world, after } = linked()
+  world.verdict = 'FOREIGN'
+  link.start()
+  await after(1_000)
+  expect(new Set(said)).toEqual(new Set(['asks m:1 for s:2']))
+  world.verdict = 'PARTED'
+  await after(10_000)
+  expect(said.filter((each) => each.startsWith('parted'))).toEqual(['parted after 7'])
+  expect(said.at(-1)).toBe('parted after 7')
+})
