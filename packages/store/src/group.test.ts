@@ -98,6 +98,9 @@ test('messages, topics, users, offsets and locks are on every member and survive
     code: 'NOT_LEADER',
   })
   expect(third.status()).toMatchObject({ ready: false, leaderAddress: `${second.status().self}.example:10911` })
+  // A member writes what it has applied, and the last commit may not have come to all.
+  const { lastIndex } = second.status()
+  for (const store of open.values()) await until(() => store.status().appliedIndex >= lastIndex, 'all have applied it')
   await Promise.all(IDS.map((id) => stop(open.get(id) as MessageStore)))
   const files = IDS.map((id) => filesBelow(`${temp.path}/${id}/consumequeue`))
   expect(files[1]).toEqual(files[0])
