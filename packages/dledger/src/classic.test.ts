@@ -1,5 +1,6 @@
 /** A master and slaves that copy it: whole members over connections, on real files; masters made by hand, and what becomes of former ones. */
 import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLogger, systemClock } from '@dledger-ts/base'
@@ -241,6 +242,17 @@ describe('a slave that is opened as a master', () => {
     expect(promoted.status().formers).toHaveLength(1)
     await append(promoted, 100, 1)
     expect(await bodiesOf(promoted)).toEqual(texts(0, 101))
+  })
+
+  test('whose start fails after that can be started again', async () => {
+    await pairOfCopies()
+    const taken = createServer()
+    await new Promise<void>((resolve) => taken.listen(ports[1], '127.0.0.1', resolve))
+    await expect(start('s1', 'master')).rejects.toThrow(/cannot listen on/)
+    await new Promise((resolve) => taken.close(resolve))
+    const promoted = await start('s1', 'master')
+    expect(promoted.status().formers).toHaveLength(1)
+    expect(await bodiesOf(promoted)).toEqual(texts(0, 100))
   })
 
   test('after a crash in the middle of it is a slave again where that is wanted', async () => {

@@ -1,10 +1,11 @@
 /**
  * Puts a store that is closed out of the way, whole, so that another one can begin in its place.
  *
- *   <dir>/{metadata,consumequeue,index}     ──►  <dir>/lost-<index>/…
  *   <commitLogDir>/dledger-<self>           ──►  <commitLogDir>/lost-<index>/dledger-<self>
+ *   <dir>/{metadata,consumequeue,index}     ──►  <dir>/lost-<index>/…
  *
- * Keeps: nothing is removed; the log goes last, so that what a crash has left half done is done at the next try.
+ * Keeps: of the log nothing is removed; it goes first. After a crash in between, the next start finds no log and discards what is derived
+ * from one; without its state a log that was trimmed would not open.
  */
 import { existsSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
@@ -30,10 +31,11 @@ export function setAsideDirectories({ dir, commitLogDir, self, lastIndex }: SetA
   if (!existsSync(log)) return null
   const parent = join(log, '..')
   const name = freeName(`lost-${lastIndex}`, [dir, parent])
-  for (const part of DERIVED) moveInto(join(dir, name), join(dir, part), part)
   moveInto(join(parent, name), log, `dledger-${self}`)
-  nodeDisk.syncDirectorySync(dir)
+  nodeDisk.syncDirectorySync(join(parent, name))
   nodeDisk.syncDirectorySync(parent)
+  for (const part of DERIVED) moveInto(join(dir, name), join(dir, part), part)
+  nodeDisk.syncDirectorySync(dir)
   return join(parent, name, `dledger-${self}`)
 }
 

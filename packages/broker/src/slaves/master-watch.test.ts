@@ -34,7 +34,7 @@ function watched(answers: Readonly<Record<string, string>> = {}) {
     slaves: () => slaves,
     remove: (id: string) => {
       said.push(`removed ${id}`)
-      return Promise.resolve()
+      return said.length > 1 ? Promise.resolve() : Promise.reject(new Error('it does not lead'))
     },
     outdated: (why: string) => void said.push(`outdated: ${why}`),
   }
@@ -99,4 +99,7 @@ test('forgets a slave that is gone for an hour, and not one that came again', as
   expect(said).toEqual([])
   await look()
   expect(said).toEqual(['removed s1'])
+  // That failed, and is tried again.
+  await look()
+  expect(said).toEqual(['removed s1', 'removed s1'])
 })

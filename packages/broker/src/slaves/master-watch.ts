@@ -1,7 +1,7 @@
 /**
  * A master by configuration: says in its log where slaves reach it, and looks whether another copy was made the master.
  *
- * Keeps: once it is known that it was replaced, it takes nothing more, also after a restart.
+ * Keeps: once it is known that it was replaced, it takes nothing more; it goes on looking, whatever goes wrong.
  */
 import { background, type Clock, type Logger } from '@dledger-ts/base'
 import type { MessageStore } from '@dledger-ts/store'
@@ -60,7 +60,7 @@ export class MasterWatch {
     const { masters, store, brokerName, logger } = this.#options
     for (const address of await masters.find()) {
       const answer = await masters.ask(address, store.copies.standing(), null)
-      if (answer?.verdict === 'REPLACED') {
+      if (answer?.verdict === 'REPLACED' && answer.lastIndex <= store.copies.standing().lastIndex) {
         const { lastIndex } = answer
         return `the broker at ${address} was made the master of ${brokerName}: what is stored here counts up to entry ${lastIndex}`
       }
@@ -81,7 +81,11 @@ export class MasterWatch {
     const why = await this.whyReplaced()
     if (this.#isClosed) return
     if (why === null) {
-      await this.#dropThoseGone()
+      try {
+        await this.#dropThoseGone()
+      } catch (error) {
+        this.#options.logger.warn({ err: error }, 'a slave that is gone stays listed')
+      }
       this.#lookLater()
     } else this.#options.store.copies.outdated(why)
   }

@@ -31,7 +31,7 @@ export interface MastersOptions {
 }
 
 export interface MasterAnswer {
-  /** FITS, PARTED, FOREIGN or REPLACED; see JoinAsSlaveResponse. */
+  /** FITS, PARTED, AHEAD, FOREIGN or REPLACED; see JoinAsSlaveResponse. */
   readonly verdict: string
   readonly lastIndex: number
   readonly memberId: string

@@ -8,12 +8,18 @@ import { SlaveLink } from './slave-link.ts'
 function linked() {
   const clock = new ManualClock()
   const said: string[] = []
-  const world = { leader: null as string | null, listed: ['m:1'] as readonly string[], verdict: 'FITS' }
+  const world = {
+    leader: null as string | null,
+    listed: ['m:1'] as readonly string[],
+    verdict: 'FITS',
+    lastIndex: 7,
+    storeId: 'store',
+  }
   const link = new SlaveLink({
     store: {
       status: () => ({ self: 's1', leader: world.leader, leaderAddress: world.leader === null ? null : 'old:1 mark' }),
       copies: {
-        standing: () => ({}),
+        standing: () => ({ lastIndex: 9, masterStore: 'own' }),
         follow: ({ id, address }: { id: string; address: string }) => void said.push(`follows ${id} at ${address}`),
       },
       isRebuilding: () => false,
@@ -23,10 +29,10 @@ function linked() {
       ask: (address, _copy, haAddress) => {
         said.push(`asks ${address} for ${haAddress}`)
         const answer: MasterAnswer = {
-          verdict: world.verdict,
-          lastIndex: 7,
+          verdict: address.startsWith('fits') ? 'FITS' : world.verdict,
+          lastIndex: world.lastIndex,
           memberId: 'n0',
-          storeId: 'store',
+          storeId: world.storeId,
           haAddress: 'm:2',
           address,
         }
@@ -73,14 +79,56 @@ test('asks the last master that it heard, though nobody lists it', async () => {
   expect(said).toEqual(['asks old:1 for s:2', 'follows n0 at m:2'])
 })
 
-test('a log that parted from the master is given up once, one of another master never', async () => {
+const parted = (said: readonly string[]): string[] => said.filter((each) => each.startsWith('parted'))
+
+test('a log that parted from the master is given up once, one of another master never, nor one that its own master calls worse', async () => {
   const { link, said, world, after } = linked()
-  world.verdict = 'FOREIGN'
   link.start()
-  await after(1_000)
+  for (const verdict of ['FOREIGN', 'AHEAD']) {
+    world.verdict = verdict
+    await after(10_000)
+  }
   expect(new Set(said)).toEqual(new Set(['asks m:1 for s:2']))
   world.verdict = 'PARTED'
   await after(10_000)
-  expect(said.filter((each) => each.startsWith('parted'))).toEqual(['parted after 7'])
+  expect(parted(said)).toEqual(['parted after 7'])
   expect(said.at(-1)).toBe('parted after 7')
+})
+
+test('a log is given up when that was said for three seconds, and no other master is there that it fits', async () => {
+  const { link, said, world, after } = linked()
+  world.verdict = 'PARTED'
+  link.start()
+  await after(2_500)
+  world.verdict = 'FOREIGN'
+  await after(500)
+  world.verdict = 'PARTED'
+  await after(2_500)
+  expect(parted(said)).toEqual([])
+  world.listed = ['m:1', 'fits:1']
+  await after(500)
+  expect(said.slice(-3)).toEqual(['asks m:1 for s:2', 'asks fits:1 for s:2', 'follows n0 at m:2'])
+  expect(parted(said)).toEqual([])
+})
+
+test.each([
+  ['of the end of the log or beyond it', 9, 'store'],
+  ['of no place in it', -2, 'store'],
+  ['of the master whose log it is', 7, 'own'],
+])('a word that the log parted that cannot be true is not taken: %s', async (_, lastIndex, storeId) => {
+  const { link, said, world, after } = linked()
+  Object.assign(world, { verdict: 'PARTED', lastIndex, storeId })
+  link.start()
+  await after(20_000)
+  expect(parted(said)).toEqual([])
+})
+
+test('goes on looking when something goes wrong', async () => {
+  const { link, said, world, after } = linked()
+  world.listed = null as unknown as readonly string[]
+  link.start()
+  await after(1_000)
+  world.listed = ['m:1']
+  await after(1_000)
+  expect(said.at(-1)).toBe('follows n0 at m:2')
 })

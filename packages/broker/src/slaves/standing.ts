@@ -7,7 +7,8 @@
  * Keeps:
  *   - a copy is let in only where it need not give up what it took for committed. What a master had sent and not written when it was killed, a
  *     slave gives up as followers do.
- *   - of the log of a former master nothing is given up so: it may have been acknowledged, whether the copy knows that or not.
+ *   - of the log of a former master nothing is given up so: it may have been acknowledged, whether the copy knows that or not;
+ *   - a copy is never called the worse one because its own master has lost something: which of them counts then, people say.
  */
 import type { CopyStanding, MasterStanding } from '@dledger-ts/store'
 
@@ -15,10 +16,13 @@ export type Verdict =
   | { readonly kind: 'FITS' }
   /** It is of this line, but goes its own way after `lastIndex`, at the latest. */
   | { readonly kind: 'PARTED'; readonly lastIndex: number }
+  /** It has what its own master had committed and lost. */
+  | { readonly kind: 'AHEAD' }
   /** Nothing is known of its master: it may be another one's of the same name, or of one that was made so later. */
   | { readonly kind: 'FOREIGN' }
 
 const FITS: Verdict = { kind: 'FITS' }
+const AHEAD: Verdict = { kind: 'AHEAD' }
 
 export function standingOf(master: MasterStanding, copy: Omit<CopyStanding, 'id'>): Verdict {
   if (copy.lastIndex < 0) return FITS
@@ -26,11 +30,11 @@ export function standingOf(master: MasterStanding, copy: Omit<CopyStanding, 'id'
   if (end === null) return { kind: 'FOREIGN' }
   const isOwn = copy.masterStore === master.storeId
   const index = isOwn ? copy.commitIndex : copy.lastIndex
-  if (index > end) return { kind: 'PARTED', lastIndex: end }
+  if (index > end) return isOwn ? AHEAD : { kind: 'PARTED', lastIndex: end }
   const term = master.termAt(index)
   // What is trimmed here is compared by nobody: the copy is given files.
   if (index < 0 || term === -1 || term === (isOwn ? copy.commitTerm : copy.lastTerm)) return FITS
-  return { kind: 'PARTED', lastIndex: index - 1 }
+  return isOwn ? AHEAD : { kind: 'PARTED', lastIndex: index - 1 }
 }
 
 /** @returns the last entry that the log of that master and this one share; null when it is none of this line. */

@@ -245,15 +245,16 @@ export class Members {
   /** @returns whether this member was set up wrongly and should stop, if it holds nothing yet. */
   refused(id: MemberId, refusal: Refusal): boolean {
     const raft = this.#raft
-    const { self, logger } = this.#options
+    const { self, logger, classic } = this.#options
     const { kind, why, configurationIndex } = refusal
     const isAboutSelf = refusal.member === self
     if (kind === 'MISFIT') {
       logger.error({ peer: id, why }, 'a peer does not fit')
       return true
     }
-    if (kind === 'OUTDATED' && isAboutSelf) {
-      this.#stopOutdated(why)
+    // In a group that elects nobody is outdated, whatever a peer says.
+    if (kind === 'OUTDATED' && isAboutSelf && id !== self && classic !== undefined) {
+      this.#stopOutdated(why, { isRemembered: true })
       return false
     }
     if (kind === 'OLD_IMAGE' && isAboutSelf) {
@@ -261,7 +262,8 @@ export class Members {
       return false
     }
     if ((kind === 'REMOVED' || kind === 'STRANGER') && isAboutSelf) {
-      raft.dismissed(configurationIndex)
+      // A master is one by its configuration, whatever its slaves know.
+      if (classic !== 'master') raft.dismissed(configurationIndex)
       if (this.#dismissalTold) return false
       this.#dismissalTold = true
     }
@@ -380,18 +382,19 @@ export class Members {
 
   #isOutdated = false
 
-  /** Another master was found: as if its own slave had said so. */
+  /** Another master was found. That is asked again at the next start: unlike what a member says, anybody may have said it. */
   outdated(why: string): void {
-    this.#stopOutdated(why)
+    this.#stopOutdated(why, { isRemembered: false })
   }
 
-  /** A master must not lead again after a restart either, whomever it reaches then. A slave waits for the new one. */
-  #stopOutdated(why: string): void {
+  /** A master whose slave was made one must not lead again after a restart either, whomever it reaches then. A slave waits for the new one. */
+  #stopOutdated(why: string, { isRemembered }: { readonly isRemembered: boolean }): void {
     if (this.#isOutdated) return
     this.#isOutdated = true
     const { classic, clock, logger } = this.#options
     if (classic === 'slave') return logger.warn({ why }, 'the master of this slave was replaced')
     const end = (): void => this.#options.onFailed(new DLedgerError(why, { code: 'OUTDATED', what: why }))
+    if (!isRemembered) return clock.defer(end)
     // A disk that is full, or hangs, keeps it from remembering, not from stopping.
     const cancel = clock.after(OUTDATED_REMEMBERED_MS_MAX, end)
     this.#write({ outdated: why }, () => {

@@ -307,7 +307,9 @@ class Member implements OpenedMember {
     try {
       // A life that was begun is never begun again.
       const { incarnation, formerIncarnations = [] } = this.hardState
-      this.#file.writeSync({ ...this.#before, incarnation, formerIncarnations })
+      // Nor is a term taken back that the log may hold by now: of a copy that was being made the master.
+      const base = this.hardState.term > this.#before.term ? this.hardState : this.#before
+      this.#file.writeSync({ ...base, incarnation, formerIncarnations })
     } catch (error) {
       // What stands there says too little, not too much.
       this.#options.logger.warn({ err: error }, 'a start that failed counts as an unclean stop')

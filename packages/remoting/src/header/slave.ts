@@ -22,8 +22,8 @@ export const JoinAsSlaveRequest = header(RequestCode.JOIN_AS_SLAVE, {
 export type JoinAsSlaveRequest = HeaderOf<typeof JoinAsSlaveRequest>
 
 /**
- * `verdict`: FITS (it is let in, if it asked), PARTED (it goes its own way after `lastIndex`), FOREIGN (nothing is known of its master),
- * REPLACED (its store led itself, up to `lastIndex`, before the one that answers).
+ * `verdict`: FITS (it is let in, if it asked), PARTED (it goes its own way after `lastIndex`), AHEAD (its own master has lost what it has),
+ * FOREIGN (nothing is known of its master), REPLACED (its store led itself, up to `lastIndex`, before the one that answers).
  */
 export const JoinAsSlaveResponse = header(RequestCode.JOIN_AS_SLAVE, {
   verdict: string,
