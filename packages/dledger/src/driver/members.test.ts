@@ -22,7 +22,12 @@ interface Known {
 }
 
 /** n1, whose entries are all of term 2. */
-function member({ lastIndex, commitIndex, configurations, knownPeers }: Known) {
+function member(
+  { lastIndex, commitIndex, configurations, knownPeers }: Known,
+  onFailed = (error: Error): void => {
+    throw error
+  },
+) {
   const raft = new Raft({
     self: 'n1',
     selfStoreId: 'store-n1',
@@ -49,7 +54,10 @@ function member({ lastIndex, commitIndex, configurations, knownPeers }: Known) {
     {
       self: 'n1',
       group: 'g',
-      member: { hardState: { storeId: 'store-n1', knownPeers } } as unknown as OpenedMember,
+      member: {
+        hardState: { storeId: 'store-n1', knownPeers },
+        writeHardState: (_change: unknown, callback: (error: null) => void) => callback(null),
+      } as unknown as OpenedMember,
       transport: { setPeers: (peers: readonly PeerAddress[]) => void dialed.push(peers) } as never,
       clock: systemClock,
       logger: silentLogger,
@@ -59,9 +67,7 @@ function member({ lastIndex, commitIndex, configurations, knownPeers }: Known) {
       role: () => ({ role: 'FOLLOWER', term: 2, leader: null, ready: false }),
       commitIndex: () => commitIndex,
       propose: () => false,
-      onFailed: (error) => {
-        throw error
-      },
+      onFailed,
       onChanged: () => {},
     },
     raft,
@@ -217,4 +223,14 @@ test('a store that went on from an image of before a life that was seen is an ol
   expect(judged(life(5, 50), life(4, 44))).toBe('OLD_IMAGE')
   expect(judged(life(6, 60), life(4, 44), life(5, 50))).toBe('OLD_IMAGE')
   expect(judged(life(8, 80), life(5, 50), life(6, 60), life(7, 70))).toBe('OLD_IMAGE')
+})
+
+test('nobody of a group that elects is outdated, whatever a peer says', () => {
+  const first = { index: 1, configuration: named(...GROUP) }
+  const ended: Error[] = []
+  const { members } = member({ lastIndex: 14, commitIndex: 10, configurations: [first] }, (error) => ended.push(error))
+  expect(members.refused('n0', { kind: 'OUTDATED', why: 'so it says', member: 'n1', configurationIndex: -1 })).toBe(
+    false,
+  )
+  expect(ended).toEqual([])
 })
