@@ -211,6 +211,8 @@ export class Members {
   #mayKnowMore({ standing, storeId }: Hello): boolean {
     if (storeId === this.#master?.storeId) return true
     const raft = this.#raft
+    // A master is behind nobody.
+    if (this.#options.classic === 'master') return false
     if (standing === null || !raft.isBehind(standing.lastTerm, standing.lastIndex)) return false
     const own = raft.boundStores()
     return own.length === 0 || own.some((store) => standing.stores.includes(store))
