@@ -10,7 +10,6 @@
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
-import { once } from 'node:events'
 import { totalmem } from 'node:os'
 import { assert, type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { type HostAddress, hostAddress } from '@dledger-ts/protocol'
@@ -147,7 +146,7 @@ export class Broker {
       // Before the store is touched: a busy port must change nothing on disk. Until it is open, requests are answered with 14.
       await this.#server.start()
       await this.#serve(storeHost)
-      this.#tls.start()
+      if (this.#closing === null) this.#tls.start()
     } catch (error) {
       await this.#server.close()
       throw advised(error)
@@ -320,8 +319,12 @@ export class Broker {
             },
           }),
     })
+    // It may hear that it was replaced on another way meanwhile, and end by itself.
+    const failed = new Promise<void>((resolve) => void store.events.once('failed', () => resolve()))
     const why = await this.#serving.whyReplaced()
-    if (why !== null) await this.#endReplaced(store, why)
+    // `close` ends what is open by now; nothing of it begins again.
+    if (this.#closing !== null) return
+    if (why !== null) await this.#endReplaced(store, why, failed)
     this.#useProcessors(this.#serving.processors)
     this.#serving.start()
   }
@@ -332,8 +335,7 @@ export class Broker {
   }
 
   /** @throws StoreError OUTDATED, when that is remembered. */
-  async #endReplaced(store: MessageStore, why: string): Promise<never> {
-    const failed = once(store.events, 'failed')
+  async #endReplaced(store: MessageStore, why: string, failed: Promise<void>): Promise<never> {
     store.copies.outdated(why)
     await failed
     await this.#serving?.handOver()
