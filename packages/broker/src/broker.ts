@@ -316,6 +316,7 @@ export class Broker {
                 credentials,
               }),
               onParted: (lastIndex: number) => this.#beginAnew(storeHost, lastIndex),
+              onForeign: (isForeign: boolean) => this.#serveForeign(isForeign),
             },
           }),
     })
@@ -342,6 +343,13 @@ export class Broker {
     await this.#serving?.close()
     this.#serving = null
     throw new StoreError(why, { code: 'OUTDATED', what: why })
+  }
+
+  /** What is stored here has the offsets of the master's messages, and is not those. */
+  #serveForeign(isForeign: boolean): void {
+    if (this.#closing !== null || this.#serving === null) return
+    const refusing = startingProcessors('the log of this slave is not of the master that is there')
+    this.#useProcessors(isForeign ? refusing : this.#serving.processors)
   }
 
   /** The log of this slave parted from its master's after that entry: it is put aside, and the master's is copied from the beginning. */
