@@ -221,6 +221,11 @@ export class Broker {
     const { classic } = config
     const haListenPort = config.haListenPort === 0 ? port + 1 : config.haListenPort
     const credentials = innerCredentials(config)
+    if (classic === 'master' && credentials === null) {
+      const what =
+        'without innerClientAuthenticationCredentials whoever reaches listenPort and haListenPort may copy everything that is stored here'
+      this.#logger.warn({ listenPort: port, haListenPort }, what)
+    }
     const { disk } = this.#storeOptions
     const directories = { dir: config.storePathRootDir, commitLogDir: config.storePathCommitLog }
     this.#self = memberIdOf(
