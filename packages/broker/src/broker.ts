@@ -10,7 +10,6 @@
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
-import { once } from 'node:events'
 import { totalmem } from 'node:os'
 import { assert, type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { type HostAddress, hostAddress } from '@dledger-ts/protocol'
@@ -147,7 +146,7 @@ export class Broker {
       // Before the store is touched: a busy port must change nothing on disk. Until it is open, requests are answered with 14.
       await this.#server.start()
       await this.#serve(storeHost)
-      this.#tls.start()
+      if (this.#closing === null) this.#tls.start()
     } catch (error) {
       await this.#server.close()
       throw advised(error)
@@ -222,6 +221,11 @@ export class Broker {
     const { classic } = config
     const haListenPort = config.haListenPort === 0 ? port + 1 : config.haListenPort
     const credentials = innerCredentials(config)
+    if (classic === 'master' && credentials === null) {
+      const what =
+        'without innerClientAuthenticationCredentials whoever reaches listenPort and haListenPort may copy everything that is stored here'
+      this.#logger.warn({ listenPort: port, haListenPort }, what)
+    }
     const { disk } = this.#storeOptions
     const directories = { dir: config.storePathRootDir, commitLogDir: config.storePathCommitLog }
     this.#self = memberIdOf(
@@ -317,11 +321,16 @@ export class Broker {
                 credentials,
               }),
               onParted: (lastIndex: number) => this.#beginAnew(storeHost, lastIndex),
+              onForeign: (isForeign: boolean) => this.#serveForeign(isForeign),
             },
           }),
     })
+    // It may hear that it was replaced on another way meanwhile, and end by itself.
+    const failed = new Promise<void>((resolve) => void store.events.once('failed', () => resolve()))
     const why = await this.#serving.whyReplaced()
-    if (why !== null) await this.#endReplaced(store, why)
+    // `close` ends what is open by now; nothing of it begins again.
+    if (this.#closing !== null) return
+    if (why !== null) await this.#endReplaced(store, why, failed)
     this.#useProcessors(this.#serving.processors)
     this.#serving.start()
   }
@@ -332,14 +341,20 @@ export class Broker {
   }
 
   /** @throws StoreError OUTDATED, when that is remembered. */
-  async #endReplaced(store: MessageStore, why: string): Promise<never> {
-    const failed = once(store.events, 'failed')
+  async #endReplaced(store: MessageStore, why: string, failed: Promise<void>): Promise<never> {
     store.copies.outdated(why)
     await failed
     await this.#serving?.handOver()
     await this.#serving?.close()
     this.#serving = null
     throw new StoreError(why, { code: 'OUTDATED', what: why })
+  }
+
+  /** What is stored here has the offsets of the master's messages, and is not those. */
+  #serveForeign(isForeign: boolean): void {
+    if (this.#closing !== null || this.#serving === null) return
+    const refusing = startingProcessors('the log of this slave is not of the master that is there')
+    this.#useProcessors(isForeign ? refusing : this.#serving.processors)
   }
 
   /** The log of this slave parted from its master's after that entry: it is put aside, and the master's is copied from the beginning. */

@@ -3,7 +3,8 @@
  *
  * Keeps:
  *   - while the leadership is handed over, what the store refuses for it waits for the next leader, nothing is lost by it;
- *   - name servers hear of a role, a new leader's term and a change of topics at once.
+ *   - name servers hear of a role, a new leader's term and a change of topics at once;
+ *   - a slave whose log is not of the master that is there has no role: the same offsets are other messages there.
  */
 import type { Clock, Logger, Random } from '@dledger-ts/base'
 import { type HostAddress, isReadable, SystemTopic, UniqKeyGenerator } from '@dledger-ts/protocol'
@@ -94,6 +95,8 @@ export interface ServingOptions {
     readonly masters: Masters
     /** See SlaveLink. */
     readonly onParted: (lastIndex: number) => void
+    /** The log here is not of the master that is there: it is served to nobody; or it is again. */
+    readonly onForeign: (isForeign: boolean) => void
   }
 }
 
@@ -120,6 +123,8 @@ export class Serving {
   readonly #masterWatch: MasterWatch | null
   #role: BrokerRole | null = null
   #registeredTerm = -1
+  #isForeign = false
+  #isEnding = false
   /** How often tools have changed what name servers are told; a part of the data version, without which they would not look. */
   #configVersion = 0
   #cancelScan: (() => void) | null = null
@@ -167,7 +172,7 @@ export class Serving {
       run: (connection, request) => registry.run(connection, request),
     })
     this.#slaveGate = slaveGateOf(config, store, clock)
-    this.#slaveLink = slaveLinkOf(options)
+    this.#slaveLink = slaveLinkOf(options, (verdict) => this.#judged(verdict))
     this.#masterWatch = masterWatchOf(options)
     const access = new AccessControl({
       settings: accessSettings(config),
@@ -317,6 +322,7 @@ export class Serving {
     const { logger } = this.#options
     const config = this.#config
     let isHandedOver = false
+    this.#isEnding = true
     this.#slaveLink?.close()
     this.#masterWatch?.close()
     if (config.classic === null && this.store.isReady()) {
@@ -342,7 +348,7 @@ export class Serving {
 
   #roleChanged(status: StoreStatus): void {
     const previous = this.#role
-    this.#role = roleOf(status, this.#config, previous)
+    this.#role = this.#isForeign ? null : roleOf(status, this.#config, previous)
     this.#initialUsers.roleChanged()
     this.#masterWatch?.roleChanged()
     this.#forwarder.leaderChanged()
@@ -359,6 +365,17 @@ export class Serving {
       this.#registeredTerm = status.term
       this.#register()
     }
+  }
+
+  /** A master has compared this slave's log with its own. */
+  #judged(verdict: string): void {
+    const isForeign = verdict === 'FOREIGN'
+    if (isForeign === this.#isForeign || (!isForeign && verdict !== 'FITS') || this.#isEnding) return
+    this.#isForeign = isForeign
+    // While the role is known by which it is listed.
+    if (isForeign) for (const registrar of this.#registrars) registrar.withdraw()
+    this.#options.classic?.onForeign(isForeign)
+    this.#roleChanged(this.store.status())
   }
 
   #register(): void {

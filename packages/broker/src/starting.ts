@@ -1,7 +1,7 @@
-/** What is answered while the store opens: not done, ask again. */
+/** What is answered while the store opens, or is not to be served: not done, ask again, or another one. */
 import { createResponse, type ProcessorTable, RequestCode, ResponseCode } from '@dledger-ts/remoting'
 
-export function startingProcessors(): ProcessorTable {
-  const refuse = () => createResponse(ResponseCode.SERVICE_NOT_AVAILABLE, 'this broker is starting')
+export function startingProcessors(remark = 'this broker is starting'): ProcessorTable {
+  const refuse = () => createResponse(ResponseCode.SERVICE_NOT_AVAILABLE, remark)
   return new Map(Object.values(RequestCode).map((code) => [code, refuse]))
 }

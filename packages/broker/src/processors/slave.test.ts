@@ -7,6 +7,7 @@ import { SLAVES_MAX, slaveProcessors } from './slave.ts'
 
 interface Slave {
   readonly id: string
+  readonly address?: string
   readonly isConnected: boolean
 }
 
@@ -32,17 +33,19 @@ function master({ classic = 'master', isReady = true }: { classic?: string | nul
     }),
     ownAddress: '10.0.0.1:10912',
     slaves: () => slaves,
-    add: (id: string, address: string) => {
+    add: async (id: string, address: string) => {
+      await Promise.resolve()
+      if (address === 'failing:1') throw new Error('not added')
       letIn.push(`${id} ${address}`)
-      slaves.push({ id, isConnected: true })
-      return Promise.resolve()
+      const at = slaves.findIndex((slave) => slave.id === id)
+      slaves.splice(at < 0 ? slaves.length : at, 1, { id, address, isConnected: true })
     },
-    remove: (id: string) => {
+    remove: async (id: string) => {
+      await Promise.resolve()
       slaves.splice(
         slaves.findIndex((slave) => slave.id === id),
         1,
       )
-      return Promise.resolve()
     },
   }
   const context = {
@@ -53,9 +56,9 @@ function master({ classic = 'master', isReady = true }: { classic?: string | nul
   const [[, { handle }] = [0, { handle: () => undefined }]] = slaveProcessors(context as unknown as BrokerContext)
   const join = async (fields: Record<string, string> = {}, asks: 'to be let in' | 'only' = 'to be let in') => {
     const standing = { masterStore: 'own', lastIndex: '99', lastTerm: '3', commitIndex: '99', commitTerm: '3' }
-    const given = { brokerName: 'b', memberId: 's1', storeId: 'other', ...standing, ...fields }
     const address = asks === 'only' ? {} : { haAddress: 'h:1' }
-    const request = createRequest(RequestCode.JOIN_AS_SLAVE, { ...given, ...address })
+    const given = { brokerName: 'b', memberId: 's1', storeId: 'other', ...standing, ...address, ...fields }
+    const request = createRequest(RequestCode.JOIN_AS_SLAVE, given)
     const response = await handle(null as unknown as Connection, request)
     if (response === undefined || !('code' in response)) throw new Error('it is answered')
     if (response.code !== ResponseCode.SUCCESS) return response.code
@@ -108,8 +111,61 @@ test('there are no more slaves than so many; one that is not connected gives way
   expect(await join()).toBe(ResponseCode.NO_PERMISSION)
   expect(await join({ memberId: 's10' })).toMatchObject({ verdict: 'FITS' })
   slaves.splice(3, 1, { id: 's13', isConnected: false })
-  slaves.pop()
   expect(await join()).toMatchObject({ verdict: 'FITS' })
   expect(slaves.map(({ id }) => id)).toContain('s1')
   expect(slaves.map(({ id }) => id)).not.toContain('s13')
+})
+
+test('those that ask at once are let in one after another: one place is taken once', async () => {
+  const { join, slaves } = master()
+  for (let i = 1; i < SLAVES_MAX; i++) slaves.push({ id: `s${10 + i}`, isConnected: true })
+  const answers = await Promise.all([join({ memberId: 's1' }), join({ memberId: 's2' })])
+  expect(answers).toEqual([expect.objectContaining({ verdict: 'FITS' }), ResponseCode.NO_PERMISSION])
+  expect(slaves).toHaveLength(SLAVES_MAX)
+})
+
+test('one that could not be let in holds nobody up', async () => {
+  const { join, letIn } = master()
+  const failing = join({ haAddress: 'failing:1' })
+  const next = join({ memberId: 's2' })
+  await expect(failing).rejects.toThrow('not added')
+  expect(await next).toMatchObject({ verdict: 'FITS' })
+  expect(letIn).toEqual(['s2 h:1'])
+})
+
+test.each([
+  { memberId: '' },
+  { memberId: 's-1' },
+  { memberId: 's1,s2' },
+  { memberId: 's1234567890' },
+  { memberId: `${'s'.repeat(64)}1` },
+  { haAddress: '' },
+  { haAddress: 'h' },
+  { haAddress: ':1' },
+  { haAddress: 'h:0' },
+  { haAddress: 'h:65536' },
+  { haAddress: 'h h:1' },
+  { haAddress: 'h,h:1' },
+  { haAddress: `${'h'.repeat(256)}:1` },
+])('what no broker makes is refused with 16: %o', async (fields) => {
+  const { join, letIn } = master()
+  expect(await join(fields)).toBe(ResponseCode.NO_PERMISSION)
+  expect(letIn).toEqual([])
+})
+
+test('there is room for so many bytes of ids and addresses', async () => {
+  const { join } = master()
+  const haAddress = `${'h'.repeat(255)}:1`
+  for (const memberId of ['s1', 's2', 's3', 's3']) {
+    expect(await join({ memberId, haAddress })).toMatchObject({ verdict: 'FITS' })
+  }
+  expect(await join({ memberId: 's4', haAddress })).toBe(ResponseCode.NO_PERMISSION)
+  expect(await join({ memberId: 's4' })).toMatchObject({ verdict: 'FITS' })
+})
+
+test('ids and addresses as brokers make them are let in', async () => {
+  const { join, letIn } = master()
+  await join({ memberId: 's999999999', haAddress: `${'h'.repeat(255)}:65535` })
+  await join({ memberId: 'broker_1', haAddress: 'broker-1.example.org:10912' })
+  expect(letIn.map((each) => each.split(' ')[0])).toEqual(['s999999999', 'broker_1'])
 })

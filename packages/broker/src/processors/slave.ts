@@ -3,7 +3,8 @@
  *
  * Keeps:
  *   - only a master by configuration lets anybody in, and no more than `SLAVES_MAX`; a slave that is not connected gives way to a new one;
- *   - nobody is let in whose log has what the one here does not.
+ *   - nobody is let in whose log has what the one here does not;
+ *   - what goes into a configuration of the log, and from there into every hard state, is short, and what brokers make.
  */
 import {
   type Connection,
@@ -14,15 +15,27 @@ import {
   RequestCode,
   ResponseCode,
 } from '@dledger-ts/remoting'
+import { memberNumber } from '../config/peers.ts'
 import type { BrokerContext } from '../context.ts'
 import { replacedAt, standingOf, type Verdict } from '../slaves/standing.ts'
 import type { Processor } from './registry.ts'
 
 export const SLAVES_MAX = 8
+const ID_LENGTH_MAX = 64
+const HOST_BYTES_MAX = 255
+/** Of ids and addresses of all slaves, as JSON: they share one slot of the hard state with what else is there. */
+const NAMED_BYTES_MAX = 1_024
+/** As `brokerIP2` allows it. */
+const HOST_AND_PORT = /^([^\s,:]+):(\d{1,5})$/
 
 export function slaveProcessors({ config, store, logger }: BrokerContext): [number, Processor][] {
+  /** Who is let in at the same time is not counted yet. */
+  let lastLetIn: Promise<unknown> = Promise.resolve()
+
   async function join(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
     const header = JoinAsSlaveRequest.decode(request.extFields)
+    const fault = faultOf(header)
+    if (fault !== null) return refused(fault)
     const { copies } = store
     const own = copies.standing()
     const ownAddress = copies.ownAddress
@@ -37,7 +50,7 @@ export function slaveProcessors({ config, store, logger }: BrokerContext): [numb
     const verdict = verdictOn(header, replacedAt(master, copy.storeId), standingOf(master, copy))
     if (verdict.kind === 'FITS' && header.haAddress !== undefined) {
       if (header.memberId === own.id) return refused(`the master has the id ${own.id}, so no slave can`)
-      const full = await letIn(header.memberId, header.haAddress)
+      const full = await letInNext(header.memberId, header.haAddress)
       if (full !== null) return refused(full)
     }
     return JoinAsSlaveResponse.response(ResponseCode.SUCCESS, {
@@ -47,6 +60,13 @@ export function slaveProcessors({ config, store, logger }: BrokerContext): [numb
       storeId: own.storeId,
       haAddress: ownAddress,
     })
+  }
+
+  function letInNext(id: string, address: string): Promise<string | null> {
+    const next = lastLetIn.then(() => letIn(id, address))
+    // One that fails is told so, and holds nobody up.
+    lastLetIn = next.catch(() => {})
+    return next
   }
 
   /** @returns why it is not. */
@@ -59,12 +79,32 @@ export function slaveProcessors({ config, store, logger }: BrokerContext): [numb
       logger.warn({ gone: gone.id, slave: id }, 'a slave that is not connected gives way to another one')
       await copies.remove(gone.id)
     }
+    const named = copies.slaves().filter((slave) => slave.id !== id)
+    const namedBytes = [...named, { id, address }].reduce((sum, slave) => sum + jsonBytes(slave), 0)
+    if (namedBytes > NAMED_BYTES_MAX)
+      return `the ids and addresses of all slaves are longer than ${NAMED_BYTES_MAX} bytes`
     await copies.add(id, address)
     logger.info({ slave: id, address }, 'a slave is let in')
     return null
   }
 
   return [[RequestCode.JOIN_AS_SLAVE, { served: 'here', handle: join }]]
+}
+
+/** @returns what is wrong with what it says of itself. */
+function faultOf({ memberId, haAddress }: JoinAsSlaveRequest): string | null {
+  if (memberId.length > ID_LENGTH_MAX || memberNumber(memberId) < 0) {
+    return `memberId: allowed are letters and a number, like s1, at most ${ID_LENGTH_MAX} characters`
+  }
+  if (haAddress === undefined) return null
+  const [, host = '', port = ''] = HOST_AND_PORT.exec(haAddress) ?? []
+  if (host !== '' && Buffer.byteLength(host) <= HOST_BYTES_MAX && Number(port) >= 1 && Number(port) <= 65_535)
+    return null
+  return `haAddress: allowed is host:port, the host at most ${HOST_BYTES_MAX} bytes without spaces, commas and colons`
+}
+
+function jsonBytes({ id, address }: { readonly id: string; readonly address: string | null }): number {
+  return Buffer.byteLength(JSON.stringify(id + (address ?? '')))
 }
 
 /** Who only asks is told whether its own store was replaced; a slave, whose log is what counts, what becomes of that. */

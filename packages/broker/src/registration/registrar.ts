@@ -82,6 +82,21 @@ export class Registrar {
     })
   }
 
+  /** Says goodbye; `register` begins again. A name server that does not hear it forgets what is not renewed. */
+  withdraw(): void {
+    const command = this.#isRegistered || this.#isUnderWay ? this.#options.unregistration() : null
+    if (this.#isClosed || command === null) return
+    const { address, logger } = this.#options
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    this.#isWanted = false
+    this.#isRegistered = false
+    this.#client.invokeCallback(address, command, UNREGISTER_TIMEOUT_MS, {
+      responded: () => logger.info({ namesrv: address }, 'unregistered'),
+      failed: (error) => logger.info({ err: error, namesrv: address }, 'could not unregister'),
+    })
+  }
+
   /** Says goodbye, as far as the name server listens, and stops. */
   async close(): Promise<void> {
     if (this.#isClosed) return

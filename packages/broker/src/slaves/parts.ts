@@ -4,6 +4,7 @@ import type { MessageStore } from '@dledger-ts/store'
 import type { BrokerConfig } from '../config/config.ts'
 import type { ServingOptions } from '../serving.ts'
 import { MasterWatch } from './master-watch.ts'
+import type { Masters } from './masters.ts'
 import { SlaveGate } from './slave-gate.ts'
 import { SlaveLink } from './slave-link.ts'
 
@@ -20,9 +21,23 @@ export function slaveGateOf(config: BrokerConfig, store: MessageStore, clock: Cl
   })
 }
 
-export function slaveLinkOf({ config, classic, store, clock, logger }: ServingOptions): SlaveLink | null {
+/** @param judged what a master has said of the log here, before anything is done on it. */
+export function slaveLinkOf(
+  { config, classic, store, clock, logger }: ServingOptions,
+  judged: (verdict: string) => void,
+): SlaveLink | null {
   if (config.classic !== 'slave' || classic === undefined) return null
-  return new SlaveLink({ ...classic, store, clock, logger })
+  const { masters } = classic
+  const told: Pick<Masters, 'find' | 'ask' | 'close'> = {
+    find: () => masters.find(),
+    ask: async (...asked) => {
+      const answer = await masters.ask(...asked)
+      if (answer !== null) judged(answer.verdict)
+      return answer
+    },
+    close: () => masters.close(),
+  }
+  return new SlaveLink({ ...classic, masters: told, store, clock, logger })
 }
 
 export function masterWatchOf({ config, classic, store, clock, logger }: ServingOptions): MasterWatch | null {
