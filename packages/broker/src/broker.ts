@@ -292,6 +292,8 @@ export class Broker {
       onFatal: (error) => this.#onFatal(advised(error) as Error),
       ...this.#storeOptions,
     })
+    // A `close` that came before found nothing to close; one that waits for a new beginning closes that.
+    if (this.#closing !== null && this.#beginning === null) return store.close()
     this.#serving = new Serving({
       config,
       store,

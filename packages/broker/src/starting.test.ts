@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { silentLogger } from '@dledger-ts/base'
 import { freePorts } from '@dledger-ts/dledger/internals'
 import { type Connection, createRequest, RequestCode } from '@dledger-ts/remoting'
-import { expect, test } from 'vitest'
+import { MessageStore } from '@dledger-ts/store'
+import { expect, test, vi } from 'vitest'
 import { Broker } from './broker.ts'
 import { startingProcessors } from './starting.ts'
 import { brokerConfig } from './testing/broker-fixture.ts'
@@ -15,6 +16,27 @@ test('a request while the store is being opened is answered 14', () => {
   for (const code of Object.values(RequestCode)) {
     const answer = processors.get(code)?.({} as Connection, createRequest(code, {}))
     expect(answer).toMatchObject({ code: 14, remark: 'this broker is starting' })
+  }
+})
+
+test('a store that was being opened when the broker was closed does not stay open', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'broker-starting-'))
+  try {
+    const open = MessageStore.open.bind(MessageStore)
+    const broker = new Broker(brokerConfig(directory))
+    vi.spyOn(MessageStore, 'open').mockImplementationOnce(async (given) => {
+      const store = await open(given)
+      await broker.close()
+      return store
+    })
+    await broker.start()
+    expect(broker.store).toBeNull()
+    const next = new Broker(brokerConfig(directory))
+    await next.start()
+    await next.close()
+  } finally {
+    vi.restoreAllMocks()
+    await rm(directory, { recursive: true, force: true })
   }
 })
 
