@@ -41,7 +41,7 @@ async function master(asked: (broker: Broker) => Promise<void>): Promise<Broker>
         await asked(broker)
         return JoinAsSlaveResponse.response(ResponseCode.SUCCESS, {
           verdict: 'REPLACED',
-          lastIndex: 3,
+          lastIndex: 0,
           memberId: 's1',
           storeId: 'rival',
           haAddress: '127.0.0.1:1',
