@@ -99,6 +99,8 @@ export class Broker {
   readonly #server: RemotingServer
   #serving: Serving | null = null
   #self: string
+  /** Those who ask are answered by what serves, not told to come again. */
+  #takesRequests = false
   /** A slave is about to copy its master from the beginning. */
   #beginning: Promise<void> | null = null
   /** What the store last told while it opened. */
@@ -196,7 +198,7 @@ export class Broker {
 
   /** Whether it serves its role: it leads and takes writes, or follows a leader that it knows. */
   healthy(): boolean {
-    if (this.#serving === null || this.#closing !== null) return false
+    if (this.#serving === null || this.#closing !== null || !this.#takesRequests) return false
     const status = this.#serving.store.status()
     return status.ready || (status.leader !== null && status.leader !== status.self)
   }
@@ -340,9 +342,10 @@ export class Broker {
   #useProcessors(processors: ProcessorTable): void {
     this.#processors.clear()
     for (const [code, processor] of processors) this.#processors.set(code, processor)
+    this.#takesRequests = processors === this.#serving?.processors
   }
 
-  /** @throws StoreError OUTDATED, when that is remembered. */
+  /** @throws StoreError OUTDATED, when the store has stopped. */
   async #endReplaced(store: MessageStore, why: string, failed: Promise<void>): Promise<never> {
     store.copies.outdated(why)
     await failed

@@ -71,6 +71,16 @@ test('a start ends, also where the store ended by itself before', async () => {
   await expect(broker.start()).rejects.toMatchObject({ code: 'OUTDATED' })
 })
 
+test('a master is not healthy before it takes requests', async () => {
+  const seen: boolean[] = []
+  const broker = await master((starting) => {
+    seen.push(starting.store?.isReady() === true, starting.healthy())
+    return Promise.resolve()
+  })
+  await expect(broker.start()).rejects.toMatchObject({ code: 'OUTDATED' })
+  expect(seen).toEqual([true, false])
+})
+
 test('nothing begins in a broker that is closed meanwhile', async () => {
   const begins = vi.spyOn(Serving.prototype, 'start')
   const broker = await master(async (starting) => {

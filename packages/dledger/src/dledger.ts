@@ -427,7 +427,7 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     this.#node.follow(master)
   }
 
-  /** A master: stops for good with OUTDATED, also after a restart, for another copy was made the master. */
+  /** A master: stops with OUTDATED, for another copy was made the master. What a slave of its own says is remembered at its next start; this is not. */
   outdated(why: string): void {
     this.#node.outdated(why)
   }

@@ -17,11 +17,17 @@ export async function untilSlaveHasAll(
   const untilMs = clock.monotonicMs() + WAIT_MS_MAX
   const isWorthIt = (): boolean => store.isReady() && copies.slaves().some(({ isConnected }) => isConnected)
   if (!isWorthIt()) return
+  let cancel = (): void => {}
+  const limit = new Promise<void>((resolve) => {
+    cancel = clock.after(WAIT_MS_MAX, resolve)
+  })
   try {
     // They are the last entries of a clean stop.
-    await store.flushConsumerOffsets()
+    await Promise.race([store.flushConsumerOffsets(), limit])
   } catch (error) {
     if (!(error instanceof StoreError)) throw error
+  } finally {
+    cancel()
   }
   while (isWorthIt() && copies.heldBy(1) < copies.standing().lastIndex && clock.monotonicMs() < untilMs) {
     await new Promise<void>((resolve) => void clock.after(LOOK_MS, resolve))

@@ -240,7 +240,7 @@ export class LogNode {
     if (this.#life.isOpen) this.#rooms.members.follow(master)
   }
 
-  /** A master stops for good: another copy was made one. */
+  /** A master stops: another copy was made one. */
   outdated(why: string): void {
     if (this.#life.isOpen) this.#rooms.members.outdated(why)
   }
