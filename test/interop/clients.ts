@@ -269,6 +269,12 @@ export const RETENTION_CLIENT: Client = { ...java('5.5.0', 'Retention'), name: '
 
 export const ACL_CLIENT: Client = { ...java('5.5.0', 'Acl'), name: 'acl-5.5.0' }
 
+/** Of a master and slaves by configuration. */
+export const CLASSIC_CLIENTS: readonly Client[] = ['5.5.0', '4.9.8'].map((version) => ({
+  ...java(version, 'Classic'),
+  name: `classic-${version}`,
+}))
+
 /** Apache's mqadmin, in the tools' jar that goes with each client. */
 export const MQADMINS: readonly Client[] = [
   { ...java('5.5.0', 'Mqadmin'), name: 'mqadmin-5.5.0' },

@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runAcl } from './acl.ts'
+import { runClassic } from './classic.ts'
 import {
   ACL_CLIENT,
   CHANGING_MQADMINS,
+  CLASSIC_CLIENTS,
   CLIENTS,
   DLEDGER_READER,
   FILTER_PEER,
@@ -58,6 +60,7 @@ export async function main(args: readonly string[]): Promise<number> {
 /** Suites that have a group of their own each, and mostly wait: for a tool's three seconds a command, for a client's ten after a moved offset. */
 function ownGroupSuites({ only }: Options): ((report: Report) => Promise<void>)[] {
   const suites: { readonly client: Client; readonly run: (client: Client, report: Report) => Promise<void> }[] = [
+    ...CLASSIC_CLIENTS.map((client) => ({ client, run: runClassic })),
     { client: RETENTION_CLIENT, run: (_, report) => runRetention(report) },
     { client: ACL_CLIENT, run: (_, report) => runAcl(report) },
     ...MQADMINS.map((client) => ({ client, run: runMqadmin })),

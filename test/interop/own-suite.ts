@@ -1,5 +1,5 @@
 /**
- * What suites have in common that bring a group of their own: they are left out where a command is missing, a failure is one check,
+ * What suites have in common that bring servers of their own: they are left out where a command is missing, a failure is one check,
  * nothing stays running, and what was written stays only after a failure.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -10,20 +10,43 @@ import { ClientProgram } from './client-program.ts'
 import { type Client, missingCommand } from './clients.ts'
 import type { Report } from './report.ts'
 
-export interface OwnSuite {
-  readonly servers: FastTry
+export interface OwnServers {
+  readonly namesrv: string
+  close(): Promise<void>
+}
+
+export interface OwnSuite<Servers extends OwnServers = FastTry> {
+  readonly servers: Servers
   /** For logs and what else is written. */
   readonly root: string
   /** Last begun, first ended. */
   readonly atEnd: (end: () => Promise<void> | void) => void
 }
 
-/** @param conf keys of every broker's configuration. */
+/** On a group. @param conf keys of every broker's configuration. */
 export async function runOwnSuite(
   client: Client,
   report: Report,
   conf: Readonly<Record<string, string>>,
   run: (suite: OwnSuite) => Promise<void>,
+): Promise<void> {
+  await runSuiteOn(
+    () => FastTry.create({ conf }),
+    client,
+    report,
+    async (suite) => {
+      await suite.servers.start('--fresh')
+      await suite.servers.leader()
+      await run(suite)
+    },
+  )
+}
+
+export async function runSuiteOn<Servers extends OwnServers>(
+  begin: () => Promise<Servers>,
+  client: Client,
+  report: Report,
+  run: (suite: OwnSuite<Servers>) => Promise<void>,
 ): Promise<void> {
   const missing = await missingCommand(client)
   if (missing !== undefined) return report.skipped(client.name, `${missing} is not installed`)
@@ -34,10 +57,8 @@ export async function runOwnSuite(
   let isWell = false
   try {
     await client.build()
-    const servers = await FastTry.create({ conf })
+    const servers = await begin()
     ends.push(() => servers.close())
-    await servers.start('--fresh')
-    await servers.leader()
     await run({ servers, root, atEnd: (end) => ends.push(end) })
     isWell = true
   } catch (failure) {
@@ -46,19 +67,19 @@ export async function runOwnSuite(
     for (const end of ends.toReversed()) await end()
     report.note(`took ${((performance.now() - startedAtMs) / 1000).toFixed(0)} s`)
     if (isWell) rmSync(root, { recursive: true, force: true })
-    else report.note(`log of the client: ${root}`)
+    else report.note(`logs of the clients: ${root}`)
   }
 }
 
 /** A client whose checks are its own. */
 export async function startClient(
   client: Client,
-  suite: OwnSuite,
+  suite: OwnSuite<OwnServers>,
   name: string,
   report: Report,
 ): Promise<ClientProgram> {
   const launch = client.launch(suite.servers.namesrv, `T_${name}`, `G_${name}`, suite.root)
-  const program = await ClientProgram.start(launch, join(suite.root, 'client.log'), (event) => {
+  const program = await ClientProgram.start(launch, join(suite.root, `${name}.log`), (event) => {
     if (event.event === 'check') report.check(event.name, event.ok, event.detail)
   })
   suite.atEnd(() => program.kill())

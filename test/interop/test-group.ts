@@ -5,7 +5,11 @@ import { MUTUAL, tlsSockets } from '../processes/group/tls.ts'
 import type { Options } from './options.ts'
 
 /** Open transactions are asked for soon, and delayed messages may be called back: Apache's default is not to. */
-const CONF = { transactionTimeOut: '2000', transactionCheckInterval: '2000', recallMessageEnable: 'true' }
+export const SCENARIOS_CONF = {
+  transactionTimeOut: '2000',
+  transactionCheckInterval: '2000',
+  recallMessageEnable: 'true',
+}
 
 export interface TestGroup {
   readonly namesrv: string
@@ -27,7 +31,7 @@ export async function openGroup(options: Options, isTls: boolean): Promise<TestG
     }
   }
   const group = await FastTry.create({
-    conf: CONF,
+    conf: SCENARIOS_CONF,
     ...(isTls ? { tls: MUTUAL } : {}),
     ...(options.groupScript === undefined ? {} : { script: options.groupScript }),
   })

@@ -25,32 +25,42 @@ interface Place {
   readonly metricsPort: number
 }
 
+export interface BrokersOptions {
+  /** The address of a name server that runs; else one of ours is started. */
+  readonly namesrv?: string
+  /** Keys of every broker. */
+  readonly keys?: Settings
+}
+
 export class Brokers {
   readonly workplace: Workplace
-  readonly #namesrv: string
+  readonly namesrv: string
+  readonly #keys: Settings
   readonly #places: readonly Place[]
   readonly #servers = new Map<string, ServerProcess>()
   readonly #client = new RemotingClient()
 
-  private constructor(workplace: Workplace, namesrv: string, places: readonly Place[]) {
+  private constructor(workplace: Workplace, namesrv: string, places: readonly Place[], keys: Settings) {
     this.workplace = workplace
-    this.#namesrv = namesrv
+    this.namesrv = namesrv
     this.#places = places
+    this.#keys = keys
   }
 
-  static async begin(): Promise<Brokers> {
+  static async begin({ namesrv, keys = {} }: BrokersOptions = {}): Promise<Brokers> {
     const workplace = new Workplace()
     const [port = 0, metricsPort = 0, ...rest] = await freePorts(2 + 3 * 3)
-    const conf = workplace.configuration('namesrv.conf', { metricsPromExporterPort: metricsPort })
-    const namesrv = workplace.launch('mqnamesrv', ['--port', String(port), '-c', conf])
-    await healthy(namesrv, metricsPort)
+    if (namesrv === undefined) {
+      const conf = workplace.configuration('namesrv.conf', { metricsPromExporterPort: metricsPort })
+      await healthy(workplace.launch('mqnamesrv', ['--port', String(port), '-c', conf]), metricsPort)
+    }
     const places = ['a', 'b', 'c'].map((directory, i) => ({
       directory,
       listenPort: rest[3 * i] as number,
       haListenPort: rest[3 * i + 1] as number,
       metricsPort: rest[3 * i + 2] as number,
     }))
-    return new Brokers(workplace, `127.0.0.1:${port}`, places)
+    return new Brokers(workplace, namesrv ?? `127.0.0.1:${port}`, places, keys)
   }
 
   /** Starts the broker of that directory, without a look at what becomes of it. */
@@ -65,10 +75,11 @@ export class Brokers {
       bindAddress: '127.0.0.1',
       listenPort: place.listenPort,
       haListenPort: place.haListenPort,
-      namesrvAddr: this.#namesrv,
+      namesrvAddr: this.namesrv,
       storePathRootDir: this.workplace.path(directory),
       mappedFileSizeCommitLog: LOG_FILE_BYTES,
       metricsPromExporterPort: place.metricsPort,
+      ...this.#keys,
       ...keys,
     }
     const server = this.workplace.launch('mqbroker', [
@@ -169,7 +180,7 @@ export class Brokers {
   /** Which address the name server lists under which broker id. */
   async listed(): Promise<Record<string, string>> {
     const request = createRequest(RequestCode.GET_BROKER_CLUSTER_INFO)
-    const { bodyBytes } = await this.#client.invoke(this.#namesrv, request, ANSWER_TIMEOUT_MS)
+    const { bodyBytes } = await this.#client.invoke(this.namesrv, request, ANSWER_TIMEOUT_MS)
     return Object.fromEntries(decodeClusterInfo(bodyBytes).brokerAddrTable.get('pair')?.brokerAddrs ?? [])
   }
 
@@ -181,6 +192,14 @@ export class Brokers {
         ? true
         : undefined
     })
+  }
+
+  /** Until that broker has applied all that the other one has now. */
+  async untilLevel(directory: string, other: string): Promise<void> {
+    const { lastIndex } = await this.status(other)
+    await until(`${directory} has all of ${other}`, SOON_MS, async () =>
+      (await this.status(directory)).appliedIndex >= lastIndex ? true : undefined,
+    )
   }
 
   async status(

@@ -6,9 +6,9 @@ import org.apache.rocketmq.namesrv.NamesrvController;
 import org.apache.rocketmq.namesrv.NamesrvStartup;
 
 /**
- * Apache's name server and broker in one process: prints "done" when both run, ends them cleanly at the end of its input.
+ * Apache's name server, and a broker in the same process: prints "done" when they run, ends them cleanly at the end of its input.
  *
- * Arguments: the configuration files of name server and broker.
+ * Arguments: the configuration file of the name server, and that of the broker where there is one.
  */
 public final class ApacheServer {
     private ApacheServer() {}
@@ -16,13 +16,18 @@ public final class ApacheServer {
     public static void main(String[] args) throws Exception {
         NamesrvStartup.parseCommandlineAndConfigFile(new String[] {"-c", args[0]});
         NamesrvController namesrv = NamesrvStartup.createAndStartNamesrvController();
-        BrokerController broker = BrokerStartup.createBrokerController(new String[] {"-c", args[1]});
-        broker.start();
+        BrokerController broker = null;
+        if (args.length > 1) {
+            broker = BrokerStartup.createBrokerController(new String[] {"-c", args[1]});
+            broker.start();
+        }
         System.out.println("done");
         while (System.in.read() >= 0) {
             // Until the end.
         }
-        broker.shutdown();
+        if (broker != null) {
+            broker.shutdown();
+        }
         namesrv.shutdown();
         System.out.println("done");
         System.out.flush();
