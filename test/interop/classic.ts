@@ -128,6 +128,7 @@ async function scenarios({ root, atEnd }: Suite, version: string, report: Report
   await servers.start('b', 'SLAVE')
   await servers.start('c', 'SLAVE', { brokerId: 2 })
   await servers.untilListed({ 0: servers.address('a'), 1: servers.address('b'), 2: servers.address('c') })
+  keepLogs({ servers, root, atEnd }, 'scenarios')
   const program = await startClient(main, { servers, root, atEnd }, newName(), report)
   await program.command('scenarios', 'before')
   await program.command('scenarios', 'through')
@@ -161,6 +162,7 @@ async function atApachesNamesrv(client: Client, { root, atEnd }: Suite, report: 
   atEnd(() => namesrv.kill())
   const servers = await Brokers.begin({ namesrv: `127.0.0.1:${listenPort}` })
   atEnd(() => servers.close())
+  keepLogs({ servers, root, atEnd }, 'apache')
   report.note('with Apache’s name server:')
   await servers.start('a', 'ASYNC_MASTER')
   await servers.start('b', 'SLAVE')
@@ -176,6 +178,11 @@ async function atApachesNamesrv(client: Client, { root, atEnd }: Suite, report: 
   await returnOfTheFormerMaster(servers, report)
   await program.command('again', 'with the former master as a slave')
   await program.command('exit')
+}
+
+/** For a look at them after a failure: they go with their servers. */
+function keepLogs({ servers, root, atEnd }: Suite, name: string): void {
+  atEnd(() => servers.workplace.keepLogs(join(root, `brokers-${name}`)))
 }
 
 function newName(): string {

@@ -69,6 +69,12 @@ export class Workplace {
     return Number(readFileSync(pidFile, 'utf8'))
   }
 
+  /** What the servers printed so far, in the order in which they were started. */
+  keepLogs(directory: string): void {
+    mkdirSync(directory, { recursive: true })
+    for (const [i, { stderr }] of this.#servers.entries()) writeFileSync(join(directory, `${i}.log`), stderr)
+  }
+
   async close(): Promise<void> {
     for (const parent of this.#parents) parent.kill('SIGKILL')
     for (const server of this.#servers) server.signal('SIGKILL')
