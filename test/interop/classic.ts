@@ -26,6 +26,7 @@ export async function runClassic(client: Client, report: Report): Promise<void> 
     client,
     report,
     async (suite) => {
+      keepLogs(suite, 'first')
       await liveOfAPair(client, suite, version, report)
       await scenarios(suite, version, report)
       if (STORE_PEER.name.endsWith(version)) await atApachesNamesrv(client, suite, report)
