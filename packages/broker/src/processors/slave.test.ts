@@ -1,8 +1,16 @@
 /** Who is let in as a slave, and what a master says of the logs of others. */
 import { silentLogger } from '@dledger-ts/base'
-import { type Connection, createRequest, JoinAsSlaveResponse, RequestCode, ResponseCode } from '@dledger-ts/remoting'
+import {
+  type Connection,
+  createRequest,
+  JoinAsSlaveRequest,
+  JoinAsSlaveResponse,
+  RequestCode,
+  ResponseCode,
+} from '@dledger-ts/remoting'
 import { expect, test } from 'vitest'
 import type { BrokerContext } from '../context.ts'
+import { JoinSeal } from '../slaves/join-seal.ts'
 import { SLAVES_MAX, slaveProcessors } from './slave.ts'
 
 interface Slave {
@@ -12,7 +20,7 @@ interface Slave {
 }
 
 /** A master whose log has 100 entries of term 3, the first 50 of them of the master `former`. */
-function master({ classic = 'master', isReady = true }: { classic?: string | null; isReady?: boolean } = {}) {
+function master({ classic = 'master' as string | null, isReady = true, credentials = '' } = {}) {
   const slaves: Slave[] = []
   const letIn: string[] = []
   const copies = {
@@ -49,7 +57,7 @@ function master({ classic = 'master', isReady = true }: { classic?: string | nul
     },
   }
   const context = {
-    config: { classic, brokerName: 'b' },
+    config: { classic, brokerName: 'b', innerClientAuthenticationCredentials: credentials },
     store: { copies, isReady: () => isReady },
     logger: silentLogger,
   }
@@ -92,6 +100,29 @@ test('a former master that only asks is told that it was replaced', async () => 
   const former = { storeId: 'former', masterStore: 'former', lastIndex: '60' }
   expect(await join(former, 'only')).toMatchObject({ verdict: 'REPLACED', lastIndex: 49 })
   expect(letIn).toEqual([])
+})
+
+test('with credentials, who does not prove to have the same is let in nowhere and told nothing: 16', async () => {
+  const credentials = { accessKey: 'inner', secretKey: 'secret of it' }
+  const { join, letIn } = master({ credentials: JSON.stringify(credentials) })
+  expect(await join()).toBe(ResponseCode.NO_PERMISSION)
+  expect(await join({ nonce: 'n', seal: 's' })).toBe(ResponseCode.NO_PERMISSION)
+  expect(await join({}, 'only')).toBe(ResponseCode.NO_PERMISSION)
+  expect(letIn).toEqual([])
+})
+
+test('with credentials, who has the same is answered with a proof of them', async () => {
+  const credentials = { accessKey: 'inner', secretKey: 'secret of it' }
+  const { join, letIn } = master({ credentials: JSON.stringify(credentials) })
+  const seal = new JoinSeal(credentials)
+  const ends = { lastIndex: 99, lastTerm: 3, commitIndex: 99, commitTerm: 3 }
+  const own = { brokerName: 'b', memberId: 's1', storeId: 'other', masterStore: 'own', haAddress: 'h:1', ...ends }
+  const asked = seal.sealRequest(own)
+  const answer = await join(JoinAsSlaveRequest.encode(asked) as Record<string, string>)
+  if (typeof answer === 'number') throw new Error(`${answer}`)
+  expect(answer.verdict).toBe('FITS')
+  expect(seal.isAnswer(asked, answer)).toBe(true)
+  expect(letIn).toEqual(['s1 h:1'])
 })
 
 test('who is no master, or of another name, lets nobody in: 16', async () => {

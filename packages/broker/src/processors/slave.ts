@@ -4,6 +4,7 @@
  * Keeps:
  *   - only a master by configuration lets anybody in, and no more than `SLAVES_MAX`; a slave that is not connected gives way to a new one;
  *   - nobody is let in whose log has what the one here does not;
+ *   - with credentials, nobody is answered who does not prove to have the same, and the answer proves it in turn;
  *   - what goes into a configuration of the log, and from there into every hard state, is short, and what brokers make.
  */
 import {
@@ -15,12 +16,15 @@ import {
   RequestCode,
   ResponseCode,
 } from '@dledger-ts/remoting'
+import { innerCredentials } from '../config/access-keys.ts'
 import { memberNumber } from '../config/peers.ts'
 import type { BrokerContext } from '../context.ts'
+import { JoinSeal } from '../slaves/join-seal.ts'
 import { replacedAt, standingOf, type Verdict } from '../slaves/standing.ts'
 import type { Processor } from './registry.ts'
 
 export const SLAVES_MAX = 8
+const UNPROVEN = 'who asks has other innerClientAuthenticationCredentials than this broker, or none'
 const ID_LENGTH_MAX = 64
 const HOST_BYTES_MAX = 255
 /** Of ids and addresses of all slaves, as JSON: they share one slot of the hard state with what else is there. */
@@ -29,11 +33,14 @@ const NAMED_BYTES_MAX = 1_024
 const HOST_AND_PORT = /^([^\s,:]+):(\d{1,5})$/
 
 export function slaveProcessors({ config, store, logger }: BrokerContext): [number, Processor][] {
+  const credentials = innerCredentials(config)
+  const seal = credentials === null ? null : new JoinSeal(credentials)
   /** Who is let in at the same time is not counted yet. */
   let lastLetIn: Promise<unknown> = Promise.resolve()
 
   async function join(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
     const header = JoinAsSlaveRequest.decode(request.extFields)
+    if (seal !== null && !seal.isRequest(header)) return refused(UNPROVEN)
     const fault = faultOf(header)
     if (fault !== null) return refused(fault)
     const { copies } = store
@@ -53,13 +60,14 @@ export function slaveProcessors({ config, store, logger }: BrokerContext): [numb
       const full = await letInNext(header.memberId, header.haAddress)
       if (full !== null) return refused(full)
     }
-    return JoinAsSlaveResponse.response(ResponseCode.SUCCESS, {
+    const answer: JoinAsSlaveResponse = {
       verdict: verdict.kind,
       lastIndex: 'lastIndex' in verdict ? verdict.lastIndex : -1,
       memberId: own.id,
       storeId: own.storeId,
       haAddress: ownAddress,
-    })
+    }
+    return JoinAsSlaveResponse.response(ResponseCode.SUCCESS, seal?.sealAnswer(header, answer) ?? answer)
   }
 
   function letInNext(id: string, address: string): Promise<string | null> {
