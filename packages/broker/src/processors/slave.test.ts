@@ -20,7 +20,7 @@ interface Slave {
 }
 
 /** A master whose log has 100 entries of term 3, the first 50 of them of the master `former`. */
-function master({ classic = 'master' as string | null, isReady = true, credentials = '' } = {}) {
+function master({ classic = 'master' as string | null, isReady = true, isHeldUp = false, credentials = '' } = {}) {
   const slaves: Slave[] = []
   const letIn: string[] = []
   const copies = {
@@ -32,14 +32,17 @@ function master({ classic = 'master' as string | null, isReady = true, credentia
       lastTerm: 3,
       commitIndex: 99,
       commitTerm: 3,
+      isGuessed: false,
     }),
     masterStanding: () => ({
       storeId: 'own',
       lastIndex: 99,
       formers: [{ storeId: 'former', lastIndex: 49 }],
+      isGuessed: (index: number) => index === 77,
       termAt: (index: number) => (index <= 99 ? 3 : -1),
     }),
     ownAddress: '10.0.0.1:10912',
+    isHeldUp,
     slaves: () => slaves,
     add: async (id: string, address: string) => {
       await Promise.resolve()
@@ -134,6 +137,22 @@ test('who is no master, or of another name, lets nobody in: 16', async () => {
 
 test('a master that does not take messages yet says so: 14', async () => {
   expect(await master({ isReady: false }).join()).toBe(ResponseCode.SERVICE_NOT_AVAILABLE)
+})
+
+test('one that waits for a repair takes its slaves for that, and adds none: 14', async () => {
+  const { join, slaves, letIn } = master({ isReady: false, isHeldUp: true })
+  slaves.push({ id: 's1', isConnected: false })
+  expect(await join()).toMatchObject({ verdict: 'FITS' })
+  expect(await join({ memberId: 's2' })).toBe(ResponseCode.SERVICE_NOT_AVAILABLE)
+  expect(await join({ masterStore: 'unknown' })).toMatchObject({ verdict: 'FOREIGN' })
+  expect(letIn).toEqual([])
+})
+
+test('nothing is said of a copy where what would tell is damaged: 14', async () => {
+  const { join, letIn } = master()
+  expect(await join({ commitIndex: '77' })).toBe(ResponseCode.SERVICE_NOT_AVAILABLE)
+  expect(await join({ commitIndex: '77', commitTerm: '2' })).toBe(ResponseCode.SERVICE_NOT_AVAILABLE)
+  expect(letIn).toEqual([])
 })
 
 test('there are no more slaves than so many; one that is not connected gives way', async () => {

@@ -5,6 +5,7 @@
  *   - only a master by configuration lets anybody in, and no more than `SLAVES_MAX`; a slave that is not connected gives way to a new one;
  *   - nobody is let in whose log has what the one here does not;
  *   - with credentials, nobody is answered who does not prove to have the same, and the answer proves it in turn;
+ *   - a master that is held up by damage lets those come by whom it may be repaired, and changes nothing in its log;
  *   - what goes into a configuration of the log, and from there into every hard state, is short, and what brokers make.
  */
 import {
@@ -49,13 +50,17 @@ export function slaveProcessors({ config, store, logger }: BrokerContext): [numb
     if (config.classic !== 'master' || header.brokerName !== config.brokerName) {
       return refused(`this broker, ${config.brokerName}, is no master that slaves copy`)
     }
-    if (!store.isReady() || ownAddress === null) {
-      return createResponse(ResponseCode.SERVICE_NOT_AVAILABLE, 'this master does not take messages yet')
+    // One that waits for a repair gets it from its slaves: those that it has may come.
+    const isKnown = copies.isHeldUp && copies.slaves().some(({ id }) => id === header.memberId)
+    if ((!store.isReady() && !isKnown) || ownAddress === null) {
+      return notAvailable('this master does not take messages yet')
     }
     const master = copies.masterStanding()
     const copy = { ...header, masterStore: header.masterStore ?? null }
     const verdict = verdictOn(header, replacedAt(master, copy.storeId), standingOf(master, copy))
-    if (verdict.kind === 'FITS' && header.haAddress !== undefined) {
+    if (verdict.kind === 'UNKNOWN')
+      return notAvailable('what would tell how the two logs are to each other is damaged here')
+    if (verdict.kind === 'FITS' && header.haAddress !== undefined && store.isReady()) {
       if (header.memberId === own.id) return refused(`the master has the id ${own.id}, so no slave can`)
       const full = await letInNext(header.memberId, header.haAddress)
       if (full !== null) return refused(full)
@@ -96,7 +101,9 @@ export function slaveProcessors({ config, store, logger }: BrokerContext): [numb
     return null
   }
 
-  return [[RequestCode.JOIN_AS_SLAVE, { served: 'here', handle: join }]]
+  // What is said of a log is in the log, and not in what is made of it.
+  const served = { served: 'here', whileRebuilding: true, provesSenders: seal !== null } as const
+  return [[RequestCode.JOIN_AS_SLAVE, { ...served, handle: join }]]
 }
 
 /** @returns what is wrong with what it says of itself. */
@@ -122,6 +129,10 @@ function verdictOn(
   standing: Verdict,
 ): Verdict | { readonly kind: 'REPLACED'; readonly lastIndex: number } {
   return replaced === null || haAddress !== undefined ? standing : { kind: 'REPLACED', lastIndex: replaced }
+}
+
+function notAvailable(remark: string): RemotingCommand {
+  return createResponse(ResponseCode.SERVICE_NOT_AVAILABLE, remark)
 }
 
 function refused(remark: string): RemotingCommand {

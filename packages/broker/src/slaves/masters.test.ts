@@ -24,6 +24,7 @@ const COPY = {
   lastTerm: 3,
   commitIndex: 11,
   commitTerm: 2,
+  isGuessed: false,
 }
 const PARTED: JoinAsSlaveResponse = {
   verdict: 'PARTED',

@@ -85,7 +85,7 @@ export class Masters {
   /** @param haAddress where this broker is reached by its master, to be let in; null only to ask. @returns null where there is no answer. */
   async ask(address: string, copy: CopyStanding, haAddress: string | null): Promise<MasterAnswer | null> {
     const { brokerName } = this.#options
-    const { id, storeId, masterStore, ...ends } = copy
+    const { id, storeId, masterStore, isGuessed: _, ...ends } = copy
     const plain: JoinAsSlaveRequest = {
       brokerName,
       memberId: id,
