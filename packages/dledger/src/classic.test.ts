@@ -1,4 +1,5 @@
 /** A master and slaves that copy it: whole members over connections, on real files; masters made by hand, and what becomes of former ones. */
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -124,6 +125,31 @@ test('a slave hears a master that was started anew only when it is told to: that
   expect(slave.lastIndex).toBeLessThan(again.lastIndex)
   await follow(slave, again)
   await level(slave, again)
+})
+
+test('a slave whose name has no room beside all others is refused, and the master goes on', async () => {
+  const master = await start('n0', 'master')
+  const named: string[] = []
+  for (let number = 1; ; number++) {
+    const id = `s${number}`
+    const address = `${randomBytes(150).toString('hex')}:1`
+    const refused = await master.addMember({ id, address, role: 'learner' }).then(
+      () => null,
+      (error: unknown) => error,
+    )
+    if (refused === null) {
+      named.push(id)
+      continue
+    }
+    expect(refused).toMatchObject({ code: 'INVALID', message: expect.stringMatching(/too long together/) })
+    break
+  }
+  expect(named.length).toBeGreaterThan(2)
+  await append(master, 0, 10)
+  await master.removeMember('s1')
+  await stop(master)
+  const again = await start('n0', 'master')
+  expect(again.status().learners.map(({ id }) => id)).toEqual(named.slice(1))
 })
 
 /** n0 with 100 entries, all of them at the slave s1; both are stopped. */
