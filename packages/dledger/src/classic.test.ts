@@ -165,6 +165,18 @@ async function pairOfCopies(): Promise<{ lastIndex: number }> {
   return { lastIndex }
 }
 
+test('a store that has led is another one as a slave, once', async () => {
+  const master = await start('n0', 'master')
+  const { storeId } = master.status()
+  await stop(master)
+  const slave = await start('n0', 'slave')
+  const asSlave = slave.status().storeId
+  expect(asSlave).not.toBe(storeId)
+  expect(slave.status().role).toBe('FOLLOWER')
+  await stop(slave)
+  expect((await start('n0', 'slave')).status().storeId).toBe(asSlave)
+})
+
 describe('a slave that is opened as a master', () => {
   test('has all that it had, takes more, and names the former one', async () => {
     const { lastIndex } = await pairOfCopies()
