@@ -36,7 +36,7 @@ export class BoundedStart {
   }
 
   /** @returns what a write is to call back: it goes on with `next`, where it did not fail and was waited for. */
-  then(next: () => void): DiskCallback {
+  thenDo(next: () => void): DiskCallback {
     return (error) => {
       if (this.#isOver) return
       if (error !== null) this.end(error)

@@ -72,7 +72,7 @@ function stepBack(options: LogNodeOptions, member: OpenedMember, callback: (erro
   const steps = new BoundedStart({ node: options, member, doing: 'that this store becomes a slave' }, callback)
   member.writeHardState(
     { storeId, mustBeNamed: true, namedAs: null },
-    steps.then(() => steps.end(null)),
+    steps.thenDo(() => steps.end(null)),
   )
 }
 
@@ -103,14 +103,14 @@ function makeMaster(
   const change = { storeId, term, votedFor: null, mustBeNamed: false, namedAs: null, recovering: false }
   const steps = new BoundedStart({ node: options, member, doing: 'that this copy is made the master' }, callback)
   const reopen = (): void => reopened(member, (error) => steps.end(error))
-  const sync = (): void => log.sync(steps.then(reopen))
+  const sync = (): void => log.sync(steps.thenDo(reopen))
   const append = (): void => {
     const named: Configuration = { voters: [{ id: self, storeId, address: null }], learners: [], formers }
     const batch = new BatchBuilder(log, controlEnvelope).wrapControl('configuration', encodeConfiguration(named), term)
-    log.append(batch, steps.then(sync))
+    log.append(batch, steps.thenDo(sync))
   }
   const written = { ...change, knownPeers: {}, incoming: withoutStaging(member) }
-  member.writeHardState(written, steps.then(append))
+  member.writeHardState(written, steps.thenDo(append))
 }
 
 /** What was on its way from the former master is not waited for; what has come takes its place. */
