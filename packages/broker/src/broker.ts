@@ -8,19 +8,12 @@
  *
  * Keeps: what is opened here is closed here, in the order that `close` shows; one event, *role changed*, decides what is done.
  */
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { totalmem } from 'node:os'
 import { assert, type Clock, type Logger, type Random, silentLogger, systemClock, systemRandom } from '@dledger-ts/base'
 import { type HostAddress, hostAddress } from '@dledger-ts/protocol'
-import {
-  type Connection,
-  type Credentials,
-  type ProcessorTable,
-  RemotingServer,
-  type Sockets,
-  Tls,
-} from '@dledger-ts/remoting'
+import { type Connection, type ProcessorTable, RemotingServer, type Sockets, Tls } from '@dledger-ts/remoting'
 import {
   MessageStore,
   type MessageStoreOptions,
@@ -39,6 +32,7 @@ import { encodeAdvertised } from './forwarding/advertised.ts'
 import type { SaveConfig } from './processors/config-changes.ts'
 import { type BrokerRole, roleName } from './role.ts'
 import { Serving } from './serving.ts'
+import { haSecret } from './slaves/join-seal.ts'
 import { Masters } from './slaves/masters.ts'
 import { memberIdOf } from './slaves/member-id.ts'
 import { advised } from './slaves/outdated.ts'
@@ -395,11 +389,6 @@ export class Broker {
     await this.#serving?.close()
     this.#tls.close()
   }
-}
-
-/** Those who sign as one of the brokers are those who may copy it. */
-function haSecret({ accessKey, secretKey }: Credentials): string {
-  return createHash('sha256').update(`${accessKey}\n${secretKey}`).digest('hex')
 }
 
 /** The advertised host as bytes; records hold no names. @throws when the name cannot be resolved. */

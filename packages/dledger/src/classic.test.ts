@@ -1,4 +1,5 @@
 /** A master and slaves that copy it: whole members over connections, on real files; masters made by hand, and what becomes of former ones. */
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -126,6 +127,31 @@ test('a slave hears a master that was started anew only when it is told to: that
   await level(slave, again)
 })
 
+test('a slave whose name has no room beside all others is refused, and the master goes on', async () => {
+  const master = await start('n0', 'master')
+  const named: string[] = []
+  for (let number = 1; ; number++) {
+    const id = `s${number}`
+    const address = `${randomBytes(150).toString('hex')}:1`
+    const refused = await master.addMember({ id, address, role: 'learner' }).then(
+      () => null,
+      (error: unknown) => error,
+    )
+    if (refused === null) {
+      named.push(id)
+      continue
+    }
+    expect(refused).toMatchObject({ code: 'INVALID', message: expect.stringMatching(/too long together/) })
+    break
+  }
+  expect(named.length).toBeGreaterThan(2)
+  await append(master, 0, 10)
+  await master.removeMember('s1')
+  await stop(master)
+  const again = await start('n0', 'master')
+  expect(again.status().learners.map(({ id }) => id)).toEqual(named.slice(1))
+})
+
 /** n0 with 100 entries, all of them at the slave s1; both are stopped. */
 async function pairOfCopies(): Promise<{ lastIndex: number }> {
   const master = await start('n0', 'master')
@@ -138,6 +164,18 @@ async function pairOfCopies(): Promise<{ lastIndex: number }> {
   await stop(slave)
   return { lastIndex }
 }
+
+test('a store that has led is another one as a slave, once', async () => {
+  const master = await start('n0', 'master')
+  const { storeId } = master.status()
+  await stop(master)
+  const slave = await start('n0', 'slave')
+  const asSlave = slave.status().storeId
+  expect(asSlave).not.toBe(storeId)
+  expect(slave.status().role).toBe('FOLLOWER')
+  await stop(slave)
+  expect((await start('n0', 'slave')).status().storeId).toBe(asSlave)
+})
 
 describe('a slave that is opened as a master', () => {
   test('has all that it had, takes more, and names the former one', async () => {

@@ -241,6 +241,8 @@ function checkHours(hours: NodeSettings['retentionHours']): void {
 
 /** Bytes of a group's or a member's name at most: they stand in the hard state and in every hello. */
 const NAME_BYTES_MAX = 255
+/** Of all members that a group begins with: each hard state names them twice. */
+const NAMES_BYTES_MAX = 2_000
 
 /** @throws DLedgerError INVALID that names what does not fit. */
 export function checkNames(group: string, self: string, members: readonly string[], joins: boolean): void {
@@ -248,6 +250,9 @@ export function checkNames(group: string, self: string, members: readonly string
   if (!joins && !members.includes(self)) throw invalid(`member ${self} is not among the peers ${members.join(', ')}`)
   const twice = members.find((member, i) => members.indexOf(member) !== i)
   if (twice !== undefined) throw invalid(`member ${twice} is named twice among the peers ${members.join(', ')}`)
+  const bytes = members.reduce((sum, member) => sum + Buffer.byteLength(member), 0)
+  if (bytes > NAMES_BYTES_MAX)
+    throw invalid(`the names of all members have ${bytes} bytes; ${NAMES_BYTES_MAX} are allowed`)
 }
 
 /** @throws DLedgerError INVALID. */

@@ -409,6 +409,16 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     return this.#node.termAt(index)
   }
 
+  /** The entry at `index` is damaged here, and so is what says its term: `termAt` tells a likely one. */
+  isTermGuessed(index: number): boolean {
+    return this.#node.isTermGuessed(index)
+  }
+
+  /** Nothing but a repair lets this member apply the next entry, or lead. */
+  get isHeldUp(): boolean {
+    return this.#node.isHeldUp
+  }
+
   /** Bytes of the log behind the entry at `index`, as far as they are kept. */
   bytesAfter(index: number): number {
     return this.#node.bytesAfter(index)

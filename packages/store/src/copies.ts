@@ -18,6 +18,8 @@ export interface CopyStanding {
   /** What it can never give up again; as far as it knows. */
   readonly commitIndex: number
   readonly commitTerm: number
+  /** One of the terms is a likely one only: that part of the log is damaged. */
+  readonly isGuessed: boolean
 }
 
 /** Where the log of a master came from, and what is in it. */
@@ -28,6 +30,8 @@ export interface MasterStanding {
   readonly formers: readonly { readonly storeId: string; readonly lastIndex: number }[]
   /** -1 where that is not known. */
   termAt(index: number): number
+  /** What `termAt` says there is a likely term only: that part of the log is damaged. */
+  isGuessed(index: number): boolean
 }
 
 export class Copies {
@@ -48,12 +52,19 @@ export class Copies {
       lastTerm: termAt(lastIndex),
       commitIndex,
       commitTerm: termAt(commitIndex),
+      isGuessed: this.#log.isTermGuessed(lastIndex) || this.#log.isTermGuessed(commitIndex),
     }
   }
 
   masterStanding(): MasterStanding {
     const { storeId, lastIndex, formers } = this.#log.status()
-    return { storeId, lastIndex, formers, termAt: (index) => this.#log.termAt(index) }
+    return {
+      storeId,
+      lastIndex,
+      formers,
+      termAt: (index) => this.#log.termAt(index),
+      isGuessed: (index) => this.#log.isTermGuessed(index),
+    }
   }
 
   /** The slaves that the master lets in; `heldIndex`: up to here they have its log, as far as is known. */
@@ -66,6 +77,11 @@ export class Copies {
       const peer = peers.find((each) => each.id === id)
       return { id, address, isConnected: peer?.connected === true, heldIndex: peer?.matchIndex ?? -1 }
     })
+  }
+
+  /** It goes on when what is damaged next is repaired from a copy, and not before. */
+  get isHeldUp(): boolean {
+    return this.#log.isHeldUp
   }
 
   /** Where this member is reached by the others, as its log says; null where it says nothing. */

@@ -124,6 +124,32 @@ describe('a slave that is made the master', { timeout: TIMEOUT_MS }, () => {
   })
 })
 
+describe('with innerClientAuthenticationCredentials', { timeout: TIMEOUT_MS }, () => {
+  const own = {
+    innerClientAuthenticationCredentials: JSON.stringify({ accessKey: 'inner', secretKey: 'known to the brokers' }),
+  }
+
+  test('a slave copies who has the same, and takes no word of who has not', async () => {
+    await brokers.start('a', 'ASYNC_MASTER', own)
+    await brokers.start('b', 'SLAVE', own)
+    await brokers.sendAll('a', bodies(0, 10))
+    await brokers.untilPulled('b', bodies(0, 10))
+    await brokers.kill('a')
+    // An empty one of that name, of strangers: a slave that believed it would serve nobody.
+    await brokers.start('c', 'ASYNC_MASTER')
+    await brokers.untilListed({ 0: brokers.address('c'), 1: brokers.address('b') })
+    const slave = brokers.launchedAs('b')
+    await until('the slave says so', 30_000, () =>
+      Promise.resolve(/it has no innerClientAuthenticationCredentials/.test(slave.stderr) ? true : undefined),
+    )
+    expect(await brokers.pull('b')).toEqual(bodies(0, 10))
+    await brokers.stop('c')
+    await brokers.start('a', 'ASYNC_MASTER', own)
+    await brokers.sendAll('a', bodies(10, 10))
+    await brokers.untilPulled('b', bodies(0, 20))
+  })
+})
+
 test('a SYNC_MASTER says whether a slave has it', { timeout: TIMEOUT_MS }, async () => {
   await brokers.start('a', 'SYNC_MASTER', { slaveTimeout: 700 })
   expect((await brokers.send('a', 'message 0')).code).toBe(11)

@@ -44,6 +44,8 @@ export interface Processor {
   readonly served: 'here' | 'leader'
   /** Of those served here: also while the store knows a part of its log only. Default false. */
   readonly whileRebuilding?: boolean
+  /** It finds out by itself who sends a request: no account is asked for, which may not be known yet. Default false. */
+  readonly provesSenders?: boolean
   readonly handle: Handler
 }
 
@@ -134,7 +136,8 @@ export class Registry {
   table(): ProcessorTable {
     const table = new Map<number, (connection: Connection, request: RemotingCommand) => undefined>()
     for (const [code, { processor }] of this.#kinds) {
-      const runHere = processor.whileRebuilding === true && this.#access === null ? this.#runHere : this.#runWhole
+      const needsAccount = this.#access !== null && processor.provesSenders !== true
+      const runHere = processor.whileRebuilding === true && !needsAccount ? this.#runHere : this.#runWhole
       table.set(code, processor.served === 'here' ? runHere : this.#runOnLeader)
     }
     return table
@@ -148,7 +151,8 @@ export class Registry {
       connection.respond(request, createResponse(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark))
       return
     }
-    const refusal = this.#access === null ? null : this.#access.refusal(connection, request)
+    const access = kind.processor.provesSenders === true ? null : this.#access
+    const refusal = access === null ? null : access.refusal(connection, request)
     if (refusal !== null) return connection.respond(request, refusal)
     if (!kind.waiting.hasRoomFor(request.bodyBytes.length)) return refuse(connection, request, busy(request.version))
     let { waiting } = kind

@@ -1,8 +1,16 @@
 /** Who is let in as a slave, and what a master says of the logs of others. */
 import { silentLogger } from '@dledger-ts/base'
-import { type Connection, createRequest, JoinAsSlaveResponse, RequestCode, ResponseCode } from '@dledger-ts/remoting'
+import {
+  type Connection,
+  createRequest,
+  JoinAsSlaveRequest,
+  JoinAsSlaveResponse,
+  RequestCode,
+  ResponseCode,
+} from '@dledger-ts/remoting'
 import { expect, test } from 'vitest'
 import type { BrokerContext } from '../context.ts'
+import { JoinSeal } from '../slaves/join-seal.ts'
 import { SLAVES_MAX, slaveProcessors } from './slave.ts'
 
 interface Slave {
@@ -12,7 +20,7 @@ interface Slave {
 }
 
 /** A master whose log has 100 entries of term 3, the first 50 of them of the master `former`. */
-function master({ classic = 'master', isReady = true }: { classic?: string | null; isReady?: boolean } = {}) {
+function master({ classic = 'master' as string | null, isReady = true, isHeldUp = false, credentials = '' } = {}) {
   const slaves: Slave[] = []
   const letIn: string[] = []
   const copies = {
@@ -24,14 +32,17 @@ function master({ classic = 'master', isReady = true }: { classic?: string | nul
       lastTerm: 3,
       commitIndex: 99,
       commitTerm: 3,
+      isGuessed: false,
     }),
     masterStanding: () => ({
       storeId: 'own',
       lastIndex: 99,
       formers: [{ storeId: 'former', lastIndex: 49 }],
+      isGuessed: (index: number) => index === 77,
       termAt: (index: number) => (index <= 99 ? 3 : -1),
     }),
     ownAddress: '10.0.0.1:10912',
+    isHeldUp,
     slaves: () => slaves,
     add: async (id: string, address: string) => {
       await Promise.resolve()
@@ -49,7 +60,7 @@ function master({ classic = 'master', isReady = true }: { classic?: string | nul
     },
   }
   const context = {
-    config: { classic, brokerName: 'b' },
+    config: { classic, brokerName: 'b', innerClientAuthenticationCredentials: credentials },
     store: { copies, isReady: () => isReady },
     logger: silentLogger,
   }
@@ -94,6 +105,29 @@ test('a former master that only asks is told that it was replaced', async () => 
   expect(letIn).toEqual([])
 })
 
+test('with credentials, who does not prove to have the same is let in nowhere and told nothing: 16', async () => {
+  const credentials = { accessKey: 'inner', secretKey: 'secret of it' }
+  const { join, letIn } = master({ credentials: JSON.stringify(credentials) })
+  expect(await join()).toBe(ResponseCode.NO_PERMISSION)
+  expect(await join({ nonce: 'n', seal: 's' })).toBe(ResponseCode.NO_PERMISSION)
+  expect(await join({}, 'only')).toBe(ResponseCode.NO_PERMISSION)
+  expect(letIn).toEqual([])
+})
+
+test('with credentials, who has the same is answered with a proof of them', async () => {
+  const credentials = { accessKey: 'inner', secretKey: 'secret of it' }
+  const { join, letIn } = master({ credentials: JSON.stringify(credentials) })
+  const seal = new JoinSeal(credentials)
+  const ends = { lastIndex: 99, lastTerm: 3, commitIndex: 99, commitTerm: 3 }
+  const own = { brokerName: 'b', memberId: 's1', storeId: 'other', masterStore: 'own', haAddress: 'h:1', ...ends }
+  const asked = seal.sealRequest(own)
+  const answer = await join(JoinAsSlaveRequest.encode(asked) as Record<string, string>)
+  if (typeof answer === 'number') throw new Error(`${answer}`)
+  expect(answer.verdict).toBe('FITS')
+  expect(seal.isAnswer(asked, answer)).toBe(true)
+  expect(letIn).toEqual(['s1 h:1'])
+})
+
 test('who is no master, or of another name, lets nobody in: 16', async () => {
   expect(await master({ classic: null }).join()).toBe(ResponseCode.NO_PERMISSION)
   expect(await master({ classic: 'slave' }).join()).toBe(ResponseCode.NO_PERMISSION)
@@ -103,6 +137,22 @@ test('who is no master, or of another name, lets nobody in: 16', async () => {
 
 test('a master that does not take messages yet says so: 14', async () => {
   expect(await master({ isReady: false }).join()).toBe(ResponseCode.SERVICE_NOT_AVAILABLE)
+})
+
+test('one that waits for a repair takes its slaves for that, and adds none: 14', async () => {
+  const { join, slaves, letIn } = master({ isReady: false, isHeldUp: true })
+  slaves.push({ id: 's1', isConnected: false })
+  expect(await join()).toMatchObject({ verdict: 'FITS' })
+  expect(await join({ memberId: 's2' })).toBe(ResponseCode.SERVICE_NOT_AVAILABLE)
+  expect(await join({ masterStore: 'unknown' })).toMatchObject({ verdict: 'FOREIGN' })
+  expect(letIn).toEqual([])
+})
+
+test('nothing is said of a copy where what would tell is damaged: 14', async () => {
+  const { join, letIn } = master()
+  expect(await join({ commitIndex: '77' })).toBe(ResponseCode.SERVICE_NOT_AVAILABLE)
+  expect(await join({ commitIndex: '77', commitTerm: '2' })).toBe(ResponseCode.SERVICE_NOT_AVAILABLE)
+  expect(letIn).toEqual([])
 })
 
 test('there are no more slaves than so many; one that is not connected gives way', async () => {

@@ -4,6 +4,8 @@
  * Keeps:
  *   - only a master by configuration lets anybody in, and no more than `SLAVES_MAX`; a slave that is not connected gives way to a new one;
  *   - nobody is let in whose log has what the one here does not;
+ *   - with credentials, nobody is answered who does not prove to have the same, and the answer proves it in turn;
+ *   - a master that is held up by damage lets those come by whom it may be repaired, and changes nothing in its log;
  *   - what goes into a configuration of the log, and from there into every hard state, is short, and what brokers make.
  */
 import {
@@ -15,12 +17,15 @@ import {
   RequestCode,
   ResponseCode,
 } from '@dledger-ts/remoting'
+import { innerCredentials } from '../config/access-keys.ts'
 import { memberNumber } from '../config/peers.ts'
 import type { BrokerContext } from '../context.ts'
+import { JoinSeal } from '../slaves/join-seal.ts'
 import { replacedAt, standingOf, type Verdict } from '../slaves/standing.ts'
 import type { Processor } from './registry.ts'
 
 export const SLAVES_MAX = 8
+const UNPROVEN = 'who asks has other innerClientAuthenticationCredentials than this broker, or none'
 const ID_LENGTH_MAX = 64
 const HOST_BYTES_MAX = 255
 /** Of ids and addresses of all slaves, as JSON: they share one slot of the hard state with what else is there. */
@@ -29,11 +34,14 @@ const NAMED_BYTES_MAX = 1_024
 const HOST_AND_PORT = /^([^\s,:]+):(\d{1,5})$/
 
 export function slaveProcessors({ config, store, logger }: BrokerContext): [number, Processor][] {
+  const credentials = innerCredentials(config)
+  const seal = credentials === null ? null : new JoinSeal(credentials)
   /** Who is let in at the same time is not counted yet. */
   let lastLetIn: Promise<unknown> = Promise.resolve()
 
   async function join(_connection: Connection, request: RemotingCommand): Promise<RemotingCommand> {
     const header = JoinAsSlaveRequest.decode(request.extFields)
+    if (seal !== null && !seal.isRequest(header)) return refused(UNPROVEN)
     const fault = faultOf(header)
     if (fault !== null) return refused(fault)
     const { copies } = store
@@ -42,24 +50,29 @@ export function slaveProcessors({ config, store, logger }: BrokerContext): [numb
     if (config.classic !== 'master' || header.brokerName !== config.brokerName) {
       return refused(`this broker, ${config.brokerName}, is no master that slaves copy`)
     }
-    if (!store.isReady() || ownAddress === null) {
-      return createResponse(ResponseCode.SERVICE_NOT_AVAILABLE, 'this master does not take messages yet')
+    // One that waits for a repair gets it from its slaves: those that it has may come.
+    const isKnown = copies.isHeldUp && copies.slaves().some(({ id }) => id === header.memberId)
+    if ((!store.isReady() && !isKnown) || ownAddress === null) {
+      return notAvailable('this master does not take messages yet')
     }
     const master = copies.masterStanding()
     const copy = { ...header, masterStore: header.masterStore ?? null }
     const verdict = verdictOn(header, replacedAt(master, copy.storeId), standingOf(master, copy))
-    if (verdict.kind === 'FITS' && header.haAddress !== undefined) {
+    if (verdict.kind === 'UNKNOWN')
+      return notAvailable('what would tell how the two logs are to each other is damaged here')
+    if (verdict.kind === 'FITS' && header.haAddress !== undefined && store.isReady()) {
       if (header.memberId === own.id) return refused(`the master has the id ${own.id}, so no slave can`)
       const full = await letInNext(header.memberId, header.haAddress)
       if (full !== null) return refused(full)
     }
-    return JoinAsSlaveResponse.response(ResponseCode.SUCCESS, {
+    const answer: JoinAsSlaveResponse = {
       verdict: verdict.kind,
       lastIndex: 'lastIndex' in verdict ? verdict.lastIndex : -1,
       memberId: own.id,
       storeId: own.storeId,
       haAddress: ownAddress,
-    })
+    }
+    return JoinAsSlaveResponse.response(ResponseCode.SUCCESS, seal?.sealAnswer(header, answer) ?? answer)
   }
 
   function letInNext(id: string, address: string): Promise<string | null> {
@@ -88,7 +101,9 @@ export function slaveProcessors({ config, store, logger }: BrokerContext): [numb
     return null
   }
 
-  return [[RequestCode.JOIN_AS_SLAVE, { served: 'here', handle: join }]]
+  // What is said of a log is in the log, and not in what is made of it.
+  const served = { served: 'here', whileRebuilding: true, provesSenders: seal !== null } as const
+  return [[RequestCode.JOIN_AS_SLAVE, { ...served, handle: join }]]
 }
 
 /** @returns what is wrong with what it says of itself. */
@@ -114,6 +129,10 @@ function verdictOn(
   standing: Verdict,
 ): Verdict | { readonly kind: 'REPLACED'; readonly lastIndex: number } {
   return replaced === null || haAddress !== undefined ? standing : { kind: 'REPLACED', lastIndex: replaced }
+}
+
+function notAvailable(remark: string): RemotingCommand {
+  return createResponse(ResponseCode.SERVICE_NOT_AVAILABLE, remark)
 }
 
 function refused(remark: string): RemotingCommand {

@@ -22,6 +22,7 @@ function watched(answers: Readonly<Record<string, string>> = {}) {
       lastTerm: 1,
       commitIndex: 9,
       commitTerm: 1,
+      isGuessed: false,
     }),
     get ownAddress() {
       return ownAddress

@@ -14,12 +14,13 @@ function linked() {
     verdict: 'FITS',
     lastIndex: 7,
     storeId: 'store',
+    isGuessed: false,
   }
   const link = new SlaveLink({
     store: {
       status: () => ({ self: 's1', leader: world.leader, leaderAddress: world.leader === null ? null : 'old:1 mark' }),
       copies: {
-        standing: () => ({ lastIndex: 9, masterStore: 'own' }),
+        standing: () => ({ lastIndex: 9, masterStore: 'own', isGuessed: world.isGuessed }),
         follow: ({ id, address }: { id: string; address: string }) => void said.push(`follows ${id} at ${address}`),
       },
       isRebuilding: () => false,
@@ -121,6 +122,17 @@ test.each([
   link.start()
   await after(20_000)
   expect(parted(said)).toEqual([])
+})
+
+test('a log is not given up while its own terms are guessed', async () => {
+  const { link, said, world, after } = linked()
+  Object.assign(world, { verdict: 'PARTED', isGuessed: true })
+  link.start()
+  await after(20_000)
+  expect(parted(said)).toEqual([])
+  world.isGuessed = false
+  await after(10_000)
+  expect(parted(said)).toEqual(['parted after 7'])
 })
 
 test('goes on looking when something goes wrong', async () => {

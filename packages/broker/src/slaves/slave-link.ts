@@ -118,7 +118,7 @@ export class SlaveLink {
   }
 }
 
-/** A log parts from another one's below its own end, and never from its own master's. */
+/** A log parts from another one's below its own end, and never from its own master's; by a term that is guessed nothing is known. */
 function mayHaveParted({ storeId, lastIndex }: MasterAnswer, standing: CopyStanding): boolean {
-  return lastIndex >= -1 && lastIndex < standing.lastIndex && storeId !== standing.masterStore
+  return lastIndex >= -1 && lastIndex < standing.lastIndex && storeId !== standing.masterStore && !standing.isGuessed
 }

@@ -11,6 +11,7 @@ const master: MasterStanding = {
     { storeId: 'Z', lastIndex: 5 },
     { storeId: 'A', lastIndex: 9 },
   ],
+  isGuessed: () => false,
   termAt: (index) => (index > 20 || index < 3 ? -1 : index >= 10 ? 5 : 1),
 }
 
@@ -45,6 +46,26 @@ test.each<[string, string | null, Ends, Verdict]>([
     expect(standingOf(master, copy)).toEqual(verdict)
   },
 )
+
+test('nothing is said by terms that are guessed, but what needs none', () => {
+  const damaged: MasterStanding = { ...master, isGuessed: (index) => index === 9 || index === 18 }
+  const verdictOn = (masterStore: string, [lastIndex, lastTerm]: Ends): Verdict['kind'] =>
+    standingOf(damaged, {
+      storeId: 'c',
+      masterStore,
+      lastIndex,
+      lastTerm,
+      commitIndex: lastIndex,
+      commitTerm: lastTerm,
+    }).kind
+  expect([verdictOn('B', [18, 4]), verdictOn('B', [18, 5]), verdictOn('A', [9, 2])]).toEqual(Array(3).fill('UNKNOWN'))
+  expect([verdictOn('B', [17, 5]), verdictOn('B', [21, 5]), verdictOn('A', [10, 1]), verdictOn('X', [9, 1])]).toEqual([
+    'FITS',
+    'AHEAD',
+    'PARTED',
+    'FOREIGN',
+  ])
+})
 
 test('a master was replaced by those that name it as a former one', () => {
   expect([replacedAt(master, 'A'), replacedAt(master, 'Z'), replacedAt(master, 'B')]).toEqual([9, 5, null])

@@ -8,6 +8,7 @@
  *   - a copy is let in only where it need not give up what it took for committed. What a master had sent and not written when it was killed, a
  *     slave gives up as followers do.
  *   - of the log of a former master nothing is given up so: it may have been acknowledged, whether the copy knows that or not;
+ *   - nothing is said of a copy by a term that is guessed;
  *   - a copy is never called the worse one because its own master has lost something: which of them counts then, people say.
  */
 import type { CopyStanding, MasterStanding } from '@dledger-ts/store'
@@ -20,17 +21,20 @@ export type Verdict =
   | { readonly kind: 'AHEAD' }
   /** Nothing is known of its master: it may be another one's of the same name, or of one that was made so later. */
   | { readonly kind: 'FOREIGN' }
+  /** What would tell is damaged here. */
+  | { readonly kind: 'UNKNOWN' }
 
 const FITS: Verdict = { kind: 'FITS' }
 const AHEAD: Verdict = { kind: 'AHEAD' }
 
-export function standingOf(master: MasterStanding, copy: Omit<CopyStanding, 'id'>): Verdict {
+export function standingOf(master: MasterStanding, copy: Omit<CopyStanding, 'id' | 'isGuessed'>): Verdict {
   if (copy.lastIndex < 0) return FITS
   const end = lastIndexOf(master, copy.masterStore)
   if (end === null) return { kind: 'FOREIGN' }
   const isOwn = copy.masterStore === master.storeId
   const index = isOwn ? copy.commitIndex : copy.lastIndex
   if (index > end) return isOwn ? AHEAD : { kind: 'PARTED', lastIndex: end }
+  if (master.isGuessed(index)) return { kind: 'UNKNOWN' }
   const term = master.termAt(index)
   // What is trimmed here is compared by nobody: the copy is given files.
   if (index < 0 || term === -1 || term === (isOwn ? copy.commitTerm : copy.lastTerm)) return FITS

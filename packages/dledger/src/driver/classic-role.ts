@@ -11,12 +11,14 @@
  *   C1  a new master is one entry of its log: there is no half of it. The term is durable before.
  *   C2  nothing is made a master that a group with several voters knows: there somebody is elected.
  *   C3  whoever was made a slave never counts again under the identity under which it led.
+ *   C5  a disk that is full, or hangs, ends the start with what is missing, within a known time; the next start goes on with it.
  */
 import { encodeConfiguration } from '../configuration-codec.ts'
 import { invalid } from '../config.ts'
 import type { Incoming } from '../hard-state/hard-state-codec.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import { BatchBuilder } from './batch-builder.ts'
+import { BoundedStart } from './bounded-start.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import type { OpenedMember } from './open-member.ts'
 
@@ -67,7 +69,11 @@ function stepBack(options: LogNodeOptions, member: OpenedMember, callback: (erro
     { former: member.hardState.storeId, storeId, lastIndex: member.log.lastIndex },
     'this store has led: it goes on as a new one, and waits until a master takes it in as a slave',
   )
-  member.writeHardState({ storeId, mustBeNamed: true, namedAs: null }, callback)
+  const steps = new BoundedStart({ node: options, member, doing: 'that this store becomes a slave' }, callback)
+  member.writeHardState(
+    { storeId, mustBeNamed: true, namedAs: null },
+    steps.thenDo(() => steps.end(null)),
+  )
 }
 
 interface Copy {
@@ -95,18 +101,16 @@ function makeMaster(
     logger.warn({ lastIndex }, 'the machine of this copy went off: what it had not synced may be missing in it')
   }
   const change = { storeId, term, votedFor: null, mustBeNamed: false, namedAs: null, recovering: false }
-  member.writeHardState({ ...change, knownPeers: {}, incoming: withoutStaging(member) }, (error) => {
-    if (error !== null) return callback(error)
+  const steps = new BoundedStart({ node: options, member, doing: 'that this copy is made the master' }, callback)
+  const reopen = (): void => reopened(member, (error) => steps.end(error))
+  const sync = (): void => log.sync(steps.thenDo(reopen))
+  const append = (): void => {
     const named: Configuration = { voters: [{ id: self, storeId, address: null }], learners: [], formers }
     const batch = new BatchBuilder(log, controlEnvelope).wrapControl('configuration', encodeConfiguration(named), term)
-    log.append(batch, (failure: Error | null) => {
-      if (failure !== null) return callback(failure)
-      log.sync((unsynced: Error | null) => {
-        if (unsynced !== null) return callback(unsynced)
-        reopened(member, callback)
-      })
-    })
-  })
+    log.append(batch, steps.thenDo(sync))
+  }
+  const written = { ...change, knownPeers: {}, incoming: withoutStaging(member) }
+  member.writeHardState(written, steps.thenDo(append))
 }
 
 /** What was on its way from the former master is not waited for; what has come takes its place. */

@@ -6,6 +6,7 @@ import type { HardState } from '../hard-state/hard-state-codec.ts'
 import { Raft } from '../raft/raft.ts'
 import type { Hello, PeerAddress, Standing } from '../transport/transport.ts'
 import { Members } from './members.ts'
+import type { ClassicRole } from './node-options.ts'
 import type { OpenedMember } from './open-member.ts'
 
 const GROUP = ['n0', 'n1', 'n2']
@@ -27,6 +28,7 @@ function member(
   onFailed = (error: Error): void => {
     throw error
   },
+  classic?: ClassicRole,
 ) {
   const raft = new Raft({
     self: 'n1',
@@ -58,11 +60,12 @@ function member(
         hardState: { storeId: 'store-n1', knownPeers },
         writeHardState: (_change: unknown, callback: (error: null) => void) => callback(null),
       } as unknown as OpenedMember,
-      transport: { setPeers: (peers: readonly PeerAddress[]) => void dialed.push(peers) } as never,
+      transport: { setPeers: (peers: readonly PeerAddress[]) => void dialed.push(peers), renew: () => {} } as never,
       clock: systemClock,
       logger: silentLogger,
       expected: GROUP,
       newStoreId: () => 'another',
+      ...(classic === undefined ? {} : { classic }),
       faults: new Set(),
       role: () => ({ role: 'FOLLOWER', term: 2, leader: null, ready: false }),
       commitIndex: () => commitIndex,
@@ -233,4 +236,40 @@ test('nobody of a group that elects is outdated, whatever a peer says', () => {
     false,
   )
   expect(ended).toEqual([])
+})
+
+describe('a slave whose log names n0 and n2', () => {
+  const slave = () => {
+    const known = {
+      lastIndex: 14,
+      commitIndex: 10,
+      configurations: [{ index: 1, configuration: named('n0', 'n2') }],
+      knownPeers: {},
+    }
+    return member(known, undefined, 'slave').members
+  }
+  const refused = { kind: 'STRANGER' }
+
+  test('hears nobody before it was told whom to follow', () => {
+    const members = slave()
+    expect(members.judge(hello('n0', null))).toMatchObject(refused)
+    expect(members.judge(hello('n2', standsAt(3, 900, 'store-n0')))).toMatchObject(refused)
+  })
+
+  test('hears its master and nobody else, in one life of it', () => {
+    const members = slave()
+    members.follow({ id: 'n0', storeId: 'store-n0', address: 'm:1' })
+    for (const other of [hello('n2', standsAt(3, 900, 'store-n0')), { ...hello('n0', null), storeId: 'another one' }]) {
+      expect(members.judge(other)).toMatchObject(refused)
+    }
+    expect(members.judge(hello('n0', null))).toBeNull()
+    for (const other of [hello('n2', standsAt(3, 900, 'store-n0')), { ...hello('n0', null), storeId: 'another one' }]) {
+      expect(members.judge(other)).toMatchObject({ ...refused, why: expect.stringMatching(/does not follow/) })
+    }
+    expect(members.judge({ ...hello('n0', null), incarnation: 2 })).toMatchObject({
+      ...refused,
+      why: expect.stringMatching(/begun anew/),
+    })
+    expect(members.judge(hello('n0', null))).toBeNull()
+  })
 })

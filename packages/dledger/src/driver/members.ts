@@ -14,7 +14,8 @@
 import type { Clock, Logger } from '@dledger-ts/base'
 import { invalid } from '../config.ts'
 import { DLedgerError } from '../errors.ts'
-import type { KnownPeer } from '../hard-state/hard-state-file.ts'
+import { fitsInSlot, type KnownPeer } from '../hard-state/hard-state-file.ts'
+import { hasRoomForConfiguration } from '../hard-state/hard-state-size.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import { contradict, type MembershipChange } from '../raft/membership-change.ts'
 import type { MemberId } from '../raft/messages.ts'
@@ -31,6 +32,8 @@ import type { PlantedDriverFault } from './planted-driver-faults.ts'
 const CHANGES_WAITING_MAX = 16
 /** What is remembered of peers in the hard state; further ones are not. It shares one slot with everything else. */
 const KNOWN_PEERS_BYTES_MAX = 2_000
+/** Left to what must be written. */
+const KNOWN_PEERS_SPARE_BYTES = 512
 
 /** A master that was replaced stops when it has written that down, or after this. */
 const OUTDATED_REMEMBERED_MS_MAX = 500
@@ -347,7 +350,9 @@ export class Members {
     if (known !== undefined && known.storeId === storeId && known.incarnation >= incarnation) return
     const next = { ...this.#known, [member]: { storeId, incarnation } }
     for (const id of Object.keys(next)) if (id !== member && !this.#raft.isNamed(id)) delete next[id]
-    if (JSON.stringify(next).length > KNOWN_PEERS_BYTES_MAX) {
+    const { hardState } = this.#options.member
+    const hasRoom = fitsInSlot({ ...hardState, knownPeers: next }, KNOWN_PEERS_SPARE_BYTES)
+    if (!hasRoom || JSON.stringify(next).length > KNOWN_PEERS_BYTES_MAX) {
       return this.#options.logger.warn({ peer: member }, 'the hard state has no room to remember this peer')
     }
     this.#known = next
@@ -539,7 +544,7 @@ export class Members {
   /** Goes on with what is under way, one configuration at a time: the leader's own changes first, then those asked for. */
   step(): void {
     const raft = this.#raft
-    const { role, propose } = this.#options
+    const { role, propose, member } = this.#options
     if (role().role !== 'LEADER') {
       if (this.#waiting.length > 0) this.abandon('the leadership was lost')
       return
@@ -549,9 +554,24 @@ export class Members {
     for (const waiting of this.#waiting.slice()) {
       const next = raft.nextStep(waiting.change)
       if (next === null || next.kind === 'WAITS') continue
-      if (next.kind === 'STEP') waiting.begun = propose(next.configuration) || waiting.begun
+      if (
+        next.kind === 'STEP' &&
+        this.#grows(waiting.change) &&
+        !hasRoomForConfiguration(member.hardState, next.configuration)
+      ) {
+        const why = 'ids and addresses of all members are too long together: the hard state has no room for them'
+        if (this.#take(waiting)) waiting.callback(waiting.begun ? unknown(why) : invalid(why))
+      } else if (next.kind === 'STEP') waiting.begun = propose(next.configuration) || waiting.begun
       else if (this.#take(waiting)) waiting.callback(next.kind === 'DONE' ? null : invalid(next.why))
     }
+  }
+
+  /** A removal, and whoever is named already as it is wanted, takes no more room than is taken. */
+  #grows(change: MembershipChange): boolean {
+    if (change.kind === 'remove') return false
+    const { voters, learners } = this.#raft.configuration()
+    const known = [...voters, ...learners].find(({ id }) => id === change.id)
+    return known === undefined || (change.address !== null && change.address !== known.address)
   }
 
   /** Nobody can say any more what becomes of them. */

@@ -222,6 +222,11 @@ export class LogNode {
     return this.#rooms.raft.termAt(index)
   }
 
+  isTermGuessed(index: number): boolean {
+    const ranges = this.#member.log.lostRanges()
+    return ranges.some((range) => range.termRuns === null && range.firstIndex <= index && index <= range.lastIndex)
+  }
+
   /** The last entry that at least so many followers of this leader hold, durably as they promise; -1 for none. */
   heldBy(count: number): number {
     const { raft } = this.#rooms

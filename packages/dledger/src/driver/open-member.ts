@@ -21,6 +21,7 @@ import { type Disk, type DiskCallback, isDiskFull } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
 import type { WatchedDisk } from '../disk/watched-disk.ts'
 import { type HardState, HardStateFile } from '../hard-state/hard-state-file.ts'
+import { withoutWhatMayGo } from '../hard-state/hard-state-size.ts'
 import { SegmentedLog } from '../log/segmented-log.ts'
 import { readApacheDirectory, refuseForgottenTerm, retireApacheTerm, type TermAndVote } from './apache-directory.ts'
 import { giveReserveForStart } from './disk-reserve.ts'
@@ -271,8 +272,17 @@ class Member implements OpenedMember {
   }
 
   writeHardState(change: Partial<HardState>, callback: DiskCallback): void {
-    this.hardState = { ...this.hardState, ...change }
-    this.#file.write(this.hardState, callback)
+    const { clock, directory, logger } = this.#options
+    const wanted = { ...this.hardState, ...change }
+    const written = withoutWhatMayGo(wanted)
+    if (written === null) {
+      const what = `${directory}: the hard state has no room for ${Object.keys(change).join(' and ')}: names and addresses of the members are too long`
+      return clock.defer(() => callback(invalid(what)))
+    }
+    if (written !== wanted)
+      logger.warn({}, 'the hard state has no room for all that it knew of others: some of that is forgotten')
+    this.hardState = written
+    this.#file.write(written, callback)
   }
 
   get hardStateIsFull(): boolean {

@@ -1,9 +1,16 @@
+import { randomBytes } from 'node:crypto'
 import { crc32 } from '@dledger-ts/base'
 import { describe, expect, test } from 'vitest'
 import type { DiskFile } from '../disk/disk.ts'
 import { MemoryDisk } from '../disk/memory-disk.ts'
 import { HandleDisk, noRoom } from '../disk/testing/handle-disk.ts'
-import { HARD_STATE_CONTENT_BYTES_MAX, HARD_STATE_VERSION, type HardState, HardStateFile } from './hard-state-file.ts'
+import {
+  fitsInSlot,
+  HARD_STATE_CONTENT_BYTES_MAX,
+  HARD_STATE_VERSION,
+  type HardState,
+  HardStateFile,
+} from './hard-state-file.ts'
 
 const PATH = '/m/hard-state'
 const SLOT_BYTES = 4096
@@ -219,7 +226,7 @@ describe('damage', () => {
 test('a newer format is refused with both versions', async () => {
   const bytes = await fileWith([])
   setVersion(bytes, 0, HARD_STATE_VERSION + 1)
-  expect(() => HardStateFile.openSync(diskWith(bytes), PATH)).toThrow(/\/m\/hard-state has format version 3, .*up to 2/)
+  expect(() => HardStateFile.openSync(diskWith(bytes), PATH)).toThrow(/\/m\/hard-state has format version 4, .*up to 3/)
 })
 
 test.each([
@@ -270,9 +277,34 @@ test('a file closed while a write is under way is closed when that ends', async 
   expect(HardStateFile.openSync(disk, PATH)?.state.term).toBe(8)
 })
 
+/** Text that hardly gets shorter. */
+const noise = (bytes: number): string => randomBytes(bytes).toString('base64')
+
 test('what does not fit in a slot is a bug of the caller', () => {
   const file = HardStateFile.createSync(diskWith(), PATH, state)
-  expect(() => file.writeSync({ ...state, group: 'x'.repeat(HARD_STATE_CONTENT_BYTES_MAX) })).toThrow('fits in a slot')
+  const long = { ...state, group: noise(HARD_STATE_CONTENT_BYTES_MAX) }
+  expect(fitsInSlot(long)).toBe(false)
+  expect(() => file.writeSync(long)).toThrow('fits in a slot')
+  expect(fitsInSlot({ ...state, group: 'x'.repeat(100_000) })).toBe(false)
+})
+
+test('what fits deflated only is read as it was written, and every flipped bit of it is seen', async () => {
+  const disk = diskWith()
+  const file = HardStateFile.createSync(disk, PATH, state)
+  const payload = noise(1_500)
+  const configured = { ...state, term: 9, baseConfiguration: { index: 3, payload }, outdated: payload }
+  expect(JSON.stringify(configured).length).toBeGreaterThan(HARD_STATE_CONTENT_BYTES_MAX)
+  await write(file, configured)
+  file.closeSync()
+  expect(HardStateFile.openSync(disk, PATH)?.state).toEqual(configured)
+  const image = content(disk)
+  const slotAt = SLOT_BYTES
+  for (let at = slotAt; at < slotAt + 24 + image.readUInt32BE(slotAt + 16); at += 37) {
+    const spoilt = flipped(flipped(image, at), at + 2 * SLOT_BYTES)
+    expect(HardStateFile.openSync(diskWith(spoilt), PATH)?.state).toEqual(state)
+  }
+  // An older program says that a newer one wrote it, and small ones stay as they were.
+  expect([image.readUInt32BE(4), image.readUInt32BE(slotAt + 4)]).toEqual([2, 3])
 })
 
 test('a file that could not be made is not left open', () => {

@@ -8,7 +8,8 @@
  *            | magic | version | sequence | bytes | crc32  | content (JSON) … zeros |
  *
  * `crc32` covers the 20 bytes before it and the content. The valid record with the highest sequence counts. Records of version 1 have
- * no copy: files of an older program, which get copies when they are opened.
+ * no copy: files of an older program, which get copies when they are opened. Those of version 3 hold the content deflated: what a slot
+ * does not take as text, as that of a group with long names whose configuration stands there twice.
  *
  * Keeps:
  *   H1  a write goes to the slot that does not count and to its copy, so a torn write leaves the state before it.
@@ -20,6 +21,7 @@
  *   H6  the file has all its room from the beginning. Where a write finds none all the same (a file system that writes nothing in place,
  *       a quota), nobody is told anything: it waits for `retryFull`, at the same slot. Only a synchronous one cannot wait.
  */
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { assert, crc32, readInt64, writeInt64 } from '@dledger-ts/base'
 import { type Disk, type DiskCallback, type DiskFile, isDiskFull } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
@@ -37,7 +39,11 @@ const CONTENT_AT = CRC_AT + 4
 export const HARD_STATE_CONTENT_BYTES_MAX = SLOT_BYTES - CONTENT_AT
 /** "DLHS" */
 const MAGIC = 0x444c4853
-export const HARD_STATE_VERSION = 2
+export const HARD_STATE_VERSION = 3
+const PLAIN_VERSION = 2
+const DEFLATED_VERSION = 3
+/** Of the text that is deflated: as much as sixteen members with the longest names and addresses take, twice. */
+const DEFLATED_FROM_BYTES_MAX = 64 * 1024
 /** Records of this version and earlier ones were written once. */
 const UNCOPIED_VERSION = 1
 /** From a slot to its copy. */
@@ -235,12 +241,39 @@ export class HardStateFile {
   }
 }
 
+/** Whether a slot takes it, and so many bytes more. */
+export function fitsInSlot(state: HardState, spareBytes = 0): boolean {
+  const bytesMax = HARD_STATE_CONTENT_BYTES_MAX - spareBytes
+  return encodeContent(state, bytesMax).content.length <= bytesMax
+}
+
+/** As text where that has no more bytes. */
+function encodeContent(
+  state: HardState,
+  bytesMax = HARD_STATE_CONTENT_BYTES_MAX,
+): { version: number; content: Buffer } {
+  const text = Buffer.from(JSON.stringify(state))
+  // What is too long to be read again does not fit, however short it gets.
+  if (text.length <= bytesMax || text.length > DEFLATED_FROM_BYTES_MAX) return { version: PLAIN_VERSION, content: text }
+  return { version: DEFLATED_VERSION, content: deflateRawSync(text) }
+}
+
+/** @returns null when it is none. */
+function inflated(content: Buffer): Buffer | null {
+  try {
+    return inflateRawSync(content, { maxOutputLength: DEFLATED_FROM_BYTES_MAX })
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return null
+    throw error
+  }
+}
+
 function encodeRecord(state: HardState, sequence: number): Buffer {
-  const content = Buffer.from(JSON.stringify(state))
+  const { version, content } = encodeContent(state)
   assert(content.length <= HARD_STATE_CONTENT_BYTES_MAX, 'the hard state fits in a slot')
   const slot = Buffer.alloc(SLOT_BYTES)
   slot.writeUInt32BE(MAGIC, MAGIC_AT)
-  slot.writeUInt32BE(HARD_STATE_VERSION, VERSION_AT)
+  slot.writeUInt32BE(version, VERSION_AT)
   writeInt64(slot, sequence, SEQUENCE_AT)
   slot.writeUInt32BE(content.length, CONTENT_BYTES_AT)
   content.copy(slot, CONTENT_AT)
@@ -287,6 +320,8 @@ function readRecord(bytes: Buffer, at: number, path: string): Found | null {
     throw new DLedgerError(what, { code: 'INVALID', what: 'format version' })
   }
   const sequence = readInt64(slot, SEQUENCE_AT)
-  const state = decodeHardState(slot.subarray(CONTENT_AT, CONTENT_AT + contentBytes))
+  const content = slot.subarray(CONTENT_AT, CONTENT_AT + contentBytes)
+  const text = version === DEFLATED_VERSION ? inflated(content) : content
+  const state = text === null ? null : decodeHardState(text)
   return state !== null && sequence >= 0 ? { state, sequence, version, at } : null
 }

@@ -4,7 +4,7 @@ import { silentLogger, systemClock } from '@dledger-ts/base'
 import { afterEach, describe, expect, it } from 'vitest'
 import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
 import { encodeGreeting, FrameError, FrameReader, type FrameSink, GREETING_HEAD_BYTES } from './frame-codec.ts'
-import { answerOf, introductionValues, WIRE_VERSION } from './greeting.ts'
+import { answerOf, answerValues, introductionValues, WIRE_VERSION } from './greeting.ts'
 import { DEFAULT_TRANSPORT_LIMITS } from './limits.ts'
 import { Doorkeeper, Visitor } from './secret.ts'
 import { TcpTransport } from './tcp.ts'
@@ -34,17 +34,22 @@ function hello(member: string): Hello {
 
 class Events implements TransportHandler {
   readonly log: string[] = []
+  /** Of what was refused, in that order. */
+  readonly kinds: string[] = []
+  /** What is said to whoever says hello here. */
+  refusal: Refusal | null = null
   #waiters: (() => void)[] = []
 
-  judge(): null {
-    return null
+  judge(): Refusal | null {
+    return this.refusal
   }
   message(): void {}
   peerConnected(peer: string): void {
     this.#add(`connected ${peer}`)
   }
   peerLost(): void {}
-  peerRefused(peer: string, { why }: Refusal): void {
+  peerRefused(peer: string, { why, kind }: Refusal): void {
+    this.kinds.push(kind)
     this.#add(`refused ${peer}: ${why}`)
   }
   async first(): Promise<string> {
@@ -93,6 +98,30 @@ describe('members with a shared secret', () => {
     expect(await a.events.first()).toMatch(/^refused n1: (the shared secret differs|n1 has no shared secret)/)
     expect([a.events.log, b.events.log].flat().filter((entry) => entry.startsWith('connected'))).toEqual([])
     expect(a.transport.stats().refused).toBeGreaterThan(0)
+  })
+
+  const outdated: Refusal = { kind: 'OUTDATED', why: 'another one leads', member: 'n1', configurationIndex: -1 }
+
+  it('are told why they are refused by one that proves to know it', async () => {
+    const a = await start('n0', SECRET)
+    const b = await start('n1', SECRET)
+    a.events.refusal = outdated
+    b.transport.setPeers([{ id: 'n0', address: `127.0.0.1:${a.transport.listeningPort}` }])
+    expect(await b.events.first()).toBe('refused n0: another one leads')
+    expect(b.events.kinds).toEqual(['OUTDATED'])
+  })
+
+  it('take the refusal of a stranger for no more than one: that a member was replaced or removed is proven', async () => {
+    const stranger = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.end(encodeGreeting(encodeControl(answerValues({ welcome: false, ...outdated }))))
+    })
+    await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
+    cleanups.push(() => void stranger.close())
+    const b = await start('n1', SECRET)
+    b.transport.setPeers([{ id: 'n0', address: `127.0.0.1:${(stranger.address() as { port: number }).port}` }])
+    expect(await b.events.first()).toBe('refused n0: another one leads')
+    expect(b.events.kinds).toEqual(['MISFIT'])
   })
 
   it('cannot be opened with a short one', () => {

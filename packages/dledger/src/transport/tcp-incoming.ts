@@ -153,7 +153,7 @@ export class Incoming<Item> {
     const answer = answerValues(
       refusal === null ? { welcome: true, hello: this.#owner.hello() } : { welcome: false, ...refusal },
     )
-    this.#say(refusal === null ? this.#doorkeeper.answer(answer) : answer)
+    this.#say(this.#doorkeeper.answer(answer))
     if (refusal === null) this.#reader.greeted()
     else this.close()
   }

@@ -193,7 +193,9 @@ export class Outgoing {
     if (step.kind === 'REFUSE') return this.#refuse(dialed, misfit(step.why))
     const answer = answerOf(step.values)
     if (!answer.welcome) {
-      this.#refuse(dialed, answer)
+      // What is not proven ends nothing: neither a member's identity nor a master.
+      const isUnproven = this.#options.secret !== null && isRefusal(values)
+      this.#refuse(dialed, isUnproven ? misfit(answer.why) : answer)
       return
     }
     this.#state = 'READY'

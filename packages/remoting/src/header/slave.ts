@@ -18,6 +18,9 @@ export const JoinAsSlaveRequest = header(RequestCode.JOIN_AS_SLAVE, {
   commitIndex: int64,
   commitTerm: int64,
   haAddress: optional(string),
+  /** Where brokers have credentials among each other; see `JoinSeal` of the broker. */
+  nonce: optional(string),
+  seal: optional(string),
 })
 export type JoinAsSlaveRequest = HeaderOf<typeof JoinAsSlaveRequest>
 
@@ -31,5 +34,6 @@ export const JoinAsSlaveResponse = header(RequestCode.JOIN_AS_SLAVE, {
   memberId: string,
   storeId: string,
   haAddress: string,
+  seal: optional(string),
 })
 export type JoinAsSlaveResponse = HeaderOf<typeof JoinAsSlaveResponse>
