@@ -141,7 +141,7 @@ function ours(name: string, flush: 'ASYNC_FLUSH' | 'SYNC_FLUSH'): System {
     version: `${flush} on Node.js ${process.versions.node}`,
     protocol: 'rocketmq',
     needs: [],
-    warmupSeconds: 6,
+    warmupSeconds: 15,
     async build() {},
     start: () =>
       // A port for metrics that nobody else has.

@@ -4,7 +4,7 @@ import { systemClock, systemRandom } from '@dledger-ts/base'
 import { Broker, parseConfig, printConfig } from '@dledger-ts/broker'
 import { Command } from 'commander'
 import { brokerMetrics } from './server/broker-metrics.ts'
-import { letHeapGrow } from './server/heap.ts'
+import { setUpV8 } from './server/v8.ts'
 import { writePidFile } from './server/pid-files.ts'
 import { closeOnSignal, createLogger, fail, ownAddress, VERSION } from './server/program.ts'
 import { changePropertiesFile, readPropertiesFile } from './server/properties-file.ts'
@@ -36,7 +36,7 @@ async function main(flags: Flags): Promise<void> {
     return
   }
 
-  letHeapGrow()
+  setUpV8()
   const logger = createLogger(PROGRAM)
   const { configFile } = flags
   const broker = new Broker(config, {

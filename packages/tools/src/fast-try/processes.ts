@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { mkdirSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { NODE_FLAGS } from '../server/heap.ts'
+import { NODE_FLAGS } from '../server/v8.ts'
 import { isAlive } from '../server/pid-files.ts'
 import { BROKER_NAME, type BrokerSettings, CLUSTER, HOST, namesrvAddress, type Settings } from './settings.ts'
 

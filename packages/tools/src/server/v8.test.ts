@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { NODE_FLAGS } from './heap.ts'
+import { NODE_FLAGS } from './v8.ts'
 
 test.each(['mqbroker', 'mqnamesrv'])(
   'the first line of bin/%s.js has the flags with which scripts start it',
