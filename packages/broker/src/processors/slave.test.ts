@@ -144,6 +144,8 @@ test('one that waits for a repair takes its slaves for that, and adds none: 14',
   slaves.push({ id: 's1', isConnected: false })
   expect(await join()).toMatchObject({ verdict: 'FITS' })
   expect(await join({ memberId: 's2' })).toBe(ResponseCode.SERVICE_NOT_AVAILABLE)
+  // It would put aside what may be missing here.
+  expect(await join({ masterStore: 'former' })).toBe(ResponseCode.SERVICE_NOT_AVAILABLE)
   expect(await join({ masterStore: 'unknown' })).toMatchObject({ verdict: 'FOREIGN' })
   expect(letIn).toEqual([])
 })

@@ -26,6 +26,7 @@ import type { Processor } from './registry.ts'
 
 export const SLAVES_MAX = 8
 const UNPROVEN = 'who asks has other innerClientAuthenticationCredentials than this broker, or none'
+const NOT_YET = 'this master does not take messages yet'
 const ID_LENGTH_MAX = 64
 const HOST_BYTES_MAX = 255
 /** Of ids and addresses of all slaves, as JSON: they share one slot of the hard state with what else is there. */
@@ -53,11 +54,13 @@ export function slaveProcessors({ config, store, logger }: BrokerContext): [numb
     // One that waits for a repair gets it from its slaves: those that it has may come.
     const isKnown = copies.isHeldUp && copies.slaves().some(({ id }) => id === header.memberId)
     if ((!store.isReady() && !isKnown) || ownAddress === null) {
-      return notAvailable('this master does not take messages yet')
+      return notAvailable(NOT_YET)
     }
     const master = copies.masterStanding()
     const copy = { ...header, masterStore: header.masterStore ?? null }
     const verdict = verdictOn(header, replacedAt(master, copy.storeId), standingOf(master, copy))
+    // It may have what is missing here: nothing of it is put aside for a log that is not whole.
+    if (verdict.kind === 'PARTED' && !store.isReady()) return notAvailable(NOT_YET)
     if (verdict.kind === 'UNKNOWN')
       return notAvailable('what would tell how the two logs are to each other is damaged here')
     if (verdict.kind === 'FITS' && header.haAddress !== undefined && store.isReady()) {

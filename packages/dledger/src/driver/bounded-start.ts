@@ -1,7 +1,8 @@
 /**
  * Writes of a start, before anything watches the disk: they end, or the start does, within a known time.
  *
- * Keeps: told once; what ends after it was given up is heard by nobody, so nothing goes on behind the back of whoever was told.
+ * Keeps: told once; what ends after it was given up is heard by nobody, so nothing goes on behind the back of whoever was told. Time in which
+ * the process itself stood still does not count for the disk.
  */
 import type { Clock } from '@dledger-ts/base'
 import type { DiskCallback } from '../disk/disk.ts'
@@ -12,6 +13,8 @@ import type { OpenedMember } from './open-member.ts'
 /** Room may come back for so long: a reserve that is given, a file that somebody removes. */
 export const FULL_MS_MAX = 2_000
 const LOOK_MS = 100
+/** From one look to the next, however late that comes: what ended meanwhile is heard before another one. */
+const COUNTED_MS_MAX = 2 * LOOK_MS
 
 export interface BoundedStartOptions {
   readonly node: Pick<LogNodeOptions, 'directory' | 'settings'> & { readonly clock: Clock }
@@ -23,15 +26,16 @@ export interface BoundedStartOptions {
 export class BoundedStart {
   readonly #options: BoundedStartOptions
   readonly #callback: DiskCallback
-  readonly #sinceMs: number
-  #fullSinceMs: number | null = null
+  #lookedMs: number
+  #waitedMs = 0
+  #fullMs = 0
   #isOver = false
   #cancelLook: () => void = () => {}
 
   constructor(options: BoundedStartOptions, callback: DiskCallback) {
     this.#options = options
     this.#callback = callback
-    this.#sinceMs = options.node.clock.monotonicMs()
+    this.#lookedMs = options.node.clock.monotonicMs()
     this.#lookLater()
   }
 
@@ -58,17 +62,20 @@ export class BoundedStart {
   #look(): void {
     const { member, node } = this.#options
     const nowMs = node.clock.monotonicMs()
+    const passedMs = Math.min(nowMs - this.#lookedMs, COUNTED_MS_MAX)
+    this.#lookedMs = nowMs
+    this.#waitedMs += passedMs
     const lacking = member.hardStateIsFull
       ? 'the hard state'
       : member.log.waitsForRoom
         ? 'the entry that says so'
         : null
     if (lacking !== null) {
-      this.#fullSinceMs ??= nowMs
-      if (nowMs - this.#fullSinceMs >= FULL_MS_MAX) return this.#giveUpFull(lacking)
+      this.#fullMs += passedMs
+      if (this.#fullMs >= FULL_MS_MAX) return this.#giveUpFull(lacking)
       member.retryFullHardState()
       member.log.retryFull()
-    } else if (nowMs - this.#sinceMs > node.settings.storageHangMs) return this.#giveUpHanging(nowMs)
+    } else if (this.#waitedMs > node.settings.storageHangMs) return this.#giveUpHanging()
     this.#lookLater()
   }
 
@@ -79,9 +86,9 @@ export class BoundedStart {
     this.end(new DLedgerError(what, { code: 'DISK_FULL' }))
   }
 
-  #giveUpHanging(nowMs: number): void {
+  #giveUpHanging(): void {
     const { node, doing } = this.#options
-    const waitedMs = Math.round(nowMs - this.#sinceMs)
+    const waitedMs = Math.round(this.#waitedMs)
     const what = `${node.directory}: ${doing} waits for the disk, which has not written it after ${waitedMs} ms`
     this.end(
       new DLedgerError(what, { code: 'STORAGE_FAILED', what, operation: 'write', file: node.directory, errno: null }),

@@ -83,15 +83,20 @@ test('room that comes back in time is used', async () => {
   expect((await promoted).status().formers).toHaveLength(1)
 })
 
-test('a disk that hangs ends the start, and what it does later changes nothing', async () => {
+test.each<[string, (disk: HangingDisk) => void]>([
+  ['hangs', (disk) => (disk.holdsSyncs = true)],
+  ['hangs when the hard state is written', (disk) => (disk.holdsSyncsAfterHardState = true)],
+])('a disk that %s ends the start, and what it does later changes nothing', async (_, trouble) => {
   const { disk, bodies } = await copy()
   const promoted = promote(disk)
   // What a start does before is synchronous, but for one sync.
-  queueMicrotask(() => (disk.holdsSyncs = true))
+  queueMicrotask(() => trouble(disk))
   await expect(promoted).rejects.toMatchObject({
     code: 'STORAGE_FAILED',
     message: expect.stringMatching(/made the master waits for the disk/),
   })
+  // That would not have ended.
+  expect(disk.heldUp).toBe(0)
   disk.holdsSyncs = false
   disk.release()
   await untilSeen('the directory is free', () => !disk.existsSync('/m/lock'))

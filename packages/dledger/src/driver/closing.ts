@@ -23,8 +23,17 @@ const CLOSE_AFTER_FAILURE_MS_MAX = 1_000
 /** How long a leader waits for another one to lead. */
 const HAND_OVER_ELECTION_TIMEOUTS = 2
 
-/** Whoever is told that a start failed may try again at once; a disk that hangs does not keep the news back for ever. */
-export function abandonStart(member: OpenedMember, clock: Clock, tell: () => void): void {
+export interface FailedStart {
+  readonly member: OpenedMember
+  readonly clock: Clock
+  readonly error: Error
+}
+
+/**
+ * Whoever is told that a start failed may try again at once; a disk that hangs does not keep the news back for ever: it is not written
+ * once more, as that is synchronous and would hold up the process.
+ */
+export function abandonStart({ member, clock, error }: FailedStart, tell: () => void): void {
   let told = false
   const once = (): void => {
     if (told) return
@@ -33,7 +42,8 @@ export function abandonStart(member: OpenedMember, clock: Clock, tell: () => voi
     tell()
   }
   const cancel = clock.after(CLOSE_AFTER_FAILURE_MS_MAX, once)
-  member.abandon(once)
+  if (error instanceof DLedgerError && error.code === 'STORAGE_FAILED') member.release(once)
+  else member.abandon(once)
 }
 
 /**

@@ -136,7 +136,7 @@ export class LogNode {
   }
 
   #abandonStart(error: Error, callback: (error: Error) => void): void {
-    abandonStart(this.#member, this.#options.clock, () => callback(error))
+    abandonStart({ member: this.#member, clock: this.#options.clock, error }, () => callback(error))
   }
 
   // ------------------------------------------------------------------------------------------------ what it is and does

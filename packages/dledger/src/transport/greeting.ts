@@ -204,3 +204,8 @@ function whole(value: unknown, name: string): number {
 export function misfit(why: string): Refusal {
   return { kind: 'MISFIT', why, member: '', configurationIndex: -1 }
 }
+
+/** What a refusal without proof is worth: that the two do not fit. Whatever else it says, it is about nobody, and ends a connection only. */
+export function unproven({ kind, why }: Refusal): Refusal {
+  return kind === 'MISFIT' ? misfit(why) : { kind: 'STRANGER', why, member: '', configurationIndex: -1 }
+}

@@ -34,8 +34,7 @@ function hello(member: string): Hello {
 
 class Events implements TransportHandler {
   readonly log: string[] = []
-  /** Of what was refused, in that order. */
-  readonly kinds: string[] = []
+  readonly refusals: Refusal[] = []
   /** What is said to whoever says hello here. */
   refusal: Refusal | null = null
   #waiters: (() => void)[] = []
@@ -48,9 +47,9 @@ class Events implements TransportHandler {
     this.#add(`connected ${peer}`)
   }
   peerLost(): void {}
-  peerRefused(peer: string, { why, kind }: Refusal): void {
-    this.kinds.push(kind)
-    this.#add(`refused ${peer}: ${why}`)
+  peerRefused(peer: string, refusal: Refusal): void {
+    this.refusals.push(refusal)
+    this.#add(`refused ${peer}: ${refusal.why}`)
   }
   async first(): Promise<string> {
     while (this.log.length === 0) await new Promise<void>((done) => this.#waiters.push(done))
@@ -108,7 +107,7 @@ describe('members with a shared secret', () => {
     a.events.refusal = outdated
     b.transport.setPeers([{ id: 'n0', address: `127.0.0.1:${a.transport.listeningPort}` }])
     expect(await b.events.first()).toBe('refused n0: another one leads')
-    expect(b.events.kinds).toEqual(['OUTDATED'])
+    expect(b.events.refusals).toMatchObject([outdated])
   })
 
   it('take the refusal of a stranger for no more than one: that a member was replaced or removed is proven', async () => {
@@ -121,7 +120,7 @@ describe('members with a shared secret', () => {
     const b = await start('n1', SECRET)
     b.transport.setPeers([{ id: 'n0', address: `127.0.0.1:${(stranger.address() as { port: number }).port}` }])
     expect(await b.events.first()).toBe('refused n0: another one leads')
-    expect(b.events.kinds).toEqual(['MISFIT'])
+    expect(b.events.refusals).toEqual([{ kind: 'STRANGER', why: outdated.why, member: '', configurationIndex: -1 }])
   })
 
   it('cannot be opened with a short one', () => {

@@ -6,8 +6,8 @@
  *                        Sealed(hello)   ──►
  *                                        ◄──  Sealed(answer to the hello)
  *
- * A refusal may come in the clear at any time: from a side that does not know the secret, or does not believe that the other one does. It is
- * heard as what ends this connection, and as nothing else.
+ * A refusal may come in the clear at any time: from a side that does not know the secret, or does not believe that the other one does; of older
+ * members each is. It ends this connection and nothing else, but that a member which holds nothing yet stops where the two do not fit.
  *
  * A seal is the HMAC-SHA-256, under the secret, of which side speaks, both nonces and what is said. So nothing said on one
  * connection proves anything on another, nor to the side that said it. What follows the greeting is neither encrypted nor sealed:

@@ -10,7 +10,7 @@ import type { Clock, Random } from '@dledger-ts/base'
 import type { MemberId } from '../raft/messages.ts'
 import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
 import { encodeGreeting, FrameError, FrameReader } from './frame-codec.ts'
-import { answerOf, type Channel, introductionValues, isRefusal, misfit } from './greeting.ts'
+import { answerOf, type Channel, introductionValues, isRefusal, misfit, unproven } from './greeting.ts'
 import type { TransportLimits } from './limits.ts'
 import { Visitor } from './secret.ts'
 import { connectedEvent, type PeerSockets, tune } from './sockets.ts'
@@ -193,9 +193,9 @@ export class Outgoing {
     if (step.kind === 'REFUSE') return this.#refuse(dialed, misfit(step.why))
     const answer = answerOf(step.values)
     if (!answer.welcome) {
-      // What is not proven ends nothing: neither a member's identity nor a master.
+      // Neither a member's identity nor a master ends by what is not proven, nor the wait of one that is to be let in yet.
       const isUnproven = this.#options.secret !== null && isRefusal(values)
-      this.#refuse(dialed, isUnproven ? misfit(answer.why) : answer)
+      this.#refuse(dialed, isUnproven ? unproven(answer) : answer)
       return
     }
     this.#state = 'READY'

@@ -7,6 +7,10 @@ export class HangingDisk extends MemoryDisk implements Disk {
   hangs = false
   /** As `hangs`, for syncs alone. */
   holdsSyncs = false
+  /** Syncs are held from the end of the next write of the hard state on. */
+  holdsSyncsAfterHardState = false
+  /** Synchronous ones while syncs are held: each would have held up the process. */
+  heldUp = 0
   /** As `hangs`, for reads alone. */
   holdsReads = false
   /** Only what was written before may be written over. */
@@ -87,6 +91,10 @@ export class HangingDisk extends MemoryDisk implements Disk {
               this.fullAfterHardState = false
               this.fullForHardState = true
             }
+            if (this.holdsSyncsAfterHardState && path.endsWith('hard-state')) {
+              this.holdsSyncsAfterHardState = false
+              this.holdsSyncs = true
+            }
             callback(error)
           })
         if (this.holdsSyncs) this.#held.push(sync)
@@ -94,7 +102,10 @@ export class HangingDisk extends MemoryDisk implements Disk {
       },
       writeSync: (bytes, at) => file.writeSync(bytes, at),
       readSync: (target, at) => file.readSync(target, at),
-      syncSync: () => file.syncSync(),
+      syncSync: () => {
+        if (this.holdsSyncs) this.heldUp++
+        file.syncSync()
+      },
       sizeSync: () => file.sizeSync(),
       modifiedMsSync: () => file.modifiedMsSync(),
       truncateSync: (size) => file.truncateSync(size),
