@@ -6,9 +6,9 @@
  * with 20 MiB of heap it is reached every 12 MiB of buffers, so at some thousand messages a second the whole heap is marked several times a
  * second. Twice the heap as room instead makes that a few times in ten seconds, for some 25 MiB that may lie uncollected.
  *
- * Code: what runs once for each batch, or each message of a lone sender, gathers calls slowly. At V8's own budget a broker under load spends
- * half a minute and more in code that is not optimized yet, as every new leader does after a failover. With a quarter of it the same code
- * is there in a quarter of the calls; what V8 learns of types meanwhile is enough.
+ * Code: what runs once for each batch, or for each message of a lone sender, gathers calls slowly. At V8's own budget a fifth to a third of
+ * what a broker computes after ten seconds under load is code that is not optimized yet; a quarter of the budget makes messages cheaper
+ * there, and an eighth hardly more so (figures in `bench/README.md`).
  */
 import { setFlagsFromString } from 'node:v8'
 
