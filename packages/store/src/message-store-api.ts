@@ -50,6 +50,8 @@ export interface MessageStoreApi extends AsyncDisposable {
   status(): StoreStatus
   /** A leader whose no-op is applied: it takes writes. */
   isReady(): boolean
+  /** One after the last byte of all that is applied; `status` has it too, with much else that is made anew for each look. */
+  maxPhysicalOffset(): number
   /**
    * Much of the log is being applied again (`status().rebuild`), on a lone member, a follower or a leader that is not ready yet. Reads of what
    * is applied are answered. What is not known before all is applied is REBUILDING: the end of a queue, an offset, that there is no such

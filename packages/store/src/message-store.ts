@@ -193,7 +193,7 @@ export class MessageStore implements MessageStoreApi {
       ...role,
       ready: this.#core.isReady,
       leaderAddress: role.leader === null ? null : this.#log.advertisedOf(role.leader),
-      maxPhysicalOffset: this.#core.machine.applied.physicalEnd,
+      maxPhysicalOffset: this.maxPhysicalOffset(),
       rebuild: fullRebuild.progress,
       repairs: repairs.status,
       sendsRead: this.#core.sendsRead,
@@ -202,6 +202,10 @@ export class MessageStore implements MessageStoreApi {
 
   isReady(): boolean {
     return this.#core.isReady
+  }
+
+  maxPhysicalOffset(): number {
+    return this.#core.machine.applied.physicalEnd
   }
 
   isRebuilding(): boolean {

@@ -71,8 +71,10 @@ export class PopTaker {
   /** @throws StoreError */
   async take(request: TakeRequest): Promise<Taken> {
     const { store } = this.#context
-    const { role, ready, leader } = store.status()
-    if (!ready) throw new StoreError(`this member is ${role}`, { code: 'NOT_LEADER', leader })
+    if (!store.isReady()) {
+      const { role, leader } = store.status()
+      throw new StoreError(`this member is ${role}`, { code: 'NOT_LEADER', leader })
+    }
     const locked: PopQueue[] = []
     const passedBy = request.queues.filter((queue) => this.#queues.isLocked(request.group, queue))
     try {

@@ -348,7 +348,7 @@ export class PullProcessor {
     ) {
       return group.brokerId
     }
-    const isFarBehind = store.status().maxPhysicalOffset - recordPhysicalOffset(last) > this.#options.recentBytes
+    const isFarBehind = store.maxPhysicalOffset() - recordPhysicalOffset(last) > this.#options.recentBytes
     if (!isFarBehind) return group.brokerId
     return isLeader ? group.whichBrokerWhenConsumeSlowly : config.slaveId
   }

@@ -17,7 +17,7 @@ export function slaveGateOf(config: BrokerConfig, store: MessageStore, clock: Cl
     gapBytesMax: config.haMaxGapNotInSync,
     copies: store.copies,
     replicas: () => store.replicas(),
-    maxPhysicalOffset: () => store.status().maxPhysicalOffset,
+    maxPhysicalOffset: () => store.maxPhysicalOffset(),
   })
 }
 
