@@ -302,7 +302,8 @@ export class Connection implements Reader {
   #scheduleFlush(): void {
     if (this.#isFlushScheduled || this.#isConnecting || this.#outgoing.length === 0) return
     this.#isFlushScheduled = true
-    this.#clock.defer(this.#flushDeferred)
+    // When what runs now has ended, and before any other input: an answer does not wait for what arrived after its request.
+    process.nextTick(this.#flushDeferred)
   }
 
   readonly #flushDeferred = (): void => {

@@ -130,9 +130,10 @@ export class Wanted {
       const at = physicalOffset - start
       const size = this.sizes[i] as number
       if (!isWholeRecord(block, at - ENTRY_HEADER_BYTES, physicalOffset, size)) return i
-      let record = block.subarray(at, at + size)
-      if (copy !== null) {
-        record.copy(copy, copied)
+      let record: Buffer
+      if (copy === null) record = block.subarray(at, at + size)
+      else {
+        block.copy(copy, copied, at, at + size)
         record = copy.subarray(copied, copied + size)
         copied += size
       }
