@@ -548,6 +548,32 @@ describe('a client', () => {
     expect(client.counters.malformedFrames).toBe(0)
   })
 
+  it('is told that a connection is gone when a handler throws, and so are all who wait', async () => {
+    const { address, server, held } = await startServer()
+    const logged: string[] = []
+    const logger = { ...silentLogger, error: (_: unknown, event: string) => logged.push(event) }
+    const closed: string[] = []
+    const client = newClient({ logger, connectionClosed: (of) => closed.push(of) })
+    const throws = () => {
+      throw new TypeError('no')
+    }
+    client.invokeCallback(address, createRequest(LATER), 60_000, { responded: throws, failed: throws })
+    const waiting = codeOf(client.invoke(address, createRequest(LATER), 60_000))
+    await until(() => held.length === 2)
+    for (const connection of server.connections) connection.close()
+    expect(await waiting).toBe('CONNECTION_LOST')
+    expect([logged, closed, client.addresses]).toEqual([['a response handler failed'], [address], []])
+  })
+
+  it('keeps no more than its limit for an address while it connects', async () => {
+    const { address } = await startServer()
+    const client = newClient({ limits: { unwrittenBytesMax: 1_000 } })
+    const waiting = codeOf(client.invoke(address, createRequest(ECHO, undefined, Buffer.alloc(900)), 60_000))
+    client.oneway(address, createRequest(ECHO, undefined, Buffer.alloc(900)))
+    expect(client.addresses).toEqual([])
+    expect(await waiting).toBe('CONNECT_FAILED')
+  })
+
   it('closes on nonsense from a server, and fails what waits', async () => {
     const { port, server } = await rawServer((socket: Socket) => {
       socket.once('data', () => socket.write(Buffer.from('ffffffff', 'hex')))
