@@ -2,7 +2,7 @@
 import { getProperty, splitBatchBody } from '@dledger-ts/protocol'
 import { isSignedWith, RequestCode, ResponseCode, signingKey } from '@dledger-ts/remoting'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { ScriptedCluster } from '../testing/scripted-cluster.ts'
+import { type ScriptedBroker, ScriptedCluster } from '../testing/scripted-cluster.ts'
 import type { Message } from './message.ts'
 import { Producer, type ProducerOptions } from './producer.ts'
 import { selectByHash } from './queue-choice.ts'
@@ -180,6 +180,29 @@ describe('a producer', () => {
     expect(a.sends.length).toBeLessThanOrEqual(21)
   })
 
+  it('asks each of several brokers once for each route while none of them leads', async () => {
+    const brokers = await Promise.all(['a', 'b', 'c'].map((name) => cluster.addBroker(name)))
+    cluster.addTopic({ name: 'T', queues: 4 })
+    for (const broker of brokers) {
+      cluster.setMembers(broker.name, [broker])
+      broker.answerSend = () => ResponseCode.SERVICE_NOT_AVAILABLE
+    }
+    const sent = startProducer().send(message('x'), { timeoutMs: 500 })
+    await expect(sent).rejects.toMatchObject({ code: 'TIMEOUT' })
+    const attempts = brokers.map(({ sends }) => sends.length)
+    expect(Math.min(...attempts)).toBeGreaterThan(1)
+    expect(Math.max(...attempts)).toBeLessThanOrEqual(11)
+  })
+
+  it('fails in time where no address of several brokers can be dialed', async () => {
+    const addresses = ['a', 'b'].map((name) => ({ name, address: `${name}:0` }) as ScriptedBroker)
+    cluster.addTopic({ name: 'T', queues: 1 })
+    for (const broker of addresses) cluster.setMembers(broker.name, [broker])
+    const producer = startProducer()
+    await expect(producer.send(message('x'), { timeoutMs: 200 })).rejects.toMatchObject({ code: 'TIMEOUT' })
+    expect(producer.pendingCount).toBe(0)
+  })
+
   it('finds the new leader as soon as the namesrv knows it', async () => {
     const { a, b } = await oneGroup()
     const producer = startProducer()
@@ -291,6 +314,48 @@ describe('a producer', () => {
     expect(outcomes[2]).toMatchObject({ reason: { code: 'BUSY', detail: { pendingMax: 2 } } })
     expect(producer.pendingCount).toBe(0)
     await producer.send(message('4'))
+  })
+
+  it.each([
+    { name: 'the connection is lost', namesrvAddress: () => cluster.namesrvAddress },
+    { name: 'no namesrv answers', namesrvAddress: () => '127.0.0.1:1' },
+  ])('tells everybody that $name when a callback throws, and can be closed', async ({ namesrvAddress }) => {
+    const { a } = await oneGroup()
+    a.answerSend = () => null
+    const producer = startProducer({ attemptsMax: 1, namesrvAddress: namesrvAddress() })
+    const errors = await Promise.all(
+      Array.from({ length: 3 }, () => {
+        return new Promise<string | undefined>((resolve) => {
+          producer.sendAsync(message('x'), (error) => {
+            resolve(error?.code)
+            throw new TypeError('a callback that looks at no error')
+          })
+        })
+      }),
+    )
+    expect(errors).not.toContain(undefined)
+    await producer.close()
+    expect(producer.pendingCount).toBe(0)
+  })
+
+  it.each([
+    {
+      name: 'throws',
+      selector: (): never => {
+        throw new RangeError('no such queue')
+      },
+    },
+    { name: 'returns nothing', selector: () => undefined as never },
+  ])('fails a send whose selector $name, and no other', async ({ selector }) => {
+    await oneGroup()
+    const producer = startProducer()
+    const send = () => Promise.allSettled([producer.send(message('x'), { selector }), producer.send(message('y'))])
+    // Once when the route has to be fetched, and once when it is there.
+    for (const outcomes of [await send(), await send()]) {
+      expect(outcomes).toMatchObject([{ reason: { code: 'INVALID' } }, { value: { status: 'SEND_OK' } }])
+    }
+    await producer.close()
+    expect(producer.pendingCount).toBe(0)
   })
 
   it.each([

@@ -58,7 +58,7 @@ export class Producer {
   /** @throws ClientError `INVALID`. */
   constructor(options: ProducerOptions) {
     const settings = commonSettings(options)
-    const { group, clock, random } = settings
+    const { group, clock, random, logger } = settings
     const newTopicQueues = wholeNumber(options.newTopicQueues ?? 4, 'newTopicQueues', { min: 1, max: 65_536 })
     this.#core = new ClientCore({
       settings,
@@ -72,6 +72,7 @@ export class Producer {
       routes: this.#core.routes,
       clock,
       random,
+      logger,
       newTopicQueues,
       attemptsMax: wholeNumber(options.attemptsMax ?? 3, 'attemptsMax', { min: 1, max: 1_000 }),
       turnOf: (topic) => this.#turnOf(topic),
