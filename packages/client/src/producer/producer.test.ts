@@ -152,6 +152,13 @@ describe('a producer', () => {
     },
   )
 
+  it('sends again what a broker did not look at because it stops', async () => {
+    const { a } = await oneGroup(1)
+    a.answerSend = () => (a.sends.length <= 5 ? 1500 : ResponseCode.SUCCESS)
+    await startProducer().send(message('x'))
+    expect(a.sends).toHaveLength(6)
+  })
+
   it.each([13, 29, 3, 26])('does not try again after code %d', async (code) => {
     const { a } = await oneGroup()
     a.answerSend = () => code
