@@ -2,6 +2,7 @@
 import { getProperty, splitBatchBody } from '@dledger-ts/protocol'
 import { isSignedWith, RequestCode, ResponseCode, signingKey } from '@dledger-ts/remoting'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { ClientError } from '../errors.ts'
 import { type ScriptedBroker, ScriptedCluster } from '../testing/scripted-cluster.ts'
 import type { Message } from './message.ts'
 import { Producer, type ProducerOptions } from './producer.ts'
@@ -323,6 +324,32 @@ describe('a producer', () => {
     await producer.send(message('4'))
   })
 
+  it('refuses more bytes than may wait, and loses no connection by them', async () => {
+    const { a } = await oneGroup()
+    const producer = startProducer({ sendTimeoutMs: 60_000 })
+    await producer.send(message('x'))
+    const body = Buffer.alloc(4 * 1024 * 1024)
+    const outcomes = await Promise.allSettled(Array.from({ length: 80 }, () => producer.send(message('', { body }))))
+    const reasons = outcomes.flatMap((outcome) =>
+      outcome.status === 'rejected' ? [outcome.reason as ClientError] : [],
+    )
+    expect(new Set(reasons.map(({ code }) => code))).toEqual(new Set(['BUSY']))
+    expect([a.sends.length, reasons.length]).toEqual([1 + 25, 55])
+    await producer.send(message('y'))
+  })
+
+  it('refuses one-way messages while so much waits for their broker, and loses no connection by them', async () => {
+    const { a } = await oneGroup()
+    const producer = startProducer({ sendTimeoutMs: 60_000, pendingBytesMax: 1_000_000 })
+    await producer.send(message('x'))
+    const body = Buffer.alloc(300_000)
+    const sent = producer.send(message('y'))
+    for (let i = 0; i < 4; i++) producer.sendOneway(message('', { body }))
+    expect(() => producer.sendOneway(message('', { body }))).toThrow(expect.objectContaining({ code: 'BUSY' }) as Error)
+    await sent
+    await cluster.until(() => a.sends.length === 6)
+  })
+
   it.each([
     { name: 'the connection is lost', namesrvAddress: () => cluster.namesrvAddress },
     { name: 'no namesrv answers', namesrvAddress: () => '127.0.0.1:1' },
@@ -365,13 +392,22 @@ describe('a producer', () => {
     expect(producer.pendingCount).toBe(0)
   })
 
+  it.each([Number.POSITIVE_INFINITY, Number.NaN, 2 ** 31])('refuses to wait for %d ms', async (timeoutMs) => {
+    await oneGroup()
+    const producer = startProducer()
+    await expect(producer.send(message('x'), { timeoutMs })).rejects.toMatchObject({ code: 'INVALID' })
+  })
+
   it.each([
     { name: 'an empty body', wrong: message('') },
     { name: 'a topic with a space', wrong: message('x', { topic: 'a b' }) },
     { name: 'a separator in a property', wrong: message('x', { properties: { a: 'b\x02c' } }) },
+    { name: 'more properties than are stored', wrong: message('x', { properties: { a: '\u20ac'.repeat(11_000) } }) },
+    { name: 'a body that is a text', wrong: message('x', { body: 'x' as never }) },
   ])('refuses $name without asking anybody', async ({ wrong }) => {
     const producer = startProducer()
     await expect(producer.send(wrong)).rejects.toMatchObject({ code: 'INVALID' })
+    expect(() => producer.sendOneway(wrong)).toThrow(expect.objectContaining({ code: 'INVALID' }) as Error)
     expect(cluster.routeRequests).toBe(0)
   })
 

@@ -55,9 +55,14 @@ export interface Outgoing {
   readonly msgId: string
 }
 
+/** Bytes that are held while it is sent. */
+export function waitingBytes({ body, properties }: Outgoing): number {
+  return body.length + properties.length
+}
+
 /** Told once when a send has ended, before its callback. */
 export interface SendOwner {
-  ended(): void
+  ended(outgoing: Outgoing): void
 }
 
 export interface SendTarget {
@@ -252,7 +257,7 @@ export class Sending implements ResponseHandler, RouteListener {
 
   #end(): void {
     this.#isDone = true
-    this.#owner.ended()
+    this.#owner.ended(this.#outgoing)
   }
 
   #refused(response: RemotingCommand): ClientError {
