@@ -159,6 +159,19 @@ describe('a push consumer', () => {
     expect(broker.offsets.get('g T 0')).toBe(1)
   })
 
+  it('sends a message of the retry topic back to its broker, which need not have its first topic', async () => {
+    const a = await cluster.addBroker('a')
+    const b = await cluster.addBroker('b')
+    cluster.setMembers('a', [a])
+    cluster.setMembers('b', [b])
+    cluster.addTopic({ name: 'T', queues: 1, brokers: ['a'] })
+    cluster.addTopic({ name: '%RETRY%g', queues: 1 })
+    b.store({ topic: '%RETRY%g', body: Buffer.from('x'), properties: 'RETRY_TOPIC\x01T\x02' })
+    await consume({ listener: () => 'RECONSUME_LATER' })
+    await cluster.until(() => b.sentBack.length === 1)
+    expect(b.sentBack[0]).toMatchObject({ originTopic: 'T', brokerName: 'b' })
+  })
+
   it('sends the message itself to the retry topic when the broker cannot find it any more', async () => {
     const broker = await oneBroker(1)
     broker.answerSendBack = () => ResponseCode.SYSTEM_ERROR
@@ -180,6 +193,28 @@ describe('a push consumer', () => {
     expect(broker.sends[0]?.header).toMatchObject({ topic: '%RETRY%g', reconsumeTimes: 3, maxReconsumeTimes: 16 })
     expect(broker.sends[0]?.header.properties).toContain('DELAY\x015\x02')
     expect(texts).toEqual(['T id1 A undefined', 'T id1 A T'])
+  })
+
+  it.each([
+    { how: 'zlib', sysFlag: 0x301, body: deflateSync(Buffer.alloc(20 * 1024 * 1024)) },
+    { how: 'lz4, which is not read here', sysFlag: 0x101, body: Buffer.from('lz4') },
+  ])('sends a message to the retry topic as it was compressed: $how', async ({ sysFlag, body }) => {
+    const broker = await oneBroker(1)
+    broker.answerSendBack = () => ResponseCode.SYSTEM_ERROR
+    broker.store({ topic: 'T', body, sysFlag })
+    let isFirst = true
+    const { consumer } = await consume({
+      listener: () => {
+        const wasFirst = isFirst
+        isFirst = false
+        return wasFirst ? 'RECONSUME_LATER' : 'CONSUME_SUCCESS'
+      },
+    })
+    await cluster.until(() => broker.sends.length === 1)
+    expect(broker.sends[0]?.header).toMatchObject({ topic: '%RETRY%g', sysFlag })
+    expect(broker.sends[0]?.body).toEqual(body)
+    await consumer.close()
+    expect(broker.offsets.get('g T 0')).toBe(1)
   })
 
   it('goes on with another leader when its own is gone, from where it stood', async () => {

@@ -81,6 +81,11 @@ export class RouteTable {
     else entry.refresh(listener)
   }
 
+  /** The same as a promise. @returns null when there is none. */
+  fetch(topic: string): Promise<TopicRoute | null> {
+    return new Promise((resolve) => this.refresh(topic, { routed: resolve, unrouted: () => resolve(null) }))
+  }
+
   #refreshAll(topics: readonly string[], from: number): void {
     const next = Math.min(from + UNASKED_AT_ONCE, topics.length)
     for (let i = from; i < next; i++) this.refresh(topics[i] as string)
