@@ -51,6 +51,7 @@ export class ClientCore {
   readonly #unreachableSinceMs = new Map<string, number>()
   #cancelHeartbeats: () => void = () => {}
   #closed = false
+  #closing: Promise<void> | null = null
 
   constructor(options: ClientCoreOptions) {
     const { clock, random, logger, instanceName, namesrvAddresses, credentials } = options.settings
@@ -94,9 +95,12 @@ export class ClientCore {
     this.#greetNew(this.#memberAddresses())
   }
 
-  /** Final. Tells the brokers, then closes the connections. */
-  async close(): Promise<void> {
-    if (this.#closed) return
+  /** Final, and the same end for whoever calls it. Tells the brokers, then closes the connections. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
     this.#closed = true
     this.#cancelHeartbeats()
     const members = [...this.#greeted]

@@ -1,4 +1,6 @@
 /** Consumers that share queues, fall behind, fail, and outlive brokers. */
+import { systemClock } from '@dledger-ts/base'
+import { getEventListeners } from 'node:events'
 import { deflateSync } from 'node:zlib'
 import { ResponseCode } from '@dledger-ts/remoting'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -97,6 +99,90 @@ describe('a push consumer', () => {
     finish()
     await closed
     expect(broker.offsets.get('g T 0')).toBe(3)
+  })
+
+  it('leaves its group though a call of its listener never ends, and stores what it consumed before', async () => {
+    const broker = await oneBroker(1)
+    for (const body of bodies(3)) broker.store({ topic: 'T', body })
+    let begun = 0
+    const { consumer } = await consume({
+      closeWaitMs: 50,
+      listener: ([message]) => {
+        begun++
+        cluster.look()
+        return message?.body.toString() === 'm1' ? new Promise(() => {}) : 'CONSUME_SUCCESS'
+      },
+    })
+    await cluster.until(() => begun === 3)
+    await consumer.close()
+    expect(broker.offsets.get('g T 0')).toBe(1)
+    expect(broker.members.get('g')?.size).toBe(0)
+  })
+
+  it('stores offsets while it waits for its listener, and ends once for all who close it', async () => {
+    const broker = await oneBroker(1)
+    for (const body of bodies(3)) broker.store({ topic: 'T', body })
+    const finish: (() => void)[] = []
+    const { consumer } = await consume({
+      // What is stored every 5 s is stored every 20 ms.
+      clock: { ...systemClock, after: (ms, callback) => systemClock.after(ms === 5_000 ? 20 : ms, callback) },
+      listener: () =>
+        new Promise((resolve) => {
+          finish.push(() => resolve('CONSUME_SUCCESS'))
+          cluster.look()
+        }),
+    })
+    await cluster.until(() => finish.length === 3)
+    const ended: string[] = []
+    const closing = [
+      consumer.close().then(() => ended.push('first')),
+      consumer.close().then(() => ended.push('second')),
+    ]
+    finish[0]?.()
+    await cluster.until(() => broker.offsets.get('g T 0') === 1)
+    expect(ended).toEqual([])
+    for (const done of finish) done()
+    await Promise.all(closing)
+    expect(ended).toEqual(['first', 'second'])
+    expect(broker.offsets.get('g T 0')).toBe(3)
+  })
+
+  it('waits for whatever its listener returns that can be waited for', async () => {
+    const broker = await oneBroker(1)
+    broker.store({ topic: 'T', body: Buffer.from('x') })
+    let finish: (() => void) | null = null
+    const { consumer } = await consume({
+      listener: () => {
+        const later = {
+          // oxlint-disable-next-line unicorn/no-thenable -- as promises of libraries are, and those of other realms
+          then: (done: (result: 'CONSUME_SUCCESS') => void) => {
+            finish = () => done('CONSUME_SUCCESS')
+            cluster.look()
+          },
+        }
+        return later as unknown as Promise<'CONSUME_SUCCESS'>
+      },
+    })
+    await cluster.until(() => finish !== null)
+    const closed = consumer.close()
+    finish!()
+    await closed
+    expect(broker.sentBack).toEqual([])
+    expect(broker.offsets.get('g T 0')).toBe(1)
+  })
+
+  it('leaves nothing behind at the signal of its start', async () => {
+    await oneBroker(1)
+    const consumer = new PushConsumer({
+      group: 'g',
+      namesrvAddress: cluster.namesrvAddress,
+      listener: () => 'CONSUME_SUCCESS',
+    })
+    consumers.push(consumer)
+    consumer.subscribe('T')
+    const { signal } = new AbortController()
+    await consumer.start({ signal })
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
   it('chooses by tag, again by the text where the broker has the hash only', async () => {
@@ -233,6 +319,18 @@ describe('a push consumer', () => {
     await cluster.until(() => texts.length === 6)
     expect(texts).toEqual(bodies(6).map(String))
     await cluster.until(() => next.members.get('g')?.size === 1)
+  })
+
+  it('stores where it stands by another member when it closes while nobody leads', async () => {
+    const old = await oneBroker(1)
+    const { consumer, texts } = await consume()
+    for (const body of bodies(3)) old.store({ topic: 'T', body })
+    await cluster.until(() => texts.length === 3)
+    const next = await cluster.addBroker('b')
+    cluster.setMembers('b', [null, next])
+    await old.kill()
+    await consumer.close()
+    expect(next.offsets.get('g T 0')).toBe(3)
   })
 
   it('begins anew where the queue begins when its offset is gone', async () => {
