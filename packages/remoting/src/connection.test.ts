@@ -17,6 +17,7 @@ const LATER = 2
 const THROWS = 3
 const REJECTS = 4
 const LARGE = 5
+const STALLS = 6
 
 const owned: (() => unknown)[] = []
 afterEach(async () => {
@@ -72,6 +73,11 @@ function newClient(options: RemotingClientOptions = {}): RemotingClient {
   const client = new RemotingClient(options)
   owned.push(() => client.close())
   return client
+}
+
+function stall(ms: number): void {
+  const endMs = performance.now() + ms
+  while (performance.now() < endMs);
 }
 
 function frame(command: RemotingCommand, opaque = 0): Buffer {
@@ -510,6 +516,24 @@ describe('a client', () => {
     connection.respond(request, createResponse(0))
     await until(() => client.counters.strayResponses === 1)
     expect((await client.invoke(address, createRequest(ECHO), 1000)).code).toBe(0)
+  })
+
+  it('takes an answer that came while this process stood still beyond its time', async () => {
+    const { address } = await startServer({}, [
+      [
+        STALLS,
+        () => {
+          // Once the answer is with the kernel, which is at the end of this pass, nothing runs for a while.
+          queueMicrotask(() => setImmediate(() => stall(400)))
+          return createResponse(0)
+        },
+      ],
+    ])
+    const client = newClient()
+    await client.invoke(address, createRequest(ECHO), 5_000)
+    const answer = await client.invoke(address, createRequest(STALLS), 300)
+    expect(answer.code).toBe(0)
+    expect(await codeOf(client.invoke(address, createRequest(LATER), 1))).toBe('TIMEOUT')
   })
 
   it('gives up connecting after its time', async () => {

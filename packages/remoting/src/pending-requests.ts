@@ -5,10 +5,14 @@
  *   - Each handler is told exactly once: the answer, a timeout, or that the connection is gone; whatever another one throws.
  *   - At most `pendingMax` wait; the next one is refused.
  *   - One timer at most is armed, for the earliest deadline seen when it was armed; an answer never touches it.
+ *   - Time in which this process stood still fails no request whose answer has arrived meanwhile.
  */
 import { assert, type Clock } from '@dledger-ts/base'
 import type { RemotingCommand } from './command.ts'
 import { RemotingError } from './errors.ts'
+
+/** A timer that comes later than this was kept waiting by this process itself. */
+const LATE_MS = 50
 
 /** Told the outcome of a request, exactly once. */
 export interface ResponseHandler {
@@ -98,10 +102,24 @@ export class PendingRequests {
     this.#disarm()
     this.#armedDeadlineMs = deadlineMs
     this.#cancelTimer = this.#clock.after(Math.max(0, Math.ceil(deadlineMs - this.#clock.monotonicMs())), () => {
-      this.#cancelTimer = undefined
-      this.#armedDeadlineMs = Number.POSITIVE_INFINITY
-      this.#expire()
+      if (this.#clock.monotonicMs() - deadlineMs < LATE_MS) this.#due()
+      else this.#dueAfterInput()
     })
+  }
+
+  /** Timers come before input: what has arrived while nothing ran is taken first. */
+  #dueAfterInput(): void {
+    let isWanted = true
+    this.#cancelTimer = () => (isWanted = false)
+    this.#clock.defer(() => {
+      if (isWanted) this.#due()
+    })
+  }
+
+  #due(): void {
+    this.#cancelTimer = undefined
+    this.#armedDeadlineMs = Number.POSITIVE_INFINITY
+    this.#expire()
   }
 
   #disarm(): void {
