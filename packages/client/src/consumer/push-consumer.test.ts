@@ -2,7 +2,7 @@
 import { systemClock } from '@dledger-ts/base'
 import { getEventListeners } from 'node:events'
 import { deflateSync } from 'node:zlib'
-import { ResponseCode } from '@dledger-ts/remoting'
+import { decodeHeartbeat, RequestCode, ResponseCode } from '@dledger-ts/remoting'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type ScriptedBroker, ScriptedCluster } from '../testing/scripted-cluster.ts'
 import type { MessageListener } from './listener.ts'
@@ -410,6 +410,32 @@ describe('a push consumer', () => {
     cluster.addTopic({ name: 'T', queues: 1 })
     broker.store({ topic: 'T', body: Buffer.from('x') })
     await cluster.until(() => texts.length === 1)
+  })
+
+  it('asks a broker that does not know it to know it once, not for each queue and refusal', async () => {
+    const broker = await oneBroker(16)
+    let pulls = 0
+    broker.answerPull = () => {
+      pulls++
+      return ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST
+    }
+    await consume()
+    await cluster.until(() => pulls >= 80)
+    expect(broker.heartbeats.length).toBeLessThanOrEqual(8)
+  })
+
+  it('says what it subscribes to soon after another heartbeat, too', async () => {
+    const broker = await oneBroker(1)
+    const { consumer } = await consume()
+    const said = (): string[] => {
+      const last = broker.requests.findLast(({ code }) => code === RequestCode.HEART_BEAT)
+      const { consumerDataSet } = decodeHeartbeat(last?.bodyBytes ?? Buffer.alloc(0))
+      return consumerDataSet.flatMap(({ subscriptionDataSet }) => subscriptionDataSet.map(({ subString }) => subString))
+    }
+    consumer.subscribe('T', 'red')
+    await cluster.until(() => said().includes('red'))
+    consumer.subscribe('T', 'green')
+    await cluster.until(() => said().includes('green'))
   })
 
   it('does not rush a broker that refuses', async () => {
