@@ -21,6 +21,8 @@ import { RouteTable } from './route/route-table.ts'
 import type { TopicRoute } from './route/topic-route.ts'
 
 const HEARTBEAT_PERIOD_MS = 30_000
+/** Many ask for heartbeats together: every queue of a consumer that a broker does not know. */
+const HEARTBEAT_SPACING_MS = 1_000
 const CALL_TIMEOUT_MS = 3_000
 /** A member that could not be reached is left alone for this long. */
 const UNREACHABLE_PAUSE_MS = 1_000
@@ -50,7 +52,12 @@ export class ClientCore {
   /** When a heartbeat last failed to reach a member. Monotonic. */
   readonly #unreachableSinceMs = new Map<string, number>()
   #cancelHeartbeats: () => void = () => {}
+  /** When all members were last sent one together. Monotonic. */
+  #beatMs = Number.NEGATIVE_INFINITY
+  /** Heartbeats that are wanted sooner than the spacing allows. */
+  #cancelBeat: (() => void) | null = null
   #closed = false
+  #closing: Promise<void> | null = null
 
   constructor(options: ClientCoreOptions) {
     const { clock, random, logger, instanceName, namesrvAddresses, credentials } = options.settings
@@ -87,18 +94,31 @@ export class ClientCore {
     this.#beatLater()
   }
 
-  /** Sends a heartbeat to every member now. */
+  /** Sends a heartbeat to every member: now, or as soon as the spacing allows. */
   beat(): void {
+    if (this.#closed || this.#cancelBeat !== null) return
+    const waitMs = this.#beatMs + HEARTBEAT_SPACING_MS - this.clock.monotonicMs()
+    if (waitMs <= 0) this.#beatNow()
+    else this.#cancelBeat = this.clock.after(Math.ceil(waitMs), () => this.#beatNow())
+  }
+
+  #beatNow(): void {
+    this.#cancelBeat = null
+    this.#beatMs = this.clock.monotonicMs()
     this.#greeted.clear()
     this.#unreachableSinceMs.clear()
     this.#greetNew(this.#memberAddresses())
   }
 
-  /** Final. Tells the brokers, then closes the connections. */
-  async close(): Promise<void> {
-    if (this.#closed) return
+  /** Final, and the same end for whoever calls it. Tells the brokers, then closes the connections. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
     this.#closed = true
     this.#cancelHeartbeats()
+    this.#cancelBeat?.()
     const members = [...this.#greeted]
     this.routes.close()
     await Promise.allSettled(members.map((address) => this.#unregister(address)))

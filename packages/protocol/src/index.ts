@@ -68,7 +68,14 @@ export {
   recordTotalSize,
   writeRecordPlace,
 } from './record.ts'
-export { compressionOf, isQueued, MessageSysFlag, transactionType, withTransactionType } from './sys-flag.ts'
+export {
+  compressionBits,
+  compressionOf,
+  isQueued,
+  MessageSysFlag,
+  transactionType,
+  withTransactionType,
+} from './sys-flag.ts'
 export {
   isNotAllowedSendTopic,
   isSystemGroup,

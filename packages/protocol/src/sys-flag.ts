@@ -40,6 +40,11 @@ export function isQueued(sysFlag: number): boolean {
   return type === MessageSysFlag.TRANSACTION_NONE || type === MessageSysFlag.TRANSACTION_COMMIT
 }
 
+/** @returns the bits that tell whether and how the body is compressed, without the others. */
+export function compressionBits(sysFlag: number): number {
+  return sysFlag & (MessageSysFlag.COMPRESSED | COMPRESSION_MASK)
+}
+
 /** How the body is compressed. Old clients leave the type bits 0: that is zlib, too. */
 export function compressionOf(sysFlag: number): 'none' | 'lz4' | 'zstd' | 'zlib' | 'unknown' {
   if ((sysFlag & MessageSysFlag.COMPRESSED) === 0) return 'none'

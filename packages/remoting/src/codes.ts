@@ -157,4 +157,6 @@ export const ResponseCode = {
   BROKER_NOT_EXIST: 211,
   FLOW_CONTROL: 215,
   ILLEGAL_OPERATION: 604,
+  /** Only Apache's servers, while they stop: the request was not looked at. */
+  GO_AWAY: 1500,
 } as const

@@ -17,6 +17,7 @@ const LATER = 2
 const THROWS = 3
 const REJECTS = 4
 const LARGE = 5
+const STALLS = 6
 
 const owned: (() => unknown)[] = []
 afterEach(async () => {
@@ -72,6 +73,11 @@ function newClient(options: RemotingClientOptions = {}): RemotingClient {
   const client = new RemotingClient(options)
   owned.push(() => client.close())
   return client
+}
+
+function stall(ms: number): void {
+  const endMs = performance.now() + ms
+  while (performance.now() < endMs);
 }
 
 function frame(command: RemotingCommand, opaque = 0): Buffer {
@@ -512,6 +518,24 @@ describe('a client', () => {
     expect((await client.invoke(address, createRequest(ECHO), 1000)).code).toBe(0)
   })
 
+  it('takes an answer that came while this process stood still beyond its time', async () => {
+    const { address } = await startServer({}, [
+      [
+        STALLS,
+        () => {
+          // Once the answer is with the kernel, which is at the end of this pass, nothing runs for a while.
+          queueMicrotask(() => setImmediate(() => stall(400)))
+          return createResponse(0)
+        },
+      ],
+    ])
+    const client = newClient()
+    await client.invoke(address, createRequest(ECHO), 5_000)
+    const answer = await client.invoke(address, createRequest(STALLS), 300)
+    expect(answer.code).toBe(0)
+    expect(await codeOf(client.invoke(address, createRequest(LATER), 1))).toBe('TIMEOUT')
+  })
+
   it('gives up connecting after its time', async () => {
     const clock = new ManualClock()
     const { address } = await startServer()
@@ -546,6 +570,32 @@ describe('a client', () => {
     expect((await client.invoke(address, createRequest(ECHO), 5000)).code).toBe(0)
     expect(logged).toEqual(['a response handler failed'])
     expect(client.counters.malformedFrames).toBe(0)
+  })
+
+  it('is told that a connection is gone when a handler throws, and so are all who wait', async () => {
+    const { address, server, held } = await startServer()
+    const logged: string[] = []
+    const logger = { ...silentLogger, error: (_: unknown, event: string) => logged.push(event) }
+    const closed: string[] = []
+    const client = newClient({ logger, connectionClosed: (of) => closed.push(of) })
+    const throws = () => {
+      throw new TypeError('no')
+    }
+    client.invokeCallback(address, createRequest(LATER), 60_000, { responded: throws, failed: throws })
+    const waiting = codeOf(client.invoke(address, createRequest(LATER), 60_000))
+    await until(() => held.length === 2)
+    for (const connection of server.connections) connection.close()
+    expect(await waiting).toBe('CONNECTION_LOST')
+    expect([logged, closed, client.addresses]).toEqual([['a response handler failed'], [address], []])
+  })
+
+  it('keeps no more than its limit for an address while it connects', async () => {
+    const { address } = await startServer()
+    const client = newClient({ limits: { unwrittenBytesMax: 1_000 } })
+    const waiting = codeOf(client.invoke(address, createRequest(ECHO, undefined, Buffer.alloc(900)), 60_000))
+    client.oneway(address, createRequest(ECHO, undefined, Buffer.alloc(900)))
+    expect(client.addresses).toEqual([])
+    expect(await waiting).toBe('CONNECT_FAILED')
   })
 
   it('closes on nonsense from a server, and fails what waits', async () => {

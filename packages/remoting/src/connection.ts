@@ -121,6 +121,7 @@ export class Connection implements Reader {
       clock: options.clock,
       address: this.remoteAddress,
       pendingMax: options.limits.pendingMax,
+      handlerThrew: (error) => this.#handlerThrew(error),
     })
     this.#listen()
   }
@@ -279,14 +280,18 @@ export class Connection implements Reader {
     return !this.#isReadingPaused && !this.isClosed && !this.#isEnding
   }
 
-  /** A handler that throws has its own trouble, not the connection's. */
   #complete(response: RemotingCommand): void {
     try {
       if (!this.#pending.complete(response)) this.#counters.strayResponses++
     } catch (error) {
-      if (error instanceof AssertionError) throw error
-      this.#logger.error({ remote: this.remoteAddress, err: error }, 'a response handler failed')
+      this.#handlerThrew(error)
     }
+  }
+
+  /** A handler that throws has its own trouble, not the connection's. */
+  #handlerThrew(error: unknown): void {
+    if (error instanceof AssertionError) throw error
+    this.#logger.error({ remote: this.remoteAddress, err: error }, 'a response handler failed')
   }
 
   #send(command: RemotingCommand): void {
@@ -296,7 +301,9 @@ export class Connection implements Reader {
     }
     this.#outgoing.push(command)
     this.#outgoingBytes += commandBodyBytes(command)
-    this.#scheduleFlush()
+    // While it connects nothing is written, so nothing else looks at what waits.
+    if (this.#isConnecting && this.#outgoingBytes > this.#limits.unwrittenBytesMax) this.closeSlow()
+    else this.#scheduleFlush()
   }
 
   #scheduleFlush(): void {

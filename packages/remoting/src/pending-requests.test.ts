@@ -7,8 +7,9 @@ import { ManualClock } from './testing/manual-clock.ts'
 
 function setup(pendingMax = 100) {
   const clock = new ManualClock()
-  const pending = new PendingRequests({ clock, address: 'a:1', pendingMax })
   const told: string[] = []
+  const handlerThrew = (error: unknown): number => told.push(`threw ${String(error)}`)
+  const pending = new PendingRequests({ clock, address: 'a:1', pendingMax, handlerThrew })
   const handler = (name: string) => ({
     responded: (response: { code: number }) => told.push(`${name} ${response.code}`),
     failed: (error: RemotingError) => told.push(`${name} ${error.code}`),
@@ -72,6 +73,19 @@ it('fails all at once, and only once', () => {
   expect(told).toEqual(['a CONNECTION_LOST', 'b CONNECTION_LOST'])
   clock.advance(1000)
   expect(told.length).toBe(2)
+})
+
+it.each(['time is over', 'connection is gone'])('tells the others that the %s when a handler throws', (why) => {
+  const { clock, pending, told, handler } = setup()
+  const throws = (): never => {
+    throw new TypeError('no')
+  }
+  pending.add({ responded: throws, failed: throws }, 100)
+  pending.add(handler('b'), 100)
+  if (why === 'time is over') clock.advance(100)
+  else pending.failAll(new RemotingError('gone', { code: 'CONNECTION_LOST', address: 'a:1' }))
+  expect(told).toEqual(['threw TypeError: no', why === 'time is over' ? 'b TIMEOUT' : 'b CONNECTION_LOST'])
+  expect(pending.count).toBe(0)
 })
 
 it('does not give a number twice while its first request waits, also after the numbers wrapped', () => {

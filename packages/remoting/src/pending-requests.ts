@@ -2,13 +2,17 @@
  * The requests of one side of a connection that wait for their answers.
  *
  * Always holds:
- *   - Each handler is told exactly once: the answer, a timeout, or that the connection is gone.
+ *   - Each handler is told exactly once: the answer, a timeout, or that the connection is gone; whatever another one throws.
  *   - At most `pendingMax` wait; the next one is refused.
  *   - One timer at most is armed, for the earliest deadline seen when it was armed; an answer never touches it.
+ *   - Time in which this process stood still fails no request whose answer has arrived meanwhile.
  */
 import { assert, type Clock } from '@dledger-ts/base'
 import type { RemotingCommand } from './command.ts'
 import { RemotingError } from './errors.ts'
+
+/** A timer that comes later than this was kept waiting by this process itself. */
+const LATE_MS = 50
 
 /** Told the outcome of a request, exactly once. */
 export interface ResponseHandler {
@@ -32,15 +36,18 @@ export class PendingRequests {
   readonly #clock: Clock
   readonly #address: string
   readonly #pendingMax: number
+  readonly #handlerThrew: (error: unknown) => void
   readonly #byOpaque = new Map<number, Pending>()
   #nextOpaque = 0
   #armedDeadlineMs = Number.POSITIVE_INFINITY
   #cancelTimer: (() => void) | undefined
 
-  constructor(options: { clock: Clock; address: string; pendingMax: number }) {
+  /** @param options.handlerThrew told what a handler threw when its request had failed. */
+  constructor(options: { clock: Clock; address: string; pendingMax: number; handlerThrew: (error: unknown) => void }) {
     this.#clock = options.clock
     this.#address = options.address
     this.#pendingMax = options.pendingMax
+    this.#handlerThrew = options.handlerThrew
   }
 
   get count(): number {
@@ -80,17 +87,39 @@ export class PendingRequests {
     this.#disarm()
     const all = [...this.#byOpaque.values()]
     this.#byOpaque.clear()
-    for (const pending of all) pending.handler.failed(error)
+    for (const { handler } of all) this.#fail(handler, error)
+  }
+
+  #fail(handler: ResponseHandler, error: RemotingError): void {
+    try {
+      handler.failed(error)
+    } catch (thrown) {
+      this.#handlerThrew(thrown)
+    }
   }
 
   #arm(deadlineMs: number): void {
     this.#disarm()
     this.#armedDeadlineMs = deadlineMs
     this.#cancelTimer = this.#clock.after(Math.max(0, Math.ceil(deadlineMs - this.#clock.monotonicMs())), () => {
-      this.#cancelTimer = undefined
-      this.#armedDeadlineMs = Number.POSITIVE_INFINITY
-      this.#expire()
+      if (this.#clock.monotonicMs() - deadlineMs < LATE_MS) this.#due()
+      else this.#dueAfterInput()
     })
+  }
+
+  /** Timers come before input: what has arrived while nothing ran is taken first. */
+  #dueAfterInput(): void {
+    let isWanted = true
+    this.#cancelTimer = () => (isWanted = false)
+    this.#clock.defer(() => {
+      if (isWanted) this.#due()
+    })
+  }
+
+  #due(): void {
+    this.#cancelTimer = undefined
+    this.#armedDeadlineMs = Number.POSITIVE_INFINITY
+    this.#expire()
   }
 
   #disarm(): void {
@@ -113,13 +142,8 @@ export class PendingRequests {
     }
     if (earliestMs < Number.POSITIVE_INFINITY) this.#arm(earliestMs)
     for (const { handler, timeoutMs } of expired) {
-      handler.failed(
-        new RemotingError(`no answer from ${this.#address} within ${timeoutMs} ms`, {
-          code: 'TIMEOUT',
-          address: this.#address,
-          timeoutMs,
-        }),
-      )
+      const detail = { code: 'TIMEOUT', address: this.#address, timeoutMs } as const
+      this.#fail(handler, new RemotingError(`no answer from ${this.#address} within ${timeoutMs} ms`, detail))
     }
     assert(this.#cancelTimer !== undefined || this.#byOpaque.size === 0, 'whoever waits has a timer')
   }

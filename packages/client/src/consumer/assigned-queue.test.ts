@@ -35,6 +35,14 @@ describe('an assigned queue', () => {
     expect([queue.committableOffset, queue.cachedCount, queue.cachedBytes]).toEqual([20, 0, 0])
   })
 
+  it('keeps no message that is consumed, wherever those before it stand', () => {
+    const queue = new AssignedQueue({ brokerName: 'b', queueId: 0, topic: 'T' }, 0, 0)
+    const [a, b] = queue.received([received(0), received(1)], 2)
+    queue.consumed(b!)
+    expect(() => b!.message).toThrow('consumed')
+    expect(a!.message.queueOffset).toBe(0)
+  })
+
   it('never commits a message that is not consumed, and never goes back', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(1_000_000), { maxLength: 4_000 }), (choices) => {

@@ -8,17 +8,31 @@ import { assert } from '@dledger-ts/base'
 import type { MessageQueue } from '@dledger-ts/remoting'
 import type { ReceivedMessage } from './received-message.ts'
 
-/** A received message and whether it is consumed. */
+/** The place of a received message, and the message as long as it is not consumed: places are kept longer, bodies are not. */
 export class Cached {
-  readonly message: ReceivedMessage
   readonly queueOffset: number
   readonly bytes: number
-  isDone = false
+  #message: ReceivedMessage | null
 
   constructor(message: ReceivedMessage) {
-    this.message = message
+    this.#message = message
     this.queueOffset = message.queueOffset
     this.bytes = message.cachedBytes
+  }
+
+  get isDone(): boolean {
+    return this.#message === null
+  }
+
+  get message(): ReceivedMessage {
+    assert(this.#message !== null, 'nobody asks for a message that is consumed')
+    return this.#message
+  }
+
+  /** @internal */
+  done(): void {
+    assert(!this.isDone, 'a message is consumed once')
+    this.#message = null
   }
 }
 
@@ -70,8 +84,7 @@ export class AssignedQueue {
   }
 
   consumed(cached: Cached): void {
-    assert(!cached.isDone, 'a message is consumed once')
-    cached.isDone = true
+    cached.done()
     this.#cachedBytes -= cached.bytes
     while (this.#first < this.#cached.length && (this.#cached[this.#first] as Cached).isDone) this.#first++
     // Cut in large pieces, so that the cost for each message stays constant.

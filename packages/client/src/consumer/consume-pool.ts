@@ -60,13 +60,22 @@ export class ConsumePool {
     this.#startWaiting()
   }
 
-  /** Starts no more calls. @returns once those under way have ended. */
-  close(): Promise<void> {
+  /** Starts no more calls. @returns once those under way have ended, or `waitMs` are over. */
+  close(waitMs: number): Promise<void> {
     this.#closed = true
     this.#waiting = []
     for (const cancel of this.#cancels) cancel()
     if (this.#running === 0) return Promise.resolve()
-    return new Promise((resolve) => (this.#idle = resolve))
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(waitMs, () => {
+        this.#options.logger.warn({ calls: this.#running, waitMs }, 'calls of the listener did not end')
+        resolve()
+      })
+      this.#idle = () => {
+        cancel()
+        resolve()
+      }
+    })
   }
 
   /** A loop, not a recursion: a listener that returns at once may have thousands of messages before it. */
@@ -90,13 +99,14 @@ export class ConsumePool {
       this.#failed(batch, error)
       return
     }
-    if (result instanceof Promise) {
-      result.then(
+    if (typeof result === 'string') {
+      this.#ended(batch, result)
+    } else {
+      // Promises of other classes, a library's or those of another realm, are waited for like our own.
+      Promise.resolve(result).then(
         (outcome) => this.#ended(batch, outcome),
         (error: unknown) => this.#failed(batch, error),
       )
-    } else {
-      this.#ended(batch, result)
     }
   }
 

@@ -30,6 +30,7 @@ export interface StartingOffset {
 }
 
 const OFFSET_TIMEOUT_MS = 3_000
+const END_ATTEMPTS_MAX = 3
 
 export class Offsets {
   readonly #core: ClientCore
@@ -64,15 +65,24 @@ export class Offsets {
   }
 
   /** Tells the brokers what changed. @returns once each has answered or failed. */
-  async persist(assigned: Iterable<AssignedQueue>): Promise<void> {
-    const changed = [...assigned].filter((one) => one.committableOffset !== one.persistedOffset)
-    await Promise.all(changed.map((one) => this.#persistOne(one)))
+  async persist(assigned: readonly AssignedQueue[]): Promise<void> {
+    await Promise.all(assigned.filter(isChanged).map((one) => this.#persistOne(one)))
+  }
+
+  /** The same for the last time: what a broker did not take is told to whoever leads by then. */
+  async persistAtEnd(assigned: readonly AssignedQueue[]): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      await this.persist(assigned)
+      const topics = new Set(assigned.filter(isChanged).map(({ queue }) => queue.topic))
+      if (topics.size === 0 || attempt === END_ATTEMPTS_MAX) return
+      await Promise.all([...topics].map((topic) => this.#core.routes.fetch(topic)))
+    }
   }
 
   async #persistOne(assigned: AssignedQueue): Promise<void> {
     const { queue, committableOffset: commitOffset } = assigned
     const { topic, queueId } = queue
-    const address = this.#core.routes.current(topic)?.masterOf(queue.brokerName)
+    const address = this.#addressOf(queue)
     if (address === undefined) return
     const request = UpdateConsumerOffsetRequest.request({ consumerGroup: this.#group, topic, queueId, commitOffset })
     try {
@@ -103,8 +113,16 @@ export class Offsets {
   }
 
   /** @returns undefined when no member of the group is known. */
+  #addressOf(queue: MessageQueue): string | undefined {
+    return this.#core.routes.current(queue.topic)?.memberOf(queue.brokerName, MASTER_ID)
+  }
+
   async #ask(queue: MessageQueue, request: RemotingCommand): Promise<RemotingCommand | undefined> {
-    const address = this.#core.routes.current(queue.topic)?.memberOf(queue.brokerName, MASTER_ID)
+    const address = this.#addressOf(queue)
     return address === undefined ? undefined : this.#core.remoting.invoke(address, request, OFFSET_TIMEOUT_MS)
   }
+}
+
+function isChanged(assigned: AssignedQueue): boolean {
+  return assigned.committableOffset !== assigned.persistedOffset
 }

@@ -1,6 +1,8 @@
 /** Consumers that share queues, fall behind, fail, and outlive brokers. */
+import { systemClock } from '@dledger-ts/base'
+import { getEventListeners } from 'node:events'
 import { deflateSync } from 'node:zlib'
-import { ResponseCode } from '@dledger-ts/remoting'
+import { decodeHeartbeat, RequestCode, ResponseCode } from '@dledger-ts/remoting'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type ScriptedBroker, ScriptedCluster } from '../testing/scripted-cluster.ts'
 import type { MessageListener } from './listener.ts'
@@ -99,6 +101,90 @@ describe('a push consumer', () => {
     expect(broker.offsets.get('g T 0')).toBe(3)
   })
 
+  it('leaves its group though a call of its listener never ends, and stores what it consumed before', async () => {
+    const broker = await oneBroker(1)
+    for (const body of bodies(3)) broker.store({ topic: 'T', body })
+    let begun = 0
+    const { consumer } = await consume({
+      closeWaitMs: 50,
+      listener: ([message]) => {
+        begun++
+        cluster.look()
+        return message?.body.toString() === 'm1' ? new Promise(() => {}) : 'CONSUME_SUCCESS'
+      },
+    })
+    await cluster.until(() => begun === 3)
+    await consumer.close()
+    expect(broker.offsets.get('g T 0')).toBe(1)
+    expect(broker.members.get('g')?.size).toBe(0)
+  })
+
+  it('stores offsets while it waits for its listener, and ends once for all who close it', async () => {
+    const broker = await oneBroker(1)
+    for (const body of bodies(3)) broker.store({ topic: 'T', body })
+    const finish: (() => void)[] = []
+    const { consumer } = await consume({
+      // What is stored every 5 s is stored every 20 ms.
+      clock: { ...systemClock, after: (ms, callback) => systemClock.after(ms === 5_000 ? 20 : ms, callback) },
+      listener: () =>
+        new Promise((resolve) => {
+          finish.push(() => resolve('CONSUME_SUCCESS'))
+          cluster.look()
+        }),
+    })
+    await cluster.until(() => finish.length === 3)
+    const ended: string[] = []
+    const closing = [
+      consumer.close().then(() => ended.push('first')),
+      consumer.close().then(() => ended.push('second')),
+    ]
+    finish[0]?.()
+    await cluster.until(() => broker.offsets.get('g T 0') === 1)
+    expect(ended).toEqual([])
+    for (const done of finish) done()
+    await Promise.all(closing)
+    expect(ended).toEqual(['first', 'second'])
+    expect(broker.offsets.get('g T 0')).toBe(3)
+  })
+
+  it('waits for whatever its listener returns that can be waited for', async () => {
+    const broker = await oneBroker(1)
+    broker.store({ topic: 'T', body: Buffer.from('x') })
+    let finish: (() => void) | null = null
+    const { consumer } = await consume({
+      listener: () => {
+        const later = {
+          // oxlint-disable-next-line unicorn/no-thenable -- as promises of libraries are, and those of other realms
+          then: (done: (result: 'CONSUME_SUCCESS') => void) => {
+            finish = () => done('CONSUME_SUCCESS')
+            cluster.look()
+          },
+        }
+        return later as unknown as Promise<'CONSUME_SUCCESS'>
+      },
+    })
+    await cluster.until(() => finish !== null)
+    const closed = consumer.close()
+    finish!()
+    await closed
+    expect(broker.sentBack).toEqual([])
+    expect(broker.offsets.get('g T 0')).toBe(1)
+  })
+
+  it('leaves nothing behind at the signal of its start', async () => {
+    await oneBroker(1)
+    const consumer = new PushConsumer({
+      group: 'g',
+      namesrvAddress: cluster.namesrvAddress,
+      listener: () => 'CONSUME_SUCCESS',
+    })
+    consumers.push(consumer)
+    consumer.subscribe('T')
+    const { signal } = new AbortController()
+    await consumer.start({ signal })
+    expect(getEventListeners(signal, 'abort')).toEqual([])
+  })
+
   it('chooses by tag, again by the text where the broker has the hash only', async () => {
     const broker = await oneBroker(1)
     // Aa and BB have the same hash.
@@ -159,6 +245,19 @@ describe('a push consumer', () => {
     expect(broker.offsets.get('g T 0')).toBe(1)
   })
 
+  it('sends a message of the retry topic back to its broker, which need not have its first topic', async () => {
+    const a = await cluster.addBroker('a')
+    const b = await cluster.addBroker('b')
+    cluster.setMembers('a', [a])
+    cluster.setMembers('b', [b])
+    cluster.addTopic({ name: 'T', queues: 1, brokers: ['a'] })
+    cluster.addTopic({ name: '%RETRY%g', queues: 1 })
+    b.store({ topic: '%RETRY%g', body: Buffer.from('x'), properties: 'RETRY_TOPIC\x01T\x02' })
+    await consume({ listener: () => 'RECONSUME_LATER' })
+    await cluster.until(() => b.sentBack.length === 1)
+    expect(b.sentBack[0]).toMatchObject({ originTopic: 'T', brokerName: 'b' })
+  })
+
   it('sends the message itself to the retry topic when the broker cannot find it any more', async () => {
     const broker = await oneBroker(1)
     broker.answerSendBack = () => ResponseCode.SYSTEM_ERROR
@@ -182,6 +281,28 @@ describe('a push consumer', () => {
     expect(texts).toEqual(['T id1 A undefined', 'T id1 A T'])
   })
 
+  it.each([
+    { how: 'zlib', sysFlag: 0x301, body: deflateSync(Buffer.alloc(20 * 1024 * 1024)) },
+    { how: 'lz4, which is not read here', sysFlag: 0x101, body: Buffer.from('lz4') },
+  ])('sends a message to the retry topic as it was compressed: $how', async ({ sysFlag, body }) => {
+    const broker = await oneBroker(1)
+    broker.answerSendBack = () => ResponseCode.SYSTEM_ERROR
+    broker.store({ topic: 'T', body, sysFlag })
+    let isFirst = true
+    const { consumer } = await consume({
+      listener: () => {
+        const wasFirst = isFirst
+        isFirst = false
+        return wasFirst ? 'RECONSUME_LATER' : 'CONSUME_SUCCESS'
+      },
+    })
+    await cluster.until(() => broker.sends.length === 1)
+    expect(broker.sends[0]?.header).toMatchObject({ topic: '%RETRY%g', sysFlag })
+    expect(broker.sends[0]?.body).toEqual(body)
+    await consumer.close()
+    expect(broker.offsets.get('g T 0')).toBe(1)
+  })
+
   it('goes on with another leader when its own is gone, from where it stood', async () => {
     const old = await oneBroker(1)
     const { texts } = await consume()
@@ -198,6 +319,18 @@ describe('a push consumer', () => {
     await cluster.until(() => texts.length === 6)
     expect(texts).toEqual(bodies(6).map(String))
     await cluster.until(() => next.members.get('g')?.size === 1)
+  })
+
+  it('stores where it stands by another member when it closes while nobody leads', async () => {
+    const old = await oneBroker(1)
+    const { consumer, texts } = await consume()
+    for (const body of bodies(3)) old.store({ topic: 'T', body })
+    await cluster.until(() => texts.length === 3)
+    const next = await cluster.addBroker('b')
+    cluster.setMembers('b', [null, next])
+    await old.kill()
+    await consumer.close()
+    expect(next.offsets.get('g T 0')).toBe(3)
   })
 
   it('begins anew where the queue begins when its offset is gone', async () => {
@@ -277,6 +410,32 @@ describe('a push consumer', () => {
     cluster.addTopic({ name: 'T', queues: 1 })
     broker.store({ topic: 'T', body: Buffer.from('x') })
     await cluster.until(() => texts.length === 1)
+  })
+
+  it('asks a broker that does not know it to know it once, not for each queue and refusal', async () => {
+    const broker = await oneBroker(16)
+    let pulls = 0
+    broker.answerPull = () => {
+      pulls++
+      return ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST
+    }
+    await consume()
+    await cluster.until(() => pulls >= 80)
+    expect(broker.heartbeats.length).toBeLessThanOrEqual(8)
+  })
+
+  it('says what it subscribes to soon after another heartbeat, too', async () => {
+    const broker = await oneBroker(1)
+    const { consumer } = await consume()
+    const said = (): string[] => {
+      const last = broker.requests.findLast(({ code }) => code === RequestCode.HEART_BEAT)
+      const { consumerDataSet } = decodeHeartbeat(last?.bodyBytes ?? Buffer.alloc(0))
+      return consumerDataSet.flatMap(({ subscriptionDataSet }) => subscriptionDataSet.map(({ subString }) => subString))
+    }
+    consumer.subscribe('T', 'red')
+    await cluster.until(() => said().includes('red'))
+    consumer.subscribe('T', 'green')
+    await cluster.until(() => said().includes('green'))
   })
 
   it('does not rush a broker that refuses', async () => {

@@ -60,6 +60,8 @@ export interface PushConsumerOptions extends ClientOptions {
   readonly maxReconsumeTimes?: number
   /** The broker's delay level of a redelivery. Default 0: grows with each, from 10 s on. */
   readonly retryDelayLevel?: number
+  /** How long `close` waits for calls of the listener; messages of those that take longer are delivered again. Default 30 s. */
+  readonly closeWaitMs?: number
 }
 
 export interface QueueStatus extends MessageQueue {
@@ -81,7 +83,9 @@ export class PushConsumer {
   readonly #subscriptions = new Map<string, SubscriptionData>()
   /** By `queueKey`. */
   readonly #pullers = new Map<string, Puller>()
+  readonly #closeWaitMs: number
   #state: State = 'NEW'
+  #closing: Promise<void> | null = null
   /** The rebalance that is under way, and whether another one is wanted after it. */
   #rebalance: Promise<void> | null = null
   #isRebalanceWanted = false
@@ -126,6 +130,7 @@ export class PushConsumer {
       logger,
       sendBack: (message) => sendBack.take(message),
     })
+    this.#closeWaitMs = wholeNumber(options.closeWaitMs ?? 30_000, 'closeWaitMs', { min: 0, max: 3_600_000 })
     this.#offsets = new Offsets({ core, group: this.#group, consumeFrom: this.#consumeFrom })
   }
 
@@ -163,19 +168,23 @@ export class PushConsumer {
     this.#core.start()
     this.#persistLater()
     this.#wantRebalance()
-    await Promise.race([this.#rebalance, aborted(options.signal)])
+    await unlessAborted(this.#rebalance, options.signal)
   }
 
-  /** Waits for the listener's calls under way, stores the offsets, and leaves the group. Idempotent. */
-  async close(): Promise<void> {
-    if (this.#state === 'CLOSED') return
+  /** Waits for the listener's calls under way, stores the offsets, and leaves the group. Whoever calls it waits for the same end. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
     this.#state = 'CLOSED'
     this.#cancelRebalance()
-    this.#cancelPersist()
     for (const puller of this.#pullers.values()) puller.stop()
-    await this.#pool.close()
+    // Offsets are stored meanwhile: who is killed while it waits repeats no more than one that runs.
+    await this.#pool.close(this.#closeWaitMs)
+    this.#cancelPersist()
     await Promise.allSettled([this.#rebalance])
-    await this.#offsets.persist(this.#assigned())
+    await this.#offsets.persistAtEnd(this.#assigned())
     for (const puller of this.#pullers.values()) puller.drop()
     this.#pullers.clear()
     await this.#core.close()
@@ -243,7 +252,7 @@ export class PushConsumer {
 
   /** @returns false when something was not known: then what it is about stays as it is. */
   async #rebalanceTopic(topic: string): Promise<boolean> {
-    const route = this.#core.routes.current(topic) ?? (await this.#fetchRoute(topic))
+    const route = this.#core.routes.current(topic) ?? (await this.#core.routes.fetch(topic))
     if (route === null) return false
     const members = await this.#members(route)
     const queues = route.readQueues
@@ -295,12 +304,6 @@ export class PushConsumer {
     return true
   }
 
-  #fetchRoute(topic: string): Promise<TopicRoute | null> {
-    return new Promise((resolve) => {
-      this.#core.routes.refresh(topic, { routed: resolve, unrouted: () => resolve(null) })
-    })
-  }
-
   /** @returns the client ids of the group's members, or null when no broker of the topic can tell. */
   async #members(route: TopicRoute): Promise<string[] | null> {
     for (const brokerName of route.brokerNames) {
@@ -323,9 +326,16 @@ function queueKey(queue: MessageQueue): string {
   return `${queue.topic}\n${queue.brokerName}\n${queue.queueId}`
 }
 
-/** Rejects when the signal is aborted; else never ends. */
-function aborted(signal: AbortSignal | undefined): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+/** Waits for `promise`. @throws the signal's reason once it is aborted. */
+async function unlessAborted(promise: Promise<void> | null, signal: AbortSignal | undefined): Promise<void> {
+  let aborted = (): void => {}
+  const abortion = new Promise<never>((_resolve, reject) => {
+    aborted = () => reject(signal?.reason as Error)
   })
+  signal?.addEventListener('abort', aborted, { once: true })
+  try {
+    await Promise.race([promise, abortion])
+  } finally {
+    signal?.removeEventListener('abort', aborted)
+  }
 }

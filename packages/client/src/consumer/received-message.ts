@@ -6,6 +6,7 @@ import {
   type MessageRecord,
   MessageSysFlag,
   offsetMsgId,
+  compressionBits,
   compressionOf,
   PropertyName,
 } from '@dledger-ts/protocol'
@@ -89,6 +90,11 @@ export class ReceivedMessage {
   /** Decompressed where the producer compressed it. @throws ClientError `INVALID` when it cannot be. */
   get body(): Buffer {
     return (this.#body ??= this.#readBody())
+  }
+
+  /** @internal As its producer sent it, with the bits of a sysFlag that say how it is compressed. */
+  get sentBody(): { readonly body: Buffer; readonly sysFlag: number } {
+    return { body: this.#record.body, sysFlag: compressionBits(this.#record.sysFlag) }
   }
 
   /** Bytes it holds in the consumer's cache. */

@@ -14,7 +14,6 @@ import {
 } from '@dledger-ts/remoting'
 import type { ClientCore } from '../client-core.ts'
 import { sendStatus } from '../producer/send-result.ts'
-import type { TopicRoute } from '../route/topic-route.ts'
 import type { ReceivedMessage } from './received-message.ts'
 
 const SEND_BACK_TIMEOUT_MS = 5_000
@@ -43,10 +42,12 @@ export interface SendBackOptions {
 export class SendBack {
   readonly #options: SendBackOptions
   readonly #core: ClientCore
+  readonly #retryTopic: string
 
   constructor(options: SendBackOptions) {
     this.#options = options
     this.#core = options.core
+    this.#retryTopic = retryTopic(options.group)
   }
 
   /** @returns whether a broker has taken it. */
@@ -55,7 +56,7 @@ export class SendBack {
       const response = await this.#invoke(message.topic, message.brokerName, () => this.#request(message))
       if (response?.code === ResponseCode.SUCCESS) return true
       if (response?.code === ResponseCode.SYSTEM_ERROR) return await this.#republish(message)
-      await this.#refresh(message.topic)
+      await Promise.all([this.#core.routes.fetch(message.topic), this.#core.routes.fetch(this.#retryTopic)])
     }
     return false
   }
@@ -75,12 +76,11 @@ export class SendBack {
   }
 
   async #republish(message: ReceivedMessage): Promise<boolean> {
-    const topic = retryTopic(this.#options.group)
-    const response = await this.#invoke(message.topic, message.brokerName, () => this.#newMessage(topic, message))
+    const response = await this.#invoke(message.topic, message.brokerName, () => this.#newMessage(message))
     return response !== null && sendStatus(response.code) !== undefined
   }
 
-  #newMessage(topic: string, message: ReceivedMessage): RemotingCommand {
+  #newMessage(message: ReceivedMessage): RemotingCommand {
     const { delayLevel, maxReconsumeTimes } = this.#options
     const reconsumeTimes = message.reconsumeTimes + 1
     const properties = new Map(message.properties)
@@ -93,14 +93,16 @@ export class SendBack {
     properties.set(PropertyName.MAX_RECONSUME_TIMES, String(maxReconsumeTimes))
     const level = delayLevel > 0 ? delayLevel : FIRST_DELAY_LEVEL + message.reconsumeTimes
     properties.set(PropertyName.DELAY, String(level))
+    // Compressed as it is: what it is when it is not may be more than a broker takes, or be compressed in a way that is not read here.
+    const { body, sysFlag } = message.sentBody
     return SendMessageRequestV2.request(
       {
         producerGroup: INNER_PRODUCER_GROUP,
-        topic,
+        topic: this.#retryTopic,
         defaultTopic: SystemTopic.AUTO_CREATE,
         defaultTopicQueueNums: 1,
         queueId: 0,
-        sysFlag: 0,
+        sysFlag,
         bornTimestamp: this.#core.clock.nowMs(),
         flag: message.flag,
         properties: encodeProperties(properties),
@@ -110,7 +112,7 @@ export class SendBack {
         batch: false,
         brokerName: message.brokerName,
       },
-      message.body,
+      body,
     )
   }
 
@@ -120,7 +122,7 @@ export class SendBack {
     brokerName: string,
     makeRequest: () => RemotingCommand,
   ): Promise<RemotingCommand | null> {
-    const address = this.#routeOf(topic)?.masterOf(brokerName)
+    const address = this.#masterOf(topic, brokerName)
     if (address === undefined) return null
     try {
       return await this.#core.remoting.invoke(address, makeRequest(), SEND_BACK_TIMEOUT_MS)
@@ -130,14 +132,9 @@ export class SendBack {
     }
   }
 
-  #routeOf(topic: string): TopicRoute | undefined {
-    // A message from the retry topic shows the topic it was first sent to, whose route this consumer has, too.
-    return this.#core.routes.current(topic) ?? this.#core.routes.current(retryTopic(this.#options.group))
-  }
-
-  #refresh(topic: string): Promise<void> {
-    return new Promise((resolve) => {
-      this.#core.routes.refresh(topic, { routed: () => resolve(), unrouted: () => resolve() })
-    })
+  /** A message from the retry topic shows the topic it was first sent to, which its broker need not have (any more). */
+  #masterOf(topic: string, brokerName: string): string | undefined {
+    const { routes } = this.#core
+    return routes.current(topic)?.masterOf(brokerName) ?? routes.current(this.#retryTopic)?.masterOf(brokerName)
   }
 }

@@ -1,5 +1,5 @@
 /** A message as its producer makes it, and the property block that goes with it on the wire. Pure. */
-import { encodeProperties, PropertyName, topicNameError } from '@dledger-ts/protocol'
+import { encodeProperties, PROPERTIES_BYTES_MAX, PropertyName, textBytes, topicNameError } from '@dledger-ts/protocol'
 import { check } from '../errors.ts'
 
 export interface Message {
@@ -24,11 +24,17 @@ export const BODY_BYTES_MAX = 4 * 1024 * 1024
 export function checkMessage(message: Message): void {
   const error = topicNameError(message.topic)
   check(error === undefined, error ?? '')
+  check(Buffer.isBuffer(message.body), 'a body is a Buffer')
   const { length } = message.body
   check(length > 0 && length <= BODY_BYTES_MAX, `a body has 1 to ${BODY_BYTES_MAX} bytes, not ${length}`)
 }
 
-/** Hot. @throws ProtocolError `BAD_TEXT` when a name or a value holds a separator. */
+/**
+ * Hot.
+ *
+ * @throws ProtocolError `BAD_TEXT` when a name or a value holds a separator.
+ * @throws ClientError `INVALID` when they are more than any broker stores.
+ */
 export function messageProperties(message: Message, uniqKey: string): string {
   const pairs: (readonly [string, string | undefined])[] = [
     [PropertyName.UNIQ_KEY, uniqKey],
@@ -39,5 +45,11 @@ export function messageProperties(message: Message, uniqKey: string): string {
   if (message.delayLevel !== undefined) pairs.push([PropertyName.DELAY, String(message.delayLevel)])
   const { properties } = message
   for (const name in properties) pairs.push([name, properties[name]])
-  return encodeProperties(pairs)
+  const text = encodeProperties(pairs)
+  // A character has three bytes at most.
+  if (text.length * 3 > PROPERTIES_BYTES_MAX) {
+    const bytes = textBytes(text)
+    check(bytes <= PROPERTIES_BYTES_MAX, `properties have at most ${PROPERTIES_BYTES_MAX} bytes, not ${bytes}`)
+  }
+  return text
 }

@@ -2,7 +2,8 @@
 import { getProperty, splitBatchBody } from '@dledger-ts/protocol'
 import { isSignedWith, RequestCode, ResponseCode, signingKey } from '@dledger-ts/remoting'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { ScriptedCluster } from '../testing/scripted-cluster.ts'
+import type { ClientError } from '../errors.ts'
+import { type ScriptedBroker, ScriptedCluster } from '../testing/scripted-cluster.ts'
 import type { Message } from './message.ts'
 import { Producer, type ProducerOptions } from './producer.ts'
 import { selectByHash } from './queue-choice.ts'
@@ -152,6 +153,13 @@ describe('a producer', () => {
     },
   )
 
+  it('sends again what a broker did not look at because it stops', async () => {
+    const { a } = await oneGroup(1)
+    a.answerSend = () => (a.sends.length <= 5 ? 1500 : ResponseCode.SUCCESS)
+    await startProducer().send(message('x'))
+    expect(a.sends).toHaveLength(6)
+  })
+
   it.each([13, 29, 3, 26])('does not try again after code %d', async (code) => {
     const { a } = await oneGroup()
     a.answerSend = () => code
@@ -178,6 +186,29 @@ describe('a producer', () => {
     await expect(producer.send(message('x'), { timeoutMs: 1_000 })).rejects.toMatchObject({ code: 'TIMEOUT' })
     expect(a.sends.length).toBeGreaterThan(3)
     expect(a.sends.length).toBeLessThanOrEqual(21)
+  })
+
+  it('asks each of several brokers once for each route while none of them leads', async () => {
+    const brokers = await Promise.all(['a', 'b', 'c'].map((name) => cluster.addBroker(name)))
+    cluster.addTopic({ name: 'T', queues: 4 })
+    for (const broker of brokers) {
+      cluster.setMembers(broker.name, [broker])
+      broker.answerSend = () => ResponseCode.SERVICE_NOT_AVAILABLE
+    }
+    const sent = startProducer().send(message('x'), { timeoutMs: 500 })
+    await expect(sent).rejects.toMatchObject({ code: 'TIMEOUT' })
+    const attempts = brokers.map(({ sends }) => sends.length)
+    expect(Math.min(...attempts)).toBeGreaterThan(1)
+    expect(Math.max(...attempts)).toBeLessThanOrEqual(11)
+  })
+
+  it('fails in time where no address of several brokers can be dialed', async () => {
+    const addresses = ['a', 'b'].map((name) => ({ name, address: `${name}:0` }) as ScriptedBroker)
+    cluster.addTopic({ name: 'T', queues: 1 })
+    for (const broker of addresses) cluster.setMembers(broker.name, [broker])
+    const producer = startProducer()
+    await expect(producer.send(message('x'), { timeoutMs: 200 })).rejects.toMatchObject({ code: 'TIMEOUT' })
+    expect(producer.pendingCount).toBe(0)
   })
 
   it('finds the new leader as soon as the namesrv knows it', async () => {
@@ -293,13 +324,90 @@ describe('a producer', () => {
     await producer.send(message('4'))
   })
 
+  it('refuses more bytes than may wait, and loses no connection by them', async () => {
+    const { a } = await oneGroup()
+    const producer = startProducer({ sendTimeoutMs: 60_000 })
+    await producer.send(message('x'))
+    const body = Buffer.alloc(4 * 1024 * 1024)
+    const outcomes = await Promise.allSettled(Array.from({ length: 80 }, () => producer.send(message('', { body }))))
+    const reasons = outcomes.flatMap((outcome) =>
+      outcome.status === 'rejected' ? [outcome.reason as ClientError] : [],
+    )
+    expect(new Set(reasons.map(({ code }) => code))).toEqual(new Set(['BUSY']))
+    expect([a.sends.length, reasons.length]).toEqual([1 + 25, 55])
+    await producer.send(message('y'))
+  })
+
+  it('refuses one-way messages while so much waits for their broker, and loses no connection by them', async () => {
+    const { a } = await oneGroup()
+    const producer = startProducer({ sendTimeoutMs: 60_000, pendingBytesMax: 1_000_000 })
+    await producer.send(message('x'))
+    const body = Buffer.alloc(300_000)
+    const sent = producer.send(message('y'))
+    for (let i = 0; i < 4; i++) producer.sendOneway(message('', { body }))
+    expect(() => producer.sendOneway(message('', { body }))).toThrow(expect.objectContaining({ code: 'BUSY' }) as Error)
+    await sent
+    await cluster.until(() => a.sends.length === 6)
+  })
+
+  it.each([
+    { name: 'the connection is lost', namesrvAddress: () => cluster.namesrvAddress },
+    { name: 'no namesrv answers', namesrvAddress: () => '127.0.0.1:1' },
+  ])('tells everybody that $name when a callback throws, and can be closed', async ({ namesrvAddress }) => {
+    const { a } = await oneGroup()
+    a.answerSend = () => null
+    const producer = startProducer({ attemptsMax: 1, namesrvAddress: namesrvAddress() })
+    const errors = await Promise.all(
+      Array.from({ length: 3 }, () => {
+        return new Promise<string | undefined>((resolve) => {
+          producer.sendAsync(message('x'), (error) => {
+            resolve(error?.code)
+            throw new TypeError('a callback that looks at no error')
+          })
+        })
+      }),
+    )
+    expect(errors).not.toContain(undefined)
+    await producer.close()
+    expect(producer.pendingCount).toBe(0)
+  })
+
+  it.each([
+    {
+      name: 'throws',
+      selector: (): never => {
+        throw new RangeError('no such queue')
+      },
+    },
+    { name: 'returns nothing', selector: () => undefined as never },
+  ])('fails a send whose selector $name, and no other', async ({ selector }) => {
+    await oneGroup()
+    const producer = startProducer()
+    const send = () => Promise.allSettled([producer.send(message('x'), { selector }), producer.send(message('y'))])
+    // Once when the route has to be fetched, and once when it is there.
+    for (const outcomes of [await send(), await send()]) {
+      expect(outcomes).toMatchObject([{ reason: { code: 'INVALID' } }, { value: { status: 'SEND_OK' } }])
+    }
+    await producer.close()
+    expect(producer.pendingCount).toBe(0)
+  })
+
+  it.each([Number.POSITIVE_INFINITY, Number.NaN, 2 ** 31])('refuses to wait for %d ms', async (timeoutMs) => {
+    await oneGroup()
+    const producer = startProducer()
+    await expect(producer.send(message('x'), { timeoutMs })).rejects.toMatchObject({ code: 'INVALID' })
+  })
+
   it.each([
     { name: 'an empty body', wrong: message('') },
     { name: 'a topic with a space', wrong: message('x', { topic: 'a b' }) },
     { name: 'a separator in a property', wrong: message('x', { properties: { a: 'b\x02c' } }) },
+    { name: 'more properties than are stored', wrong: message('x', { properties: { a: '\u20ac'.repeat(11_000) } }) },
+    { name: 'a body that is a text', wrong: message('x', { body: 'x' as never }) },
   ])('refuses $name without asking anybody', async ({ wrong }) => {
     const producer = startProducer()
     await expect(producer.send(wrong)).rejects.toMatchObject({ code: 'INVALID' })
+    expect(() => producer.sendOneway(wrong)).toThrow(expect.objectContaining({ code: 'INVALID' }) as Error)
     expect(cluster.routeRequests).toBe(0)
   })
 

@@ -17,7 +17,15 @@ import { type ClientOptions, commonSettings, wholeNumber } from '../options.ts'
 import { BODY_BYTES_MAX, checkMessage, type Message, messageProperties } from './message.ts'
 import { type QueueSelector, RoundRobin } from './queue-choice.ts'
 import type { SendResult } from './send-result.ts'
-import { type Outgoing, type SendCallback, type SendContext, Sending, sendRequest, type SendTarget } from './sending.ts'
+import {
+  type Outgoing,
+  type SendCallback,
+  type SendContext,
+  Sending,
+  sendRequest,
+  type SendTarget,
+  waitingBytes,
+} from './sending.ts'
 
 export interface ProducerOptions extends ClientOptions {
   /** For one send with all its attempts. Default 3,000. */
@@ -26,6 +34,8 @@ export interface ProducerOptions extends ClientOptions {
   readonly attemptsMax?: number
   /** Sends that may wait at a time; further ones fail with BUSY. Default 50,000. */
   readonly pendingMax?: number
+  /** Bytes of the messages that may wait at a time; once there are so many further sends fail with BUSY. Default 100 MiB. */
+  readonly pendingBytesMax?: number
   /** Queues for each broker of a topic that a message makes. Default 4. */
   readonly newTopicQueues?: number
 }
@@ -42,6 +52,11 @@ export interface AwaitedSendOptions extends SendOptions {
   readonly signal?: AbortSignal
 }
 
+/** What a send may wait. */
+const TIMEOUT_MS_MAX = 3_600_000
+/** Twice this, awaited sends and one-way ones, has room on one connection, which is closed at 256 MiB. */
+const PENDING_BYTES_LIMIT = 120 * 1024 * 1024
+
 type State = 'NEW' | 'STARTED' | 'CLOSED'
 
 export class Producer {
@@ -51,14 +66,16 @@ export class Producer {
   readonly #turns = new Map<string, RoundRobin>()
   readonly #defaultTarget: SendTarget
   readonly #pendingMax: number
+  readonly #pendingBytesMax: number
   #state: State = 'NEW'
   #pending = 0
+  #pendingBytes = 0
   #drained: (() => void) | null = null
 
   /** @throws ClientError `INVALID`. */
   constructor(options: ProducerOptions) {
     const settings = commonSettings(options)
-    const { group, clock, random } = settings
+    const { group, clock, random, logger } = settings
     const newTopicQueues = wholeNumber(options.newTopicQueues ?? 4, 'newTopicQueues', { min: 1, max: 65_536 })
     this.#core = new ClientCore({
       settings,
@@ -72,14 +89,17 @@ export class Producer {
       routes: this.#core.routes,
       clock,
       random,
+      logger,
       newTopicQueues,
       attemptsMax: wholeNumber(options.attemptsMax ?? 3, 'attemptsMax', { min: 1, max: 1_000 }),
       turnOf: (topic) => this.#turnOf(topic),
     }
     this.#uniqKeys = uniqKeyGenerator({ ip: this.#core.ip, clock, random })
-    const timeoutMs = wholeNumber(options.sendTimeoutMs ?? 3_000, 'sendTimeoutMs', { min: 1, max: 3_600_000 })
+    const timeoutMs = wholeNumber(options.sendTimeoutMs ?? 3_000, 'sendTimeoutMs', { min: 1, max: TIMEOUT_MS_MAX })
     this.#defaultTarget = { timeoutMs, selector: null, key: '' }
     this.#pendingMax = wholeNumber(options.pendingMax ?? 50_000, 'pendingMax', { min: 1, max: 10_000_000 })
+    const bytesLimits = { min: 1, max: PENDING_BYTES_LIMIT }
+    this.#pendingBytesMax = wholeNumber(options.pendingBytesMax ?? 100 * 1024 * 1024, 'pendingBytesMax', bytesLimits)
   }
 
   get clientId(): string {
@@ -117,17 +137,21 @@ export class Producer {
     this.#sendMany(messages, options, callback)
   }
 
-  /** Sends without an answer: the message may be lost. @throws ClientError `INVALID` or `CLOSED`. */
+  /** Sends without an answer: the message may be lost. @throws ClientError `INVALID`, `CLOSED` or `BUSY`. */
   sendOneway(message: Message): void {
     if (this.#state !== 'STARTED') throw closedError()
-    const outgoing = this.#outgoingOne(message)
+    const outgoing = this.#outgoingOneway(message)
     const route = this.#core.routes.current(message.topic)
     const queue = route === undefined ? undefined : this.#turnOf(message.topic).choose(route, null)
     const address = queue === undefined ? undefined : route?.masterOf(queue.brokerName)
     if (queue !== undefined && address !== undefined) {
+      // Nobody counts what was sent one-way; a connection for which too much waits would be closed, with all other sends on it.
+      const waiting = this.#core.remoting.unwrittenBytes(address)
+      if (waiting >= this.#pendingBytesMax) throw this.#busy(`${waiting} bytes wait for ${address} already`)
       this.#core.remoting.oneway(address, sendRequest(this.#context, outgoing, queue, this.#core.clock.nowMs()))
       return
     }
+    if (this.#isBusy) throw this.#busy()
     // No route yet, or nobody leads: then it goes the ordinary way, and nobody hears of the end.
     this.#dispatch(outgoing, this.#defaultTarget, (error) => {
       if (error !== null) this.#core.logger.debug({ topic: message.topic, err: error }, 'a one-way message was dropped')
@@ -155,39 +179,50 @@ export class Producer {
 
   #sendOne(message: Message, options: SendOptions | undefined, callback: SendCallback): Sending | null {
     let outgoing: Outgoing
+    let target: SendTarget
     try {
       outgoing = this.#outgoingOne(message)
+      target = this.#target(options)
     } catch (error) {
       return refuse(error, callback)
     }
-    return this.#dispatch(outgoing, this.#target(options), callback)
+    return this.#dispatch(outgoing, target, callback)
   }
 
   #sendMany(messages: readonly Message[], options: SendOptions | undefined, callback: SendCallback): Sending | null {
     let outgoing: Outgoing
+    let target: SendTarget
     try {
       outgoing = this.#outgoingMany(messages)
+      target = this.#target(options)
     } catch (error) {
       return refuse(error, callback)
     }
-    return this.#dispatch(outgoing, this.#target(options), callback)
+    return this.#dispatch(outgoing, target, callback)
   }
 
   #dispatch(outgoing: Outgoing, target: SendTarget, callback: SendCallback): Sending | null {
     if (this.#state !== 'STARTED') return refuse(closedError(), callback)
-    if (this.#pending >= this.#pendingMax) {
-      const pendingMax = this.#pendingMax
-      return refuse(new ClientError(`${pendingMax} sends wait already`, { code: 'BUSY', pendingMax }), callback)
-    }
+    if (this.#isBusy) return refuse(this.#busy(), callback)
     this.#pending++
+    this.#pendingBytes += waitingBytes(outgoing)
     const sending = new Sending(this.#context, outgoing, target, callback, this)
     sending.begin()
     return sending
   }
 
+  get #isBusy(): boolean {
+    return this.#pending >= this.#pendingMax || this.#pendingBytes >= this.#pendingBytesMax
+  }
+
+  #busy(what = `${this.#pending} sends of ${this.#pendingBytes} bytes wait already`): ClientError {
+    return new ClientError(what, { code: 'BUSY', pendingMax: this.#pendingMax })
+  }
+
   /** @internal Called by each send when it has ended, before its callback. */
-  ended(): void {
+  ended(outgoing: Outgoing): void {
     this.#pending--
+    this.#pendingBytes -= waitingBytes(outgoing)
     if (this.#pending === 0) this.#drained?.()
   }
 
@@ -196,6 +231,14 @@ export class Producer {
     const msgId = this.#uniqKeys.next()
     const { topic, body, flag = 0 } = message
     return { topic, body, flag, msgId, properties: messageProperties(message, msgId), isBatch: false }
+  }
+
+  #outgoingOneway(message: Message): Outgoing {
+    try {
+      return this.#outgoingOne(message)
+    } catch (error) {
+      throw callersError(error)
+    }
   }
 
   #outgoingMany(messages: readonly Message[]): Outgoing {
@@ -220,6 +263,7 @@ export class Producer {
   #target(options: SendOptions | undefined): SendTarget {
     if (options === undefined) return this.#defaultTarget
     const { timeoutMs = this.#defaultTarget.timeoutMs, selector = null, key = '' } = options
+    check(timeoutMs <= TIMEOUT_MS_MAX, `timeoutMs is ${timeoutMs}, not at most ${TIMEOUT_MS_MAX}`)
     return { timeoutMs, selector, key }
   }
 
@@ -251,11 +295,16 @@ export class Producer {
   }
 }
 
+/** @returns what is wrong with a message, as a ClientError where its sender is to blame. */
+function callersError(error: unknown): unknown {
+  if (!(error instanceof ProtocolError)) return error
+  const what = error.message
+  return new ClientError(what, { code: 'INVALID', what }, { cause: error })
+}
+
 function refuse(error: unknown, callback: SendCallback): null {
-  if (error instanceof ClientError) callback(error, null)
-  else if (error instanceof ProtocolError) {
-    const what = error.message
-    callback(new ClientError(what, { code: 'INVALID', what }, { cause: error }), null)
-  } else throw error
+  const told = callersError(error)
+  if (!(told instanceof ClientError)) throw told
+  callback(told, null)
   return null
 }

@@ -22,6 +22,7 @@ describe('the round robin', () => {
   it.each([
     { name: 'takes all in turn', led: { a: true, b: true }, avoid: null, chosen: 'a1 b0 b1 a0' },
     { name: 'avoids the broker that failed', led: { a: true, b: true }, avoid: 'a', chosen: 'b0 b1 b0 b1' },
+    { name: 'avoids all that failed', led: { a: true, b: true, c: true }, avoid: 'ac', chosen: 'b0 b1 b0 b1' },
     { name: 'takes the one that failed when it is alone', led: { a: true }, avoid: 'a', chosen: 'a1 a0 a1 a0' },
     { name: 'skips those that nobody leads', led: { a: false, b: true }, avoid: null, chosen: 'b0 b1 b0 b1' },
     {
@@ -34,7 +35,7 @@ describe('the round robin', () => {
   ])('$name', ({ led, avoid, chosen }) => {
     const turn = new RoundRobin(0)
     const taken = Array.from({ length: 4 }, () => {
-      const queue = turn.choose(route(led), avoid)
+      const queue = turn.choose(route(led), avoid === null ? null : new Set(avoid))
       return queue === undefined ? '-' : `${queue.brokerName}${queue.queueId}`
     })
     expect(taken.join(' ')).toBe(chosen)

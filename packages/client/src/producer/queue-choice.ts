@@ -23,10 +23,10 @@ export class RoundRobin {
   /**
    * Hot.
    *
-   * @param avoid the broker that just failed: used only where no other has a leader.
+   * @param avoid the brokers that just failed: used only where no other has a leader.
    * @returns undefined when no queue's broker has a leader.
    */
-  choose(route: TopicRoute, avoid: string | null): MessageQueue | undefined {
+  choose(route: TopicRoute, avoid: ReadonlySet<string> | null): MessageQueue | undefined {
     const { writeQueues } = route
     let ofAvoided: MessageQueue | undefined
     let ofAvoidedAt = 0
@@ -34,7 +34,7 @@ export class RoundRobin {
       this.#next = this.#next >= Number.MAX_SAFE_INTEGER ? 0 : this.#next + 1
       const queue = writeQueues[this.#next % writeQueues.length] as MessageQueue
       if (route.masterOf(queue.brokerName) === undefined) continue
-      if (queue.brokerName !== avoid) return queue
+      if (avoid === null || !avoid.has(queue.brokerName)) return queue
       if (ofAvoided === undefined) {
         ofAvoided = queue
         ofAvoidedAt = this.#next

@@ -19,7 +19,7 @@ const AGAIN: readonly number[] = [
 ]
 
 export function verdictOnResponse(code: number): Verdict {
-  if (code === ResponseCode.SERVICE_NOT_AVAILABLE) return 'leaderless'
+  if (code === ResponseCode.SERVICE_NOT_AVAILABLE || code === ResponseCode.GO_AWAY) return 'leaderless'
   return AGAIN.includes(code) ? 'again' : 'final'
 }
 

@@ -2,7 +2,7 @@
  * One message, or one batch, on its way: from the choice of a queue through failed attempts to the callback.
  *
  *   begin ──► choose a queue ──► request ──► stored: done
- *     ▲            │ nobody leads            └─ failed: another broker at once, else fetch the route and choose again
+ *     ▲            │ nobody leads            └─ failed: a broker that has not failed yet at once, else fetch the route and choose again
  *     └── route ◄──┘
  *
  * Keeps: the callback is told exactly once; every attempt carries the same UNIQ_KEY; no attempt begins after the deadline;
@@ -10,7 +10,7 @@
  *
  * Hot: one object for each message, which is the handler of its own request; no promise and no closure.
  */
-import type { Clock, Random } from '@dledger-ts/base'
+import type { Clock, Logger, Random } from '@dledger-ts/base'
 import { SystemTopic } from '@dledger-ts/protocol'
 import {
   type MessageQueue,
@@ -21,7 +21,7 @@ import {
   type ResponseHandler,
   SendMessageRequestV2,
 } from '@dledger-ts/remoting'
-import { ClientError } from '../errors.ts'
+import { check, ClientError } from '../errors.ts'
 import type { RouteListener, RouteTable } from '../route/route-table.ts'
 import type { TopicRoute } from '../route/topic-route.ts'
 import type { QueueSelector, RoundRobin } from './queue-choice.ts'
@@ -38,6 +38,7 @@ export interface SendContext {
   readonly routes: RouteTable
   readonly clock: Clock
   readonly random: Random
+  readonly logger: Logger
   readonly attemptsMax: number
   readonly newTopicQueues: number
   /** The round robin of a topic. */
@@ -54,9 +55,14 @@ export interface Outgoing {
   readonly msgId: string
 }
 
+/** Bytes that are held while it is sent. */
+export function waitingBytes({ body, properties }: Outgoing): number {
+  return body.length + properties.length
+}
+
 /** Told once when a send has ended, before its callback. */
 export interface SendOwner {
-  ended(): void
+  ended(outgoing: Outgoing): void
 }
 
 export interface SendTarget {
@@ -77,6 +83,8 @@ export class Sending implements ResponseHandler, RouteListener {
   #attempts = 0
   #queue: MessageQueue | null = null
   #address = ''
+  /** The brokers that failed since the route was fetched for this send. */
+  #failed: Set<string> | null = null
   /** Why the last attempt failed. */
   #failure: ClientError | null = null
   #isDone = false
@@ -136,8 +144,7 @@ export class Sending implements ResponseHandler, RouteListener {
       this.#fail(this.#lost(error))
       return
     }
-    this.#end()
-    this.#callback(null, result)
+    this.#tell(null, result)
   }
 
   failed(error: RemotingError): void {
@@ -146,7 +153,13 @@ export class Sending implements ResponseHandler, RouteListener {
   }
 
   #attempt(route: TopicRoute): void {
-    const queue = this.#choose(route)
+    let queue: MessageQueue | undefined
+    try {
+      queue = this.#choose(route)
+    } catch (error) {
+      this.#fail(this.#failure ?? selectorFailed(error))
+      return
+    }
     const address = queue === undefined ? undefined : route.masterOf(queue.brokerName)
     if (queue === undefined || address === undefined) {
       this.#failure ??= this.#leaderless(queue)
@@ -172,9 +185,10 @@ export class Sending implements ResponseHandler, RouteListener {
   #choose(route: TopicRoute): MessageQueue | undefined {
     const { selector, key } = this.#target
     if (route.writeQueues.length === 0) return undefined
-    if (selector !== null) return selector(route.writeQueues, key)
-    const avoid = this.#failure === null ? null : (this.#queue?.brokerName ?? null)
-    return this.#context.turnOf(route.topic).choose(route, avoid)
+    if (selector === null) return this.#context.turnOf(route.topic).choose(route, this.#failed)
+    const queue: MessageQueue | null | undefined = selector(route.writeQueues, key)
+    check(queue !== null && queue !== undefined, 'the selector returned no queue')
+    return queue
   }
 
   #attemptFailed(verdict: ReturnType<typeof verdictOnResponse>, failure: ClientError): void {
@@ -184,22 +198,28 @@ export class Sending implements ResponseHandler, RouteListener {
       this.#fail(failure)
       return
     }
+    const failed = (this.#queue as MessageQueue).brokerName
+    if (this.#failed === null) this.#failed = new Set([failed])
+    else this.#failed.add(failed)
     const { routes } = this.#context
     const { topic } = this.#outgoing
     const route = routes.current(topic)
-    if (route !== undefined && this.#hasAnotherBroker(route)) {
+    if (route !== undefined && this.#hasAnotherBroker(route, this.#failed)) {
       routes.refresh(topic)
       this.#attempt(route)
     } else {
+      // With the next route each may be tried once more, the one that failed last after the others.
+      this.#failed = new Set([failed])
       this.#waitForLeader()
     }
   }
 
-  /** Whether a queue of another broker than the one that failed can be tried at once. */
-  #hasAnotherBroker(route: TopicRoute): boolean {
+  /** Whether a queue of a broker that has not failed since the route was fetched can be tried at once. */
+  #hasAnotherBroker(route: TopicRoute, failed: ReadonlySet<string>): boolean {
     if (this.#target.selector !== null) return false
-    const failed = this.#queue?.brokerName
-    return route.writeQueues.some(({ brokerName }) => brokerName !== failed && route.masterOf(brokerName) !== undefined)
+    return route.writeQueues.some(
+      ({ brokerName }) => !failed.has(brokerName) && route.masterOf(brokerName) !== undefined,
+    )
   }
 
   /** The route table spaces its fetches, so this is no busy loop. */
@@ -222,13 +242,22 @@ export class Sending implements ResponseHandler, RouteListener {
   }
 
   #fail(error: ClientError): void {
+    this.#tell(error, null)
+  }
+
+  /** A callback that throws has its own trouble: other sends are told by the same route, answer or end of a connection. */
+  #tell(error: ClientError | null, result: SendResult | null): void {
     this.#end()
-    this.#callback(error, null)
+    try {
+      this.#callback(error, result)
+    } catch (thrown) {
+      this.#context.logger.error({ topic: this.#outgoing.topic, err: thrown }, 'a send callback failed')
+    }
   }
 
   #end(): void {
     this.#isDone = true
-    this.#owner.ended()
+    this.#owner.ended(this.#outgoing)
   }
 
   #refused(response: RemotingCommand): ClientError {
@@ -259,6 +288,12 @@ export class Sending implements ResponseHandler, RouteListener {
     const whose = queue === undefined ? `of topic ${topic}` : queue.brokerName
     return new ClientError(`no broker ${whose} has a leader`, { code: 'NO_ROUTE', topic })
   }
+}
+
+function selectorFailed(error: unknown): ClientError {
+  if (error instanceof ClientError) return error
+  const what = `the selector failed: ${String(error)}`
+  return new ClientError(what, { code: 'INVALID', what }, { cause: error })
 }
 
 /** @returns the request for one attempt; also for a one-way send. Hot. */

@@ -1,6 +1,12 @@
 /** When routes are fetched. The namesrv cannot be reached here: each fetch ends at once and is told as a debug line. */
 import { type Clock, silentLogger } from '@dledger-ts/base'
-import { RemotingClient } from '@dledger-ts/remoting'
+import {
+  createResponse,
+  encodeTopicRouteData,
+  RemotingClient,
+  ResponseCode,
+  type TopicRouteData,
+} from '@dledger-ts/remoting'
 import { expect, test } from 'vitest'
 import { Namesrv } from './namesrv.ts'
 import { RouteTable } from './route-table.ts'
@@ -41,6 +47,12 @@ class HandClock implements Clock {
     }
     this.#nowMs = endMs
   }
+}
+
+const LED_BY_B: TopicRouteData = {
+  brokerDatas: [{ brokerName: 'b', cluster: 'c', brokerAddrs: new Map([[0, 'b:1']]), enableActingMaster: false }],
+  filterServerTable: new Map(),
+  queueDatas: [{ brokerName: 'b', perm: 6, readQueueNums: 1, writeQueueNums: 1, topicSysFlag: 0 }],
 }
 
 function routesOf(topics: number): { clock: HandClock; table: RouteTable; fetched: string[] } {
@@ -84,6 +96,36 @@ test('those of thousands are fetched 100 at a time, each once in a round', () =>
   expect(fetched).toHaveLength(2_050)
   clock.advance(1_000)
   expect(fetched.length).toBeGreaterThan(2_050)
+})
+
+test('where the leader of thousands is lost, 100 at a time are fetched, each once, and who asks is answered at once', () => {
+  const clock = new HandClock()
+  const asked: string[] = []
+  const response = createResponse(ResponseCode.SUCCESS, undefined, undefined, encodeTopicRouteData(LED_BY_B))
+  const namesrv: Pick<Namesrv, 'ask'> = {
+    ask: (makeRequest, handler) => {
+      asked.push(makeRequest().extFields?.['topic'] ?? '')
+      handler.answered(response)
+    },
+  }
+  const rest = { clock, logger: silentLogger, newTopicQueues: null, fetched: () => {} }
+  const table = new RouteTable({ namesrv: namesrv as Namesrv, ...rest })
+  for (let i = 0; i < 1_050; i++) table.refresh(`T${i}`)
+  clock.advance(1_000)
+  asked.length = 0
+  table.addressLost('b:1')
+  table.addressLost('b:1')
+  expect(asked).toHaveLength(100)
+  table.refresh('T1000')
+  expect(asked).toHaveLength(101)
+  clock.advance(500)
+  expect(new Set(asked).size).toBe(1_050)
+  expect(asked.length).toBeLessThanOrEqual(1_051 + 100)
+  table.addressLost('b:1')
+  const before = asked.length
+  table.close()
+  clock.advance(10_000)
+  expect(asked.length).toBeLessThanOrEqual(before)
 })
 
 test('nothing is fetched by time once the table is closed, in the middle of a round either', () => {

@@ -1,5 +1,6 @@
 /**
- * The routes of the topics that a client uses: cached, and fetched again every 30 seconds, some at a time, and whenever something fails.
+ * The routes of the topics that a client uses: cached, and fetched again every 30 seconds and when a connection was lost, some at a time,
+ * and whenever something fails, at once.
  *
  * Keeps: at most one fetch of a topic is under way, and two of them begin at least `ROUTE_SPACING_MS` apart, however many
  * senders ask. So "fetch the route and try again" may be repeated without a pause of its own while a group has no leader.
@@ -21,8 +22,8 @@ import { provisionalRoute, type TopicRoute, topicRoute } from './topic-route.ts'
 export const ROUTE_SPACING_MS = 50
 const ROUTE_PERIOD_MS = 30_000
 /** A namesrv that is asked for thousands of routes at once answers the last ones too late. */
-const PERIODIC_AT_ONCE = 100
-const PERIODIC_PAUSE_MS = 50
+const UNASKED_AT_ONCE = 100
+const UNASKED_PAUSE_MS = 50
 
 /** Told the outcome of one `refresh`, once. */
 export interface RouteListener {
@@ -44,7 +45,10 @@ export interface RouteTableOptions {
 export class RouteTable {
   readonly #options: RouteTableOptions
   readonly #entries = new Map<string, RouteEntry>()
+  /** Topics whose brokers lost a connection, and whose routes were not fetched since. */
+  readonly #lost = new Set<string>()
   #cancelPeriod: () => void = () => {}
+  #cancelLost: (() => void) | null = null
   #closed = false
 
   constructor(options: RouteTableOptions) {
@@ -77,24 +81,42 @@ export class RouteTable {
     else entry.refresh(listener)
   }
 
-  #refreshAll(topics: readonly string[], from: number): void {
-    const next = Math.min(from + PERIODIC_AT_ONCE, topics.length)
-    for (let i = from; i < next; i++) this.refresh(topics[i] as string)
-    if (next === topics.length) this.start()
-    else this.#cancelPeriod = this.#options.clock.after(PERIODIC_PAUSE_MS, () => this.#refreshAll(topics, next))
+  /** The same as a promise. @returns null when there is none. */
+  fetch(topic: string): Promise<TopicRoute | null> {
+    return new Promise((resolve) => this.refresh(topic, { routed: resolve, unrouted: () => resolve(null) }))
   }
 
-  /** The connection to a broker is gone: what it led may have another leader by now. */
+  #refreshAll(topics: readonly string[], from: number): void {
+    const next = Math.min(from + UNASKED_AT_ONCE, topics.length)
+    for (let i = from; i < next; i++) this.refresh(topics[i] as string)
+    if (next === topics.length) this.start()
+    else this.#cancelPeriod = this.#options.clock.after(UNASKED_PAUSE_MS, () => this.#refreshAll(topics, next))
+  }
+
+  /** The connection to a broker is gone: what it led may have another leader by now. Who sends or pulls asks for its own topic at once. */
   addressLost(address: string): void {
     if (this.#closed) return
-    for (const entry of this.#entries.values()) {
-      if (entry.route?.addresses({ mastersOnly: true }).includes(address) === true) entry.refresh()
+    for (const [topic, { route }] of this.#entries) {
+      if (route?.addresses({ mastersOnly: true }).includes(address) === true) this.#lost.add(topic)
     }
+    if (this.#cancelLost === null) this.#refreshLost()
+  }
+
+  #refreshLost(): void {
+    this.#cancelLost = null
+    let count = 0
+    for (const topic of this.#lost) {
+      this.#lost.delete(topic)
+      this.refresh(topic)
+      if (++count === UNASKED_AT_ONCE) break
+    }
+    if (this.#lost.size > 0) this.#cancelLost = this.#options.clock.after(UNASKED_PAUSE_MS, () => this.#refreshLost())
   }
 
   close(): void {
     this.#closed = true
     this.#cancelPeriod()
+    this.#cancelLost?.()
     for (const entry of this.#entries.values()) entry.close()
   }
 }

@@ -282,6 +282,8 @@ export interface ScriptedTopic {
   readonly name: string
   readonly queues: number
   readonly perm?: number
+  /** The brokers that have it. Default: all. */
+  readonly brokers?: readonly string[]
 }
 
 export class ScriptedCluster {
@@ -343,13 +345,14 @@ export class ScriptedCluster {
     const { topic: name } = GetRouteInfoRequest.decode(request.extFields)
     const topic = this.#topics.find((one) => one.name === name)
     if (topic === undefined) return createResponse(ResponseCode.TOPIC_NOT_EXIST, 'No topic route info')
-    const { queues, perm = 6 } = topic
+    const { queues, perm = 6, brokers } = topic
+    const having = [...this.#addresses].filter(([brokerName]) => brokers === undefined || brokers.includes(brokerName))
     const body = encodeTopicRouteData({
-      brokerDatas: [...this.#addresses].map(([brokerName, brokerAddrs]) => {
+      brokerDatas: having.map(([brokerName, brokerAddrs]) => {
         return { brokerName, cluster: 'c', brokerAddrs, enableActingMaster: false }
       }),
       filterServerTable: new Map(),
-      queueDatas: [...this.#addresses.keys()].map((brokerName) => {
+      queueDatas: having.map(([brokerName]) => {
         return { brokerName, perm, readQueueNums: queues, writeQueueNums: queues, topicSysFlag: 0 }
       }),
     })
