@@ -10,7 +10,8 @@
  *   C3  A malformed frame closes this connection and nothing else.
  *   C4  When more than `unwrittenBytesHigh` wait for a slow peer, nothing more is read from it, and nothing of what was read is handled, until
  *       it has caught up; when more than `unwrittenBytesMax` wait, or too much for all connections together, the connection is closed.
- *   C5  After it closed, every waiting request has failed, every `Releasable` was released, every close listener was called.
+ *   C5  Nothing that is to be sent ends the process: an answer that no frame has room for becomes one that says so, a request fails.
+ *   C6  After it closed, every waiting request has failed, every `Releasable` was released, every close listener was called.
  */
 import { assert, AssertionError, type Clock, type Logger } from '@dledger-ts/base'
 import type { Socket } from 'node:net'
@@ -18,7 +19,7 @@ import { normalizedIp } from './address.ts'
 import { createResponse, decodeCommand, type Releasable, type RemotingCommand } from './command.ts'
 import { ResponseCode } from './codes.ts'
 import { RemotingError } from './errors.ts'
-import { commandBodyBytes, encodeFrames, FrameDecoder } from './frame.ts'
+import { commandBodyBytes, encodeFrames, FRAME_BYTES_MAX, FrameDecoder } from './frame.ts'
 import { PendingRequests, type ResponseHandler } from './pending-requests.ts'
 import type { Reader, ReadingTurns } from './reading-turns.ts'
 import { connectedEvent } from './sockets.ts'
@@ -316,9 +317,14 @@ export class Connection implements Reader {
     const commands = this.#outgoing
     this.#outgoing = []
     this.#outgoingBytes = 0
-    const buffers = encodeFrames(commands)
+    const buffers = encodeFrames(commands, this.#unfit)
     const releasables = releasablesOf(commands)
     const socket = this.#socket
+    if (buffers.length === 0) {
+      releaseAll(releasables ?? [])
+      if (this.#isReadingPaused && !socket.writableNeedDrain) this.#goOn()
+      return
+    }
     this.lastActiveMs = this.#clock.monotonicMs()
     if (buffers.length > 1) socket.cork()
     const last = buffers.length - 1
@@ -330,6 +336,21 @@ export class Connection implements Reader {
     if (buffers.length > 1) socket.uncork()
     if (!isTaken) this.#holdBack()
     else if (this.#isReadingPaused) this.#goOn()
+  }
+
+  /** No frame has room for it: what a peer wrote may stand in it, of any length. */
+  readonly #unfit = (command: RemotingCommand): RemotingCommand | null => {
+    const { remoteAddress: address } = this
+    this.#logger.warn({ remote: address, code: command.code }, 'no frame has room for what was to be sent')
+    if (command.isResponse) {
+      const answer = createResponse(ResponseCode.SYSTEM_ERROR, 'no frame has room for the answer')
+      answer.opaque = command.opaque
+      answer.serializeType = command.serializeType
+      return answer
+    }
+    const detail = { code: 'FRAME_TOO_LARGE', bytes: commandBodyBytes(command), maxBytes: FRAME_BYTES_MAX } as const
+    this.#pending.fail(command.opaque, new RemotingError(`no frame to ${address} has room for the request`, detail))
+    return null
   }
 
   #holdBack(): void {
