@@ -55,6 +55,8 @@ export class RemotingCommand {
   /** Received: one buffer, a slice of what the socket gave. To send: one or several, written without being joined. */
   body: CommandBody | undefined
   serializeType: SerializeType
+  /** Of a command that came: the bytes of its header and its body, which are in memory while it is kept. */
+  receivedBytes: number
   /** Set on a command to send whose body must stay unchanged until it is written. */
   releasable: Releasable | undefined
   /** Set by `Connection.respond`: a request is answered once. */
@@ -71,6 +73,7 @@ export class RemotingCommand {
     this.extFieldsJson = undefined
     this.body = undefined
     this.serializeType = SerializeType.JSON
+    this.receivedBytes = 0
     this.releasable = undefined
     this.isAnswered = false
   }
@@ -138,6 +141,7 @@ export function decodeCommand(bytes: Buffer, at: number, end: number): RemotingC
   else if (type === SerializeType.ROCKETMQ) command = decodeBinaryHeader(bytes, headerAt, headerEnd)
   else throw malformedFrame(`unknown serialize type ${type}`)
   if (headerEnd < end) command.body = bytes.subarray(headerEnd, end)
+  command.receivedBytes = end - at
   return command
 }
 

@@ -95,7 +95,13 @@ export class NotificationProcessor {
       return this.#queues.rest(group, queue) > 0
     })
     if (hasMsg || deadlineMs <= nowMs || this.#polling === null) return answered(hasMsg, false)
-    const waiting = new WaitingPop({ group, topic, queueId }, null, connection, notification)
+    const waiting = new WaitingPop(
+      { group, topic, queueId },
+      null,
+      connection,
+      notification,
+      notification.request.receivedBytes,
+    )
     return this.#polling.hold(waiting, Math.max(1, blockedUntilMs - nowMs)) ? null : answered(false, true)
   }
 }

@@ -70,6 +70,7 @@ beforeEach(() => {
 function run(code: number, bodyBytes = 0, version = 479, extFields = {}): void {
   const request = createRequest(code, extFields, bodyBytes === 0 ? undefined : Buffer.alloc(bodyBytes))
   request.version = version
+  request.receivedBytes = bodyBytes
   registry.run(connection, request)
 }
 
@@ -102,6 +103,14 @@ test('bodies of one kind that wait have a limit, and a single one is always take
   run(SLOW_TOO, 1)
   expect(answers.map(({ code }) => code)).toEqual([ResponseCode.SYSTEM_BUSY, 0, ResponseCode.SYSTEM_BUSY])
   expect(release).toHaveLength(2)
+})
+
+test('headers of what waits count like bodies', () => {
+  const request = (receivedBytes: number) => Object.assign(createRequest(SLOW), { receivedBytes })
+  registry.run(connection, request(WAITING_BYTES_MAX - 1))
+  registry.run(connection, request(2))
+  registry.run(connection, request(1))
+  expect(answers.map(({ code }) => code)).toEqual([ResponseCode.SYSTEM_BUSY])
 })
 
 test('what a handler puts aside is bounded by itself: others of its code go on', async () => {

@@ -30,7 +30,7 @@ import { busy, rebuilding, type Refusal, refusalOf } from '../refusal.ts'
 
 /** Of one kind of request; Apache's queues of requests hold 10,000 to 100,000. */
 export const WAITING_REQUESTS_MAX = 10_000
-/** Of the bodies of those. */
+/** Of what came of those, headers and bodies. */
 export const WAITING_BYTES_MAX = 64 * 1024 * 1024
 
 /** @returns the answer, or undefined when the handler answers through the connection later. */
@@ -154,14 +154,14 @@ export class Registry {
     const access = kind.processor.provesSenders === true ? null : this.#access
     const refusal = access === null ? null : access.refusal(connection, request)
     if (refusal !== null) return connection.respond(request, refusal)
-    if (!kind.waiting.hasRoomFor(request.bodyBytes.length)) return refuse(connection, request, busy(request.version))
+    if (!kind.waiting.hasRoomFor(request.receivedBytes)) return refuse(connection, request, busy(request.version))
     let { waiting } = kind
     let result: ProcessorResult | Promise<ProcessorResult>
     try {
       const handled = kind.processor.handle(connection, request)
       if (handled instanceof Aside) {
         waiting = handled.waiting
-        if (!waiting.hasRoomFor(request.bodyBytes.length)) return refuse(connection, request, busy(request.version))
+        if (!waiting.hasRoomFor(request.receivedBytes)) return refuse(connection, request, busy(request.version))
         result = handled.start()
       } else result = handled
     } catch (error) {
@@ -212,7 +212,7 @@ export class Registry {
     request: RemotingCommand,
     result: Promise<ProcessorResult>,
   ): Promise<void> {
-    const bytes = request.bodyBytes.length
+    const bytes = request.receivedBytes
     waiting.begin(bytes)
     let response: ProcessorResult
     try {
