@@ -379,6 +379,25 @@ describe('a server', () => {
     expect([closed.length, server.connections.size]).toEqual([1, 3])
   })
 
+  it('closes who leaves a frame unfinished, where others have no room for theirs, and nobody who finishes', async () => {
+    const { port, server, address } = await startServer({ unfinishedBytesMax: 7_000_000 })
+    const part = frame(createRequest(ECHO, {}, Buffer.alloc(4_000_000))).subarray(0, 3_900_000)
+    const [first, second] = [await rawClient(port), await rawClient(port)]
+    owned.push(() => first.socket.destroy())
+    owned.push(() => second.socket.destroy())
+    first.socket.write(part)
+    const client = newClient()
+    for (let i = 0; i < 5; i++) {
+      const answer = await client.invoke(address, createRequest(ECHO, {}, Buffer.alloc(1_500_000)), 10_000)
+      expect(answer.bodyBytes).toHaveLength(1_500_000)
+    }
+    expect(server.connections.size).toBe(3)
+    second.socket.write(part)
+    await first.closed
+    expect((await client.invoke(address, createRequest(ECHO), 10_000)).code).toBe(0)
+    expect(server.connections.size).toBe(2)
+  })
+
   it('and a client that both have much to write do not wait for each other', async () => {
     const { port, server } = await startServer({ limits: { unwrittenBytesHigh: 1_000_000 } })
     const client = new RemotingClient()

@@ -40,6 +40,8 @@ export class FrameDecoder {
   /** The beginning of an unfinished frame: the first `#heldBytes` of this buffer. */
   #held: Buffer = NOTHING
   #heldBytes = 0
+  /** Frames that were held and have become whole. */
+  #heldFrames = 0
   /** Whole size of the unfinished frame, length word included; 4 while that word itself is incomplete. */
   #wantedBytes = LENGTH_BYTES
   #isStopped = false
@@ -49,6 +51,16 @@ export class FrameDecoder {
   constructor(sink: FrameSink, frameBytesMax = FRAME_BYTES_MAX) {
     this.#sink = sink
     this.#frameBytesMax = frameBytesMax
+  }
+
+  /** What the unfinished frame takes in memory. */
+  get unfinishedBytes(): number {
+    return this.#held.length
+  }
+
+  /** Another number for each unfinished frame. */
+  get unfinishedFrame(): number {
+    return this.#heldFrames
   }
 
   /**
@@ -140,6 +152,7 @@ export class FrameDecoder {
 
   /** The buffer is not used again: the frame's body is a slice of it. */
   #forget(): void {
+    this.#heldFrames++
     this.#held = NOTHING
     this.#heldBytes = 0
     this.#wantedBytes = LENGTH_BYTES
