@@ -1,6 +1,7 @@
 /** Held pulls: woken by what they wait for, at the deadline exactly, once, and never after their connection closed. */
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { BYTES_MAX, BYTES_PER_CONNECTION_MAX, TAG_BYTES } from './held-bytes.ts'
 import { HELD_PULLS_PER_CONNECTION_MAX, HeldPull, LongPolling } from './long-polling.ts'
 import { ManualClock } from './testing/manual-clock.ts'
 
@@ -13,6 +14,44 @@ function setup() {
     polling.hold(new HeldPull('T', queueId, tags === null ? null : new Set(tags), on, name), delayMs)
   return { clock, resumed, polling, channel, hold }
 }
+
+describe('what pulls take while they are held', () => {
+  const large = { bytes: 16 * 1024 * 1024, connections: BYTES_MAX / BYTES_PER_CONNECTION_MAX }
+
+  function heldWhole(
+    polling: LongPolling<string>,
+    channel: object,
+    requestBytes: number,
+    tags: number[] | null = null,
+  ) {
+    const held = new HeldPull('T', 0, tags === null ? null : new Set(tags), channel, 'a', requestBytes)
+    return polling.hold(held, 15_000)
+  }
+
+  test('is bounded for each connection and for all: further ones are not held', () => {
+    const { polling } = setup()
+    const channels = Array.from({ length: large.connections + 1 }, () => ({}))
+    const taken = channels.map((channel) => {
+      let count = 0
+      while (heldWhole(polling, channel, large.bytes)) count++
+      return count
+    })
+    expect(taken).toEqual([4, 4, 4, 4, 0])
+    polling.closed(channels[0] as object)
+    expect(heldWhole(polling, channels[4] as object, large.bytes)).toBe(true)
+  })
+
+  test('counts tags, and is free again when a pull is woken', () => {
+    const { clock, polling } = setup()
+    const channel = {}
+    const tags = Array.from({ length: BYTES_PER_CONNECTION_MAX / TAG_BYTES }, (_, i) => i)
+    expect(heldWhole(polling, channel, 0, tags)).toBe(true)
+    expect(heldWhole(polling, channel, 1)).toBe(false)
+    polling.arrived('T', 0, 7)
+    clock.runDeferred()
+    expect(heldWhole(polling, channel, 1)).toBe(true)
+  })
+})
 
 describe('a held pull', () => {
   test('is answered at its deadline, not a millisecond before', () => {

@@ -11,10 +11,11 @@
  */
 import { assert, type Clock } from '@dledger-ts/base'
 import { Deadlines, Timed } from './deadlines.ts'
+import { HeldBytes } from './held-bytes.ts'
 import { addTo, removeFrom } from './keyed-sets.ts'
 import { WokenTurns } from './woken-turns.ts'
 
-/** Held pulls of a broker at most; beyond, a pull is answered at once. Apache: 100,000 waiting threads' worth of requests. */
+/** Held pulls of a broker at most, beside what they take in memory; beyond, a pull is answered at once. Apache: 100,000 waiting threads' worth of requests. */
 export const HELD_PULLS_MAX = 100_000
 /** Of one connection: no client takes all. */
 export const HELD_PULLS_PER_CONNECTION_MAX = 20_000
@@ -26,9 +27,18 @@ export class HeldPull<Pull> extends Timed {
   readonly tagCodes: ReadonlySet<number> | null
   readonly channel: object
   readonly pull: Pull
+  readonly requestBytes: number
 
-  constructor(topic: string, queueId: number, tagCodes: ReadonlySet<number> | null, channel: object, pull: Pull) {
+  constructor(
+    topic: string,
+    queueId: number,
+    tagCodes: ReadonlySet<number> | null,
+    channel: object,
+    pull: Pull,
+    requestBytes = 0,
+  ) {
     super()
+    this.requestBytes = requestBytes
     this.topic = topic
     this.queueId = queueId
     this.tagCodes = tagCodes
@@ -69,6 +79,7 @@ export class LongPolling<Pull> {
   /** By topic, then by queue id; a topic without held pulls is not in it. */
   readonly #topics = new Map<string, Map<number, QueueWaiting<Pull>>>()
   readonly #channels = new Map<object, Set<HeldPull<Pull>>>()
+  readonly #bytes = new HeldBytes()
   /** Held pulls that messages were compared with, in all. */
   #lookedAt = 0
 
@@ -94,6 +105,7 @@ export class LongPolling<Pull> {
   hold(held: HeldPull<Pull>, delayMs: number): boolean {
     if (this.size >= HELD_PULLS_MAX) return false
     if ((this.#channels.get(held.channel)?.size ?? 0) >= HELD_PULLS_PER_CONNECTION_MAX) return false
+    if (!this.#bytes.add(held)) return false
     let queues = this.#topics.get(held.topic)
     if (queues === undefined) {
       queues = new Map()
@@ -167,5 +179,6 @@ export class LongPolling<Pull> {
     if (queue.isEmpty) queues.delete(held.queueId)
     if (queues.size === 0) this.#topics.delete(held.topic)
     removeFrom(this.#channels, held.channel, held)
+    this.#bytes.remove(held)
   }
 }

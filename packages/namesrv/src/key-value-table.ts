@@ -1,23 +1,34 @@
 /**
  * Settings by namespace and key, which tools put and old clients ask for. Kept in memory only: a namesrv writes nothing.
+ *
+ * Keeps: whoever reaches a namesrv may put settings, so their number and their length are bounded; a namespace that has become empty
+ * counts like a setting, for it is remembered.
  */
 /** Of which each entry of `ORDER_TOPIC_CONFIG` says how many ordered queues a topic has on which broker. */
 export const ORDER_TOPIC_NAMESPACE = 'ORDER_TOPIC_CONFIG'
+/** Namespaces and keys. */
 const ENTRIES_MAX = 100_000
+/** Of their texts, and of values. */
+const CHARS_MAX = 32 * 1024 * 1024
 
 export class KeyValueTable {
   readonly #namespaces = new Map<string, Map<string, string>>()
-  #count = 0
+  #entries = 0
+  #chars = 0
 
-  /** @returns false when the table is full and the key is new. */
+  /** @returns false, changing nothing, when there is no room for it. */
   put(namespace: string, key: string, value: string): boolean {
-    const table = this.#namespaces.get(namespace) ?? new Map<string, string>()
-    if (!table.has(key)) {
-      if (this.#count >= ENTRIES_MAX) return false
-      this.#count++
-    }
-    table.set(key, value)
-    this.#namespaces.set(namespace, table)
+    const table = this.#namespaces.get(namespace)
+    const before = table?.get(key)
+    const entries = this.#entries + (table === undefined ? 1 : 0) + (before === undefined ? 1 : 0)
+    const added = (table === undefined ? namespace.length : 0) + (before === undefined ? key.length : -before.length)
+    const chars = this.#chars + added + value.length
+    // What makes no more of it is taken also where there is no room.
+    if ((entries > ENTRIES_MAX && entries > this.#entries) || (chars > CHARS_MAX && chars > this.#chars)) return false
+    this.#entries = entries
+    this.#chars = chars
+    if (table === undefined) this.#namespaces.set(namespace, new Map([[key, value]]))
+    else table.set(key, value)
     return true
   }
 
@@ -26,7 +37,12 @@ export class KeyValueTable {
   }
 
   delete(namespace: string, key: string): void {
-    if (this.#namespaces.get(namespace)?.delete(key) === true) this.#count--
+    const table = this.#namespaces.get(namespace)
+    const value = table?.get(key)
+    if (table === undefined || value === undefined) return
+    table.delete(key)
+    this.#entries--
+    this.#chars -= key.length + value.length
   }
 
   /** @returns all of a namespace, or undefined when nothing was ever put there. */

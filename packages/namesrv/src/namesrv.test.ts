@@ -390,6 +390,21 @@ it('answers binary requests in binary', async () => {
   expect(decodeCommand(bytes, 4, bytes.length).code).toBe(17)
 })
 
+it('outlives a topic that no answer has room for', async () => {
+  const { namesrv, route } = await start()
+  const socket = connect(namesrv.port, '127.0.0.1')
+  owned.push(() => socket.destroy())
+  const topic = Buffer.alloc(6 * 1024 * 1024, 0xff)
+  const head = Buffer.from('{"code":105,"opaque":7,"extFields":{"topic":"')
+  const header = Buffer.concat([Buffer.alloc(8), head, topic, Buffer.from('"}}')])
+  header.writeUInt32BE(header.length - 4, 0)
+  header.writeUInt32BE(header.length - 8, 4)
+  socket.write(header)
+  const [bytes] = (await once(socket, 'data')) as [Buffer]
+  expect(decodeCommand(bytes, 4, bytes.length)).toMatchObject({ code: 1, opaque: 7 })
+  expect((await route('T')).code).toBe(17)
+})
+
 it('names the port that is taken', async () => {
   const { namesrv } = await start()
   const other = new Namesrv({ host: '127.0.0.1', port: namesrv.port })

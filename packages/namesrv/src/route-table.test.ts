@@ -228,6 +228,37 @@ describe('a broker is gone', () => {
     expect(table.route('A')).toBeUndefined()
   })
 
+  it('when its address registers under another name: none is left listed that nothing would take out', () => {
+    const table = tableOf(...Array.from({ length: 5 }, (_, i) => registration({ brokerName: `x${i}` })))
+    expect([...table.clusterInfo().brokerAddrTable.keys()]).toEqual(['x4'])
+    expect(table.unregister({ clusterName: 'c1', brokerName: 'other', brokerAddr: '10.0.0.1:10911' })).toBe(false)
+    table.checkInvariants()
+    table.connectionClosed(1)
+    expect([table.clusterInfo().brokerAddrTable.size, table.topics()]).toEqual([0, []])
+  })
+
+  it('and room is free again, which one broker can take up by itself that moves from address to address', () => {
+    const table = new RouteTable()
+    const kinds = Array.from({ length: 20_002 }, (_, i) => {
+      return table.register(registration({ brokerAddr: `h${i}:1`, topics: {} }), 0).kind
+    })
+    expect([kinds.indexOf('tooMany'), kinds.at(-1)]).toEqual([20_000, 'tooMany'])
+    table.connectionClosed(1)
+    expect(table.register(registration(), 0).kind).toBe('registered')
+  })
+
+  it('with thousands of others at once, whatever topics there are beside them', () => {
+    const topics = Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`T${i}`, {}]))
+    const table = tableOf(registration({ topics }))
+    for (let i = 0; i < 19_999; i++) {
+      const broker = { brokerName: `x${i}`, brokerAddr: `x${i}`, connectionId: 2, enableActingMaster: true }
+      table.register(registration({ ...broker, brokerId: i % 2, topics: {} }), 0)
+    }
+    expect(table.connectionClosed(2)).toHaveLength(19_999)
+    table.checkInvariants()
+    expect([table.topics().length, table.clusterInfo().brokerAddrTable.size]).toEqual([100_000, 1])
+  })
+
   it('when it was silent for 120 s, or for what it announced', () => {
     const table = new RouteTable()
     table.register(registration(), 1000)

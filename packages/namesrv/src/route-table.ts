@@ -5,9 +5,12 @@
  * Keeps:
  *   - A broker that is listed (`brokers`) has at least one address; when the last one goes, its topics and its place in the
  *     cluster go with it.
- *   - An address stands under one id of its broker: who changes its role, moves.
+ *   - An address stands under one id of its broker: who changes its role, moves. In its cluster it stands under one broker name.
+ *   - What is listed lives: it goes when its connection closes or it falls silent.
  *   - An id that is taken by a live broker of a larger state version is not given to another address: a late old leader cannot
  *     push out its successor.
+ *   - What a broker costs that goes, or changes its permissions, are its own topics: brokers that have none are many at once, when whoever
+ *     registered them hangs up.
  *   - Queues change only by registrations with broker id 0 (or, where brokers ask for an acting master, by the smallest id
  *     while there is no 0), and only when their data version is not the one already taken from that broker name.
  *
@@ -71,6 +74,8 @@ interface Broker {
   zoneName: string | undefined
   /** Of the registration that the queues were last taken from. */
   takenVersion: DataVersion | undefined
+  /** In which it has queues. */
+  readonly topics: Set<string>
 }
 
 /** An address that registered and is not known to be gone. */
@@ -104,9 +109,10 @@ export class RouteTable {
     }
     const isNewId = holder === undefined
     if (isNewId && body.topics.size === 1) return { kind: 'incomplete' }
-    if (isNewId && this.#live.size >= BROKER_ADDRESSES_MAX)
+    const former = this.#live.get(liveKey(clusterName, brokerAddr))
+    if (former === undefined && this.#live.size >= BROKER_ADDRESSES_MAX)
       return { kind: 'tooMany', addressesMax: BROKER_ADDRESSES_MAX }
-
+    if (former !== undefined && former.brokerName !== brokerName) this.unregister(former)
     const broker = known ?? this.#addBroker(brokerName, clusterName)
     this.#enterCluster(broker, clusterName)
     broker.isActingMasterEnabled = registration.enableActingMaster ?? false
@@ -133,7 +139,8 @@ export class RouteTable {
 
   /** Takes an address out, under whatever id it stands. @returns whether it was there. */
   unregister(broker: Pick<BrokerIdentity, 'clusterName' | 'brokerName' | 'brokerAddr'>): boolean {
-    const wasLive = this.#live.delete(liveKey(broker.clusterName, broker.brokerAddr))
+    const key = liveKey(broker.clusterName, broker.brokerAddr)
+    const wasLive = this.#live.get(key)?.brokerName === broker.brokerName && this.#live.delete(key)
     const listed = this.#brokers.get(broker.brokerName)
     if (listed === undefined) return wasLive
     for (const [id, address] of listed.addresses) if (address === broker.brokerAddr) listed.addresses.delete(id)
@@ -235,13 +242,15 @@ export class RouteTable {
 
   /** Forgets a topic, in one cluster or in all. */
   deleteTopic(topic: string, clusterName?: string): void {
-    if (clusterName === undefined) {
-      this.#topics.delete(topic)
-      return
-    }
     const queues = this.#topics.get(topic)
-    for (const brokerName of this.#clusters.get(clusterName) ?? []) queues?.delete(brokerName)
-    if (queues?.size === 0) this.#topics.delete(topic)
+    if (queues === undefined) return
+    const ofCluster = clusterName === undefined ? null : (this.#clusters.get(clusterName) ?? new Set<string>())
+    for (const brokerName of queues.keys()) {
+      if (ofCluster !== null && !ofCluster.has(brokerName)) continue
+      queues.delete(brokerName)
+      this.#brokers.get(brokerName)?.topics.delete(topic)
+    }
+    if (queues.size === 0) this.#topics.delete(topic)
   }
 
   /** Adds queues of a topic by hand. @returns false, changing nothing, when one of them is on a broker that is not listed. */
@@ -253,20 +262,31 @@ export class RouteTable {
 
   /** Throws when something that always holds does not. For tests, after every step. */
   checkInvariants(): void {
+    const live = new Set([...this.#live.values()].map(({ brokerName, brokerAddr }) => `${brokerName} ${brokerAddr}`))
     for (const [name, broker] of this.#brokers) {
       assert(broker.addresses.size > 0, 'a listed broker has an address')
       assert(this.#clusters.get(broker.cluster)?.has(name) === true, 'a listed broker is in its cluster')
       const addresses = [...broker.addresses.values()]
       assert(new Set(addresses).size === addresses.length, 'an address stands under one id')
+      for (const address of addresses) assert(live.has(`${name} ${address}`), 'what is listed lives')
     }
     for (const names of this.#clusters.values()) {
       assert(names.size > 0, 'a cluster has a broker')
       for (const name of names) assert(this.#brokers.has(name), 'a cluster lists known brokers')
     }
-    for (const queues of this.#topics.values()) {
+    let queueCount = 0
+    for (const [topic, queues] of this.#topics) {
       assert(queues.size > 0, 'a topic has queues')
-      for (const name of queues.keys()) assert(this.#brokers.has(name), 'queues are on listed brokers')
+      queueCount += queues.size
+      for (const name of queues.keys()) {
+        assert(
+          this.#brokers.get(name)?.topics.has(topic) === true,
+          'queues are on listed brokers, which know their topics',
+        )
+      }
     }
+    for (const { topics } of this.#brokers.values()) queueCount -= topics.size
+    assert(queueCount === 0, 'a broker knows no topics in which it has no queues')
   }
 
   /** Takes the topics of a registration that speaks for its broker name, when they may differ from those taken before. */
@@ -290,17 +310,18 @@ export class RouteTable {
       this.#topics.set(topic, queues)
     }
     queues.set(queue.brokerName, queue)
+    this.#brokers.get(queue.brokerName)?.topics.add(topic)
   }
 
   #changePerm(brokerName: string, change: (perm: number) => number): number {
-    let count = 0
-    for (const queues of this.#topics.values()) {
-      const queue = queues.get(brokerName)
-      if (queue === undefined) continue
+    const topics = this.#brokers.get(brokerName)?.topics ?? new Set<string>()
+    for (const topic of topics) {
+      const queues = this.#topics.get(topic)
+      const queue = queues?.get(brokerName)
+      assert(queues !== undefined && queue !== undefined, 'a broker has queues in its topics')
       queues.set(brokerName, { ...queue, perm: change(queue.perm) })
-      count++
     }
-    return count
+    return topics.size
   }
 
   #masterOf(broker: Broker): { address: string; haServerAddr: string } | undefined {
@@ -317,6 +338,7 @@ export class RouteTable {
       isActingMasterEnabled: false,
       zoneName: undefined,
       takenVersion: undefined,
+      topics: new Set(),
     }
     this.#brokers.set(name, broker)
     return broker
@@ -339,9 +361,10 @@ export class RouteTable {
   #removeBroker(broker: Broker): void {
     this.#brokers.delete(broker.name)
     this.#leaveCluster(broker)
-    for (const [topic, queues] of this.#topics) {
-      queues.delete(broker.name)
-      if (queues.size === 0) this.#topics.delete(topic)
+    for (const topic of broker.topics) {
+      const queues = this.#topics.get(topic)
+      queues?.delete(broker.name)
+      if (queues?.size === 0) this.#topics.delete(topic)
     }
   }
 }

@@ -53,6 +53,11 @@ it('removes one property and changes no other', () => {
   )
 })
 
+it('removes thousands of one name as fast as it reads them', () => {
+  const block = 'A\x01some text\x02POP_CK\x01v\x02'.repeat(1_500)
+  for (let i = 0; i < 10_000; i++) expect(removeProperty(block, 'POP_CK')).toHaveLength(12 * 1_500)
+})
+
 it('reads what it wrote', () => {
   const pairs = fc.uniqueArray(fc.tuple(fc.stringMatching(/^[A-Z_]{1,9}$/), fc.string({ minLength: 1 })), {
     selector: ([key]) => key,

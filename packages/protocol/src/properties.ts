@@ -64,13 +64,17 @@ export function hasProperty(text: string, name: string): boolean {
 
 /** @returns the block without any piece named `name`; the same string when there is none. */
 export function removeProperty(text: string, name: string): string {
-  let rest = text
-  for (;;) {
-    const at = findName(rest, name, 0)
-    if (at < 0) return rest
-    const valueEnd = rest.indexOf(VALUE_END, at)
-    rest = valueEnd < 0 ? rest.slice(0, at) : rest.slice(0, at) + rest.slice(valueEnd + 1)
+  let at = findName(text, name, 0)
+  if (at < 0) return text
+  let rest = ''
+  let from = 0
+  // In one pass: a block may have thousands of them.
+  for (; at >= 0; at = findName(text, name, from)) {
+    rest += text.slice(from, at)
+    const valueEnd = text.indexOf(VALUE_END, at)
+    from = valueEnd < 0 ? text.length : valueEnd + 1
   }
+  return rest + text.slice(from)
 }
 
 /** @returns the block with exactly this value for `name`, put at the end. @throws ProtocolError `BAD_TEXT` as `encodeProperties`. */

@@ -28,6 +28,8 @@ export type SerializeType = (typeof SerializeType)[keyof typeof SerializeType]
 const RESPONSE_FLAG = 1
 const ONEWAY_FLAG = 2
 const BINARY_FIXED_BYTES = 21
+/** A key's length in the binary form is an int16. */
+const BINARY_KEY_BYTES_MAX = 0x7fff
 export const LENGTH_BYTES = 4
 export const HEADER_LENGTH_BYTES = 4
 
@@ -53,6 +55,8 @@ export class RemotingCommand {
   /** Received: one buffer, a slice of what the socket gave. To send: one or several, written without being joined. */
   body: CommandBody | undefined
   serializeType: SerializeType
+  /** Of a command that came: the bytes of its header and its body, which are in memory while it is kept. */
+  receivedBytes: number
   /** Set on a command to send whose body must stay unchanged until it is written. */
   releasable: Releasable | undefined
   /** Set by `Connection.respond`: a request is answered once. */
@@ -69,6 +73,7 @@ export class RemotingCommand {
     this.extFieldsJson = undefined
     this.body = undefined
     this.serializeType = SerializeType.JSON
+    this.receivedBytes = 0
     this.releasable = undefined
     this.isAnswered = false
   }
@@ -136,6 +141,7 @@ export function decodeCommand(bytes: Buffer, at: number, end: number): RemotingC
   else if (type === SerializeType.ROCKETMQ) command = decodeBinaryHeader(bytes, headerAt, headerEnd)
   else throw malformedFrame(`unknown serialize type ${type}`)
   if (headerEnd < end) command.body = bytes.subarray(headerEnd, end)
+  command.receivedBytes = end - at
   return command
 }
 
@@ -231,7 +237,8 @@ function setOwn(fields: ExtFields, key: string, value: string): void {
 /** A header ready to be written: text, or bytes for the binary form. */
 export type EncodedHeader = string | Buffer
 
-export function encodeHeader(command: RemotingCommand): EncodedHeader {
+/** @returns undefined for a key that the binary form has no room for. */
+export function encodeHeader(command: RemotingCommand): EncodedHeader | undefined {
   return command.serializeType === SerializeType.JSON ? encodeJsonHeader(command) : encodeBinaryHeader(command)
 }
 
@@ -253,11 +260,15 @@ function encodeJsonExtFields(fields: ExtFields): string {
   return text === '' ? '{}' : `${text}}`
 }
 
-function encodeBinaryHeader(command: RemotingCommand): Buffer {
+function encodeBinaryHeader(command: RemotingCommand): Buffer | undefined {
   assert(command.extFieldsJson === undefined, 'fields that are written as JSON leave in a JSON header')
   const remarkBytes = command.remark === undefined ? 0 : utf8Bytes(command.remark)
   let fieldsBytes = 0
-  for (const key in command.extFields) fieldsBytes += 6 + utf8Bytes(key) + utf8Bytes(command.extFields[key] as string)
+  for (const key in command.extFields) {
+    const keyBytes = utf8Bytes(key)
+    if (keyBytes > BINARY_KEY_BYTES_MAX) return undefined
+    fieldsBytes += 6 + keyBytes + utf8Bytes(command.extFields[key] as string)
+  }
   const target = Buffer.allocUnsafe(BINARY_FIXED_BYTES + remarkBytes + fieldsBytes)
   // The binary form has 16 bits for the code; larger ones are cut, as in Java.
   writeInt16(target, (command.code << 16) >> 16, 0)

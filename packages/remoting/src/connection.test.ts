@@ -18,6 +18,7 @@ const THROWS = 3
 const REJECTS = 4
 const LARGE = 5
 const STALLS = 6
+const REMARK = 7
 
 const owned: (() => unknown)[] = []
 afterEach(async () => {
@@ -94,6 +95,28 @@ function commands(bytes: Buffer): RemotingCommand[] {
   return found
 }
 
+/** A frame with that text as its header. */
+function rawJson(header: Buffer): Buffer {
+  const head = Buffer.alloc(8)
+  head.writeUInt32BE(4 + header.length, 0)
+  head.writeUInt32BE(header.length, 4)
+  return Buffer.concat([head, header])
+}
+
+/** A frame with a binary header that has one field. */
+function rawBinary(code: number, opaque: number, key: Buffer, value: Buffer): Buffer {
+  const header = Buffer.alloc(21 + 2 + 4)
+  header.writeInt16BE(code, 0)
+  header.writeInt32BE(opaque, 5)
+  header.writeInt32BE(2 + key.length + 4 + value.length, 17)
+  header.writeInt16BE(key.length, 21)
+  const valueBytes = Buffer.alloc(4)
+  valueBytes.writeInt32BE(value.length)
+  const frame = rawJson(Buffer.concat([header.subarray(0, 23), key, valueBytes, value]))
+  frame[4] = SerializeType.ROCKETMQ
+  return frame
+}
+
 function codeOf(promise: Promise<unknown>): Promise<string> {
   return promise.then(
     () => 'no error',
@@ -117,6 +140,34 @@ describe('a server', () => {
       expect(answer.isOneway).toBe(false)
       expect(answer.bodyBytes.toString()).toBe('body')
     }
+  })
+
+  it('answers what no frame has room for with 1, and goes on: what a client wrote may be longer in the answer', async () => {
+    const { port } = await startServer({}, [
+      [REMARK, (_, request) => createResponse(0, `no topic ${request.extFields?.['topic']}`)],
+    ])
+    const { socket, received } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    // Each byte that is no UTF-8 is read as a character of three.
+    const topic = Buffer.alloc(6 * 1024 * 1024, 0xff)
+    const key = Buffer.alloc(30_000, 0xff)
+    socket.write(
+      rawJson(
+        Buffer.concat([Buffer.from(`{"code":${REMARK},"opaque":1,"extFields":{"topic":"`), topic, Buffer.from('"}}')]),
+      ),
+    )
+    socket.write(rawBinary(REMARK, 2, Buffer.from('topic'), topic))
+    socket.write(rawBinary(ECHO, 3, key, Buffer.from('value')))
+    socket.write(frame(createRequest(ECHO), 4))
+    await until(() => commands(received()).length === 4)
+    const answers = commands(received()).map(({ opaque, code, remark }) => [opaque, code, remark])
+    const refused = 'no frame has room for the answer'
+    expect(answers).toEqual([
+      [1, 1, refused],
+      [2, 1, refused],
+      [3, 1, refused],
+      [4, 0, undefined],
+    ])
   })
 
   it('answers split and glued frames', async () => {
@@ -332,6 +383,25 @@ describe('a server', () => {
     socket.write(frame(createRequest(ECHO), 7))
     await until(() => commands(received()).length === 1)
     expect([closed.length, server.connections.size]).toEqual([1, 3])
+  })
+
+  it('closes who leaves a frame unfinished, where others have no room for theirs, and nobody who finishes', async () => {
+    const { port, server, address } = await startServer({ unfinishedBytesMax: 7_000_000 })
+    const part = frame(createRequest(ECHO, {}, Buffer.alloc(4_000_000))).subarray(0, 3_900_000)
+    const [first, second] = [await rawClient(port), await rawClient(port)]
+    owned.push(() => first.socket.destroy())
+    owned.push(() => second.socket.destroy())
+    first.socket.write(part)
+    const client = newClient()
+    for (let i = 0; i < 5; i++) {
+      const answer = await client.invoke(address, createRequest(ECHO, {}, Buffer.alloc(1_500_000)), 10_000)
+      expect(answer.bodyBytes).toHaveLength(1_500_000)
+    }
+    expect(server.connections.size).toBe(3)
+    second.socket.write(part)
+    await first.closed
+    expect((await client.invoke(address, createRequest(ECHO), 10_000)).code).toBe(0)
+    expect(server.connections.size).toBe(2)
   })
 
   it('and a client that both have much to write do not wait for each other', async () => {
@@ -556,6 +626,22 @@ describe('a client', () => {
     client.close()
     expect(await Promise.all(waiting)).toEqual(['CLOSED', 'CLOSED'])
     expect(await codeOf(client.invoke(address, createRequest(ECHO), 1000))).toBe('CLOSED')
+  })
+
+  it('tells of a request that no frame has room for, sends it not, and goes on', async () => {
+    const { address, seen } = await startServer()
+    const client = newClient()
+    const tooLarge = [
+      createRequest(ECHO, { topic: 'x'.repeat(17 * 1024 * 1024) }),
+      createRequest(ECHO, {}, Buffer.alloc(16 * 1024 * 1024)),
+    ]
+    for (const request of tooLarge)
+      expect(await codeOf(client.invoke(address, request, 10_000))).toBe('FRAME_TOO_LARGE')
+    client.oneway(address, createRequest(ECHO, { topic: 'x'.repeat(17 * 1024 * 1024) }))
+    const mixed = [createRequest(ECHO, {}, Buffer.alloc(16 * 1024 * 1024)), createRequest(ECHO)]
+    const outcomes = await Promise.all(mixed.map((request) => codeOf(client.invoke(address, request, 10_000))))
+    expect(outcomes).toEqual(['FRAME_TOO_LARGE', 'no error'])
+    expect(seen).toHaveLength(1)
   })
 
   it('outlives a handler that throws', async () => {

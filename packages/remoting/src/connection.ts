@@ -11,6 +11,8 @@
  *   C4  When more than `unwrittenBytesHigh` wait for a slow peer, nothing more is read from it, and nothing of what was read is handled, until
  *       it has caught up; when more than `unwrittenBytesMax` wait, or too much for all connections together, the connection is closed.
  *   C5  After it closed, every waiting request has failed, every `Releasable` was released, every close listener was called.
+ *   C6  Nothing that is to be sent ends the process: an answer that no frame has room for becomes one that says so, a request fails.
+ *   C7  What is kept of frames that have not come whole is bounded, for each connection and for all of a server together.
  */
 import { assert, AssertionError, type Clock, type Logger } from '@dledger-ts/base'
 import type { Socket } from 'node:net'
@@ -18,10 +20,11 @@ import { normalizedIp } from './address.ts'
 import { createResponse, decodeCommand, type Releasable, type RemotingCommand } from './command.ts'
 import { ResponseCode } from './codes.ts'
 import { RemotingError } from './errors.ts'
-import { commandBodyBytes, encodeFrames, FrameDecoder } from './frame.ts'
+import { commandBodyBytes, encodeFrames, FRAME_BYTES_MAX, FrameDecoder } from './frame.ts'
 import { PendingRequests, type ResponseHandler } from './pending-requests.ts'
 import type { Reader, ReadingTurns } from './reading-turns.ts'
 import { connectedEvent } from './sockets.ts'
+import type { UnfinishedFrames } from './unfinished-frames.ts'
 import type { UnwrittenBudget } from './unwritten-budget.ts'
 
 export interface ConnectionLimits {
@@ -66,7 +69,12 @@ export interface ConnectionOptions {
   turns?: ReadingTurns
   /** Shared by connections whose unwritten bytes are bounded together. */
   budget?: UnwrittenBudget
+  /** Shared by connections whose unfinished frames are bounded together. */
+  unfinished?: UnfinishedFrames
 }
+
+/** An unfinished frame that takes no more is not counted with others: most of what is read ends with a part of one. */
+const UNCOUNTED_BYTES_MAX = 65_536
 
 let nextConnectionId = 1
 
@@ -87,6 +95,7 @@ export class Connection implements Reader {
   readonly #requestSink: RequestSink
   readonly #turns: ReadingTurns | undefined
   readonly #budget: UnwrittenBudget | undefined
+  readonly #unfinished: UnfinishedFrames | undefined
   readonly #decoder: FrameDecoder
   readonly #pending: PendingRequests
   readonly #closeListeners = new Set<(connection: Connection) => void>()
@@ -95,6 +104,7 @@ export class Connection implements Reader {
   #isFlushScheduled = false
   #isConnecting: boolean
   #isReadingPaused = false
+  #isUnfinishedCounted = false
   /** Read, and not handled before its turn comes, or before the peer has taken what waits for it. */
   #unhandled: Buffer | null = null
   #isEnding = false
@@ -115,6 +125,7 @@ export class Connection implements Reader {
     this.#requestSink = options.requestSink
     this.#turns = options.turns
     this.#budget = options.budget
+    this.#unfinished = options.unfinished
     this.#isConnecting = socket.connecting
     this.#decoder = new FrameDecoder((bytes, at, end) => this.#frame(bytes, at, end), options.limits.frameBytesMax)
     this.#pending = new PendingRequests({
@@ -262,12 +273,33 @@ export class Connection implements Reader {
     try {
       const taken = this.#decoder.push(chunk)
       if (taken < chunk.length && !this.isClosed && !this.#isEnding) this.#unhandled = chunk.subarray(taken)
+      this.#countUnfinished()
     } catch (error) {
       if (!(error instanceof RemotingError)) throw error
       this.#counters.malformedFrames++
       this.#logger.warn({ remote: this.remoteAddress, code: error.code, reason: error.message }, 'malformed frame')
       this.close(error)
     }
+  }
+
+  /** Hot. */
+  #countUnfinished(): void {
+    if (this.#unfinished === undefined || this.isClosed) return
+    const { unfinishedBytes, unfinishedFrame } = this.#decoder
+    if (unfinishedBytes > UNCOUNTED_BYTES_MAX) {
+      this.#isUnfinishedCounted = true
+      this.#unfinished.keeps(this, unfinishedFrame, unfinishedBytes)
+    } else if (this.#isUnfinishedCounted) {
+      this.#isUnfinishedCounted = false
+      this.#unfinished.done(this)
+    }
+  }
+
+  /** It does not send the rest of a frame, and others have no room for theirs. */
+  closeUnfinished(): void {
+    const { remoteAddress: remote } = this
+    this.#logger.warn({ remote }, 'closed a connection whose peer does not finish what it sends')
+    this.close(this.#lost('its peer does not finish what it sends'))
   }
 
   /** Hot. @returns false to take no more for now. */
@@ -324,9 +356,14 @@ export class Connection implements Reader {
     const commands = this.#outgoing
     this.#outgoing = []
     this.#outgoingBytes = 0
-    const buffers = encodeFrames(commands)
+    const buffers = encodeFrames(commands, this.#unfit)
     const releasables = releasablesOf(commands)
     const socket = this.#socket
+    if (buffers.length === 0) {
+      releaseAll(releasables ?? [])
+      if (this.#isReadingPaused && !socket.writableNeedDrain) this.#goOn()
+      return
+    }
     this.lastActiveMs = this.#clock.monotonicMs()
     if (buffers.length > 1) socket.cork()
     const last = buffers.length - 1
@@ -338,6 +375,21 @@ export class Connection implements Reader {
     if (buffers.length > 1) socket.uncork()
     if (!isTaken) this.#holdBack()
     else if (this.#isReadingPaused) this.#goOn()
+  }
+
+  /** No frame has room for it: what a peer wrote may stand in it, of any length. */
+  readonly #unfit = (command: RemotingCommand): RemotingCommand | null => {
+    const { remoteAddress: address } = this
+    this.#logger.warn({ remote: address, code: command.code }, 'no frame has room for what was to be sent')
+    if (command.isResponse) {
+      const answer = createResponse(ResponseCode.SYSTEM_ERROR, 'no frame has room for the answer')
+      answer.opaque = command.opaque
+      answer.serializeType = command.serializeType
+      return answer
+    }
+    const detail = { code: 'FRAME_TOO_LARGE', bytes: commandBodyBytes(command), maxBytes: FRAME_BYTES_MAX } as const
+    this.#pending.fail(command.opaque, new RemotingError(`no frame to ${address} has room for the request`, detail))
+    return null
   }
 
   #holdBack(): void {
@@ -395,6 +447,7 @@ export class Connection implements Reader {
     this.#closeReason = reason
     this.#turns?.withdraw(this)
     this.#budget?.taken(this)
+    this.#unfinished?.done(this)
     this.#unhandled = null
     const unsent = this.#outgoing
     this.#outgoing = []

@@ -6,7 +6,7 @@ import { CodedError } from '@dledger-ts/base'
 export type RemotingErrorDetail =
   /** Bytes that are no frame: lengths that contradict each other, a header that cannot be parsed. Closes that connection. */
   | { code: 'MALFORMED_FRAME'; reason: string }
-  /** A frame longer than the limit. Closes that connection. */
+  /** A frame longer than the limit: one that came closes its connection, a request that would be one is not sent. */
   | { code: 'FRAME_TOO_LARGE'; bytes: number; maxBytes: number }
   /** A required header field is missing, or a field is not of its type. */
   | { code: 'BAD_HEADER'; requestCode: number; field: string; reason: string }

@@ -9,7 +9,7 @@
  *     it sent, however small its pieces, and no stream of pieces is copied more than a few times.
  *   - After an error the decoder takes nothing more.
  */
-import { assert, readUint32, writeUint32 } from '@dledger-ts/base'
+import { assert, AssertionError, readUint32, writeUint32 } from '@dledger-ts/base'
 import {
   encodeHeader,
   type EncodedHeader,
@@ -40,6 +40,8 @@ export class FrameDecoder {
   /** The beginning of an unfinished frame: the first `#heldBytes` of this buffer. */
   #held: Buffer = NOTHING
   #heldBytes = 0
+  /** Frames that were held and have become whole. */
+  #heldFrames = 0
   /** Whole size of the unfinished frame, length word included; 4 while that word itself is incomplete. */
   #wantedBytes = LENGTH_BYTES
   #isStopped = false
@@ -49,6 +51,16 @@ export class FrameDecoder {
   constructor(sink: FrameSink, frameBytesMax = FRAME_BYTES_MAX) {
     this.#sink = sink
     this.#frameBytesMax = frameBytesMax
+  }
+
+  /** What the unfinished frame takes in memory. */
+  get unfinishedBytes(): number {
+    return this.#held.length
+  }
+
+  /** Another number for each unfinished frame. */
+  get unfinishedFrame(): number {
+    return this.#heldFrames
   }
 
   /**
@@ -140,22 +152,31 @@ export class FrameDecoder {
 
   /** The buffer is not used again: the frame's body is a slice of it. */
   #forget(): void {
+    this.#heldFrames++
     this.#held = NOTHING
     this.#heldBytes = 0
     this.#wantedBytes = LENGTH_BYTES
   }
 }
 
+/** Told of a command that no frame has room for. @returns what is encoded in its place, null for nothing. */
+export type UnfitCommand = (command: RemotingCommand) => RemotingCommand | null
+
 /**
  * Encodes commands as frames, in order, into as few buffers as it takes: headers and small bodies share one, a large body is
  * referenced where it is. Hot.
+ *
+ * What a peer wrote may stand in a header (its topic in a remark, its fields in a request that is passed on), and be longer there than it was.
+ *
+ * @param unfit of headers that their length has no room for, and of requests larger than those that are read here.
  */
-export function encodeFrames(commands: readonly RemotingCommand[]): Buffer[] {
+export function encodeFrames(commands: readonly RemotingCommand[], unfit: UnfitCommand = allFit): Buffer[] {
   const headers: EncodedHeader[] = []
   const headersBytes: number[] = []
   let copiedBytes = 0
   for (const command of commands) {
-    const header = encodeHeader(command)
+    const header = fittingHeader(command)
+    if (header === undefined) return encodeFrames(fitting(commands, unfit))
     const bytes = headerBytes(header)
     headers.push(header)
     headersBytes.push(bytes)
@@ -185,6 +206,29 @@ export function encodeFrames(commands: readonly RemotingCommand[]): Buffer[] {
   if (at > from) buffers.push(target.subarray(from, at))
   assert(at === copiedBytes, 'frames have the size that was announced')
   return buffers
+}
+
+function allFit(): never {
+  throw new AssertionError('a frame has room for what is put into it')
+}
+
+function fitting(commands: readonly RemotingCommand[], unfit: UnfitCommand): RemotingCommand[] {
+  return commands.flatMap((command) => (fittingHeader(command) === undefined ? (unfit(command) ?? []) : command))
+}
+
+/** @returns undefined where no frame has room for it. Hot. */
+function fittingHeader(command: RemotingCommand): EncodedHeader | undefined {
+  const header = encodeHeader(command)
+  if (header === undefined) return undefined
+  // Of text, no character takes more than three bytes.
+  const bytesAtMost = typeof header === 'string' ? 3 * header.length : header.length
+  if (bytesAtMost > HEADER_BYTES_MAX && headerBytes(header) > HEADER_BYTES_MAX) return undefined
+  if (command.isResponse) return header
+  const bodyBytes = commandBodyBytes(command)
+  const frameBytesAtMost = LENGTH_BYTES + HEADER_LENGTH_BYTES + bytesAtMost + bodyBytes
+  if (frameBytesAtMost <= FRAME_BYTES_MAX) return header
+  const frameBytes = LENGTH_BYTES + HEADER_LENGTH_BYTES + headerBytes(header) + bodyBytes
+  return frameBytes <= FRAME_BYTES_MAX ? header : undefined
 }
 
 /** Parts that are neighbours in memory, as the newest messages of a pull are, become one: a write has fewer pieces then. */

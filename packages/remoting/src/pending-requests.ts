@@ -82,6 +82,14 @@ export class PendingRequests {
     return true
   }
 
+  /** Fails one that was not sent. Does nothing where nobody waits for its answer. */
+  fail(opaque: number, error: RemotingError): void {
+    const pending = this.#byOpaque.get(opaque)
+    if (pending === undefined) return
+    this.#byOpaque.delete(opaque)
+    pending.handler.failed(error)
+  }
+
   /** Fails all that wait. */
   failAll(error: RemotingError): void {
     this.#disarm()

@@ -2,7 +2,7 @@
  * A RemotingServer listens on one or several ports, hands requests to processors and closes connections that stay silent.
  *
  * Always holds: a malformed frame, a slow or a silent peer costs its own connection and no other; many that send much at once
- * take turns; what waits for slow peers is bounded, for each and for all together.
+ * take turns; what waits for slow peers, and what is kept of frames that they do not finish, is bounded, for each and for all together.
  */
 import { type Clock, type Logger, silentLogger, systemClock } from '@dledger-ts/base'
 import type { Server, Socket } from 'node:net'
@@ -11,6 +11,7 @@ import { RemotingError } from './errors.ts'
 import { dispatcher, type ProcessorTable } from './processor.ts'
 import { ReadingTurns } from './reading-turns.ts'
 import { type Sockets, tcpSockets } from './sockets.ts'
+import { UnfinishedFrames } from './unfinished-frames.ts'
 import { UnwrittenBudget } from './unwritten-budget.ts'
 
 /** A client that neither sends nor receives for so long is gone; heartbeats come every 30 s. */
@@ -21,6 +22,8 @@ const CLOSE_LINGER_MS = 1000
 const CONNECTIONS_MAX = 20_000
 /** What waits for slow peers, of all connections. */
 const UNWRITTEN_BYTES_MAX = 512 * 1024 * 1024
+/** What is kept of frames that have not come whole, of all connections. */
+const UNFINISHED_BYTES_MAX = 1024 * 1024 * 1024
 
 export interface RemotingServerOptions {
   host: string
@@ -34,6 +37,8 @@ export interface RemotingServerOptions {
   connectionsMax?: number
   /** What may wait for all slow peers together; beyond, the connection for which most waits is closed. */
   unwrittenBytesMax?: number
+  /** What may be kept of unfinished frames together; beyond, the connection is closed whose frame is the oldest. */
+  unfinishedBytesMax?: number
   idleCloseMs?: number
   connectionOpened?: (connection: Connection) => void
   /** Called once for each connection, whoever closed it. */
@@ -63,6 +68,7 @@ export class RemotingServer {
   readonly #dispatch: ReturnType<typeof dispatcher>
   readonly #turns: ReadingTurns
   readonly #budget: UnwrittenBudget
+  readonly #unfinished: UnfinishedFrames
   readonly #servers: Server[] = []
   readonly #connections = new Set<Connection>()
   #cancelIdleScan: (() => void) | undefined
@@ -75,6 +81,7 @@ export class RemotingServer {
     this.#limits = { ...DEFAULT_CONNECTION_LIMITS, ...options.limits }
     this.#turns = new ReadingTurns(this.#clock)
     this.#budget = new UnwrittenBudget(options.unwrittenBytesMax ?? UNWRITTEN_BYTES_MAX)
+    this.#unfinished = new UnfinishedFrames(options.unfinishedBytesMax ?? UNFINISHED_BYTES_MAX)
     this.#dispatch = dispatcher(options.processors, this.#logger)
   }
 
@@ -160,6 +167,7 @@ export class RemotingServer {
       requestSink: this.#dispatch,
       turns: this.#turns,
       budget: this.#budget,
+      unfinished: this.#unfinished,
     })
     this.#connections.add(connection)
     connection.onClose(() => {

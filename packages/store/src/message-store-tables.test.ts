@@ -105,6 +105,39 @@ describe('metadata', () => {
     expect(clock.timerCount).toBe(idle)
   })
 
+  test('what clients lock has room in the log again when it expires, however much it is', async () => {
+    const clock = new ManualClock()
+    const store = await open({ clock })
+    // Each request has room in an entry; all locks together would not: a log file has 1 MiB.
+    const requests = Array.from({ length: 10 }, (_, request) =>
+      Array.from({ length: 3_000 }, (_, queueId) => ({ topic: `Topic${request}${'x'.repeat(60)}`, queueId })),
+    )
+    for (const queues of requests) expect(await store.lockQueues('g', 'one', queues)).toHaveLength(queues.length)
+    clock.advance(60_000)
+    for (const queues of requests) {
+      await until(() => store.status().appliedIndex === store.status().lastIndex, 'what is free is applied')
+      expect(await store.lockQueues('g', 'two', queues)).toHaveLength(queues.length)
+    }
+  })
+
+  test('names of any length are refused: what they are kept in has no room for them', async () => {
+    const store = await open()
+    const long = 'x'.repeat(256)
+    const queue = { topic: 'T', queueId: 0 }
+    const locks = [
+      store.lockQueues(long, 'one', [queue]),
+      store.lockQueues('g', 'x'.repeat(1_025), [queue]),
+      store.lockQueues('g', 'one', [{ ...queue, topic: long }]),
+    ]
+    for (const refused of locks) await expect(refused).rejects.toMatchObject({ code: 'INVALID' })
+    const offsets = [
+      () => store.commitConsumerOffset(long, 'T', 0, 1),
+      () => store.commitConsumerOffset('g', long, 0, 1),
+      () => store.commitConsumerOffset('g', 'T', 65_536, 1),
+    ]
+    for (const commit of offsets) expect(commit).toThrow(expect.objectContaining({ code: 'INVALID' }))
+  })
+
   test('a new leader honours the locks it finds for 60 s', async () => {
     const clock = new ManualClock()
     const first = await open({ clock })

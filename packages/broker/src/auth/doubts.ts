@@ -42,7 +42,7 @@ export class AccessDoubts {
 
   /** @returns false when too many wait. */
   put(connection: Connection, request: RemotingCommand): boolean {
-    const bytes = request.bodyBytes.length
+    const bytes = request.receivedBytes
     if (this.#count >= DOUBTS_MAX || (this.#count > 0 && this.#bytes + bytes > DOUBTS_BYTES_MAX)) return false
     this.#count++
     this.#bytes += bytes
@@ -66,7 +66,7 @@ export class AccessDoubts {
     const failure = await this.#failure()
     for (const { connection, request } of asked) {
       this.#count--
-      this.#bytes -= request.bodyBytes.length
+      this.#bytes -= request.receivedBytes
       if (connection.isClosed) continue
       if (failure === null) this.#options.judge(connection, request)
       else this.#options.fail(connection, request, failure)

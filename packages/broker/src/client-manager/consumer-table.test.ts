@@ -33,6 +33,18 @@ function setup() {
   return { changes, table, beat }
 }
 
+test('a connection is in no more groups than clients have, and goes from all of them when it closes', () => {
+  const { table, beat } = setup()
+  for (let i = 0; i < 10_001; i++) beat('one', 'c1', { ...data(), groupName: `g${i}` })
+  expect([table.size, table.group('g10000')]).toEqual([10_000, undefined])
+  beat('two', 'c2', { ...data(), groupName: 'g10000' })
+  beat('one', 'c1', data(sub('T', 'A', 1)))
+  beat('one', 'c1', { ...data(sub('T', 'A', 1)), groupName: 'g7' })
+  expect([table.group('g'), table.group('g7')?.subscriptions.size]).toEqual([undefined, 1])
+  table.closed('one')
+  expect(table.size).toBe(1)
+})
+
 test('a connection that wants something else of a topic is told, one that repeats itself or has a new topic is not', () => {
   const told: string[] = []
   const table = new ConsumerTable<string>(

@@ -5,10 +5,14 @@
  *   C1  a group exists here exactly while it has a connection;
  *   C2  a change of the member list is told once, after the table shows it;
  *   C3  of two subscriptions to one topic the one with the newer version stays, of equal ones the last;
- *   C4  of each connection is known since which version it wants what it wants: an older pull of it was made for something else.
+ *   C4  of each connection is known since which version it wants what it wants: an older pull of it was made for something else;
+ *   C5  a connection is in GROUPS_PER_CONNECTION_MAX groups at most, whatever it says: of further ones nothing is known.
  * Pure but for the clock values it is given. Source: ConsumerManager, ConsumerGroupInfo.
  */
 import type { Subscription } from './subscription.ts'
+
+/** Of producers, or of consumers; a client that serves many others, as a proxy, has thousands. */
+export const GROUPS_PER_CONNECTION_MAX = 10_000
 
 export interface ClientInfo {
   readonly clientId: string
@@ -122,7 +126,11 @@ export class ConsumerTable<Channel> {
     data: GroupData,
     { nowMs, fingerprint, keepSubscriptions }: { nowMs: number; fingerprint: number; keepSubscriptions: boolean },
   ): boolean {
-    const group = this.#groups.get(data.groupName) ?? this.#create(data.groupName)
+    const own = this.#groupsOf.get(channel)
+    const present = this.#groups.get(data.groupName)
+    const isMember = present !== undefined && own?.has(present) === true
+    if (!isMember && (own?.size ?? 0) >= GROUPS_PER_CONNECTION_MAX) return false
+    const group = present ?? this.#create(data.groupName)
     const sameFingerprint = group.fingerprint === fingerprint
     group.fingerprint = fingerprint
     group.consumeType = data.consumeType

@@ -1,13 +1,16 @@
 /**
  * Who produces: connections by producer group, from heartbeats. Needed to ask a producer something later.
  *
- * Keeps: a group exists here exactly while it has a connection.
+ * Keeps: a group exists here exactly while it has a connection; a connection is in GROUPS_PER_CONNECTION_MAX at most, whatever it says, and
+ * when it closes only those are looked at.
  */
+import { addTo, removeFrom } from '../keyed-sets.ts'
 import { ClientChannels } from './client-channels.ts'
-import type { ClientInfo, Member } from './consumer-table.ts'
+import { type ClientInfo, GROUPS_PER_CONNECTION_MAX, type Member } from './consumer-table.ts'
 
 export class ProducerTable<Channel> {
   readonly #groups = new Map<string, Map<Channel, Member<Channel>>>()
+  readonly #groupsOf = new Map<Channel, Set<string>>()
   readonly #clients = new ClientChannels<Channel>()
   readonly #appeared: (group: string) => void
 
@@ -40,6 +43,9 @@ export class ProducerTable<Channel> {
 
   register(channel: Channel, client: ClientInfo, group: string, nowMs: number): void {
     this.#clients.saw(client.clientId, channel)
+    const own = this.#groupsOf.get(channel)
+    if (own !== undefined && own.size >= GROUPS_PER_CONNECTION_MAX && !own.has(group)) return
+    addTo(this.#groupsOf, channel, group)
     let members = this.#groups.get(group)
     const isNew = members === undefined
     if (members === undefined) {
@@ -54,12 +60,14 @@ export class ProducerTable<Channel> {
 
   unregister(channel: Channel, group: string): void {
     const members = this.#groups.get(group)
-    if (members?.delete(channel) === true && members.size === 0) this.#groups.delete(group)
+    if (members?.delete(channel) !== true) return
+    removeFrom(this.#groupsOf, channel, group)
+    if (members.size === 0) this.#groups.delete(group)
   }
 
   closed(channel: Channel): void {
     this.#clients.closed(channel)
-    for (const group of this.#groups.keys()) this.unregister(channel, group)
+    for (const group of this.#groupsOf.get(channel) ?? []) this.unregister(channel, group)
   }
 
   /** Connections whose last heartbeat is older than `timeoutMs`, for closing; they are forgotten here. */

@@ -7,6 +7,7 @@
 import { tagsCode } from '@dledger-ts/protocol'
 import type { SubscriptionData } from '@dledger-ts/remoting'
 import type { CompiledExpressions } from '../filter/compiled-expressions.ts'
+import { EXPRESSION_CHARS_MAX } from '../filter/parser.ts'
 import type { ExpressionError } from '../filter/expression-error.ts'
 import type { Sql92 } from '../filter/sql92.ts'
 
@@ -53,7 +54,7 @@ interface SubscriptionText {
   readonly subVersion: number
 }
 
-/** A subscription as its text says. @returns null when the text names no tag at all, like `||`. */
+/** A subscription as its text says. @returns null when the text names no tag at all, like `||`, or is longer than any expression. */
 export function buildSubscription(
   { topic, expression, expressionType, subVersion }: SubscriptionText,
   expressions: CompiledExpressions,
@@ -67,6 +68,7 @@ export function buildSubscription(
   if (expression === undefined || expression === '' || expression === '*') {
     return { ...byTags, expression: '*', tagCodes: null }
   }
+  if (expression.length > EXPRESSION_CHARS_MAX) return null
   const tagCodes = new Set<number>()
   for (const part of expression.split('||')) {
     const tag = part.trim()

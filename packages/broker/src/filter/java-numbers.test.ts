@@ -28,6 +28,10 @@ it.each<[string, bigint | undefined]>([
   ['-9223372036854775808', -9_223_372_036_854_775_808n],
   ['-9223372036854775809', undefined],
   ['+12', 12n],
+  ['-0', 0n],
+  ['000', 0n],
+  [`-${'0'.repeat(50)}7`, -7n],
+  ['1'.repeat(20), undefined],
 ])('%j as an integer of 64 bits is %s', (text, value) => {
   expect(parseInt64(text)).toBe(value)
 })
@@ -64,6 +68,14 @@ it.each<[string, number | undefined]>([
   ['0b1', undefined],
 ])('%j as a double is %s', (text, value) => {
   expect(parseDouble(text)).toBe(value)
+})
+
+it('tells what is no number as soon as it has read it, however many digits it begins with', () => {
+  const digits = '1'.repeat(32_000)
+  for (const text of [`${digits}x`, `${digits}.x`, `1.${digits}x`, `1e${digits}x`, `0x${digits}p1x`]) {
+    for (let i = 0; i < 20; i++) expect(parseDouble(text)).toBeUndefined()
+  }
+  for (let i = 0; i < 20_000; i++) expect(parseInt64(digits)).toBeUndefined()
 })
 
 it('orders doubles as Java does', () => {

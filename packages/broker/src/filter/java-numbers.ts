@@ -9,10 +9,13 @@ const INT32_MAX = 0x7fff_ffff
 const INT64_MIN = -(2n ** 63n)
 const INT64_MAX = 2n ** 63n - 1n
 
+const INT64_FIGURES_MAX = 19
+const WITHOUT_ZEROS = /^(-?)0*([0-9]*)$/
 const INTEGER = /^[+-]?[0-9]+$/
 /** Digits of other scripts, which Java reads too; only those of one char. */
 const INTEGER_OF_ANY_SCRIPT = /^[+-]?\p{Nd}+$/u
-const DECIMAL = /^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fFdD]?$/
+/** One way only to take digits apart: of a property of many that is no number each would be tried with each. */
+const DECIMAL = /^([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fFdD]?$/
 const NO_DIGITS = /^[+-]?(?:NaN|Infinity)$/
 const HEXADECIMAL = /^([+-]?)0[xX](?:([0-9a-fA-F]+)\.?|([0-9a-fA-F]*)\.([0-9a-fA-F]+))[pP]([+-]?[0-9]+)[fFdD]?$/
 /** Char codes up to this one are trimmed around a decimal number, and no others. */
@@ -35,7 +38,10 @@ export function parseInt32(text: string): number | undefined {
 export function parseInt64(text: string): bigint | undefined {
   const digits = asciiInteger(text)
   if (digits === undefined) return undefined
-  const value = digits.startsWith('-') ? -BigInt(digits.slice(1)) : BigInt(digits)
+  const [, sign = '', figures = ''] = WITHOUT_ZEROS.exec(digits) ?? []
+  // What has more figures need not be made a number, which takes long where they are many.
+  if (figures.length > INT64_FIGURES_MAX) return undefined
+  const value = sign === '-' ? -BigInt(figures) : BigInt(figures)
   return value >= INT64_MIN && value <= INT64_MAX ? value : undefined
 }
 

@@ -6,6 +6,7 @@ import {
   type Connection,
   createRequest,
   createResponse,
+  FRAME_BYTES_MAX,
   RemotingClient,
   type RemotingCommand,
   RemotingServer,
@@ -226,6 +227,22 @@ describe('the leader is gone', () => {
     await until(() => codes.length === 2)
     expect(codes).toEqual([ResponseCode.SERVICE_NOT_AVAILABLE, ResponseCode.SERVICE_NOT_AVAILABLE])
     await until(() => held.asked.length === 5)
+  })
+
+  test('a request that no frame has room for with what is added fails alone, not all that are on their way', async () => {
+    const [a, send] = [await member('n0'), client()]
+    const held = await silentLeader()
+    a.follows('n1', held.advertised)
+    const other = send(a.address)
+    await until(() => held.asked.length === 1)
+    const room = 150
+    const { code, remark } = await send(a.address, {}, Buffer.alloc(FRAME_BYTES_MAX - room))
+    expect([code, remark]).toEqual([1, expect.stringMatching(/has room for the request/)])
+    await send(a.address, { topic: 'x'.repeat(FRAME_BYTES_MAX - room) })
+    const [connection] = held.asked
+    expect(connection?.isClosed).toBe(false)
+    connection?.close()
+    expect((await other).remark).toMatch(/^not known whether it was done/)
   })
 
   test('nor are more given to a leader that reads nothing, one-way requests among them', async () => {

@@ -173,7 +173,7 @@ export class Forwarder {
   }
 
   #wait(one: Waiting): void {
-    const bytes = one.request.bodyBytes.length
+    const bytes = one.request.receivedBytes
     if (one.deadlineMs <= this.#options.clock.monotonicMs()) return this.#refuse(one, 'no leader is known')
     if (this.#waiting.length >= WAITING_MAX || this.#waitingBytes + bytes > WAITING_BYTES_MAX) {
       return this.#refuseBusy(one)
@@ -202,7 +202,7 @@ export class Forwarder {
   }
 
   #send(one: Waiting, leader: Advertised): void {
-    const bytes = one.request.bodyBytes.length
+    const bytes = one.request.receivedBytes
     // What was one-way, or is waited for no more, is only seen where it waits to be written.
     const bytesBefore = Math.max(this.#forwardedBytes, this.#client.unwrittenBytes(leader.address))
     if (this.#forwardedCount >= FORWARDED_MAX || bytesBefore + bytes > FORWARDED_BYTES_MAX) {

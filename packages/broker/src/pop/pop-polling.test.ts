@@ -1,6 +1,7 @@
 /** Pops that wait: woken one at a time by what they wait for, at the deadline exactly, and never after their connection closed. */
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { BYTES_PER_CONNECTION_MAX } from '../held-bytes.ts'
 import { ManualClock } from '../testing/manual-clock.ts'
 import { PopPolling, WaitingPop } from './pop-polling.ts'
 
@@ -23,6 +24,17 @@ function setup(limits = { perQueueMax: 10, totalMax: 20 }) {
   }
   return { clock, resumed, polling, channel, hold }
 }
+
+test('pops that wait take no more memory than there is for one connection', () => {
+  const { polling } = setup()
+  const channel = {}
+  const hold = (requestBytes: number) =>
+    polling.hold(new WaitingPop({ group: 'g', topic: 'T', queueId: 0 }, null, channel, 'a', requestBytes), 1_000)
+  expect(hold(BYTES_PER_CONNECTION_MAX)).toBe(true)
+  expect(hold(1)).toBe(false)
+  polling.closed(channel)
+  expect(polling.size).toBe(0)
+})
 
 describe('a waiting pop', () => {
   test('is resumed at its deadline, not a millisecond before', () => {

@@ -10,6 +10,7 @@
  */
 import { assert, type Clock } from '@dledger-ts/base'
 import { Deadlines, Timed } from '../deadlines.ts'
+import { HeldBytes } from '../held-bytes.ts'
 import { addTo, removeFrom } from '../keyed-sets.ts'
 import { WokenTurns } from '../woken-turns.ts'
 
@@ -25,6 +26,7 @@ export class WaitingPop<Pop> extends Timed {
   readonly tagCodes: ReadonlySet<number> | null
   readonly channel: object
   readonly pop: Pop
+  readonly requestBytes: number
   /** Queues for which its group needs no other pop woken until it runs; set when it is woken. */
   wokenOf: Set<number> | null = null
 
@@ -33,8 +35,10 @@ export class WaitingPop<Pop> extends Timed {
     tagCodes: ReadonlySet<number> | null,
     channel: object,
     pop: Pop,
+    requestBytes = 0,
   ) {
     super()
+    this.requestBytes = requestBytes
     this.group = where.group
     this.topic = where.topic
     this.queueId = where.queueId < 0 ? ANY_QUEUE : where.queueId
@@ -73,6 +77,7 @@ export class PopPolling<Pop> {
   /** By topic, also a retry topic, then by group; what nobody waits for is not in it. */
   readonly #topics = new Map<string, Map<string, GroupWaiting<Pop>>>()
   readonly #channels = new Map<object, Set<WaitingPop<Pop>>>()
+  readonly #bytes = new HeldBytes()
   /** Closed; what was woken for one of these may not have run yet. */
   readonly #gone = new WeakSet<object>()
 
@@ -115,6 +120,7 @@ export class PopPolling<Pop> {
     if (this.#gone.has(pop.channel)) return true
     if (this.size >= this.#limits.totalMax) return false
     if (this.waiting(pop.topic, pop.group, pop.queueId) >= this.#limits.perQueueMax) return false
+    if (!this.#bytes.add(pop)) return false
     const group = this.#topics.get(pop.topic)?.get(pop.group) ?? this.#addGroup(pop)
     addTo(group.queues, pop.queueId, pop)
     addTo(this.#channels, pop.channel, pop)
@@ -204,6 +210,7 @@ export class PopPolling<Pop> {
     removeFrom(group.queues, pop.queueId, pop)
     if (group.queues.size === 0) this.#removeGroup(group)
     removeFrom(this.#channels, pop.channel, pop)
+    this.#bytes.remove(pop)
   }
 
   #removeGroup(group: GroupWaiting<Pop>): void {

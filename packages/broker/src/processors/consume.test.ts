@@ -150,6 +150,17 @@ describe('offsets of groups', () => {
     expect((await query({ queueId: '2' })).code).toBe(22)
   })
 
+  test('a queue that the topic does not have, and never had, has no offset', async () => {
+    expect((await update({ commitOffset: '1', queueId: '3' })).code).toBe(0)
+    expect(await update({ commitOffset: '1', queueId: '4' })).toMatchObject({
+      code: 29,
+      remark: 'queueId[4] is illegal, topic:[Off] has no such queue',
+    })
+    expect((await update({ commitOffset: '1', queueId: '-1' })).code).toBe(13)
+    const clone = { srcGroup: 'og', destGroup: 'x'.repeat(256) }
+    expect((await client.call(RequestCode.CLONE_GROUP_OFFSET, clone)).code).toBe(13)
+  })
+
   test('the group and the topic must be possible', async () => {
     expect((await update({ commitOffset: '1', topic: 'Nowhere' })).code).toBe(17)
     expect((await update({ commitOffset: '1', consumerGroup: 'a/b' })).code).toBe(26)

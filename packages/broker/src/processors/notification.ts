@@ -12,13 +12,14 @@ import {
   RequestCode,
   ResponseCode,
 } from '@dledger-ts/remoting'
-import { blockedUntil } from '@dledger-ts/store'
+import { blockedUntil, StoreError } from '@dledger-ts/store'
 import type { BrokerContext } from '../context.ts'
 import { isForwarded } from '../forwarding/forwarder.ts'
 import { admit, brokerForbids } from '../pop/admission.ts'
 import { pollDeadline } from '../pop/poll-time.ts'
 import { type PopPolling, WaitingPop } from '../pop/pop-polling.ts'
 import type { PopQueues } from '../pop/pop-queues.ts'
+import { refusalOf } from '../refusal.ts'
 import type { Processor } from './registry.ts'
 
 /** A question on its way; kept while it waits. */
@@ -70,7 +71,15 @@ export class NotificationProcessor {
   resume(notification: Notification): void {
     const { connection, request } = notification
     if (!this.#context.store.isReady() && this.#context.retryOnLeader(connection, request)) return
-    const answer = this.#answer(notification)
+    let answer: RemotingCommand | null
+    try {
+      answer = this.#answer(notification)
+    } catch (error) {
+      // Nobody catches it for one that was woken: this member may have lost the lead meanwhile, and take in the state of another.
+      if (!(error instanceof StoreError)) throw error
+      const { code, remark } = refusalOf(error, request.version)
+      answer = createResponse(code, remark)
+    }
     if (answer !== null) connection.respond(request, answer)
   }
 
@@ -95,7 +104,13 @@ export class NotificationProcessor {
       return this.#queues.rest(group, queue) > 0
     })
     if (hasMsg || deadlineMs <= nowMs || this.#polling === null) return answered(hasMsg, false)
-    const waiting = new WaitingPop({ group, topic, queueId }, null, connection, notification)
+    const waiting = new WaitingPop(
+      { group, topic, queueId },
+      null,
+      connection,
+      notification,
+      notification.request.receivedBytes,
+    )
     return this.#polling.hold(waiting, Math.max(1, blockedUntilMs - nowMs)) ? null : answered(false, true)
   }
 }

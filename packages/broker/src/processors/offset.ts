@@ -44,8 +44,12 @@ export function offsetProcessors(context: BrokerContext): [number, Processor][] 
       const remark = `Group ${consumerGroup} not exist!`
       return createResponse(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, remark)
     }
-    if (topics.find(topic) === undefined) {
-      return createResponse(ResponseCode.TOPIC_NOT_EXIST, `Topic ${topic} not exist!`)
+    const found = topics.find(topic)
+    if (found === undefined) return createResponse(ResponseCode.TOPIC_NOT_EXIST, `Topic ${topic} not exist!`)
+    // Apache keeps it for any number. A topic may have had more queues than now.
+    if (queueId >= Math.max(found.readQueueNums, found.writeQueueNums) && store.maxOffset(topic, queueId) === 0) {
+      const remark = `queueId[${queueId}] is illegal, topic:[${topic}] has no such queue`
+      return createResponse(ResponseCode.INVALID_PARAMETER, remark)
     }
     store.commitConsumerOffset(consumerGroup, topic, queueId, commitOffset)
     return createResponse(ResponseCode.SUCCESS)

@@ -244,7 +244,7 @@ export class PopProcessor {
     }
     const where = { group: group.groupName, topic: topic.topicName, queueId: header.queueId }
     const blockedMs = taken.blockedUntilMs === null ? leftMs : Math.max(1, taken.blockedUntilMs - nowMs)
-    const waiting = new WaitingPop(where, subscription.tagCodes, connection, pop)
+    const waiting = new WaitingPop(where, subscription.tagCodes, connection, pop, pop.request.receivedBytes)
     if (this.#polling.hold(waiting, Math.min(leftMs, blockedMs))) return null
     return this.#empty(header, ResponseCode.POLLING_FULL, 'NO_MESSAGE_IN_QUEUE', taken.restNum)
   }

@@ -109,6 +109,7 @@ describe('refusals', () => {
     { name: 'a queue that does not exist', ext: { queueId: '4' }, code: 29 },
     { name: 'a negative queue', ext: { queueId: '-1' }, code: 29 },
     { name: 'a subscription to nothing', ext: { subscription: '||' }, code: 23 },
+    { name: 'a subscription to more tags than any has', ext: { subscription: 'a||'.repeat(22_000) }, code: 23 },
     { name: 'no own subscription and no heartbeat', ext: { consumerGroup: 'silent', sysFlag: '0' }, code: 24 },
     {
       name: 'no own subscription and another topic announced',

@@ -317,7 +317,14 @@ export class PullProcessor {
     pull.deadlineMs ??= nowMs + Math.min(wantedMs, HOLD_MS_MAX)
     const holdMs = pull.deadlineMs - nowMs
     if (holdMs <= 0 || this.#polling === null || connection.isClosed) return false
-    const held = new HeldPull(header.topic, header.queueId, subscription.tagCodes, connection, pull)
+    const held = new HeldPull(
+      header.topic,
+      header.queueId,
+      subscription.tagCodes,
+      connection,
+      pull,
+      pull.request.receivedBytes,
+    )
     if (this.#polling.hold(held, holdMs)) return true
     const refusal = busy(pull.request.version)
     connection.respond(pull.request, createResponse(refusal.code, refusal.remark))

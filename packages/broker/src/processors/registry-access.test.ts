@@ -71,6 +71,7 @@ beforeEach(() => {
 function ask(user: AccessUser, extFields = {}, bodyBytes = 0): RemotingCommand {
   const request = createRequest(CODE, { topic: 'T', ...extFields }, Buffer.alloc(bodyBytes))
   request.version = 479
+  request.receivedBytes = bodyBytes
   signRequest(request, { accessKey: user.username, secretKey: user.password }, signingKey(user.password))
   void table.get(CODE)?.(connection, request)
   return request

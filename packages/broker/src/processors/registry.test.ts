@@ -8,9 +8,11 @@ import {
   ResponseCode,
 } from '@dledger-ts/remoting'
 import { beforeEach, expect, test } from 'vitest'
+import { BODY_BYTES_MAX } from './admin/answer-size.ts'
 import {
   Aside,
   type Dispatch,
+  type Handler,
   type Processor,
   Registry,
   WAITING_BYTES_MAX,
@@ -70,6 +72,7 @@ beforeEach(() => {
 function run(code: number, bodyBytes = 0, version = 479, extFields = {}): void {
   const request = createRequest(code, extFields, bodyBytes === 0 ? undefined : Buffer.alloc(bodyBytes))
   request.version = version
+  request.receivedBytes = bodyBytes
   registry.run(connection, request)
 }
 
@@ -102,6 +105,30 @@ test('bodies of one kind that wait have a limit, and a single one is always take
   run(SLOW_TOO, 1)
   expect(answers.map(({ code }) => code)).toEqual([ResponseCode.SYSTEM_BUSY, 0, ResponseCode.SYSTEM_BUSY])
   expect(release).toHaveLength(2)
+})
+
+test('an answer that no frame has room for is refused, at once or later', async () => {
+  const large = [createResponse(0, '', {}, Buffer.alloc(BODY_BYTES_MAX + 1))]
+  large.push(createResponse(0, '', {}, [Buffer.alloc(BODY_BYTES_MAX), Buffer.alloc(1)]))
+  const fits = createResponse(0, '', {}, [Buffer.alloc(BODY_BYTES_MAX - 1), Buffer.alloc(1)])
+  const all = [...large, fits]
+  const handlers = all.flatMap((answer): Handler[] => [() => answer, () => Promise.resolve(answer)])
+  const processors = handlers.map((handle, code): [number, Processor] => [code, { served: 'here', handle }])
+  const registryOfLarge = new Registry(new Map(processors), dispatch)
+  for (const [code] of processors) {
+    registryOfLarge.run(connection, createRequest(code))
+    await settled()
+  }
+  expect(answers.map(({ code }) => code)).toEqual([1, 1, 1, 1, 0, 0])
+  expect(answers[0]?.remark).toMatch(/^the answer has more than \d+ bytes, and no frame has room for it/)
+})
+
+test('headers of what waits count like bodies', () => {
+  const request = (receivedBytes: number) => Object.assign(createRequest(SLOW), { receivedBytes })
+  registry.run(connection, request(WAITING_BYTES_MAX - 1))
+  registry.run(connection, request(2))
+  registry.run(connection, request(1))
+  expect(answers.map(({ code }) => code)).toEqual([ResponseCode.SYSTEM_BUSY])
 })
 
 test('what a handler puts aside is bounded by itself: others of its code go on', async () => {

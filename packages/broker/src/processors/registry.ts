@@ -7,7 +7,8 @@
  *       a request aside, among others like it, before it waits;
  *   R3  while the store applies its log again, only those are handled that say nothing which may prove wrong (`whileRebuilding`). The others
  *       are refused, or forwarded where another member leads; all are where senders are asked who they are, for that is not known yet either;
- *   R4  a request that its sender may not do is refused before its handler sees it, and by a member that does not lead before the leader does.
+ *   R4  a request that its sender may not do is refused before its handler sees it, and by a member that does not lead before the leader does;
+ *   R5  an answer that no frame has room for is refused with 1: the frame would end its connection.
  *
  * Sends and pulls that wait are bounded where they wait: by the store's bytes under way, and by its reads.
  */
@@ -27,10 +28,11 @@ import type { AccessControl } from '../auth/access-control.ts'
 import { AccessDoubts } from '../auth/doubts.ts'
 import { isForwarded } from '../forwarding/forwarder.ts'
 import { busy, rebuilding, type Refusal, refusalOf } from '../refusal.ts'
+import { BODY_BYTES_MAX, tooLarge } from './admin/answer-size.ts'
 
 /** Of one kind of request; Apache's queues of requests hold 10,000 to 100,000. */
 export const WAITING_REQUESTS_MAX = 10_000
-/** Of the bodies of those. */
+/** Of what came of those, headers and bodies. */
 export const WAITING_BYTES_MAX = 64 * 1024 * 1024
 
 /** @returns the answer, or undefined when the handler answers through the connection later. */
@@ -154,14 +156,14 @@ export class Registry {
     const access = kind.processor.provesSenders === true ? null : this.#access
     const refusal = access === null ? null : access.refusal(connection, request)
     if (refusal !== null) return connection.respond(request, refusal)
-    if (!kind.waiting.hasRoomFor(request.bodyBytes.length)) return refuse(connection, request, busy(request.version))
+    if (!kind.waiting.hasRoomFor(request.receivedBytes)) return refuse(connection, request, busy(request.version))
     let { waiting } = kind
     let result: ProcessorResult | Promise<ProcessorResult>
     try {
       const handled = kind.processor.handle(connection, request)
       if (handled instanceof Aside) {
         waiting = handled.waiting
-        if (!waiting.hasRoomFor(request.bodyBytes.length)) return refuse(connection, request, busy(request.version))
+        if (!waiting.hasRoomFor(request.receivedBytes)) return refuse(connection, request, busy(request.version))
         result = handled.start()
       } else result = handled
     } catch (error) {
@@ -171,7 +173,7 @@ export class Registry {
     }
     if (result instanceof Promise) {
       background(this.#respondLater(waiting, connection, request, result), 'handling a request', this.#dispatch.logger)
-    } else if (result !== undefined) connection.respond(request, result)
+    } else if (result !== undefined) connection.respond(request, sent(result))
   }
 
   readonly #runHere = (connection: Connection, request: RemotingCommand): undefined => {
@@ -212,7 +214,7 @@ export class Registry {
     request: RemotingCommand,
     result: Promise<ProcessorResult>,
   ): Promise<void> {
-    const bytes = request.bodyBytes.length
+    const bytes = request.receivedBytes
     waiting.begin(bytes)
     let response: ProcessorResult
     try {
@@ -222,7 +224,7 @@ export class Registry {
     } finally {
       waiting.end(bytes)
     }
-    if (response !== undefined) connection.respond(request, response)
+    if (response !== undefined) connection.respond(request, sent(response))
   }
 
   /** What cannot be read is the client's fault and answered as such; anything else is a bug here, and said. */
@@ -240,6 +242,16 @@ export class Registry {
     const remark = error instanceof Error ? `${error.name}: ${error.message}` : 'the request failed'
     return createResponse(ResponseCode.SYSTEM_ERROR, remark)
   }
+}
+
+/** What no frame has room for is refused: clients end their connection where a frame is too large, and all that waits on it. Hot. */
+function sent(response: RemotingCommand): RemotingCommand {
+  const { body } = response
+  if (body === undefined || (Buffer.isBuffer(body) && body.length <= BODY_BYTES_MAX)) return response
+  const bytes = Buffer.isBuffer(body) ? body.length : body.reduce((sum, part) => sum + part.length, 0)
+  if (bytes <= BODY_BYTES_MAX) return response
+  response.releasable?.release()
+  return tooLarge(bytes)
 }
 
 function refuse(connection: Connection, request: RemotingCommand, { code, remark }: Refusal): void {

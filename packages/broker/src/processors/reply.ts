@@ -58,7 +58,8 @@ export class ReplyRelay {
     if (properties?.includes(PropertyName.REPLY_TO_CLIENT) !== true || (reconsumeTimes ?? 0) > 0) return
     const clientId = getProperty(properties, PropertyName.REPLY_TO_CLIENT)
     if (clientId === undefined || getProperty(properties, PropertyName.MESSAGE_TYPE) === REPLY) return
-    if (isRetryTopic(header.topic) || isForwarded(request)) return
+    // A connection that closed while its topic was made is told of by nobody any more.
+    if (isRetryTopic(header.topic) || isForwarded(request) || connection.isClosed) return
     if (this.#context.producers.channelOf(clientId) === undefined)
       this.#context.producers.sawClient(clientId, connection)
   }

@@ -187,6 +187,11 @@ describe('deletion', () => {
   })
 })
 
+test('a deletion of a name that no topic can have is refused: 29', async () => {
+  expect(await answer(drop('x'.repeat(256)))).toEqual([29, 'A topic has at most 255 characters.'])
+  expect((await answer(drop('x'.repeat(255))))[0]).toBe(0)
+})
+
 describe('creation by the first message', () => {
   test('takes as many queues as are asked for and TBW102 has; without TBW102 the send is refused with 17', async () => {
     await client.send('m', { b: 'Auto', d: '2' })

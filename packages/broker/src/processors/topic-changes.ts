@@ -25,6 +25,9 @@ import { AttributeError, changedAttributes, makesMixed, parseAttributeChanges } 
 import { CONTROL_TOPIC } from '../topics/topic-table.ts'
 import type { Processor } from './registry.ts'
 
+/** Of retries and dead letters; of others there are fewer. */
+const TOPIC_LENGTH_MAX = 255
+
 /** A topic as a tool wants it; its attributes are changes. */
 interface Wish extends Omit<TopicConfig, 'attributes'> {
   readonly changes: ReadonlyMap<string, string>
@@ -62,6 +65,8 @@ export function topicChangeProcessors(context: BrokerContext): [number, Processo
     const { topic } = DeleteTopicRequest.decode(request.extFields)
     return answerFaults(async () => {
       if (topic.trim() === '') throw new Refused('The specified topic is blank.')
+      // Looked for with each group's name behind it: of megabytes that would take minutes.
+      if (topic.length > TOPIC_LENGTH_MAX) throw new Refused(`A topic has at most ${TOPIC_LENGTH_MAX} characters.`)
       refuseOfSystem(topic)
       if (config.clearRetryTopicWhenDeleteTopic) {
         for (const group of store.groups().keys()) {

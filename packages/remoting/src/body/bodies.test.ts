@@ -135,6 +135,12 @@ describe('heartbeats', () => {
       withoutSub: false,
     })
   })
+  it('reads what is no code among the codes as none', () => {
+    const subscription = '{"topic":"T","codeSet":["7",8,{},[],null]}'
+    const text = `{"clientID":"c","consumerDataSet":[{"groupName":"g","subscriptionDataSet":[${subscription}]}]}`
+    const [consumer] = decodeHeartbeat(Buffer.from(text)).consumerDataSet
+    expect(consumer?.subscriptionDataSet[0]?.codeSet).toEqual([7, 8, 0, 0, 0])
+  })
   it.each([
     '',
     '[]',
@@ -142,6 +148,8 @@ describe('heartbeats', () => {
     '{"clientID":1}',
     '{"clientID":"c","consumerDataSet":{}}',
     '{"clientID":"c","producerDataSet":[1]}',
+    '{"clientID":"c","heartbeatFingerprint":1.5}',
+    '{"clientID":"c","heartbeatFingerprint":1e999}',
   ])('%j is refused', (text) => {
     expect(() => decodeHeartbeat(Buffer.from(text))).toThrow(RemotingError)
   })

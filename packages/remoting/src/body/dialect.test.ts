@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RemotingError } from '../errors.ts'
-import { type DialectValue, objectKeyedTable, parseDialect } from './dialect.ts'
+import { dialectText, type DialectValue, objectKeyedTable, parseDialect } from './dialect.ts'
 import { messageQueueText } from './message-queue.ts'
 
 /** Maps as lists of pairs, null-prototype objects as plain ones. */
@@ -95,6 +95,37 @@ it('makes no prototype of a key', () => {
   const value = parseDialect('{"__proto__":{"polluted":1}}') as Record<string, unknown>
   expect(Object.keys(value)).toEqual(['__proto__'])
   expect(({} as Record<string, unknown>)['polluted']).toBeUndefined()
+})
+
+describe('with references a body says no more than one without could', () => {
+  const doubled = (levels: number): string => {
+    const parts = Array.from({ length: levels }, (_, i) => `"x${i}":[{"$ref":"$.x${i + 1}"},{"$ref":"$.x${i + 1}"}]`)
+    return `{${parts.join(',')},"x${levels}":["end"]}`
+  }
+  const chained = (levels: number): string => {
+    const parts = Array.from({ length: levels }, (_, i) => `"x${i}":[{"$ref":"$.x${i + 1}"}]`)
+    return `{${parts.join(',')},"x${levels}":["end"]}`
+  }
+  const many = `{"list":[{"a":"${'x'.repeat(20_000)}"}${',{"$ref":"$.list[0]"}'.repeat(1_000)}]}`
+
+  it.each([
+    ['that double each other', doubled(40)],
+    ['to one large part', many],
+    ['to what they are a part of', '{"a":{"b":{"$ref":"$"}}}'],
+    ['to each other', '{"a":{"x":{"$ref":"$.b"}},"b":{"y":{"$ref":"$.a"}}}'],
+    ['that reach too deep', chained(200)],
+    ['that reach very deep', chained(100_000)],
+  ])('references %s are refused', (_, text) => {
+    expect(() => parseDialect(text)).toThrow(expect.objectContaining({ code: 'BAD_BODY' }))
+  })
+
+  it('others are read', () => {
+    expect(dialectText((parseDialect(doubled(3)) as { x0: DialectValue }).x0)).toBe(
+      '[[[["end"],["end"]],[["end"],["end"]]],[[["end"],["end"]],[["end"],["end"]]]]',
+    )
+    const topics = Array.from({ length: 10_000 }, (_, i) => `"T${i}":{"attributes":{"$ref":"$.a"}}`)
+    expect(Object.keys(parseDialect(`{"a":{"k":"v"},"topics":{${topics.join(',')}}}`) as object)).toHaveLength(2)
+  })
 })
 
 it('reads whatever JSON there is as JSON does', () => {

@@ -6,7 +6,8 @@
  *   {"$ref":"$.topicConfigTable.T"}                a value that stood elsewhere in the body already
  *
  * Reading: an object with an object as key becomes a `Map`, any other a plain object without prototype; whole numbers beyond
- * 2^53 become bigints; a reference becomes the value it names, or null when it names none.
+ * 2^53 become bigints; a reference becomes the value it names, or null when it names none. With its references a body says no more than one
+ * without could: what names its own surroundings, or would be larger or deeper when it is written out, is refused.
  * Writing: numeric keys are quoted (every known client takes that), object keys are objects (newer clients take nothing else).
  *
  * Source: measured on fastjson 1.2 and fastjson2, which Java clients and servers use.
@@ -20,6 +21,8 @@ export interface DialectObject {
 }
 
 const DEPTH_MAX = 128
+/** Characters, in about, that a body would have without its references: as many as the largest frame. */
+const WRITTEN_OUT_MAX = 16 * 1024 * 1024
 
 /** @throws RemotingError `BAD_BODY` when the text is not of this dialect. */
 export function parseDialect(text: string): DialectValue {
@@ -60,7 +63,10 @@ class Parser {
     const root = this.#value()
     this.#skipSpace()
     if (this.#at < this.#text.length) throw this.#unexpected()
-    if (this.#hasReference) replaceReferences(root, root)
+    if (this.#hasReference) {
+      replaceReferences(root, root)
+      new WrittenOut().check(root)
+    }
     return root
   }
 
@@ -215,6 +221,55 @@ function replaceReferences(container: DialectValue, root: DialectValue): void {
     for (const [key, value] of container) container.set(key, replaced(value))
   } else if (typeof container === 'object' && container !== null) {
     for (const [key, value] of Object.entries(container)) container[key] = replaced(value)
+  }
+}
+
+/** What a value is with every reference written out: readers go through it so, though each part is in memory once. */
+interface Extent {
+  readonly size: number
+  readonly depth: number
+}
+
+class WrittenOut {
+  /** Of each container; null while it is looked at. */
+  readonly #extents = new Map<object, Extent | null>()
+
+  /** @throws RemotingError `BAD_BODY`. */
+  check(root: DialectValue): void {
+    this.#extentOf(root, 1)
+  }
+
+  #extentOf(value: DialectValue, level: number): Extent {
+    if (typeof value === 'string') return { size: 2 + value.length, depth: 0 }
+    if (typeof value !== 'object' || value === null) return { size: 1, depth: 0 }
+    const known = this.#extents.get(value)
+    if (known === null) throw badBody('a reference names what it is a part of')
+    const extent = known ?? this.#measured(value, level)
+    if (level + extent.depth - 1 > DEPTH_MAX) throw badBody(`nested deeper than ${DEPTH_MAX} by its references`)
+    return extent
+  }
+
+  #measured(container: DialectValue[] | DialectObject | Map<DialectValue, DialectValue>, level: number): Extent {
+    if (level > DEPTH_MAX) throw badBody(`nested deeper than ${DEPTH_MAX} by its references`)
+    this.#extents.set(container, null)
+    let size = 2
+    let depth = 0
+    const add = (part: DialectValue): void => {
+      const extent = this.#extentOf(part, level + 1)
+      size += 1 + extent.size
+      depth = Math.max(depth, extent.depth)
+      if (size > WRITTEN_OUT_MAX) throw badBody(`larger than ${WRITTEN_OUT_MAX} by its references`)
+    }
+    if (Array.isArray(container)) for (const part of container) add(part)
+    else {
+      for (const [key, part] of container instanceof Map ? container : Object.entries(container)) {
+        add(key)
+        add(part)
+      }
+    }
+    const extent = { size, depth: depth + 1 }
+    this.#extents.set(container, extent)
+    return extent
   }
 }
 

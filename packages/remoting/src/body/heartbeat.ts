@@ -86,7 +86,7 @@ export function readSubscriptionData(value: DialectValue | undefined): Subscript
     subString: textOr(object['subString'], '*', 'subString'),
     tagsSet: texts(object['tagsSet'], 'tagsSet'),
     // The Go client writes them as texts.
-    codeSet: asArray(object['codeSet'], 'codeSet').map((code) => Number(code) | 0),
+    codeSet: asArray(object['codeSet'], 'codeSet').map((code) => (typeof code === 'object' ? 0 : Number(code)) | 0),
     subVersion: numberOr(object['subVersion'], 0, 'subVersion'),
     expressionType: textOr(object['expressionType'], 'TAG', 'expressionType'),
     classFilterMode: booleanOr(object['classFilterMode'], false, 'classFilterMode'),

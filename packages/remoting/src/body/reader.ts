@@ -38,12 +38,13 @@ export function textOr<T>(value: DialectValue | undefined, missing: T, what: str
   return value === undefined || value === null ? missing : asText(value, what)
 }
 
-/** Numbers beyond 2^53 become the nearest safe integer: they are only compared. */
+/** @returns a whole number, as all are in Java's bodies; what is beyond 2^53 becomes the nearest safe integer: it is only compared. */
 export function numberOr(value: DialectValue | undefined, missing: number, what: string): number {
   if (value === undefined || value === null) return missing
-  if (typeof value === 'bigint') return value > 0n ? Number.MAX_SAFE_INTEGER : Number.MIN_SAFE_INTEGER
-  if (typeof value !== 'number') throw badBody(`${what} is no number`)
-  return value
+  if (typeof value !== 'number' && typeof value !== 'bigint') throw badBody(`${what} is no number`)
+  if (typeof value === 'number' && !Number.isInteger(value)) throw badBody(`${what} is no whole number`)
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return value
+  return value > 0 ? Number.MAX_SAFE_INTEGER : Number.MIN_SAFE_INTEGER
 }
 
 export function booleanOr(value: DialectValue | undefined, missing: boolean, what: string): boolean {

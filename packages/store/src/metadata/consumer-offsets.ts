@@ -13,8 +13,10 @@
 import type { Clock, Logger } from '@dledger-ts/base'
 import type { StoreMachine } from '../apply.ts'
 import { StoreError } from '../errors.ts'
+import { QUEUE_COUNT_MAX } from '../put-checks.ts'
 import type { ConsumerOffsetRow } from './change.ts'
 import type { ChangeProposer } from './change-proposals.ts'
+import { isKeptName } from './kept-names.ts'
 import { OffsetTable } from './offset-table.ts'
 
 const COALESCE_MS = 200
@@ -22,6 +24,9 @@ const COALESCE_MS = 200
 const ROWS_MAX = 1_000
 /** Offsets that wait to be appended at most; beyond, a commit is refused with BUSY. */
 const WAITING_MAX = 200_000
+
+/** Of a name that is refused, in what says so. */
+const SHOWN_LENGTH = 300
 
 type Callback = (error: StoreError | null) => void
 
@@ -308,8 +313,10 @@ function keyOf(group: string, topic: string, queueId: number): string {
 
 /** @throws StoreError INVALID. */
 function checkQueue(group: string, topic: string, queueId: number): void {
-  if (Number.isSafeInteger(queueId) && queueId >= 0 && isName(group) && isName(topic)) return
-  const what = `no queue of a group: ${JSON.stringify([group, topic, queueId])}`
+  const isQueueId = Number.isInteger(queueId) && queueId >= 0 && queueId < QUEUE_COUNT_MAX
+  if (isQueueId && isKeptName(group) && isKeptName(topic)) return
+  const shown = [group.slice(0, SHOWN_LENGTH), topic.slice(0, SHOWN_LENGTH), queueId]
+  const what = `no queue of a group: ${JSON.stringify(shown)}`
   throw new StoreError(what, { code: 'INVALID', what })
 }
 
@@ -318,8 +325,4 @@ function checkRow([group, topic, queueId, offset]: ConsumerOffsetRow): void {
   checkQueue(group, topic, queueId)
   if (Number.isSafeInteger(offset) && offset >= 0) return
   throw new StoreError(`offset ${offset} is none`, { code: 'INVALID', what: 'offset' })
-}
-
-function isName(text: string): boolean {
-  return text !== '' && !text.includes('\0')
 }

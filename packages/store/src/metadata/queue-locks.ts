@@ -7,6 +7,8 @@
  *       proposed.
  *   L2  A lock that is not renewed for LOCK_EXPIRY_MS is freed by an entry; a renewal writes nothing.
  *   L3  A new leader counts every lock it finds as renewed at its own start.
+ *   L4  However many locks clients take, an entry that frees them has room in the log, and looking for expired ones takes a small part of the
+ *       time.
  */
 import type { Clock, Logger } from '@dledger-ts/base'
 import type { QueueKey } from '../api.ts'
@@ -14,13 +16,22 @@ import type { StoreMachine } from '../apply.ts'
 import { StoreError } from '../errors.ts'
 import type { QueueLockRow } from './change.ts'
 import type { ChangeProposer } from './change-proposals.ts'
+import { isKeptClientId, isKeptName } from './kept-names.ts'
 
 /** Apache's RebalanceLockManager: rocketmq.broker.rebalance.lockMaxLiveTime. */
 const LOCK_EXPIRY_MS = 60_000
+/** Of a name that is refused, in what says so. */
+const SHOWN_LENGTH = 300
 /** In the place of a client id, which is never empty. */
 const FREED = ''
 /** Locks of one group of clients at most in one request. */
 const QUEUES_PER_REQUEST_MAX = 10_000
+/** Of all groups; beyond, BUSY. They are kept in memory, whatever topics and queues clients name. */
+export const LOCKS_MAX = 500_000
+/** Locks that one entry frees at most. */
+const FREED_PER_ENTRY_MAX = 1_000
+/** All locks are looked at for expired ones, so not oftener. Who asks for a lock that has expired gets it before. */
+const EXPIRY_PAUSE_MS = 1_000
 
 export interface QueueLocksOptions {
   readonly machine: StoreMachine
@@ -66,6 +77,7 @@ export class QueueLocks {
       }
     }
     if (wanted.length === 0) return held
+    this.#checkRoom(wanted.length)
     await this.#grant(group, clientId, wanted)
     return [...held, ...wanted]
   }
@@ -107,6 +119,11 @@ export class QueueLocks {
     }
   }
 
+  #checkRoom(count: number): void {
+    if (this.#options.machine.metadata.locks.count + this.#granting.size + count <= LOCKS_MAX) return
+    throw new StoreError(`${LOCKS_MAX} queues are locked`, { code: 'BUSY' })
+  }
+
   /** The proposal's outcome is known; a later proposal for the same queue goes on counting. */
   #granted(key: string, clientId: string): void {
     if (this.#granting.get(key) === clientId) this.#granting.delete(key)
@@ -142,8 +159,11 @@ export class QueueLocks {
       if (!this.#isExpired(key, nowMs)) nextMs = Math.min(nextMs, this.#renewed(key) + LOCK_EXPIRY_MS - nowMs)
       else if (!this.#granting.has(key)) rows.push([group, topic, queueId, null])
     }
-    if (Number.isFinite(nextMs)) this.#arm(Math.max(1, Math.ceil(nextMs)))
-    if (rows.length === 0) return
+    if (Number.isFinite(nextMs)) this.#arm(Math.max(EXPIRY_PAUSE_MS, Math.ceil(nextMs)))
+    for (let at = 0; at < rows.length; at += FREED_PER_ENTRY_MAX) this.#free(rows.slice(at, at + FREED_PER_ENTRY_MAX))
+  }
+
+  #free(rows: readonly QueueLockRow[]): void {
     const epoch = this.#epoch
     for (const [group, topic, queueId] of rows) this.#renewedAtMs.delete(keyOf(group, { topic, queueId }))
     // Between here and its apply nobody may take the old holder's renewal for a success.
@@ -179,14 +199,16 @@ function keyOf(group: string, { topic, queueId }: QueueKey): string {
 
 /** @throws StoreError INVALID. */
 function check(group: string, clientId: string, queues: readonly QueueKey[]): void {
-  const isName = (text: string): boolean => text !== '' && !text.includes('\0')
-  const what = `locks of ${JSON.stringify([group, clientId])}`
-  if (!isName(group) || !isName(clientId) || queues.length > QUEUES_PER_REQUEST_MAX) {
+  const what = `locks of ${JSON.stringify([group.slice(0, SHOWN_LENGTH), clientId.slice(0, SHOWN_LENGTH)])}`
+  if (!isKeptName(group) || !isKeptClientId(clientId) || queues.length > QUEUES_PER_REQUEST_MAX) {
     throw new StoreError(`${what} are not possible`, { code: 'INVALID', what })
   }
   for (const { topic, queueId } of queues) {
-    if (!isName(topic) || !Number.isSafeInteger(queueId) || queueId < 0) {
-      throw new StoreError(`${what}: no queue ${JSON.stringify([topic, queueId])}`, { code: 'INVALID', what })
+    if (!isKeptName(topic) || !Number.isSafeInteger(queueId) || queueId < 0) {
+      throw new StoreError(`${what}: no queue ${JSON.stringify([topic.slice(0, SHOWN_LENGTH), queueId])}`, {
+        code: 'INVALID',
+        what,
+      })
     }
   }
 }
