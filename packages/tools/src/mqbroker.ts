@@ -2,11 +2,10 @@
 import { homedir, hostname } from 'node:os'
 import { systemClock, systemRandom } from '@dledger-ts/base'
 import { Broker, parseConfig, printConfig } from '@dledger-ts/broker'
-import { Command } from 'commander'
 import { brokerMetrics } from './server/broker-metrics.ts'
 import { setUpV8 } from './server/v8.ts'
 import { writePidFile } from './server/pid-files.ts'
-import { closeOnSignal, createLogger, fail, ownAddress, VERSION } from './server/program.ts'
+import { closeOnSignal, command, createLogger, fail, ownAddress, VERSION } from './server/program.ts'
 import { changePropertiesFile, readPropertiesFile } from './server/properties-file.ts'
 import { StatusServer } from './server/status-server.ts'
 import { withTlsFile } from './server/tls-file.ts'
@@ -69,7 +68,7 @@ async function main(flags: Flags): Promise<void> {
   logger.info({ ...broker.status() }, `the broker runs at ${broker.address}`)
 }
 
-new Command(PROGRAM)
+command(PROGRAM)
   .description('Runs a message broker: a group of one, or one member of a replicated group (dLegerPeers).')
   .option('-n, --namesrvAddr <ADDR;ADDR>', 'namesrv addresses (default: the file, then $NAMESRV_ADDR)')
   .option('-c, --configFile <FILE>', 'broker.conf: a properties file with the keys of Apache RocketMQ')

@@ -1,8 +1,7 @@
 /** `quickstart-consumer`: prints messages of a topic as they arrive. */
 import { PushConsumer } from '@dledger-ts/client'
-import { Command } from 'commander'
 import { namesrvOf, wholeCount } from './server/quickstart-flags.ts'
-import { closeOnSignal, fail, VERSION } from './server/program.ts'
+import { closeOnSignal, command, endWithReader, fail, VERSION } from './server/program.ts'
 
 const PROGRAM = 'quickstart-consumer'
 
@@ -14,6 +13,7 @@ interface Flags {
 }
 
 async function main(flags: Flags): Promise<void> {
+  endWithReader()
   let left = flags.count === undefined ? Number.POSITIVE_INFINITY : wholeCount(flags.count)
   const consumer = new PushConsumer({
     group: 'quickstart_consumer',
@@ -39,7 +39,7 @@ async function main(flags: Flags): Promise<void> {
   )
 }
 
-new Command(PROGRAM)
+command(PROGRAM)
   .description('Prints the messages of a topic as they arrive, from the first one on.')
   .option('-n, --namesrvAddr <ADDR;ADDR>', 'namesrv addresses (default: $NAMESRV_ADDR, then 127.0.0.1:9876)')
   .option('--tls', 'with TLS; certificates are not checked')
