@@ -18,6 +18,10 @@ interface Flags {
   readonly printConfigItem?: boolean
 }
 
+function warn(line: string): void {
+  process.stderr.write(`${PROGRAM}: warning: ${line}\n`)
+}
+
 async function main(flags: Flags): Promise<void> {
   const file = flags.configFile === undefined ? null : readPropertiesFile(flags.configFile)
   const { values, warnings } = withTlsFile(file)
@@ -26,9 +30,7 @@ async function main(flags: Flags): Promise<void> {
   const home = values['rocketmqHome'] ?? process.env['ROCKETMQ_HOME']
   if (home !== undefined) values['rocketmqHome'] = home
   const parsed = parseConfig(values, { homeDirectory: homedir(), hostName: hostname(), address: ownAddress() })
-  for (const warning of [...warnings, ...parsed.warnings]) {
-    process.stderr.write(`${PROGRAM}: warning: ${warning}\n`)
-  }
+  for (const warning of [...warnings, ...parsed.warnings]) warn(warning)
   const { config } = parsed
   if (flags.printConfigItem === true) {
     process.stdout.write(printConfig(config))
@@ -54,18 +56,20 @@ async function main(flags: Flags): Promise<void> {
     metrics: brokerMetrics(broker),
     onError: (error) => logger.warn({ err: error }, 'the status server had an error'),
   })
-  await broker.start()
-  const removePidFile = writePidFile('broker')
-  process.on('exit', removePidFile)
+  writePidFile('broker', warn)
+  const starting = broker.start()
+  // It may be stopped while it starts, too: what it has opened by then is closed as ever.
   closeOnSignal(
     async () => {
       logger.info({}, 'closing')
       await broker.close()
+      await starting
       await http.close()
     },
     (error) => logger.error({ err: error }, 'the broker did not close cleanly'),
   )
-  logger.info({ ...broker.status() }, `the broker runs at ${broker.address}`)
+  await starting
+  if (broker.status().up) logger.info({ ...broker.status() }, `the broker runs at ${broker.address}`)
 }
 
 command(PROGRAM)

@@ -66,7 +66,7 @@ async function main(flags: Flags): Promise<void> {
     metrics,
     onError: (error) => logger.warn({ err: error }, 'the status server had an error'),
   })
-  process.on('exit', writePidFile('namesrv'))
+  writePidFile('namesrv', warn)
   closeOnSignal(
     async () => {
       await namesrv.close()
