@@ -15,9 +15,12 @@ interface Flags {
 async function main(flags: Flags): Promise<void> {
   endWithReader()
   let left = flags.count === undefined ? Number.POSITIVE_INFINITY : wholeCount(flags.count)
+  const namesrvAddress = namesrvOf(flags.namesrvAddr)
+  let closing: Promise<void> | null = null
+  const close = () => (closing ??= consumer.close())
   const consumer = new PushConsumer({
     group: 'quickstart_consumer',
-    namesrvAddress: namesrvOf(flags.namesrvAddr),
+    namesrvAddress,
     tls: flags.tls === true,
     consumeFrom: { from: 'FIRST_OFFSET' },
     listener: (messages) => {
@@ -26,17 +29,25 @@ async function main(flags: Flags): Promise<void> {
           `${message.msgId} queue ${message.queueId} offset ${message.queueOffset} ${message.body.toString()}\n`,
         )
         left--
-        if (left === 0) setImmediate(() => process.kill(process.pid, 'SIGTERM'))
+        // Closing begins at once: what has arrived beyond the count is handed out to nobody, and consumed another time.
+        if (left === 0) {
+          close().then(
+            () => process.exit(0),
+            (error: unknown) => fail(PROGRAM, error),
+          )
+        }
       }
       return 'CONSUME_SUCCESS'
     },
   })
   consumer.subscribe(flags.topic, '*')
+  closeOnSignal(close, (error) => process.stderr.write(`${PROGRAM}: ${String(error)}\n`))
   await consumer.start()
-  closeOnSignal(
-    () => consumer.close(),
-    (error) => process.stderr.write(`${PROGRAM}: ${String(error)}\n`),
-  )
+  if (!consumer.queues.some(({ topic }) => topic === flags.topic) && closing === null) {
+    process.stderr.write(
+      `${PROGRAM}: ${namesrvAddress} names no queue of ${flags.topic} for this consumer yet; waiting\n`,
+    )
+  }
 }
 
 command(PROGRAM)
