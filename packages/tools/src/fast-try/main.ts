@@ -10,6 +10,7 @@ import { alone } from './alone.ts'
 import { roundTrip } from './demo.ts'
 import {
   checkFiles,
+  demoDirectory,
   type Flush,
   flushOf,
   killProcess,
@@ -128,7 +129,13 @@ function listens(port: number): Promise<boolean> {
   })
 }
 
+/** One at a time: all are of one consumer group, whose members share the messages. */
 async function demo(settings: Settings): Promise<void> {
+  if (existsSync(settings.directory)) await alone(demoDirectory(settings), () => demoAlone(settings))
+  else await demoAlone(settings)
+}
+
+async function demoAlone(settings: Settings): Promise<void> {
   const access = { tls: tlsOf(settings), ...credentialsIn(settings) }
   const result = await roundTrip(namesrvAddress(settings), DEMO_MESSAGES, access)
   for (const line of result.lines) say(line)

@@ -38,6 +38,11 @@ export function namesrvDirectory(settings: Settings): string {
   return join(settings.directory, 'namesrv')
 }
 
+/** Where demos take turns; nothing else is in it. */
+export function demoDirectory(settings: Settings): string {
+  return join(settings.directory, 'demo')
+}
+
 export function startNamesrv(settings: Settings): number {
   const directory = namesrvDirectory(settings)
   const conf = join(directory, 'namesrv.conf')
@@ -164,7 +169,8 @@ export function lastOutput(directory: string): string {
 
 /** What was started here, and nothing else that is in the directory. */
 export function removeAll(settings: Settings): void {
-  const directories = [namesrvDirectory(settings), ...settings.brokers.map(({ directory }) => directory)]
+  const own = [namesrvDirectory(settings), demoDirectory(settings)]
+  const directories = [...own, ...settings.brokers.map(({ directory }) => directory)]
   for (const directory of directories) rmSync(directory, { recursive: true, force: true })
 }
 
