@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { freePorts } from '@dledger-ts/dledger/internals'
-import { serverScript, ServerProcess } from '../group/server-process.ts'
+import { serverScript } from '../group/server-process.ts'
 import { until, untilTrue } from '../group/until.ts'
 import { healthy, loneBroker, Workplace } from './single-server.ts'
 
@@ -41,20 +41,6 @@ describe('a clean end', { timeout: TIMEOUT_MS }, () => {
     )
     server.signal('SIGTERM')
     expect(await server.ended).toMatchObject({ status: 0, signal: null })
-  })
-
-  test.each([
-    { name: 'ends at once', env: { npm_command: '' }, status: 130 },
-    { name: 'is the first one again, where npx passes it on', env: { npm_command: 'exec' }, status: 0 },
-  ])('a second SIGINT right after the first $name', async ({ env, status }) => {
-    const settings = await loneBroker(workplace)
-    const conf = workplace.configuration('broker.conf', settings)
-    const server = new ServerProcess('mqbroker', ['-c', conf], env)
-    await healthy(server, Number(settings['metricsPromExporterPort']))
-    server.signal('SIGINT')
-    await untilTrue('the broker closes', TIMEOUT_MS, () => server.stderr.includes('"closing"'))
-    server.signal('SIGINT')
-    expect((await server.ended).status).toBe(status)
   })
 
   test.runIf(existsSync('/dev/full'))('a log for which there is no room ends no server', async () => {

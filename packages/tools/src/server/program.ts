@@ -59,20 +59,12 @@ export function fail(program: string, error: unknown): never {
   process.exit(1)
 }
 
-/** The terminal sends SIGINT to all that run in it, and `npx` passes its own on: two come of pressing Ctrl-C once. */
-const ONE_PRESS_MS = 500
-
 /** Runs `close` once on SIGTERM or SIGINT; a second signal does not wait for it. */
 export function closeOnSignal(close: () => Promise<void>, onError: (error: unknown) => void): void {
-  let closingSinceMs: number | null = null
+  let closing = false
   const handler = (signal: NodeJS.Signals): void => {
-    const nowMs = performance.now()
-    if (closingSinceMs !== null) {
-      const isPassedOn = signal === 'SIGINT' && process.env['npm_command'] === 'exec'
-      if (isPassedOn && nowMs - closingSinceMs < ONE_PRESS_MS) return
-      process.exit(128 + constants.signals[signal])
-    }
-    closingSinceMs = nowMs
+    if (closing) process.exit(128 + constants.signals[signal])
+    closing = true
     close().then(
       () => process.exit(0),
       (error: unknown) => {
