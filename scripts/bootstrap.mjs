@@ -18,7 +18,9 @@ function run(command, args) {
   // Output goes to standard error, so a caller's standard output stays its own.
   const done = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' })
   if (done.status !== 0) {
-    console.error(`bootstrap: "${command} ${args.join(' ')}" failed`)
+    // Nothing but this says so when npm is not there at all.
+    const why = done.error === undefined ? '' : `: ${done.error.message}`
+    console.error(`bootstrap: "${command} ${args.join(' ')}" failed${why}`)
     process.exit(1)
   }
 }

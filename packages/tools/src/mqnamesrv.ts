@@ -1,12 +1,11 @@
 /** `mqnamesrv`: one namesrv. It writes nothing; several of them know nothing of each other. */
 import { nearestName, systemClock } from '@dledger-ts/base'
 import { Namesrv } from '@dledger-ts/namesrv'
-import { Command } from 'commander'
 import { Registry } from 'prom-client'
 import { NAMESRV_KEYS, parseNamesrvConfig } from './namesrv-config.ts'
 import { collectProcessMetrics } from './server/process-metrics.ts'
 import { writePidFile } from './server/pid-files.ts'
-import { closeOnSignal, createLogger, fail, VERSION } from './server/program.ts'
+import { closeOnSignal, command, createLogger, fail, VERSION } from './server/program.ts'
 import { changePropertiesFile, readPropertiesFile } from './server/properties-file.ts'
 import { StatusServer } from './server/status-server.ts'
 import { withTlsFile } from './server/tls-file.ts'
@@ -67,7 +66,7 @@ async function main(flags: Flags): Promise<void> {
     metrics,
     onError: (error) => logger.warn({ err: error }, 'the status server had an error'),
   })
-  process.on('exit', writePidFile('namesrv'))
+  writePidFile('namesrv', warn)
   closeOnSignal(
     async () => {
       await namesrv.close()
@@ -78,7 +77,7 @@ async function main(flags: Flags): Promise<void> {
   logger.info({ address: namesrv.address() }, 'the namesrv runs')
 }
 
-new Command(PROGRAM)
+command(PROGRAM)
   .description('Runs a namesrv: brokers register with it, clients ask it for routes.')
   .option('--port <PORT>', 'port for brokers and clients (default: listenPort of the file, 9876)')
   .option('-c, --configFile <FILE>', 'a properties file with the keys of Apache RocketMQ')

@@ -1,7 +1,7 @@
 /** `mqshutdown broker|namesrv`: stops the servers that this user started from this installation. */
-import { Argument, Command } from 'commander'
+import { Argument } from 'commander'
 import { isAlive, runningServers, type ServerKind } from './server/pid-files.ts'
-import { fail, VERSION } from './server/program.ts'
+import { command, fail, VERSION } from './server/program.ts'
 
 const PROGRAM = 'mqshutdown'
 const WAIT_MS = 60_000
@@ -24,7 +24,7 @@ async function main(kind: ServerKind): Promise<void> {
   process.stdout.write('stopped\n')
 }
 
-new Command(PROGRAM)
+command(PROGRAM)
   .description('Stops the servers that this user started from this installation, and waits for them.')
   .addArgument(new Argument('<kind>', 'what to stop').choices(['broker', 'namesrv']))
   .version(VERSION)

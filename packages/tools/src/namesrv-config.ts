@@ -2,25 +2,42 @@
 import { z } from 'zod'
 import { TLS_FILE } from './server/tls-file.ts'
 
-const port = z.coerce.number().int().min(0).max(65535)
-const flag = z.enum(['true', 'false'], { error: 'true or false' }).transform((text) => text === 'true')
+/** As the broker reads them: what JavaScript takes for a number besides, as an empty value or `0x10`, is a mistake here. */
+function whole(min: number, max: number, unit = '') {
+  const isAllowed = (text: string) => /^\d{1,15}$/.test(text) && Number(text) >= min && Number(text) <= max
+  const error = `allowed is a whole number from ${min} to ${max}${unit}`
+  return z.string().trim().refine(isAllowed, { error }).transform(Number)
+}
+
+function choice<const Choice extends string>(choices: readonly Choice[]) {
+  return z.enum(choices, { error: `allowed is ${choices.join(', ')}` })
+}
+
+const port = whole(0, 65_535)
+const flag = z
+  .string()
+  .trim()
+  .toLowerCase()
+  .refine((text) => text === 'true' || text === 'false', { error: 'allowed is true or false' })
+  .transform((text) => text === 'true')
+const address = z.string().min(1, { error: 'allowed is an address or a host name' })
 
 const schema = z.object({
   listenPort: port.default(9876),
-  bindAddress: z.string().min(1).default('0.0.0.0'),
-  scanNotActiveBrokerInterval: z.coerce.number().int().min(100).max(3_600_000).default(10_000),
+  bindAddress: address.default('0.0.0.0'),
+  scanNotActiveBrokerInterval: whole(100, 3_600_000, ' ms').default(10_000),
   orderMessageEnable: flag.default(false),
   returnOrderTopicConfigToBroker: flag.default(true),
   metricsPromExporterPort: port.default(5556),
-  metricsPromExporterHost: z.string().min(1).default('127.0.0.1'),
-  'tls.server.mode': z.enum(['disabled', 'permissive', 'enforcing']).default('permissive'),
+  metricsPromExporterHost: address.default('127.0.0.1'),
+  'tls.server.mode': choice(['disabled', 'permissive', 'enforcing']).default('permissive'),
   'tls.server.keyPath': z.string().default(''),
   'tls.server.keyPassword': z.string().default(''),
   'tls.server.certPath': z.string().default(''),
   'tls.server.trustCertPath': z.string().default(''),
-  'tls.server.need.client.auth': z.enum(['none', 'optional', 'require']).default('none'),
+  'tls.server.need.client.auth': choice(['none', 'optional', 'require']).default('none'),
   'tls.server.authClient': flag.default(false),
-  'tls.server.handshakesPerSecond': z.coerce.number().int().min(1).max(100_000).default(250),
+  'tls.server.handshakesPerSecond': whole(1, 100_000).default(250),
   'tls.test.mode.enable': flag.default(false),
   'tls.config.file': z.string().default(TLS_FILE),
 })

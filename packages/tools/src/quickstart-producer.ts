@@ -1,8 +1,7 @@
 /** `quickstart-producer`: sends a few messages and prints where each was stored. */
 import { Producer } from '@dledger-ts/client'
-import { Command } from 'commander'
 import { namesrvOf, wholeCount } from './server/quickstart-flags.ts'
-import { fail, VERSION } from './server/program.ts'
+import { command, endWithReader, fail, VERSION } from './server/program.ts'
 
 const PROGRAM = 'quickstart-producer'
 
@@ -14,6 +13,7 @@ interface Flags {
 }
 
 async function main(flags: Flags): Promise<void> {
+  endWithReader()
   const count = wholeCount(flags.count)
   const producer = new Producer({
     group: 'quickstart_producer',
@@ -32,7 +32,7 @@ async function main(flags: Flags): Promise<void> {
   await producer.close()
 }
 
-new Command(PROGRAM)
+command(PROGRAM)
   .description('Sends messages to a topic, which is made when it is missing.')
   .option('-n, --namesrvAddr <ADDR;ADDR>', 'namesrv addresses (default: $NAMESRV_ADDR, then 127.0.0.1:9876)')
   .option('--tls', 'with TLS; certificates are not checked')

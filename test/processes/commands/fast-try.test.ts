@@ -1,7 +1,11 @@
 /** scripts/fast-try.sh as users and checks rely on it: every call, its output and its exit status, on real processes. */
-import { existsSync, readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type BrokerStatus, FastTry, type GroupStatus } from '../group/fast-try.ts'
+import { type BrokerStatus, FastTry, type GroupStatus, REPOSITORY } from '../group/fast-try.ts'
+import { run } from '../group/run.ts'
 import { until } from '../group/until.ts'
 
 const TIMEOUT_MS = 120_000
@@ -62,6 +66,31 @@ describe('fast-try.sh', { timeout: TIMEOUT_MS }, () => {
     expect((await group.call(['kill-leader'])).status).toBe(1)
   })
 
+  test('a port that another program has is named with its variable, and nothing is started', async () => {
+    const port = group.brokerPorts[1] as number
+    const occupant = createServer().listen(port, '127.0.0.1')
+    await once(occupant, 'listening')
+    try {
+      const done = await group.call(['start'])
+      expect(done.status).toBe(1)
+      expect(done.stderr).toContain(`127.0.0.1:${port}`)
+      expect(done.stderr).toContain('FAST_TRY_BROKER_PORTS')
+      expect(done.stdout).toBe('')
+    } finally {
+      occupant.close()
+    }
+    expect((await group.status()).brokers.map(({ up }) => up)).toEqual([false, false, false])
+  })
+
+  test('two that start at once start one group, which stop finds', async () => {
+    const printed = await Promise.all([group.start(), group.start()])
+    const started = printed.join('').matchAll(/^n\d .* pid (\d+)$/gm)
+    expect([...started].map((match) => Number(match[1])).toSorted((a, b) => a - b)).toEqual(
+      (await group.status()).brokers.map(({ pid }) => Number(pid)).toSorted((a, b) => a - b),
+    )
+    await group.expect(['stop'])
+  })
+
   test('start prints addresses, the leader and a message that went through', async () => {
     const printed = await group.start('--fresh')
     for (const port of [group.namesrvPort, ...group.brokerPorts]) expect(printed).toContain(`127.0.0.1:${port}`)
@@ -116,9 +145,30 @@ describe('fast-try.sh', { timeout: TIMEOUT_MS }, () => {
     expect((await group.call(['demo'])).status).toBe(0)
   })
 
+  test('the quickstarts send and print as many messages as they are asked for', async () => {
+    const bin = join(REPOSITORY, 'packages', 'tools', 'bin')
+    const call = (program: string, ...args: string[]) =>
+      run(process.execPath, [join(bin, `${program}.js`), '-n', group.namesrv, ...args], { timeoutMs: TIMEOUT_MS })
+    const sent = await call('quickstart-producer', '-c', '40')
+    expect(sent).toMatchObject({ status: 0, stderr: '' })
+    expect(sent.stdout.match(/^SEND_OK .* RaftNode00 queue \d+ offset \d+$/gm)).toHaveLength(40)
+    const bodies: string[] = []
+    for (const count of [7, 33]) {
+      const received = await call('quickstart-consumer', '-c', String(count))
+      expect(received).toMatchObject({ status: 0, stderr: '' })
+      const found = received.stdout.match(/Hello RocketMQ \d+$/gm) ?? []
+      expect(found).toHaveLength(count)
+      bodies.push(...found)
+    }
+    // None of those that had arrived beyond the count was lost.
+    expect(new Set(bodies).size).toBe(40)
+  })
+
   test('start with all of it running starts nothing', async () => {
     const pids = (await group.status()).brokers.map(({ pid }) => pid)
-    await group.start()
+    const done = await group.call(['start', '--flush', 'ASYNC_FLUSH'], TIMEOUT_MS)
+    expect(done.status).toBe(0)
+    expect(done.stderr).toContain('n0 runs already')
     expect((await group.status()).brokers.map(({ pid }) => pid)).toEqual(pids)
   })
 
@@ -182,6 +232,13 @@ describe('fast-try.sh', { timeout: TIMEOUT_MS }, () => {
     for (const member of (await group.status()).brokers) expect(member.lastIndex).toBeGreaterThanOrEqual(kept)
   })
 
+  test('what cannot be read is named before anything is stopped or removed', async () => {
+    const done = await group.call(['start', '--fresh'], TIMEOUT_MS, { FAST_TRY_CONF: '/absent/extra.conf' })
+    expect(done.status).toBe(1)
+    expect(done.stderr).toContain('FAST_TRY_CONF=/absent/extra.conf cannot be read')
+    expect((await group.status()).leader).not.toBeNull()
+  })
+
   test('a broker that is not known, or a word that is none, is an error', async () => {
     for (const args of [['kill', 'n9'], ['pause', 'x'], ['restart'], ['dance']]) {
       const done = await group.call(args)
@@ -196,7 +253,12 @@ describe('fast-try.sh', { timeout: TIMEOUT_MS }, () => {
     for (const { pid } of before.brokers) expect(isAlive(pid as number)).toBe(false)
     await expect(fetch(`http://127.0.0.1:${group.metricsPorts[0]}/health`)).rejects.toThrow()
     expect(existsSync(broker(before, 'n0').storePath)).toBe(true)
+    // Whose directory is shared keeps what is his.
+    writeFileSync(join(group.directory, 'notes'), 'of somebody')
     await group.expect(['stop', '--clean'])
-    expect(existsSync(broker(before, 'n0').storePath)).toBe(false)
+    expect(readdirSync(group.directory)).toEqual(['notes'])
+    rmSync(join(group.directory, 'notes'))
+    await group.expect(['stop', '--clean'])
+    expect(existsSync(group.directory)).toBe(false)
   })
 })

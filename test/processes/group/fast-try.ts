@@ -120,8 +120,12 @@ export class FastTry {
   }
 
   /** Runs the script; resolves whatever its exit status. */
-  async call(args: readonly string[], timeoutMs: number = COMMAND_TIMEOUT_MS): Promise<Finished> {
-    return run(this.#script, args, { env: this.#env, timeoutMs })
+  async call(
+    args: readonly string[],
+    timeoutMs: number = COMMAND_TIMEOUT_MS,
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<Finished> {
+    return run(this.#script, args, { env: { ...this.#env, ...env }, timeoutMs })
   }
 
   /** Runs the script and expects exit status 0; returns its standard output. */

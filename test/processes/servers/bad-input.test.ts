@@ -68,7 +68,8 @@ describe('a bad value is named with its key and what is allowed', { timeout: TIM
   test('mqnamesrv with a bad port, in its file and on its command line', async () => {
     const conf = workplace.configuration('namesrv.conf', { listenPort: 'x' })
     expectRefused(await workplace.runToEnd('mqnamesrv', ['-c', conf]), 'listenPort', 'x')
-    expectRefused(await workplace.runToEnd('mqnamesrv', ['--port', '99999']), '99999')
+    expectRefused(await workplace.runToEnd('mqnamesrv', ['--port', '99999']), '99999', 'from 0 to 65535')
+    expectRefused(await workplace.runToEnd('mqnamesrv', ['--bogus']), 'mqnamesrv: unknown option')
   })
 
   test('a configuration file that is not there', async () => {

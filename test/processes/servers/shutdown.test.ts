@@ -1,6 +1,11 @@
 /** How servers end: cleanly at the first signal, at once at the second. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { freePorts } from '@dledger-ts/dledger/internals'
+import { serverScript } from '../group/server-process.ts'
+import { until, untilTrue } from '../group/until.ts'
 import { healthy, loneBroker, Workplace } from './single-server.ts'
 
 const TIMEOUT_MS = 60_000
@@ -27,6 +32,37 @@ describe('a clean end', { timeout: TIMEOUT_MS }, () => {
       }
     },
   )
+
+  test('a broker ends with 0 at SIGTERM while it starts', async () => {
+    const settings = await loneBroker(workplace)
+    const server = workplace.launch('mqbroker', ['-c', workplace.configuration('broker.conf', settings)])
+    await until('the broker answers', TIMEOUT_MS, async () =>
+      fetch(`http://127.0.0.1:${settings['metricsPromExporterPort']}/status`),
+    )
+    server.signal('SIGTERM')
+    expect(await server.ended).toMatchObject({ status: 0, signal: null })
+  })
+
+  test.runIf(existsSync('/dev/full'))('a log for which there is no room ends no server', async () => {
+    const settings = await loneBroker(workplace)
+    const conf = workplace.configuration('broker.conf', settings)
+    const full = openSync('/dev/full', 'w')
+    const broker = spawn(process.execPath, [serverScript('mqbroker'), '-c', conf], {
+      stdio: ['ignore', 'ignore', full],
+    })
+    closeSync(full)
+    const ended = once(broker, 'exit')
+    try {
+      await untilTrue('the broker serves', TIMEOUT_MS, async () => {
+        if (broker.exitCode !== null) return true
+        return (await fetch(`http://127.0.0.1:${settings['metricsPromExporterPort']}/health`)).status === 200
+      })
+      broker.kill('SIGTERM')
+      expect(await ended).toEqual([0, null])
+    } finally {
+      broker.kill('SIGKILL')
+    }
+  })
 
   test('after SIGKILL a broker starts again on its store', async () => {
     const settings = await loneBroker(workplace)

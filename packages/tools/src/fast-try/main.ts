@@ -1,13 +1,18 @@
 /** `scripts/fast-try.sh`: a namesrv and a three-node broker group on one machine. */
-import { connect } from 'node:net'
-import { Argument, Command, Option } from 'commander'
+import { existsSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { Argument, Option } from 'commander'
 import CliTable from 'cli-table3'
 import type { ClientOptions, ClientTls } from '@dledger-ts/client'
-import { fail } from '../server/program.ts'
+import { command, endWithReader, fail } from '../server/program.ts'
 import { readPropertiesFile } from '../server/properties-file.ts'
+import { alone } from './alone.ts'
 import { roundTrip } from './demo.ts'
 import {
+  checkFiles,
+  demoDirectory,
   type Flush,
+  flushOf,
   killProcess,
   lastOutput,
   namesrvDirectory,
@@ -30,17 +35,15 @@ function say(line: string): void {
 }
 
 async function start(settings: Settings, flags: { flush?: Flush; fresh?: boolean }): Promise<void> {
-  if (flags.fresh === true) {
-    await stop(settings, {})
-    removeAll(settings)
-  }
+  checkFiles(settings)
   const begun = Date.now()
-  const running = namesrvDirectory(settings)
-  if (pidIn(running) === null) say(`namesrv  ${namesrvAddress(settings)}  pid ${startNamesrv(settings)}`)
-  for (const broker of settings.brokers) {
-    if (pidIn(broker.directory) !== null) continue
-    say(`${broker.id}       127.0.0.1:${broker.port}  pid ${startBroker(settings, broker, flags.flush ?? null)}`)
-  }
+  await alone(settings.directory, async () => {
+    if (flags.fresh === true) {
+      await stopAll(settings)
+      removeAll(settings)
+    }
+    await startMissing(settings, flags.flush ?? null)
+  })
   const status = await leaderServes(settings)
   say(`leader   ${status.leader} in term ${status.term}, after ${((Date.now() - begun) / 1000).toFixed(1)} s`)
   await demo(settings)
@@ -54,6 +57,45 @@ Point a RocketMQ client at ${namesrvAddress(settings)}. What to try next:
   npx quickstart-consumer -n ${namesrvAddress(settings)}
   scripts/fast-try.sh stop --clean      stop everything and remove the data
 Data, logs and configuration: ${settings.directory}`)
+}
+
+async function startMissing(settings: Settings, flush: Flush | null): Promise<void> {
+  const isNamesrvMissing = pidIn(namesrvDirectory(settings)) === null
+  const missing = settings.brokers.filter((broker) => pidIn(broker.directory) === null)
+  // All of them first: what is refused has started nothing.
+  if (isNamesrvMissing) await refuseTaken('FAST_TRY_NAMESRV_PORT', [settings.namesrvPort])
+  await refuseTaken(
+    'FAST_TRY_BROKER_PORTS',
+    missing.flatMap(({ port }) => [port, port - 2]),
+  )
+  const raftPorts = missing.map(({ raftPort }) => raftPort)
+  await refuseTaken('FAST_TRY_RAFT_PORTS', raftPorts)
+  const metricsPorts = missing.map(({ metricsPort }) => metricsPort)
+  await refuseTaken('FAST_TRY_METRICS_PORTS', metricsPorts)
+  if (isNamesrvMissing) say(`namesrv  ${namesrvAddress(settings)}  pid ${startNamesrv(settings)}`)
+  for (const broker of settings.brokers) {
+    if (missing.includes(broker)) {
+      say(`${broker.id}       127.0.0.1:${broker.port}  pid ${startBroker(settings, broker, flush)}`)
+    } else if (flush !== null && flushOf(broker) !== flush) {
+      process.stderr.write(`fast-try: ${broker.id} runs already, and goes on without --flush ${flush}: stop it first\n`)
+    }
+  }
+}
+
+/** @throws Error that names the first port that another program has, and the variable that names another one. */
+async function refuseTaken(variable: string, ports: readonly number[]): Promise<void> {
+  for (const port of ports) {
+    const fault = await listeningFault(port)
+    if (fault !== null) throw new Error(`cannot listen on ${HOST}:${port}: ${fault}; ${variable} names other ports`)
+  }
+}
+
+function listeningFault(port: number): Promise<string | null> {
+  return new Promise((answer) => {
+    const server = createServer()
+    server.once('error', (error) => answer(error.message))
+    server.listen(port, HOST, () => server.close(() => answer(null)))
+  })
 }
 
 /** Waits until a leader serves. @throws Error with the last output of a server that died meanwhile. */
@@ -87,7 +129,13 @@ function listens(port: number): Promise<boolean> {
   })
 }
 
+/** One at a time: all are of one consumer group, whose members share the messages. */
 async function demo(settings: Settings): Promise<void> {
+  if (existsSync(settings.directory)) await alone(demoDirectory(settings), () => demoAlone(settings))
+  else await demoAlone(settings)
+}
+
+async function demoAlone(settings: Settings): Promise<void> {
   const access = { tls: tlsOf(settings), ...credentialsIn(settings) }
   const result = await roundTrip(namesrvAddress(settings), DEMO_MESSAGES, access)
   for (const line of result.lines) say(line)
@@ -168,9 +216,12 @@ async function signalBroker(settings: Settings, id: string, signal: 'SIGSTOP' | 
 
 async function restart(settings: Settings, id: string): Promise<void> {
   const broker = brokerOf(settings, id)
-  const pid = pidIn(broker.directory)
-  if (pid !== null) await stopProcess(pid)
-  startBroker(settings, broker, null)
+  checkFiles(settings)
+  await alone(settings.directory, async () => {
+    const pid = pidIn(broker.directory)
+    if (pid !== null) await stopProcess(pid)
+    startBroker(settings, broker, null)
+  })
   const deadline = Date.now() + LEADER_WITHIN_MS
   for (;;) {
     const found = (await groupStatus(settings)).brokers.find((one) => one.id === id)
@@ -183,11 +234,19 @@ async function restart(settings: Settings, id: string): Promise<void> {
 }
 
 async function stop(settings: Settings, flags: { clean?: boolean }): Promise<void> {
+  // Nothing was ever started there.
+  if (!existsSync(settings.directory)) return
+  await alone(settings.directory, async () => {
+    await stopAll(settings)
+    if (flags.clean === true) removeAll(settings)
+  })
+}
+
+async function stopAll(settings: Settings): Promise<void> {
   const brokers = settings.brokers.flatMap((broker) => pidIn(broker.directory) ?? [])
   await Promise.all(brokers.map(stopProcess))
   const namesrv = pidIn(namesrvDirectory(settings))
   if (namesrv !== null) await stopProcess(namesrv)
-  if (flags.clean === true) removeAll(settings)
 }
 
 function brokerOf(settings: Settings, id: string): BrokerSettings {
@@ -203,13 +262,17 @@ function pidOf(settings: Settings, id: string): number {
   return pid
 }
 
+endWithReader()
+
 function run(work: (settings: Settings) => Promise<void>): void {
   Promise.resolve()
     .then(() => work(settingsFrom(process.env)))
     .catch((error: unknown) => fail('fast-try', error))
 }
 
-const program = new Command('fast-try.sh').description('A namesrv and a three-node broker group on this machine.')
+const program = command('fast-try.sh', 'fast-try').description(
+  'A namesrv and a three-node broker group on this machine.',
+)
 const idArgument = new Argument('<ID>', 'a broker: n0, n1 or n2')
 program
   .command('start')

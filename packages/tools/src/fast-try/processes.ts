@@ -38,6 +38,11 @@ export function namesrvDirectory(settings: Settings): string {
   return join(settings.directory, 'namesrv')
 }
 
+/** Where demos take turns; nothing else is in it. */
+export function demoDirectory(settings: Settings): string {
+  return join(settings.directory, 'demo')
+}
+
 export function startNamesrv(settings: Settings): number {
   const directory = namesrvDirectory(settings)
   const conf = join(directory, 'namesrv.conf')
@@ -49,12 +54,29 @@ export function startNamesrv(settings: Settings): number {
   return launch(settings, 'mqnamesrv', conf, directory, join(directory, 'logs', 'namesrv.log'))
 }
 
+/** Before anything is stopped, removed or started. @throws Error that names the variable and the file. */
+export function checkFiles({ extraConf, tlsFile }: Settings): void {
+  for (const [variable, file] of Object.entries({ FAST_TRY_CONF: extraConf, FAST_TRY_TLS_FILE: tlsFile })) {
+    if (file === null) continue
+    try {
+      readFileSync(file)
+    } catch (cause) {
+      throw new Error(`${variable}=${file} cannot be read: ${(cause as Error).message}`, { cause })
+    }
+  }
+}
+
 /** @param flush changes the flush mode that the configuration had; null keeps it. */
 export function startBroker(settings: Settings, broker: BrokerSettings, flush: Flush | null): number {
   const conf = join(broker.directory, 'broker.conf')
   mkdirSync(broker.directory, { recursive: true })
   writeFileSync(conf, brokerConf(settings, broker, flush ?? flushIn(conf) ?? 'SYNC_FLUSH'))
   return launch(settings, 'mqbroker', conf, broker.directory, join(broker.storePath, 'logs', 'broker.log'))
+}
+
+/** @returns the flush mode with which the broker was started last, or null. */
+export function flushOf(broker: BrokerSettings): Flush | null {
+  return flushIn(join(broker.directory, 'broker.conf'))
 }
 
 function flushIn(conf: string): Flush | null {
@@ -112,19 +134,28 @@ function launch(settings: Settings, program: string, conf: string, directory: st
 
 /** Resolves once the process is gone: asked first, killed when it takes too long. */
 export async function stopProcess(pid: number): Promise<void> {
-  process.kill(pid, 'SIGTERM')
+  signal(pid, 'SIGTERM')
   // A paused process hears SIGTERM only when it goes on.
-  process.kill(pid, 'SIGCONT')
+  signal(pid, 'SIGCONT')
   const deadline = Date.now() + CLOSE_WITHIN_MS
   while (isAlive(pid)) {
-    if (Date.now() > deadline) process.kill(pid, 'SIGKILL')
+    if (Date.now() > deadline) signal(pid, 'SIGKILL')
     await pause(LOOK_EVERY_MS)
   }
 }
 
 export async function killProcess(pid: number): Promise<void> {
-  process.kill(pid, 'SIGKILL')
+  signal(pid, 'SIGKILL')
   while (isAlive(pid)) await pause(LOOK_EVERY_MS)
+}
+
+/** A process that has just ended needs no signal. */
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
 }
 
 export function lastOutput(directory: string): string {
@@ -136,8 +167,11 @@ export function lastOutput(directory: string): string {
   }
 }
 
+/** What was started here, and nothing else that is in the directory. */
 export function removeAll(settings: Settings): void {
-  rmSync(settings.directory, { recursive: true, force: true })
+  const own = [namesrvDirectory(settings), demoDirectory(settings)]
+  const directories = [...own, ...settings.brokers.map(({ directory }) => directory)]
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true })
 }
 
 export async function pause(ms: number): Promise<void> {

@@ -12,15 +12,24 @@ export type ServerKind = 'broker' | 'namesrv'
 const INSTALLATION = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
 function directory(): string {
-  return join(process.env['DLEDGER_HOME'] ?? join(homedir(), '.dledger-ts'), 'run')
+  return join(process.env['DLEDGER_HOME'] || join(homedir(), '.dledger-ts'), 'run')
 }
 
-/** Writes this process's file. @returns a function that removes it. */
-export function writePidFile(kind: ServerKind): () => void {
-  mkdirSync(directory(), { recursive: true })
+/**
+ * Writes this process's file, and removes it when the process exits. A server serves where it cannot be written, too.
+ *
+ * @param warn is told so.
+ */
+export function writePidFile(kind: ServerKind, warn: (line: string) => void): void {
   const path = join(directory(), `${kind}-${process.pid}.json`)
-  writeFileSync(path, JSON.stringify({ pid: process.pid, kind, installation: INSTALLATION }))
-  return () => rmSync(path, { force: true })
+  try {
+    mkdirSync(directory(), { recursive: true })
+    writeFileSync(path, JSON.stringify({ pid: process.pid, kind, installation: INSTALLATION }))
+  } catch (error) {
+    warn(`mqshutdown will not find this ${kind}: ${(error as Error).message}; DLEDGER_HOME names another directory`)
+    return
+  }
+  process.on('exit', () => rmSync(path, { force: true }))
 }
 
 /** @returns the ids of the live servers of a kind; files of dead ones are removed. */
@@ -36,12 +45,22 @@ export function runningServers(kind: ServerKind): number[] {
   for (const name of names) {
     if (!name.startsWith(`${kind}-`) || !name.endsWith('.json')) continue
     const path = join(directory(), name)
-    const { pid, installation } = JSON.parse(readFileSync(path, 'utf8')) as { pid: number; installation: string }
-    if (installation !== INSTALLATION) continue
-    if (isServer(pid)) found.push(pid)
-    else rmSync(path, { force: true })
+    const pid = Number(name.slice(kind.length + 1, -'.json'.length))
+    const installation = installationIn(path)
+    if (installation !== null && installation !== INSTALLATION) continue
+    if (!isServer(pid, kind)) rmSync(path, { force: true })
+    else if (installation !== null) found.push(pid)
   }
   return found
+}
+
+/** @returns null where the file has just gone, is being written, or was cut off by a power failure. */
+function installationIn(path: string): string | null {
+  try {
+    return (JSON.parse(readFileSync(path, 'utf8')) as { installation: string }).installation
+  } catch {
+    return null
+  }
 }
 
 /** Whether a process lives. On Linux a zombie does not. */
@@ -60,11 +79,11 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** A process id may have been given to another program since: a server is a node process. */
-function isServer(pid: number): boolean {
-  if (!isAlive(pid)) return false
+/** A process id may have been given to another program since, after a start of the machine above all: a server names its program. */
+function isServer(pid: number, kind: ServerKind): boolean {
+  if (!Number.isInteger(pid) || !isAlive(pid)) return false
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('node')
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`mq${kind}`)
   } catch {
     return true
   }

@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { constants, networkInterfaces } from 'node:os'
+import { Command } from 'commander'
 import { type Logger as PinoLogger, pino } from 'pino'
 import { RotatingFile } from './rotating-file.ts'
 
@@ -16,12 +17,40 @@ export const VERSION: string = (
 /** Set by scripts that start servers: where the log goes, beside standard error's place. */
 const LOG_FILE_VARIABLE = 'DLEDGER_LOG_FILE'
 
-/** Logs are JSON lines on standard error, or in the rotated file that a starting script names. */
+/** What could not be written yet, and is tried again with the next line. */
+const UNWRITTEN_BYTES_MAX = 1024 * 1024
+const LOG_LEVELS = [...Object.keys(pino.levels.values), 'silent']
+
+/** @returns a command whose mistakes are told as all others are: `<program>: <what>`. */
+export function command(name: string, program = name): Command {
+  return new Command(name).configureOutput({
+    outputError: (text, write) => write(text.replace(/^error: /, `${program}: `)),
+  })
+}
+
+/**
+ * Logs are JSON lines on standard error, or in the rotated file that a starting script names. Lines that cannot be written, for
+ * the disk is full, are dropped: they end no server.
+ *
+ * @throws Error that names the variable, its value and what is allowed.
+ */
 export function createLogger(name: string): PinoLogger {
   const file = process.env[LOG_FILE_VARIABLE]
-  const options = { name, level: process.env['LOG_LEVEL'] ?? 'info' }
+  const level = process.env['LOG_LEVEL'] || 'info'
+  if (!LOG_LEVELS.includes(level)) throw new Error(`LOG_LEVEL=${level}: allowed is ${LOG_LEVELS.join(', ')}`)
+  const options = { name, level }
   if (file !== undefined && file !== '') return pino(options, new RotatingFile(file))
-  return pino(options, pino.destination({ dest: 2, sync: true }))
+  const output = pino.destination({ dest: 2, sync: true, maxLength: UNWRITTEN_BYTES_MAX })
+  output.on('error', () => {})
+  return pino(options, output)
+}
+
+/** Whoever reads standard output may have enough before all is printed, as `head` does: that ends this process as it ends others. */
+export function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(128 + constants.signals.SIGPIPE)
+  })
 }
 
 /** Ends the process with one line that says what was wrong. */

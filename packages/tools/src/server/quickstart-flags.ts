@@ -1,7 +1,7 @@
 /** Flags that the quickstarts share. */
 
 export function namesrvOf(flag: string | undefined): string {
-  return flag ?? process.env['NAMESRV_ADDR'] ?? '127.0.0.1:9876'
+  return flag ?? (process.env['NAMESRV_ADDR'] || '127.0.0.1:9876')
 }
 
 /** @throws Error that says what is allowed. */

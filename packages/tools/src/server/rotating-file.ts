@@ -1,6 +1,8 @@
 /**
  * A log file bounded in size: at `bytesMax` it becomes `name.1`, `name.1` becomes `name.2`, and so on up to `keep` old files.
  * For servers that a script started; pino writes whole lines to it.
+ *
+ * Keeps: a line that cannot be written (the disk is full) is dropped. A server goes on then, and what it logs must not end it.
  */
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -23,18 +25,24 @@ export class RotatingFile {
 
   write(line: string): void {
     const bytes = Buffer.byteLength(line)
-    if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) this.#rotate()
-    writeSync(this.#fd, line)
-    this.#bytes += bytes
+    try {
+      if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) this.#rotate()
+      writeSync(this.#fd, line)
+      this.#bytes += bytes
+    } catch {
+      // There is no other place to tell it.
+    }
   }
 
+  /** The file that is open stays so until the next one is: its number must not be another file's meanwhile. */
   #rotate(): void {
-    closeSync(this.#fd)
     for (let i = this.#keep - 1; i >= 1; i--) {
       if (existsSync(`${this.#path}.${i}`)) renameSync(`${this.#path}.${i}`, `${this.#path}.${i + 1}`)
     }
     renameSync(this.#path, `${this.#path}.1`)
-    this.#fd = openSync(this.#path, 'a')
+    const next = openSync(this.#path, 'a')
+    closeSync(this.#fd)
+    this.#fd = next
     this.#bytes = 0
   }
 }
