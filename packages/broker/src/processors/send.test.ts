@@ -1,33 +1,16 @@
 /** Sends: every refusal with its code, what is stored, and where. */
 import { decodeRecords, encodeBatchBody, getProperty, parseOffsetMsgId } from '@dledger-ts/protocol'
-import { CreateTopicRequest, type ExtFields, RequestCode } from '@dledger-ts/remoting'
+import { type ExtFields, RequestCode } from '@dledger-ts/remoting'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Fixture, sendFields, startBroker, TestClient } from '../testing/broker-fixture.ts'
 
 let fixture: Fixture
 let client: TestClient
 
-async function createTopic(topic: string, perm: number, queues = 4): Promise<void> {
-  const answer = await client.call(
-    RequestCode.UPDATE_AND_CREATE_TOPIC,
-    CreateTopicRequest.encode({
-      topic,
-      defaultTopic: 'TBW102',
-      readQueueNums: queues,
-      writeQueueNums: queues,
-      perm,
-      topicFilterType: 'SINGLE_TAG',
-      order: false,
-      force: false,
-    }),
-  )
-  expect(answer.code).toBe(0)
-}
-
 beforeAll(async () => {
   fixture = await startBroker({ maxMessageSize: '4096' })
   client = new TestClient(fixture.broker.address)
-  await createTopic('Two', 6, 2)
+  expect((await client.createTopic('Two', { readQueueNums: 2, writeQueueNums: 2 })).code).toBe(0)
 })
 afterAll(async () => {
   client.close()

@@ -8,6 +8,7 @@ import {
   type Connection,
   createRequest,
   createResponse,
+  CreateTopicRequest,
   type Credentials,
   encodeHeartbeat,
   type HeartbeatData,
@@ -166,6 +167,22 @@ export class TestClient {
   /** PULL_MESSAGE of group g, topic T, queue 0, with the subscription `*`, unless told otherwise. */
   pull(extFields: ExtFields = {}): Promise<RemotingCommand> {
     return this.call(RequestCode.PULL_MESSAGE, { ...pullFields(), ...extFields })
+  }
+
+  /** UPDATE_AND_CREATE_TOPIC: four queues to read and to write, unless told otherwise. */
+  createTopic(topic: string, wish: Partial<CreateTopicRequest> = {}): Promise<RemotingCommand> {
+    const fields = CreateTopicRequest.encode({
+      topic,
+      defaultTopic: 'TBW102',
+      readQueueNums: 4,
+      writeQueueNums: 4,
+      perm: 6,
+      topicFilterType: 'SINGLE_TAG',
+      order: false,
+      force: false,
+      ...wish,
+    })
+    return this.call(RequestCode.UPDATE_AND_CREATE_TOPIC, fields)
   }
 
   heartbeat(data: Partial<HeartbeatData>): Promise<RemotingCommand> {
