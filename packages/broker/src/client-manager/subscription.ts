@@ -10,7 +10,7 @@ import type { CompiledExpressions } from '../filter/compiled-expressions.ts'
 import type { ExpressionError } from '../filter/expression-error.ts'
 import type { Sql92 } from '../filter/sql92.ts'
 
-export const EXPRESSION_TAG = 'TAG'
+const EXPRESSION_TAG = 'TAG'
 
 export interface Subscription {
   readonly topic: string
