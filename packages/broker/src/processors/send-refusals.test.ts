@@ -5,7 +5,7 @@ import { encodeBatchBody } from '@dledger-ts/protocol'
 import { type ExtFields, RequestCode } from '@dledger-ts/remoting'
 import { BATCH_COUNT_MAX } from '@dledger-ts/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Fixture, sendFields, startBroker, TestClient } from '../testing/broker-fixture.ts'
+import { type Fixture, longHeader, sendFields, startBroker, TestClient } from '../testing/broker-fixture.ts'
 
 const MAX_MESSAGE_BYTES = 1_048_576
 const LIMITS =
@@ -33,29 +33,6 @@ interface Refused {
   readonly body?: string | Buffer
   readonly code: number
   readonly remark: RegExp
-}
-
-/** The names of the long header (10) for the letters of the short one. */
-const LONG_NAMES = [
-  'producerGroup',
-  'topic',
-  'defaultTopic',
-  'defaultTopicQueueNums',
-  'queueId',
-  'sysFlag',
-  'bornTimestamp',
-  'flag',
-  'properties',
-  'reconsumeTimes',
-  'unitMode',
-  'maxReconsumeTimes',
-  'batch',
-]
-
-function longHeader(short: ExtFields): ExtFields {
-  return Object.fromEntries(
-    Object.entries(short).map(([letter, value]) => [LONG_NAMES['abcdefghijklm'.indexOf(letter)] ?? letter, value]),
-  )
 }
 
 /** In the words of what is answered: sent by code, refused, and the log as long as before. */

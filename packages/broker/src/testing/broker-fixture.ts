@@ -218,6 +218,30 @@ export function sendFields(): ExtFields {
   }
 }
 
+/** The names of the long header (10) for the letters of the short one (310). */
+const LONG_NAMES = [
+  'producerGroup',
+  'topic',
+  'defaultTopic',
+  'defaultTopicQueueNums',
+  'queueId',
+  'sysFlag',
+  'bornTimestamp',
+  'flag',
+  'properties',
+  'reconsumeTimes',
+  'unitMode',
+  'maxReconsumeTimes',
+  'batch',
+]
+
+/** The long header that means what the short one does. */
+export function longHeader(short: ExtFields): ExtFields {
+  return Object.fromEntries(
+    Object.entries(short).map(([letter, value]) => [LONG_NAMES['abcdefghijklm'.indexOf(letter)] ?? letter, value]),
+  )
+}
+
 export function pullFields(): ExtFields {
   return {
     consumerGroup: 'g',
