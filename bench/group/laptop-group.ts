@@ -14,7 +14,7 @@ export interface Ports {
   readonly metrics: readonly number[]
 }
 
-export const BENCH_PORTS: Ports = {
+const BENCH_PORTS: Ports = {
   namesrv: 18876,
   broker: [31911, 31921, 31931],
   raft: [41911, 41912, 41913],

@@ -37,7 +37,7 @@ export interface Model<State, Input, Output> {
 export type Verdict = 'linearizable' | 'not linearizable' | 'undecided'
 
 /** Steps are attempts to let one operation take effect; a million take about a second. */
-export const STEPS_MAX = 2_000_000
+const STEPS_MAX = 2_000_000
 
 /**
  * An event of the history in a list with two ends: the operation's invocation, or (with `invocation` set) its answer. Operations

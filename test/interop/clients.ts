@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { REPOSITORY } from '../processes/group/fast-try.ts'
 import { run } from '../processes/group/run.ts'
 import { AUTHORITY, CLIENT } from '../processes/group/tls.ts'
-import type { Launch } from './client-program.ts'
+import type { Launch } from './child-program.ts'
 
 export interface Client {
   name: string

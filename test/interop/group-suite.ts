@@ -42,7 +42,7 @@ export async function runGroupSuite(
   } catch (failure) {
     report.check('the suite runs to its end', false, describe(failure))
   } finally {
-    suite.close()
+    await suite.close()
   }
 }
 
@@ -92,8 +92,8 @@ class GroupSuite {
     this.#judge(failover !== null)
   }
 
-  close(): void {
-    this.#program?.kill()
+  async close(): Promise<void> {
+    await this.#program?.kill()
   }
 
   async #phase(program: ClientProgram, phase: 'before' | 'after'): Promise<void> {

@@ -101,7 +101,7 @@ export function maySpareVoters(cluster: Cluster): boolean {
 }
 
 /** It lost what was in its page cache only, and has not got it back, or does not know that durably. */
-export function lacksWhatItCountedFor(member: Member): boolean {
+function lacksWhatItCountedFor(member: Member): boolean {
   return member.lostTails.length > 0 || member.durableVote.read().recovering === true
 }
 

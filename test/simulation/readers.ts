@@ -1,7 +1,7 @@
 /**
  * Clients that ask a member up to which index they must read: the checks of linearizable and of bounded reads.
  *
- * Keeps (raft.md e.9, 15 and 22): a linearizable read, under a lease or not, sees all that anybody was told before it began: every
+ * Keeps (docs/invariants.md, sim 15 and 22): a linearizable read, under a lease or not, sees all that anybody was told before it began: every
  * acknowledged proposal, and what any read that was over by then saw. A bounded one sees all that was acknowledged so long
  * before it began, in true time. Each is told its outcome once, and what it may read is applied by then.
  */

@@ -56,7 +56,6 @@ class Link {
   messages = 0
   /** Cuts in force; it works when there is none. */
   cuts = 0
-  conditions: NetworkConditions | null = null
   /** Null: as wide as is wanted. */
   bytesPerMs: number | null = null
   /** Until when each lane, control and data, is taken by what was sent: a narrow link sends one after the other. */
@@ -153,10 +152,6 @@ export class SimNetwork {
     if (link.cuts > 0) link.cuts--
   }
 
-  setLinkConditions(from: number, to: number, conditions: NetworkConditions | null): void {
-    this.#link(from, to).conditions = conditions
-  }
-
   /** One direction sends no more than so many bytes in a millisecond from now on; null: any number. */
   setBandwidth(from: number, to: number, bytesPerMs: number | null): void {
     this.#link(from, to).bytesPerMs = bytesPerMs
@@ -166,7 +161,6 @@ export class SimNetwork {
     this.conditions = CALM
     for (const link of this.#links) {
       link.cuts = 0
-      link.conditions = null
       link.bytesPerMs = null
     }
   }
@@ -256,7 +250,7 @@ export class SimNetwork {
     const link = this.#link(from, to)
     const connection = this.#connection(from, to)
     const counter = link.messages++
-    const conditions = link.conditions ?? this.conditions
+    const { conditions } = this
     const { decisions, streams } = this.#options
     if (link.cuts > 0 || !connection.greeted || (streams && !connection.up)) {
       this.lost++
@@ -341,7 +335,7 @@ export class SimNetwork {
       forge(bytes, decisions.below('other history', link.id, counter, 0x1_0000_0000))
       return bytes
     }
-    const perMille = (link.conditions ?? this.conditions).damagePerMille ?? 0
+    const perMille = this.conditions.damagePerMille ?? 0
     const mayBeDamaged = message.type === 'InstallPiece' || message.type === 'RepairResponse'
     if (!mayBeDamaged || !decisions.chance('damage', link.id, counter, perMille)) return bytes
     const at = decisions.below('damaged byte', link.id, counter, bytes.length)

@@ -4,7 +4,7 @@
  *
  *   a state:  | index (8) | hash (4) | filler that follows from both … |
  *
- * Keeps: its checkpoint, which survives every death, is at most what is applied and synced (raft.md e.9, 11).
+ * Keeps: its checkpoint, which survives every death, is at most what is applied and synced (docs/invariants.md, sim 11).
  */
 import { crc32 } from '@dledger-ts/base'
 import type {

@@ -1,7 +1,7 @@
 /**
  * The clients of a simulation: proposals with unique contents, and what was said about each.
  *
- * Keeps: a proposal is told its outcome once; what it was told agrees with what is committed (raft.md e.9, 20):
+ * Keeps: a proposal is told its outcome once; what it was told agrees with what is committed (docs/invariants.md, sim 20):
  *   acknowledged: in the committed log exactly there, for ever; refused: never there; unknown: there once or never;
  *   what is proposed after an acknowledgement stands behind what was acknowledged.
  */

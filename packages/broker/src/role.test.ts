@@ -2,27 +2,9 @@
 import type { StoreStatus } from '@dledger-ts/store'
 import { expect, test } from 'vitest'
 import { type BrokerRole, roleOf } from './role.ts'
+import { storeStatus } from './testing/store-status.ts'
 
-const status = (given: Partial<StoreStatus>): StoreStatus => ({
-  role: 'FOLLOWER',
-  term: 1,
-  self: 'n1',
-  group: 'g',
-  leader: null,
-  leaderAddress: null,
-  ready: false,
-  storeId: 's',
-  firstIndex: 0,
-  lastIndex: -1,
-  commitIndex: -1,
-  appliedIndex: -1,
-  maxPhysicalOffset: 0,
-  rebuild: null,
-  repairs: { queues: 0, progress: null },
-  sendsRead: null,
-  peers: [],
-  ...given,
-})
+const status = (given: Partial<StoreStatus>): StoreStatus => storeStatus({ self: 'n1', ...given })
 const SLAVE_ID = 2
 const follower: BrokerRole = { brokerId: SLAVE_ID, isLeader: false, name: 'FOLLOWER' }
 

@@ -1,16 +1,14 @@
 /** Backups of whole members, on real files: what is in them, how they go on, and what a failed one leaves. */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { systemClock } from '@dledger-ts/base'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { DLedger, type DLedgerOptions } from './dledger.ts'
+import type { DLedger } from './dledger.ts'
 import { bodiesOf } from './testing/loopback-group.ts'
+import { OpenedMembers } from './testing/opened-members.ts'
 import { untilSeen } from './testing/until.ts'
 import { stepsTo } from './driver/backup.ts'
 import { HangingDisk } from './driver/testing/hanging-disk.ts'
 import type { ControlEnvelope } from './state-machine.ts'
-import { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
 
 const small = {
   fileBytes: 64 * 1024,
@@ -22,84 +20,54 @@ const small = {
   catchUpPieceBytes: 10_000,
 } as const
 
-let root: string
-const open = new Set<DLedger>()
-
+let opened: OpenedMembers
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'dledger-backup-'))
+  opened = new OpenedMembers(small)
 })
-afterEach(async () => {
-  await Promise.all([...open].map((member) => member.close()))
-  open.clear()
-  rmSync(root, { recursive: true, force: true })
-})
-
-async function start(directory: string, options: Partial<DLedgerOptions> = {}): Promise<DLedger> {
-  const member = await DLedger.open({ directory: join(root, directory), ...small, ...options })
-  open.add(member)
-  return member
-}
-
-async function stop(member: DLedger): Promise<void> {
-  open.delete(member)
-  await member.close()
-}
-
-async function startGroup(ids: readonly string[], directoryOf: (id: string) => string): Promise<DLedger[]> {
-  const network = new MemoryNetwork(systemClock)
-  const members = await Promise.all(
-    ids.map((self) => {
-      const peers = ids.filter((peer) => peer !== self)
-      const transport = new MemoryTransport({ self, network, clock: systemClock, peers })
-      return start(directoryOf(self), { self, members: ids, transport })
-    }),
-  )
-  await untilSeen('a leader', () => members.some((member) => member.status().ready))
-  return members.sort((a, b) => Number(b.status().ready) - Number(a.status().ready))
-}
+afterEach(() => opened.close())
 
 const bodies = (from: number, count: number): Buffer[] =>
   Array.from({ length: count }, (_, i) => Buffer.from(`${from + i}:${'x'.repeat(500)}`))
 
 function filesIn(directory: string): string[] {
-  if (!existsSync(join(root, directory))) return []
-  return readdirSync(join(root, directory), { recursive: true, withFileTypes: true })
+  if (!existsSync(join(opened.root, directory))) return []
+  return readdirSync(join(opened.root, directory), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => entry.name)
 }
 
 test('a backup of a lone member opens with what was committed, and goes on', { timeout: 60_000 }, async () => {
-  const log = await start('log')
+  const log = await opened.start('log')
   await log.append(bodies(0, 500))
   const under = log.append(bodies(500, 200))
-  const copied = await log.backup(join(root, 'copy'))
+  const copied = await log.backup(join(opened.root, 'copy'))
   await under
   expect(copied).toMatchObject({ firstIndex: 0 })
   expect(copied.lastIndex).toBeGreaterThanOrEqual(500)
   const storeId = log.status().storeId
-  await stop(log)
-  const copy = await start('copy')
+  await opened.stop(log)
+  const copy = await opened.start('copy')
   const expected = bodies(0, 700).map(String)
   const found = await bodiesOf(copy)
   expect(found.length).toBeGreaterThanOrEqual(500)
   expect(found).toEqual(expected.slice(0, found.length))
   expect(copy.status().storeId).not.toBe(storeId)
   await copy.append(Buffer.from('and on'))
-  await stop(copy)
-  const again = await start('copy')
+  await opened.stop(copy)
+  const again = await opened.start('copy')
   expect((await bodiesOf(again)).at(-1)).toBe('and on')
 })
 
 test('a follower of a group gives a backup that founds another group', { timeout: 60_000 }, async () => {
-  const members = await startGroup(['n0', 'n1', 'n2'], (id) => `old/${id}`)
+  const members = await opened.startGroup(['n0', 'n1', 'n2'], (id) => ({ directory: join(opened.root, 'old', id) }))
   const [leader, follower] = members as [DLedger, DLedger]
   await leader.append(bodies(0, 400))
   await untilSeen('the follower has all', () => follower.commitIndex === leader.commitIndex)
   const founders = ['n1', 'n3']
-  await follower.backup(join(root, 'copy'), { members: founders })
-  await Promise.all(members.map(stop))
-  for (const id of founders) cpSync(join(root, 'copy'), join(root, 'new', id), { recursive: true })
-  const group = await startGroup(founders, (id) => `new/${id}`)
+  await follower.backup(join(opened.root, 'copy'), { members: founders })
+  await Promise.all(members.map((member) => opened.stop(member)))
+  for (const id of founders) cpSync(join(opened.root, 'copy'), join(opened.root, 'new', id), { recursive: true })
+  const group = await opened.startGroup(founders, (id) => ({ directory: join(opened.root, 'new', id) }))
   await (group[0] as DLedger).append(bodies(400, 10))
   await untilSeen('both have all', () =>
     group.every((member) => member.appliedIndex === (group[0] as DLedger).lastIndex),
@@ -109,21 +77,21 @@ test('a follower of a group gives a backup that founds another group', { timeout
 })
 
 test('a backup of a trimmed log starts where that does', { timeout: 60_000 }, async () => {
-  const log = await start('log')
+  const log = await opened.start('log')
   const places = await log.append(bodies(0, 600))
   await log.trimBefore(places[400]?.index ?? -1)
   await untilSeen('the head is gone', () => log.firstIndex > 0)
-  const { firstIndex } = await log.backup(join(root, 'copy'))
+  const { firstIndex } = await log.backup(join(opened.root, 'copy'))
   expect(firstIndex).toBe(log.firstIndex)
   const expected = await bodiesOf(log)
-  await stop(log)
-  expect(await bodiesOf(await start('copy'))).toEqual(expected)
+  await opened.stop(log)
+  expect(await bodiesOf(await opened.start('copy'))).toEqual(expected)
 })
 
 test('nothing is trimmed while a backup is made, and then it is', { timeout: 60_000 }, async () => {
-  const log = await start('log', { catchUpBytesPerSecond: 400_000 })
+  const log = await opened.start('log', { catchUpBytesPerSecond: 400_000 })
   const places = await log.append(bodies(0, 600))
-  const underWay = log.backup(join(root, 'copy'))
+  const underWay = log.backup(join(opened.root, 'copy'))
   await log.trimBefore(places[400]?.index ?? -1)
   expect(log.firstIndex).toBe(0)
   expect(await underWay).toMatchObject({ firstIndex: 0 })
@@ -132,41 +100,41 @@ test('nothing is trimmed while a backup is made, and then it is', { timeout: 60_
 })
 
 test('a directory that holds anything is refused and left alone', async () => {
-  const log = await start('log')
-  mkdirSync(join(root, 'copy', 'data'), { recursive: true })
-  writeFileSync(join(root, 'copy', 'data', 'mine'), 'mine')
-  await expect(log.backup(join(root, 'copy'))).rejects.toMatchObject({ code: 'INVALID' })
-  await expect(log.backup(join(root, 'log'))).rejects.toMatchObject({ code: 'INVALID' })
-  expect(readFileSync(join(root, 'copy', 'data', 'mine'), 'utf8')).toBe('mine')
+  const log = await opened.start('log')
+  mkdirSync(join(opened.root, 'copy', 'data'), { recursive: true })
+  writeFileSync(join(opened.root, 'copy', 'data', 'mine'), 'mine')
+  await expect(log.backup(join(opened.root, 'copy'))).rejects.toMatchObject({ code: 'INVALID' })
+  await expect(log.backup(join(opened.root, 'log'))).rejects.toMatchObject({ code: 'INVALID' })
+  expect(readFileSync(join(opened.root, 'copy', 'data', 'mine'), 'utf8')).toBe('mine')
   await log.append(Buffer.from('x'))
 })
 
 test('a backup that is given up leaves no file, and the next one works', { timeout: 60_000 }, async () => {
-  const log = await start('log', { catchUpBytesPerSecond: 100_000 })
+  const log = await opened.start('log', { catchUpBytesPerSecond: 100_000 })
   await log.append(bodies(0, 600))
   const giving = new AbortController()
-  const underWay = log.backup(join(root, 'copy'), { signal: giving.signal })
+  const underWay = log.backup(join(opened.root, 'copy'), { signal: giving.signal })
   await untilSeen('it has begun', () => filesIn('copy').length > 0)
   giving.abort(new Error('enough'))
   await expect(underWay).rejects.toThrow('enough')
   expect(filesIn('copy')).toEqual([])
-  const second = log.backup(join(root, 'copy'))
+  const second = log.backup(join(opened.root, 'copy'))
   await untilSeen('it has begun again', () => filesIn('copy').length > 0)
   const refused = expect(second).rejects.toMatchObject({ code: 'CLOSED' })
-  await stop(log)
+  await opened.stop(log)
   await refused
   expect(filesIn('copy')).toEqual([])
 })
 
 test('what is damaged ends a backup', { timeout: 60_000 }, async () => {
-  const log = await start('log', { hotBytesMax: 0 })
+  const log = await opened.start('log', { hotBytesMax: 0 })
   await log.append(bodies(0, 600))
-  const [file] = readdirSync(join(root, 'log', 'data'))
-  const path = join(root, 'log', 'data', file as string)
+  const [file] = readdirSync(join(opened.root, 'log', 'data'))
+  const path = join(opened.root, 'log', 'data', file as string)
   const bytes = readFileSync(path)
   bytes[30_000] = (bytes[30_000] as number) ^ 1
   writeFileSync(path, bytes)
-  await expect(log.backup(join(root, 'copy'))).rejects.toMatchObject({ code: 'CORRUPT' })
+  await expect(log.backup(join(opened.root, 'copy'))).rejects.toMatchObject({ code: 'CORRUPT' })
   expect(filesIn('copy')).toEqual([])
 })
 
@@ -175,7 +143,7 @@ test(
   { timeout: 60_000 },
   async () => {
     const disk = new HangingDisk()
-    const log = await start('log', { disk })
+    const log = await opened.start('log', { disk })
     await log.append(bodies(0, 100))
     disk.full = true
     await expect(log.backup('/copy')).rejects.toMatchObject({ code: 'STORAGE_FAILED', detail: { errno: 'ENOSPC' } })
@@ -191,10 +159,10 @@ test('what the envelope throws at a backup ends that, and nothing else', async (
     if (isOver) throw new Error('oops')
     return payload.length === 0 ? Buffer.alloc(1) : payload
   }
-  const log = await start('log', { controlEnvelope: { wrap, unwrap: (body) => body } })
+  const log = await opened.start('log', { controlEnvelope: { wrap, unwrap: (body) => body } })
   await log.append(bodies(0, 100))
   isOver = true
-  await expect(log.backup(join(root, 'copy'))).rejects.toThrow('oops')
+  await expect(log.backup(join(opened.root, 'copy'))).rejects.toThrow('oops')
   isOver = false
   expect(filesIn('copy')).toEqual([])
   await log.append(Buffer.from('x'))

@@ -1,16 +1,17 @@
 /** A master and slaves that copy it: whole members over connections, on real files; masters made by hand, and what becomes of former ones. */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLogger, systemClock } from '@dledger-ts/base'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { nodeDisk } from './disk/node-disk.ts'
-import { DLedger, type DLedgerOptions } from './dledger.ts'
+import type { DLedger } from './dledger.ts'
+import type { DLedgerOptions } from './dledger-options.ts'
 import { HardStateFile } from './hard-state/hard-state-file.ts'
 import { freePorts } from './testing/free-ports.ts'
 import { bodiesOf } from './testing/loopback-group.ts'
+import { OpenedMembers } from './testing/opened-members.ts'
 import { untilSeen } from './testing/until.ts'
 import { TcpTransport } from './transport/tcp.ts'
 
@@ -23,19 +24,14 @@ const small = {
   electionTimeoutMs: 250,
 } as const
 
-let root: string
-const open = new Set<DLedger>()
+let opened: OpenedMembers
 let ports: number[]
 
 beforeEach(async () => {
-  root = mkdtempSync(join(tmpdir(), 'dledger-classic-'))
+  opened = new OpenedMembers(small)
   ports = await freePorts(3)
 })
-afterEach(async () => {
-  await Promise.all([...open].map((member) => member.close()))
-  open.clear()
-  rmSync(root, { recursive: true, force: true })
-})
+afterEach(() => opened.close())
 
 const IDS = ['n0', 's1', 's2']
 const addressOf = (self: string): string => `127.0.0.1:${ports[IDS.indexOf(self)]}`
@@ -46,22 +42,14 @@ async function start(
   options: Partial<DLedgerOptions> = {},
 ): Promise<DLedger> {
   const listen = { listenHost: '127.0.0.1', listenPort: ports[IDS.indexOf(self)] as number }
-  const member = await DLedger.open({
-    directory: join(root, self),
+  const member = await opened.start(self, {
     self,
     classic,
     transport: new TcpTransport({ self, ...listen, peers: [], clock: systemClock, logger: silentLogger }),
-    ...small,
     ...options,
   })
-  open.add(member)
   if (classic === 'master') await member.addMember({ id: self, address: addressOf(self) })
   return member
-}
-
-async function stop(member: DLedger): Promise<void> {
-  open.delete(member)
-  await member.close()
 }
 
 async function follow(slave: DLedger, master: DLedger): Promise<void> {
@@ -94,7 +82,7 @@ test('a slave has what its master has, says so, and never leads', async () => {
   await untilSeen('the master knows', () => master.heldBy(1) === master.lastIndex)
   expect([master.heldBy(2), answers > 0]).toEqual([-1, true])
 
-  await stop(master)
+  await opened.stop(master)
   await untilSeen('nobody leads', () => slave.status().leader === null)
   await new Promise((resolve) => setTimeout(resolve, 4 * small.electionTimeoutMs))
   expect(slave.status()).toMatchObject({ role: 'FOLLOWER', leader: null, ready: false })
@@ -106,7 +94,7 @@ test('a master goes on without its slave, which catches up', async () => {
   const slave = await start('s1', 'slave')
   await follow(slave, master)
   await level(slave, master)
-  await stop(slave)
+  await opened.stop(slave)
   await append(master, 0, 200)
   const again = await start('s1', 'slave')
   await follow(again, master)
@@ -118,7 +106,7 @@ test('a slave hears a master that was started anew only when it is told to: that
   const slave = await start('s1', 'slave')
   await follow(slave, master)
   await level(slave, master)
-  await stop(master)
+  await opened.stop(master)
   const again = await start('n0', 'master')
   await append(again, 0, 10)
   await new Promise((resolve) => setTimeout(resolve, 1_000))
@@ -147,7 +135,7 @@ test('a slave whose name has no room beside all others is refused, and the maste
   expect(named.length).toBeGreaterThan(2)
   await append(master, 0, 10)
   await master.removeMember('s1')
-  await stop(master)
+  await opened.stop(master)
   const again = await start('n0', 'master')
   expect(again.status().learners.map(({ id }) => id)).toEqual(named.slice(1))
 })
@@ -160,20 +148,20 @@ async function pairOfCopies(): Promise<{ lastIndex: number }> {
   await append(master, 0, 100)
   await level(slave, master)
   const { lastIndex } = master
-  await stop(master)
-  await stop(slave)
+  await opened.stop(master)
+  await opened.stop(slave)
   return { lastIndex }
 }
 
 test('a store that has led is another one as a slave, once', async () => {
   const master = await start('n0', 'master')
   const { storeId } = master.status()
-  await stop(master)
+  await opened.stop(master)
   const slave = await start('n0', 'slave')
   const asSlave = slave.status().storeId
   expect(asSlave).not.toBe(storeId)
   expect(slave.status().role).toBe('FOLLOWER')
-  await stop(slave)
+  await opened.stop(slave)
   expect((await start('n0', 'slave')).status().storeId).toBe(asSlave)
 })
 
@@ -188,7 +176,7 @@ describe('a slave that is opened as a master', () => {
     expect([learners, formers]).toEqual([[], [{ storeId: expect.any(String), lastIndex }]])
     // However often the former master was started meanwhile, name servers and members take this one for the newer.
     expect(promoted.status().term).toBeGreaterThan(1_000)
-    await stop(promoted)
+    await opened.stop(promoted)
     const again = await start('s1', 'master')
     expect(again.status().formers).toEqual(formers)
     expect(await bodiesOf(again)).toEqual(texts(0, 110))
@@ -204,7 +192,7 @@ describe('a slave that is opened as a master', () => {
     await untilSeen('the former master stops', () => ended.length > 0)
     expect(ended).toMatchObject([{ code: 'OUTDATED' }])
     if (former !== null) await expect(append(former, 0, 1)).rejects.toThrow()
-    for (const member of open) await stop(member)
+    for (const member of opened.members) await opened.stop(member)
     await expect(start('n0', 'master')).rejects.toMatchObject({ code: 'OUTDATED' })
   })
 
@@ -218,9 +206,9 @@ describe('a slave that is opened as a master', () => {
     await follow(former, promoted)
     await level(former, promoted)
     expect(await bodiesOf(former)).toEqual(texts(0, 110))
-    await stop(former)
+    await opened.stop(former)
     // And back again.
-    await stop(promoted)
+    await opened.stop(promoted)
     const back = await start('n0', 'master')
     expect(back.status().formers).toHaveLength(2)
     expect(await bodiesOf(back)).toEqual(texts(0, 110))
@@ -234,7 +222,7 @@ describe('a slave that is opened as a master', () => {
     await append(master, 0, 50)
     await level(second, master)
     await level(first, master)
-    await stop(first)
+    await opened.stop(first)
     let ended: Error | null = null
     master.on('failed', (error) => (ended = error))
     const promoted = await start('s1', 'master')
@@ -252,23 +240,21 @@ describe('a slave that is opened as a master', () => {
       const peers = ids.map((id, at) => ({ id, host: '127.0.0.1', port: ports[at] as number }))
       const listen = { listenHost: '127.0.0.1', listenPort: ports[i] as number }
       const transport = new TcpTransport({ self, ...listen, peers, clock: systemClock, logger: silentLogger })
-      const directory = join(root, self)
-      const member = await DLedger.open({ directory, self, members: ids, transport, ...small })
-      open.add(member)
+      const member = await opened.start(self, { self, members: ids, transport })
       group.set(self, member)
     }
     await untilSeen('a leader', () => [...group.values()].some((member) => member.status().ready))
     await untilSeen('all know', () => [...group.values()].every((member) => member.lastIndex >= 1))
-    for (const member of group.values()) await stop(member)
+    for (const member of group.values()) await opened.stop(member)
     await expect(start('s1', 'master')).rejects.toThrow(/voters n0, s1, s2/)
-    rmSync(join(root, 's1'), { recursive: true })
-    await stop(await start('s1', 'slave'))
+    rmSync(join(opened.root, 's1'), { recursive: true })
+    await opened.stop(await start('s1', 'slave'))
     await expect(start('s1', 'master')).rejects.toThrow(/nothing to be master of/)
   })
 
   /** A crash came after the term of the new master was durable, and before its entry was. */
   function interrupt(self: string): void {
-    const file = HardStateFile.openSync(nodeDisk, join(root, self, 'hard-state')) as HardStateFile
+    const file = HardStateFile.openSync(nodeDisk, join(opened.root, self, 'hard-state')) as HardStateFile
     file.writeSync({ ...file.state, term: file.state.term + 1_024, storeId: 'new', mustBeNamed: false, namedAs: null })
     file.closeSync()
   }

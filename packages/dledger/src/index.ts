@@ -1,14 +1,14 @@
 export { DEFAULT_SETTINGS, type FlushDiskType, type NodeSettings } from './config.ts'
-export {
-  type AddMemberOptions,
-  type BackupOptions,
-  DLedger,
-  type DLedgerEvents,
-  type DLedgerOptions,
-  type IterateOptions,
-  type ReadIndexOptions,
-  type LogEntry,
-} from './dledger.ts'
+export { DLedger } from './dledger.ts'
+export type {
+  AddMemberOptions,
+  BackupOptions,
+  DLedgerEvents,
+  DLedgerOptions,
+  IterateOptions,
+  LogEntry,
+  ReadIndexOptions,
+} from './dledger-options.ts'
 export { type BackgroundDisk, type Disk, type DiskFile, isDiskFull } from './disk/disk.ts'
 export {
   closeFile,

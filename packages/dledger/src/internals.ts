@@ -28,3 +28,4 @@ export type {
 export type { Hello, PeerAddress, Refusal, Transport, TransportHandler } from './transport/transport.ts'
 export { freePorts } from './testing/free-ports.ts'
 export { HeldReads } from './testing/held-reads.ts'
+export { unsyncedDisk } from './testing/unsynced-disk.ts'

@@ -2,7 +2,8 @@
 import { openSync, readdirSync, readSync, closeSync, rmSync, truncateSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { DLedger, type DLedgerOptions } from './dledger.ts'
+import { DLedger } from './dledger.ts'
+import type { DLedgerOptions } from './dledger-options.ts'
 import type { CommittedEntry } from './state-machine.ts'
 import { IDS, LoopbackGroup, SMALL } from './testing/loopback-group.ts'
 

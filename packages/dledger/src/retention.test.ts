@@ -1,14 +1,13 @@
 /** Retention in whole members: by size and age on real files, by the fullest disk of a group, and for the sake of who lags. */
-import { mkdtempSync, readdirSync, rmSync, utimesSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import { systemClock } from '@dledger-ts/base'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { DLedger, type DLedgerOptions } from './dledger.ts'
+import type { DLedger } from './dledger.ts'
+import type { DLedgerOptions } from './dledger-options.ts'
+import { OpenedMembers } from './testing/opened-members.ts'
 import { untilSeen } from './testing/until.ts'
 import { MemoryDisk } from './disk/memory-disk.ts'
 import type { StateMachine } from './state-machine.ts'
-import { MemoryNetwork, MemoryTransport } from './transport/memory.ts'
 
 const FILE_BYTES = 64 * 1024
 const IDS = ['n0', 'n1', 'n2']
@@ -22,27 +21,14 @@ const small = {
   retentionIntervalMs: 30,
 } as const
 
-let root: string
-const open = new Set<DLedger>()
-
+let opened: OpenedMembers
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'dledger-retention-'))
+  opened = new OpenedMembers(small)
 })
-afterEach(async () => {
-  await Promise.all([...open].map((member) => member.close()))
-  open.clear()
-  rmSync(root, { recursive: true, force: true })
-})
+afterEach(() => opened.close())
 
-async function start(options: Partial<DLedgerOptions> = {}): Promise<DLedger> {
-  const member = await DLedger.open({ directory: join(root, options.self ?? 'n0'), ...small, ...options })
-  open.add(member)
-  return member
-}
-
-async function stop(member: DLedger): Promise<void> {
-  open.delete(member)
-  await member.close()
+function start(options: Partial<DLedgerOptions> = {}): Promise<DLedger> {
+  return opened.start(options.self ?? 'n0', options)
 }
 
 /** Fills about `files` files. */
@@ -50,7 +36,11 @@ async function fill(member: DLedger, files: number): Promise<void> {
   await member.append(Array.from({ length: files * 128 }, (_, i) => Buffer.alloc(464, i)))
 }
 
-const files = (): number => readdirSync(join(root, 'n0', 'data')).length
+const dataFiles = (): string[] => {
+  const directory = join(opened.root, 'n0', 'data')
+  return readdirSync(directory).map((name) => join(directory, name))
+}
+const files = (): number => dataFiles().length
 
 test('a log keeps no more bytes than it may', { timeout: 60_000 }, async () => {
   const log = await start({ retentionBytes: 3 * FILE_BYTES })
@@ -65,9 +55,9 @@ test('a log keeps no more bytes than it may', { timeout: 60_000 }, async () => {
 test('files go when they are too old, also those of before the start', { timeout: 60_000 }, async () => {
   const before = await start()
   await fill(before, 4)
-  await stop(before)
+  await opened.stop(before)
   const anHourAgo = Date.now() / 1000 - 3_600
-  const [first, second] = readdirSync(join(root, 'n0', 'data')).map((name) => join(root, 'n0', 'data', name))
+  const [first, second] = dataFiles()
   for (const file of [first, second]) utimesSync(file as string, anHourAgo, anHourAgo)
   const count = files()
   const log = await start({ retentionMs: 1_800_000 })
@@ -82,9 +72,9 @@ test(
   async () => {
     const before = await start()
     await fill(before, 4)
-    await stop(before)
+    await opened.stop(before)
     const anHourAgo = Date.now() / 1000 - 3_600
-    const [first] = readdirSync(join(root, 'n0', 'data')).map((name) => join(root, 'n0', 'data', name))
+    const [first] = dataFiles()
     utimesSync(first as string, anHourAgo, anHourAgo)
     const count = files()
     const hour = new Date().getHours()
@@ -99,23 +89,13 @@ test(
   },
 )
 
-/** @returns the members, the leader first. */
-async function startGroup(options: Partial<DLedgerOptions>, disks: Record<string, MemoryDisk>): Promise<DLedger[]> {
-  const network = new MemoryNetwork(systemClock)
-  const members = await Promise.all(
-    IDS.map((self) => {
-      const peers = IDS.filter((peer) => peer !== self)
-      const transport = new MemoryTransport({ self, network, clock: systemClock, peers })
-      return start({ self, members: IDS, transport, disk: disks[self] as MemoryDisk, directory: '/log', ...options })
-    }),
-  )
-  await untilSeen('a leader', () => members.some((member) => member.status().ready))
-  return members.sort((a, b) => Number(b.status().ready) - Number(a.status().ready))
-}
-
 test('the fullest disk of a group counts, file by file, until it has room', { timeout: 60_000 }, async () => {
   const disks = Object.fromEntries(IDS.map((id) => [id, new MemoryDisk()]))
-  const [leader, follower] = (await startGroup({ retentionDiskPercent: 80 }, disks)) as [DLedger, DLedger]
+  const [leader, follower] = (await opened.startGroup(IDS, (id) => ({
+    disk: disks[id] as MemoryDisk,
+    directory: '/log',
+    retentionDiskPercent: 80,
+  }))) as [DLedger, DLedger]
   await fill(leader, 8)
   await untilSeen('all have all', () => follower.appliedIndex === leader.appliedIndex)
   expect(leader.firstIndex).toBe(0)
@@ -123,7 +103,7 @@ test('the fullest disk of a group counts, file by file, until it has room', { ti
   full.usedPercent = 80
   await untilSeen('files are gone', () => leader.firstIndex > 0 && follower.firstIndex > 128)
   full.usedPercent = 79
-  await untilSeen('all are the same', () => [...open].every((member) => member.firstIndex === leader.firstIndex))
+  await untilSeen('all are the same', () => opened.members.every((member) => member.firstIndex === leader.firstIndex))
   expect(leader.lastIndex - leader.firstIndex).toBeGreaterThan(128)
 })
 
@@ -164,7 +144,7 @@ test(
     ])
     expect(log.firstIndexInFileOf(FILE_BYTES)).toBeNull()
     const { index, pos } = await log.append(Buffer.alloc(10))
-    await stop(log)
+    await opened.stop(log)
     expect(log.firstIndexInFileOf(2 * FILE_BYTES)).toBeNull()
     await start({ stateMachine: machine })
     expect(told.slice(2)).toEqual([[first, 2 * FILE_BYTES]])

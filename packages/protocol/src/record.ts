@@ -45,8 +45,6 @@ import { readText, textBytes, writeText } from './text.ts'
 
 export const RECORD_MAGIC_V1 = 0xdaa320a7
 export const RECORD_MAGIC_V2 = 0xdaa320ab
-/** Fills the end of a file of a plain commit log. Never in a DLedger log. */
-export const RECORD_MAGIC_BLANK = 0xcbd43194
 
 const TOTAL_SIZE_AT = 0
 const MAGIC_AT = TOTAL_SIZE_AT + 4

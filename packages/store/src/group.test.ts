@@ -1,68 +1,25 @@
 /** Three members over one network: what the leader took is on all of them, and survives it. */
-import { systemClock } from '@dledger-ts/base'
-import { MemoryNetwork, MemoryTransport } from '@dledger-ts/dledger'
 import { recordBody } from '@dledger-ts/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { MessageStore } from './message-store.ts'
+import type { MessageStore } from './message-store.ts'
 import { defaultTopicConfig } from './metadata/topic-config.ts'
-import { filesBelow, get, message, TempDirectory } from './testing/fixture.ts'
+import { filesBelow, get, message } from './testing/fixture.ts'
 import { until } from './testing/manual-clock.ts'
+import { IDS, OpenedGroup } from './testing/opened-group.ts'
 
-const IDS = ['n0', 'n1', 'n2']
-let temp: TempDirectory
-let network: MemoryNetwork
-const open = new Map<string, MessageStore>()
+let group: OpenedGroup
 beforeEach(() => {
-  temp = new TempDirectory()
-  network = new MemoryNetwork(systemClock)
+  group = new OpenedGroup({ fileBytes: 1024 * 1024, consumeQueueFileBytes: 2000, messageDelayLevel: '1s' })
 })
-afterEach(async () => {
-  await Promise.all([...open.values()].map((store) => store.close()))
-  open.clear()
-  temp.remove()
-})
-
-async function start(self: string): Promise<MessageStore> {
-  const store = await MessageStore.open({
-    dir: `${temp.path}/${self}`,
-    self,
-    group: 'g',
-    peers: IDS.map((id) => ({ id, host: 'memory', port: 1 })),
-    transport: new MemoryTransport({ self, network, clock: systemClock, peers: IDS }),
-    advertised: `${self}.example:10911`,
-    fileBytes: 1024 * 1024,
-    consumeQueueFileBytes: 2000,
-    tickMs: 10,
-    heartbeatMs: 20,
-    electionTimeoutMs: 500,
-    messageDelayLevel: '1s',
-    onFatal: (error) => {
-      throw error
-    },
-  })
-  open.set(self, store)
-  return store
-}
-
-async function leader(): Promise<MessageStore> {
-  const find = (): MessageStore | undefined => [...open.values()].find((store) => store.isReady())
-  await until(() => find() !== undefined, 'there is a leader')
-  return find() as MessageStore
-}
+afterEach(() => group.close())
 
 async function bodies(store: MessageStore, topic: string): Promise<string[]> {
   const { records } = await get(store, { topic, maxCount: 1000, maxBytes: 1024 * 1024 })
   return records.map((record) => recordBody(record).toString())
 }
 
-async function stop(store: MessageStore): Promise<void> {
-  open.delete(store.status().self)
-  await store.close()
-}
-
 test('messages, topics, users, offsets and locks are on every member and survive the leader', async () => {
-  await Promise.all(IDS.map(start))
-  const first = await leader()
+  const first = await group.startAll()
   for (let i = 0; i < 20; i++) await first.store(message('T', `m${i}`))
   await first.putTopic(defaultTopicConfig('T', 4))
   const user = { username: 'u', password: 'secret', type: 'Normal', status: 'enable' } as const
@@ -70,12 +27,12 @@ test('messages, topics, users, offsets and locks are on every member and survive
   first.commitConsumerOffset('g', 'T', 0, 12)
   await first.lockQueues('g', 'client', [{ topic: 'T', queueId: 0 }])
   const version = first.dataVersion()
-  expect(() => [...open.values()].find((store) => !store.isReady())?.commitConsumerOffset('g', 'T', 0, 1)).toThrow(
+  expect(() => group.follower().commitConsumerOffset('g', 'T', 0, 1)).toThrow(
     expect.objectContaining({ code: 'NOT_LEADER' }) as Error,
   )
   // Closing flushes the offset that is coalesced, and hands over.
-  await stop(first)
-  const second = await leader()
+  await group.stop(first)
+  const second = await group.leader()
   const expected = Array.from({ length: 20 }, (_, i) => `m${i}`)
   expect(await bodies(second, 'T')).toEqual(expected)
   expect(second.consumerOffset('g', 'T', 0)).toBe(12)
@@ -87,7 +44,7 @@ test('messages, topics, users, offsets and locks are on every member and survive
   expect(second.dataVersion().stateVersion).toBeGreaterThan(version.stateVersion)
   expect((await second.store(message('T', 'more'))).queueOffset).toBe(20)
 
-  const third = await start(first.status().self)
+  const third = await group.start(first.status().self)
   await until(() => third.status().appliedIndex === second.status().lastIndex, 'it has caught up')
   expect(await bodies(third, 'T')).toEqual([...expected, 'more'])
   await second.store(message('T', 'the last'))
@@ -100,22 +57,21 @@ test('messages, topics, users, offsets and locks are on every member and survive
   expect(third.status()).toMatchObject({ ready: false, leaderAddress: `${second.status().self}.example:10911` })
   // A member writes what it has applied, and the last commit may not have come to all.
   const { lastIndex } = second.status()
-  for (const store of open.values()) await until(() => store.status().appliedIndex >= lastIndex, 'all have applied it')
-  await Promise.all(IDS.map((id) => stop(open.get(id) as MessageStore)))
-  const files = IDS.map((id) => filesBelow(`${temp.path}/${id}/consumequeue`))
+  for (const store of group.stores) await until(() => store.status().appliedIndex >= lastIndex, 'all have applied it')
+  await group.stopAll()
+  const files = IDS.map((id) => filesBelow(`${group.directory(id)}/consumequeue`))
   expect(files[1]).toEqual(files[0])
   expect(files[2]).toEqual(files[0])
 })
 
 test('delayed messages are delivered once, though the leadership moves while they are due', async () => {
-  await Promise.all(IDS.map(start))
   const count = 60
-  let store = await leader()
+  let store = await group.startAll()
   for (let i = 0; i < count; i++) await store.store(message('T', `m${i}`, { properties: 'DELAY\x011\x02' }))
   for (let moves = 0; moves < 3; moves++) {
     await until(() => (store.maxOffset('T', 0) > moves * 10 ? true : !store.isReady()), 'some are delivered')
     await store.transferLeadership()
-    store = await leader()
+    store = await group.leader()
   }
   await until(() => store.maxOffset('T', 0) >= count, 'all are delivered')
   await store.store(message('Other', 'a later entry, so that nothing is under way'))

@@ -1,4 +1,5 @@
 /** Large checkpoints: however much is written at once, the event loop goes on, and all of it counts or none. */
+import { unsyncedDisk } from '@dledger-ts/dledger/internals'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { LevelMetadata } from './metadata/level-metadata.ts'
 import { MemoryMetadata } from './metadata/memory-metadata.ts'
@@ -8,7 +9,6 @@ import { inSlices } from './slices.ts'
 import type { StoreCore } from './store-core.ts'
 import { close, EntryMaker, flush, load, makeCore, message, TempDirectory } from './testing/fixture.ts'
 import { ManualClock, until } from './testing/manual-clock.ts'
-import { unsyncedDisk } from './testing/unsynced-disk.ts'
 
 const ROWS = 10_000
 

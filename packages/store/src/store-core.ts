@@ -10,8 +10,8 @@
  * Keeps: before `attach` nothing is proposed and nothing is read from the log.
  */
 import { dirname } from 'node:path'
-import { assert, background, type Clock, type Logger } from '@dledger-ts/base'
-import type { CommittedEntry, Disk, Proposal } from '@dledger-ts/dledger'
+import { background, type Clock, type Logger } from '@dledger-ts/base'
+import type { Disk } from '@dledger-ts/dledger'
 import { type HostAddress, SystemTopic } from '@dledger-ts/protocol'
 import type { ApacheConfig } from './apache/config-files.ts'
 import type { ApacheCheckpointFiles } from './apache/checkpoint-files.ts'
@@ -28,6 +28,7 @@ import { RecordEnvelope } from './control-envelope.ts'
 import { KeyIndex } from './key-index/key-index.ts'
 import type { KeyIndexSettings } from './key-index/layout.ts'
 import { KeyQueries } from './key-index/query.ts'
+import { type AttachedLog, LogPort } from './log-port.ts'
 import { BLANK_BYTES_MIN, ENTRY_HEADER_BYTES, physicalOffsetOf } from './log-place.ts'
 import type { QueueEndRow } from './metadata/change.ts'
 import { ChangeProposer } from './metadata/change-proposals.ts'
@@ -37,14 +38,13 @@ import { SealedMetadata } from './metadata/sealed-metadata.ts'
 import { QueueLocks } from './metadata/queue-locks.ts'
 import { OrderedPops } from './pop/ordered-pops.ts'
 import { Pops } from './pop/pops.ts'
-import { type ProposalTarget, Putter } from './put.ts'
-import { type LogReader, MessageReader } from './read.ts'
-import type { AppliedEntries } from './rebuild/log-scan.ts'
+import { Putter } from './put.ts'
+import { MessageReader } from './read.ts'
 import { FullRebuild, type RebuildProgress } from './rebuild/full-rebuild.ts'
 import { QueueChecks } from './rebuild/queue-checks.ts'
 import { QueueRepairs } from './rebuild/queue-repairs.ts'
 import { Rebuilder } from './rebuild/rebuilder.ts'
-import { type EntryFinder, NeededEntries, UndeliveredMessages } from './retention/needed-entries.ts'
+import { NeededEntries, UndeliveredMessages } from './retention/needed-entries.ts'
 import { MinOffsets } from './retention/min-offsets.ts'
 import { LevelMoves, movableHalfMessages, movableTimers } from './retention/movable.ts'
 import { PendingMoves } from './retention/pending-moves.ts'
@@ -91,16 +91,6 @@ export interface StoreCoreOptions {
   /** Writing what is derived failed: the member takes part until its next entry, then its log stops it. */
   readonly onFailed: (error: Error) => void
 }
-
-/** What the store needs of a log: `DLedger` and `LogNode` have it. */
-export type AttachedLog = ProposalTarget &
-  LogReader &
-  AppliedEntries &
-  EntryFinder & {
-    readonly lastIndex: number
-    /** What is derived found no room on the disk: gives what is kept for that; left out by a log that keeps none. */
-    makeRoom?(): void
-  }
 
 /** What is told to the outside; each after the state is complete. */
 export interface StoreCoreEvents {
@@ -522,68 +512,5 @@ export class StoreCore {
       }
     }
     this.#events?.roleChanged()
-  }
-}
-
-/** The log, once there is one. */
-class LogPort implements ProposalTarget, LogReader, AppliedEntries, EntryFinder {
-  #log: AttachedLog | null = null
-
-  get isAttached(): boolean {
-    return this.#log !== null
-  }
-
-  attach(log: AttachedLog): void {
-    assert(this.#log === null, 'a store is attached to one log')
-    this.#log = log
-  }
-
-  /** A log that is being opened gives what it has at its start. */
-  makeRoom(): void {
-    this.#log?.makeRoom?.()
-  }
-
-  propose(proposal: Proposal): void {
-    assert(this.#log !== null, 'nothing is proposed before the log is attached')
-    this.#log.propose(proposal)
-  }
-
-  get firstIndex(): number {
-    assert(this.#log !== null, 'nothing is read before the log is attached')
-    return this.#log.firstIndex
-  }
-
-  /** Before the log is attached nothing can be told. */
-  get lastIndex(): number {
-    return this.#log?.lastIndex ?? Number.POSITIVE_INFINITY
-  }
-
-  readApplied(
-    firstIndex: number,
-    lastIndex: number,
-    bytesMax: number,
-    callback: (error: Error | null, entries: readonly CommittedEntry[] | null) => void,
-  ): void {
-    assert(this.#log !== null, 'nothing is read before the log is attached')
-    this.#log.readApplied(firstIndex, lastIndex, bytesMax, callback)
-  }
-
-  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
-    assert(this.#log !== null, 'nothing is read before the log is attached')
-    this.#log.readBytes(pos, size, callback)
-  }
-
-  readAppliedAt(pos: number, callback: (error: Error | null, entry: CommittedEntry | null) => void): void {
-    assert(this.#log !== null, 'nothing is read before the log is attached')
-    this.#log.readAppliedAt(pos, callback)
-  }
-
-  /** Before the log is attached nothing can be told. */
-  firstIndexInFileOf(pos: number): number | null {
-    return this.#log?.firstIndexInFileOf(pos) ?? null
-  }
-
-  get forgetBefore(): number {
-    return this.#log?.forgetBefore ?? 0
   }
 }

@@ -8,6 +8,7 @@ import {
 } from '@dledger-ts/remoting'
 import { decodeRecord, recordBody } from '@dledger-ts/protocol'
 import { freePorts } from '@dledger-ts/dledger/internals'
+import { pullFields } from '../group/pull-fields.ts'
 import type { ServerProcess } from '../group/server-process.ts'
 import { until } from '../group/until.ts'
 import { healthy, LOG_FILE_BYTES, type Settings, Workplace } from '../servers/single-server.ts'
@@ -146,20 +147,8 @@ export class Brokers {
   async pull(directory: string): Promise<string[]> {
     const bodies: string[] = []
     for (;;) {
-      const fields = {
-        consumerGroup: 'g',
-        topic: TOPIC,
-        queueId: '0',
-        queueOffset: String(bodies.length),
-        maxMsgNums: '32',
-        sysFlag: '4',
-        commitOffset: '0',
-        suspendTimeoutMillis: '0',
-        subscription: '*',
-        subVersion: '0',
-        expressionType: 'TAG',
-      }
-      const request = createRequest(RequestCode.PULL_MESSAGE, fields)
+      const wish = { consumerGroup: 'g', topic: TOPIC, queueOffset: bodies.length }
+      const request = createRequest(RequestCode.PULL_MESSAGE, pullFields(wish))
       const { code, bodyBytes } = await this.#client.invoke(this.address(directory), request, ANSWER_TIMEOUT_MS)
       if (code !== 0) return bodies
       for (let at = 0; at < bodyBytes.length; at += bodyBytes.readInt32BE(at)) {

@@ -7,6 +7,7 @@ import { decodeRecords, encodeBatchBody, getProperty } from '@dledger-ts/protoco
 import { createRequest, type ExtFields, RemotingClient, type RemotingCommand, RequestCode } from '@dledger-ts/remoting'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { FastTry } from '../group/fast-try.ts'
+import { pullFields } from '../group/pull-fields.ts'
 import { until, untilTrue } from '../group/until.ts'
 
 const TIMEOUT_MS = 180_000
@@ -105,23 +106,8 @@ async function expectAnsweredOnce(address: string): Promise<void> {
     Array.from({ length: COUNT }, (_, i) => client.invoke(address, sendOf(i), ANSWER_MS)),
   )
   expect(answers.map(({ code, remark }) => [code, remark])).toEqual(answers.map(() => [0, undefined]))
-  const pulled = await client.invoke(
-    address,
-    createRequest(RequestCode.PULL_MESSAGE, {
-      consumerGroup: 'g',
-      topic: 'Once',
-      queueId: '0',
-      queueOffset: '0',
-      maxMsgNums: '32',
-      sysFlag: '4',
-      commitOffset: '0',
-      suspendTimeoutMillis: '0',
-      subscription: '*',
-      subVersion: '0',
-      expressionType: 'TAG',
-    }),
-    ANSWER_MS,
-  )
+  const pull = createRequest(RequestCode.PULL_MESSAGE, pullFields({ consumerGroup: 'g', topic: 'Once' }))
+  const pulled = await client.invoke(address, pull, ANSWER_MS)
   const stored = decodeRecords(pulled.bodyBytes)
   expect(stored).toHaveLength(COUNT)
   answers.forEach(({ extFields }, i) => {

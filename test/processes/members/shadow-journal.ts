@@ -48,7 +48,7 @@ export interface PendingChange {
 
 const HEAD_BYTES = 8
 
-export function journalPath(directory: string): string {
+function journalPath(directory: string): string {
   return join(directory, 'journal')
 }
 

@@ -14,6 +14,7 @@ import {
   type RemotingCommand,
   RequestCode,
 } from '@dledger-ts/remoting'
+import { pullFields } from '../group/pull-fields.ts'
 
 const ANSWER_MS = 60_000
 /** Bodies of sends and so, about, of messages that pulls are answered with. */
@@ -77,7 +78,8 @@ export class Flood {
       socket.on('error', () => {})
       this.#slow.push(socket)
       const pulls = Array.from({ length: how.each }, (_, i) => {
-        const request = createRequest(RequestCode.PULL_MESSAGE, pullFields(topic, i % queueCount))
+        const fields = pullFields({ consumerGroup: 'flood', topic, queueId: i % queueCount })
+        const request = createRequest(RequestCode.PULL_MESSAGE, fields)
         request.opaque = i
         return request
       })
@@ -126,20 +128,4 @@ function sendFields(topic: string, queueId: number): ExtFields {
   const properties = 'KEYS\u0001KEY\u0002'
   const settings = { c: 'TBW102', d: '1', f: '0', g: String(Date.now()), h: '0', j: '0', k: 'false', m: 'false' }
   return { a: 'flood', b: topic, e: String(queueId), i: properties, ...settings }
-}
-
-function pullFields(topic: string, queueId: number): ExtFields {
-  return {
-    consumerGroup: 'flood',
-    topic,
-    queueId: String(queueId),
-    queueOffset: '0',
-    maxMsgNums: '32',
-    sysFlag: '4',
-    commitOffset: '0',
-    suspendTimeoutMillis: '0',
-    subscription: '*',
-    subVersion: '0',
-    expressionType: 'TAG',
-  }
 }

@@ -11,7 +11,7 @@ import { EXPRESSION_CHARS_MAX } from '../filter/parser.ts'
 import type { ExpressionError } from '../filter/expression-error.ts'
 import type { Sql92 } from '../filter/sql92.ts'
 
-export const EXPRESSION_TAG = 'TAG'
+const EXPRESSION_TAG = 'TAG'
 
 export interface Subscription {
   readonly topic: string

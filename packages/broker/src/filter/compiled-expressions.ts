@@ -6,7 +6,7 @@
 import { ExpressionError } from './expression-error.ts'
 import { Sql92 } from './sql92.ts'
 
-export const EXPRESSION_SQL92 = 'SQL92'
+const EXPRESSION_SQL92 = 'SQL92'
 const KEPT_MAX = 1_000
 const CHARS_MAX = 4_000_000
 

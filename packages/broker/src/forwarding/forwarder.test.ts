@@ -16,6 +16,7 @@ import {
 import type { StoreStatus } from '@dledger-ts/store'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { RequestOrigin } from '../auth/access-control.ts'
+import { storeStatus } from '../testing/store-status.ts'
 import { encodeAdvertised } from './advertised.ts'
 import { Forwarder } from './forwarder.ts'
 
@@ -23,26 +24,6 @@ const closers: (() => void | Promise<void>)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
-
-const nobody: StoreStatus = {
-  role: 'FOLLOWER',
-  term: 1,
-  self: 'n0',
-  group: 'g',
-  leader: null,
-  leaderAddress: null,
-  ready: false,
-  storeId: 's',
-  firstIndex: 0,
-  lastIndex: -1,
-  commitIndex: -1,
-  appliedIndex: -1,
-  maxPhysicalOffset: 0,
-  rebuild: null,
-  repairs: { queues: 0, progress: null },
-  sendsRead: null,
-  peers: [],
-}
 
 interface Seen {
   readonly bornHost: string
@@ -53,7 +34,7 @@ interface Seen {
 /** A member: a server whose requests are done here while it leads, and forwarded while it does not. */
 async function member(name: string) {
   const seen: Seen[] = []
-  const state: { status: StoreStatus; isLeader: boolean } = { status: { ...nobody, self: name }, isLeader: false }
+  const state: { status: StoreStatus; isLeader: boolean } = { status: storeStatus({ self: name }), isLeader: false }
   const mark = `mark of ${name}`
   const forwarder: Forwarder = new Forwarder({
     clock: systemClock,
@@ -88,12 +69,12 @@ async function member(name: string) {
   const address = `127.0.0.1:${server.ports[0]}`
   const follows = (leader: string, leaderAddress: string) => {
     state.isLeader = false
-    state.status = { ...nobody, self: name, leader, leaderAddress }
+    state.status = storeStatus({ self: name, leader, leaderAddress })
     forwarder.leaderChanged()
   }
   const leads = () => {
     state.isLeader = true
-    state.status = { ...nobody, self: name, role: 'LEADER', leader: name, ready: true }
+    state.status = storeStatus({ self: name, role: 'LEADER', leader: name, ready: true })
     forwarder.leaderChanged()
   }
   return { seen, forwarder, server, address, advertised: encodeAdvertised({ address, mark }), follows, leads }

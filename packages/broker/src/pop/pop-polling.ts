@@ -15,7 +15,7 @@ import { addTo, removeFrom } from '../keyed-sets.ts'
 import { WokenTurns } from '../woken-turns.ts'
 
 /** Any queue of the topic. */
-export const ANY_QUEUE = -1
+const ANY_QUEUE = -1
 
 export class WaitingPop<Pop> extends Timed {
   readonly group: string

@@ -1,7 +1,7 @@
 /** What consumers do besides pulling: heartbeats, lists, notices, offsets, send-back, locks, single messages, tools' reads. */
 import { decodeRecord, decodeRecords, getProperty, parseOffsetMsgId } from '@dledger-ts/protocol'
 import {
-  CreateTopicRequest,
+  type CreateTopicRequest,
   decodeConsumerIdList,
   decodeLockBatchResponse,
   decodeTopicConfigTable,
@@ -343,30 +343,18 @@ describe('locks', () => {
 })
 
 describe('tools', () => {
-  const create = (topic: string, ext: ExtFields = {}) =>
-    client.call(RequestCode.UPDATE_AND_CREATE_TOPIC, {
-      ...CreateTopicRequest.encode({
-        topic,
-        defaultTopic: 'TBW102',
-        readQueueNums: 5,
-        writeQueueNums: 5,
-        perm: 6,
-        topicFilterType: 'SINGLE_TAG',
-        order: false,
-        force: false,
-      }),
-      ...ext,
-    })
+  const create = (topic: string, wish: Partial<CreateTopicRequest> = {}) =>
+    client.createTopic(topic, { readQueueNums: 5, writeQueueNums: 5, ...wish })
 
-  const refused: { name: string; topic: string; ext?: ExtFields }[] = [
+  const refused: { name: string; topic: string; wish?: Partial<CreateTopicRequest> }[] = [
     { name: 'a bad name', topic: 'a/b' },
     { name: 'a system topic', topic: 'TBW102' },
     { name: 'the topic of the cluster', topic: 'C' },
     { name: "the store's own topic", topic: 'rmq_sys_dledger' },
-    { name: 'too many queues', topic: 'Huge', ext: { readQueueNums: '1000000' } },
+    { name: 'too many queues', topic: 'Huge', wish: { readQueueNums: 1_000_000 } },
   ]
-  test.each(refused)('a topic is refused with 29: $name', async ({ topic, ext }) => {
-    expect((await create(topic, ext)).code).toBe(29)
+  test.each(refused)('a topic is refused with 29: $name', async ({ topic, wish }) => {
+    expect((await create(topic, wish)).code).toBe(29)
   })
 
   test('a created topic is listed and read, attributes included', async () => {
@@ -396,7 +384,7 @@ describe('tools', () => {
   })
 
   test('queues are assigned to members by pulling', async () => {
-    await create('Assigned', { readQueueNums: '4', writeQueueNums: '4' })
+    await create('Assigned', { readQueueNums: 4, writeQueueNums: 4 })
     const group = [consumerData('assign', subscriptionData('Assigned', '*', 1))]
     await another().heartbeat({ clientID: 'm1', consumerDataSet: group })
     await another().heartbeat({ clientID: 'm2', consumerDataSet: group })

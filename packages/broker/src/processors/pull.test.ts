@@ -1,6 +1,6 @@
 /** Pulls: every refusal with its code, the offsets in every answer, filters, and long polling. */
 import { decodeRecords } from '@dledger-ts/protocol'
-import { CreateTopicRequest, type ExtFields, RequestCode } from '@dledger-ts/remoting'
+import { type ExtFields, RequestCode } from '@dledger-ts/remoting'
 import { defaultSubscriptionGroupConfig } from '@dledger-ts/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -21,19 +21,7 @@ beforeAll(async () => {
   for (const [tag, i] of ['A', 'B', 'A', 'C'].map((tag, i) => [tag, i] as const)) {
     await client.send(`m${i}`, { b: 'Tags', i: `UNIQ_KEY\u0001K${i}\u0002TAGS\u0001${tag}\u0002` })
   }
-  await client.call(
-    RequestCode.UPDATE_AND_CREATE_TOPIC,
-    CreateTopicRequest.encode({
-      topic: 'WriteOnly',
-      defaultTopic: 'TBW102',
-      readQueueNums: 4,
-      writeQueueNums: 4,
-      perm: 2,
-      topicFilterType: 'SINGLE_TAG',
-      order: false,
-      force: false,
-    }),
-  )
+  await client.createTopic('WriteOnly', { perm: 2 })
   await client.heartbeat({
     clientID: 'sub',
     consumerDataSet: [consumerData('subscribed', subscriptionData('Tags', 'A', 10))],

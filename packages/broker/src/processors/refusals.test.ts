@@ -1,5 +1,5 @@
 /** Refusals that belong to no other test, each in the words that clients print. The whole table is docs/response-codes.md. */
-import { CreateTopicRequest, type ExtFields, RequestCode } from '@dledger-ts/remoting'
+import { type ExtFields, RequestCode } from '@dledger-ts/remoting'
 import { defaultSubscriptionGroupConfig, defaultTopicConfig } from '@dledger-ts/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Fixture, startBroker, TestClient } from '../testing/broker-fixture.ts'
@@ -11,26 +11,13 @@ beforeAll(async () => {
   fixture = await startBroker()
   client = new TestClient(fixture.broker.address)
   await client.send('m')
-  await putTopic('WriteOnly', 2)
+  expect((await client.createTopic('WriteOnly', { perm: 2 })).code).toBe(0)
   await fixture.broker.store?.putGroup({ ...defaultSubscriptionGroupConfig('off'), consumeEnable: false })
 })
 afterAll(async () => {
   client.close()
   await fixture.close()
 })
-
-async function putTopic(topic: string, perm: number): Promise<void> {
-  const wish = {
-    topic,
-    defaultTopic: 'TBW102',
-    readQueueNums: 1,
-    writeQueueNums: 1,
-    perm,
-    topicFilterType: 'SINGLE_TAG',
-  }
-  const fields = CreateTopicRequest.encode({ ...wish, order: false, force: false })
-  expect((await client.call(RequestCode.UPDATE_AND_CREATE_TOPIC, fields)).code).toBe(0)
-}
 
 async function answer(code: number, ext: ExtFields, body?: string, to = client): Promise<[number, string | undefined]> {
   const response = await to.call(code, ext, body === undefined ? undefined : Buffer.from(body))

@@ -2,10 +2,10 @@
  * Every refusal of a send with its code and remark, through 10, 310 and 320; and that a refused one leaves nothing in the log.
  */
 import { encodeBatchBody } from '@dledger-ts/protocol'
-import { CreateTopicRequest, type ExtFields, RequestCode } from '@dledger-ts/remoting'
+import { type ExtFields, RequestCode } from '@dledger-ts/remoting'
 import { BATCH_COUNT_MAX } from '@dledger-ts/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Fixture, sendFields, startBroker, TestClient } from '../testing/broker-fixture.ts'
+import { type Fixture, longHeader, sendFields, startBroker, TestClient } from '../testing/broker-fixture.ts'
 
 const MAX_MESSAGE_BYTES = 1_048_576
 const LIMITS =
@@ -14,25 +14,11 @@ const LIMITS =
 let fixture: Fixture
 let client: TestClient
 
-async function createTopic(topic: string, perm: number): Promise<void> {
-  const fields = CreateTopicRequest.encode({
-    topic,
-    defaultTopic: 'TBW102',
-    readQueueNums: 2,
-    writeQueueNums: 2,
-    perm,
-    topicFilterType: 'SINGLE_TAG',
-    order: false,
-    force: false,
-  })
-  expect((await client.call(RequestCode.UPDATE_AND_CREATE_TOPIC, fields)).code).toBe(0)
-}
-
 beforeAll(async () => {
   fixture = await startBroker({ maxMessageSize: String(MAX_MESSAGE_BYTES), rejectTransactionMessage: 'true' })
   client = new TestClient(fixture.broker.address)
-  await createTopic('ReadOnly', 4)
-  await createTopic('Two', 6)
+  expect((await client.createTopic('ReadOnly', { perm: 4 })).code).toBe(0)
+  expect((await client.createTopic('Two', { readQueueNums: 2, writeQueueNums: 2 })).code).toBe(0)
   expect((await client.send('x', { b: '%RETRY%g' })).code).toBe(0)
 })
 afterAll(async () => {
@@ -47,29 +33,6 @@ interface Refused {
   readonly body?: string | Buffer
   readonly code: number
   readonly remark: RegExp
-}
-
-/** The names of the long header (10) for the letters of the short one. */
-const LONG_NAMES = [
-  'producerGroup',
-  'topic',
-  'defaultTopic',
-  'defaultTopicQueueNums',
-  'queueId',
-  'sysFlag',
-  'bornTimestamp',
-  'flag',
-  'properties',
-  'reconsumeTimes',
-  'unitMode',
-  'maxReconsumeTimes',
-  'batch',
-]
-
-function longHeader(short: ExtFields): ExtFields {
-  return Object.fromEntries(
-    Object.entries(short).map(([letter, value]) => [LONG_NAMES['abcdefghijklm'.indexOf(letter)] ?? letter, value]),
-  )
 }
 
 /** In the words of what is answered: sent by code, refused, and the log as long as before. */

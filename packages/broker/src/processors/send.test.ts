@@ -1,33 +1,16 @@
 /** Sends: every refusal with its code, what is stored, and where. */
 import { decodeRecords, encodeBatchBody, getProperty, parseOffsetMsgId } from '@dledger-ts/protocol'
-import { CreateTopicRequest, type ExtFields, RequestCode } from '@dledger-ts/remoting'
+import { type ExtFields, RequestCode } from '@dledger-ts/remoting'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Fixture, sendFields, startBroker, TestClient } from '../testing/broker-fixture.ts'
+import { type Fixture, longHeader, sendFields, startBroker, TestClient } from '../testing/broker-fixture.ts'
 
 let fixture: Fixture
 let client: TestClient
 
-async function createTopic(topic: string, perm: number, queues = 4): Promise<void> {
-  const answer = await client.call(
-    RequestCode.UPDATE_AND_CREATE_TOPIC,
-    CreateTopicRequest.encode({
-      topic,
-      defaultTopic: 'TBW102',
-      readQueueNums: queues,
-      writeQueueNums: queues,
-      perm,
-      topicFilterType: 'SINGLE_TAG',
-      order: false,
-      force: false,
-    }),
-  )
-  expect(answer.code).toBe(0)
-}
-
 beforeAll(async () => {
   fixture = await startBroker({ maxMessageSize: '4096' })
   client = new TestClient(fixture.broker.address)
-  await createTopic('Two', 6, 2)
+  expect((await client.createTopic('Two', { readQueueNums: 2, writeQueueNums: 2 })).code).toBe(0)
 })
 afterAll(async () => {
   client.close()
@@ -66,28 +49,10 @@ describe('topics made by the first message', () => {
 
 describe('what is stored', () => {
   test('the long header of code 10 means the same', async () => {
-    const v2 = sendFields()
     const answer = await client.send('by code 10', {}, RequestCode.SEND_MESSAGE_V2)
     expect(answer.code).toBe(0)
-    const names = [
-      'producerGroup',
-      'topic',
-      'defaultTopic',
-      'defaultTopicQueueNums',
-      'queueId',
-      'sysFlag',
-      'bornTimestamp',
-      'flag',
-      'properties',
-      'reconsumeTimes',
-      'unitMode',
-    ]
-    const v1 = Object.fromEntries(names.map((name, i) => [name, v2['abcdefghijk'.charAt(i)] ?? '']))
-    const again = await client.call(
-      RequestCode.SEND_MESSAGE,
-      { ...v1, flag: '7', topic: 'V1' },
-      Buffer.from('by code 10'),
-    )
+    const fields = { ...longHeader(sendFields()), flag: '7', topic: 'V1' }
+    const again = await client.call(RequestCode.SEND_MESSAGE, fields, Buffer.from('by code 10'))
     expect(again.code).toBe(0)
     expect(await lastRecord('V1')).toMatchObject({ flag: 7, bornTimestamp: 1_700_000_000_000, topic: 'V1' })
   })

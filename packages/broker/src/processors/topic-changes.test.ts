@@ -1,7 +1,6 @@
 /** Topics as tools change them: counts of queues, permissions, attributes, deletion; what is refused, and in which words. */
 import { decodeRecords } from '@dledger-ts/protocol'
 import {
-  CreateTopicRequest,
   decodeTopicConfigTable,
   encodeTopicConfigList,
   type ExtFields,
@@ -23,28 +22,7 @@ afterAll(async () => {
   await fixture.close()
 })
 
-interface Wish {
-  readQueueNums?: number
-  writeQueueNums?: number
-  perm?: number
-  attributes?: string
-}
-
-const put = (topic: string, wish: Wish = {}) =>
-  client.call(
-    RequestCode.UPDATE_AND_CREATE_TOPIC,
-    CreateTopicRequest.encode({
-      topic,
-      defaultTopic: 'TBW102',
-      readQueueNums: 4,
-      writeQueueNums: 4,
-      perm: 6,
-      topicFilterType: 'SINGLE_TAG',
-      order: false,
-      force: false,
-      ...wish,
-    }),
-  )
+const put: TestClient['createTopic'] = (topic, wish) => client.createTopic(topic, wish)
 const drop = (topic: string) => client.call(RequestCode.DELETE_TOPIC_IN_BROKER, { topic })
 const pull = (topic: string, queueId: number, ext: ExtFields = {}) =>
   client.pull({ topic, queueId: String(queueId), ...ext })

@@ -18,7 +18,7 @@ export const KEYS_MAX = 10_000
 const ELAPSED_MS_MIN = 1_000
 const COLUMNS = 3
 
-export const WINDOWS = ['tenSeconds', 'minute', 'tenMinutes', 'hour', 'day'] as const
+const WINDOWS = ['tenSeconds', 'minute', 'tenMinutes', 'hour', 'day'] as const
 export type WindowName = (typeof WINDOWS)[number]
 export type Column = 'nums' | 'size' | 'times'
 

@@ -8,6 +8,7 @@ import {
   type Connection,
   createRequest,
   createResponse,
+  CreateTopicRequest,
   type Credentials,
   encodeHeartbeat,
   type HeartbeatData,
@@ -168,6 +169,22 @@ export class TestClient {
     return this.call(RequestCode.PULL_MESSAGE, { ...pullFields(), ...extFields })
   }
 
+  /** UPDATE_AND_CREATE_TOPIC: four queues to read and to write, unless told otherwise. */
+  createTopic(topic: string, wish: Partial<CreateTopicRequest> = {}): Promise<RemotingCommand> {
+    const fields = CreateTopicRequest.encode({
+      topic,
+      defaultTopic: 'TBW102',
+      readQueueNums: 4,
+      writeQueueNums: 4,
+      perm: 6,
+      topicFilterType: 'SINGLE_TAG',
+      order: false,
+      force: false,
+      ...wish,
+    })
+    return this.call(RequestCode.UPDATE_AND_CREATE_TOPIC, fields)
+  }
+
   heartbeat(data: Partial<HeartbeatData>): Promise<RemotingCommand> {
     return this.call(RequestCode.HEART_BEAT, {}, encodeHeartbeat(heartbeatData(data)))
   }
@@ -199,6 +216,30 @@ export function sendFields(): ExtFields {
     k: 'false',
     m: 'false',
   }
+}
+
+/** The names of the long header (10) for the letters of the short one (310). */
+const LONG_NAMES = [
+  'producerGroup',
+  'topic',
+  'defaultTopic',
+  'defaultTopicQueueNums',
+  'queueId',
+  'sysFlag',
+  'bornTimestamp',
+  'flag',
+  'properties',
+  'reconsumeTimes',
+  'unitMode',
+  'maxReconsumeTimes',
+  'batch',
+]
+
+/** The long header that means what the short one does. */
+export function longHeader(short: ExtFields): ExtFields {
+  return Object.fromEntries(
+    Object.entries(short).map(([letter, value]) => [LONG_NAMES['abcdefghijklm'.indexOf(letter)] ?? letter, value]),
+  )
 }
 
 export function pullFields(): ExtFields {

@@ -1,5 +1,4 @@
 /** Topics that a test has for itself, in a broker that several tests share. */
-import { CreateTopicRequest, RequestCode } from '@dledger-ts/remoting'
 import type { TestClient } from './broker-fixture.ts'
 
 export class OwnTopics {
@@ -15,18 +14,7 @@ export class OwnTopics {
   /** A new topic with these messages in its queues in turn; each has tag TagA unless `tags` says otherwise. @returns its name. */
   async with(bodies: readonly string[], queues = 1, tags?: readonly string[]): Promise<string> {
     const topic = `${this.#prefix}${this.#count++}`
-    const fields = CreateTopicRequest.encode({
-      topic,
-      defaultTopic: 'TBW102',
-      readQueueNums: queues,
-      writeQueueNums: queues,
-      perm: 6,
-      topicFilterType: 'SINGLE_TAG',
-      topicSysFlag: 0,
-      order: false,
-      force: false,
-    })
-    const { code, remark } = await this.#client.call(RequestCode.UPDATE_AND_CREATE_TOPIC, fields)
+    const { code, remark } = await this.#client.createTopic(topic, { readQueueNums: queues, writeQueueNums: queues })
     if (code !== 0) throw new Error(`no topic: ${code} ${remark}`)
     for (const [i, body] of bodies.entries()) await this.send(topic, body, i % queues, tags?.[i])
     return topic

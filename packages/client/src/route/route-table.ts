@@ -19,7 +19,7 @@ import { ClientError } from '../errors.ts'
 import type { Namesrv } from './namesrv.ts'
 import { provisionalRoute, type TopicRoute, topicRoute } from './topic-route.ts'
 
-export const ROUTE_SPACING_MS = 50
+const ROUTE_SPACING_MS = 50
 const ROUTE_PERIOD_MS = 30_000
 /** A namesrv that is asked for thousands of routes at once answers the last ones too late. */
 const UNASKED_AT_ONCE = 100

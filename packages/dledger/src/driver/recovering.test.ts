@@ -1,7 +1,8 @@
 /** Members that come back from a power cut under asynchronous flush: which are recovering, how long, and what ends it. */
 import { silentLogger, systemClock } from '@dledger-ts/base'
 import { afterEach, expect, test } from 'vitest'
-import { DLedger, type DLedgerOptions } from '../dledger.ts'
+import { DLedger } from '../dledger.ts'
+import type { DLedgerOptions } from '../dledger-options.ts'
 import { MemoryDisk } from '../disk/memory-disk.ts'
 import { type HardState, HardStateFile } from '../hard-state/hard-state-file.ts'
 import { MemoryNetwork, MemoryTransport } from '../transport/memory.ts'

@@ -10,7 +10,7 @@
  */
 import { assert, readInt32, writeInt32 } from '@dledger-ts/base'
 
-export const BLANK_MAGIC = -1
+const BLANK_MAGIC = -1
 export const BLANK_BYTES = 8
 const REST_AT = 4
 

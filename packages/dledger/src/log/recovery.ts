@@ -560,7 +560,7 @@ class Examination {
   }
 }
 
-export function isZero(bytes: Buffer): boolean {
+function isZero(bytes: Buffer): boolean {
   for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false
   return true
 }

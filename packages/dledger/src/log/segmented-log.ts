@@ -19,7 +19,7 @@ import type { Disk, DiskCallback } from '../disk/disk.ts'
 import { DLedgerError } from '../errors.ts'
 import { Damage, type Filled, type FitNext } from './damage.ts'
 import type { EntryBatch } from './entry-batch.ts'
-import { chainCrcAt, chainOf, decodeEntryHeader, isUnchecked } from './entry-codec.ts'
+import { chainOf, decodeEntryHeader, isUnchecked } from './entry-codec.ts'
 import { EntryPlaces } from './entry-places.ts'
 import { type FillPoint, type ForeignEntries, headerBytesAt } from './fill.ts'
 import { INDEX_FILE_BYTES_DEFAULT, INDEX_UNIT_BYTES } from './index-codec.ts'
@@ -580,11 +580,6 @@ export class SegmentedLog {
       if (error !== null && pos < this.startPos) callback(this.trimmed(`byte ${pos}`), null)
       else callback(error, error === null ? bytes : null)
     })
-  }
-
-  /** The chain value of an entry whose append has been called back. */
-  chainAt(index: number, callback: (error: Error | null, chain: number) => void): void {
-    this.read(index, index, 0, (error, batch) => callback(error, batch === null ? 0 : chainCrcAt(batch.bytes, 0)))
   }
 
   /** Does a batch continue this log: its first place and its chain? False means that the logs differ before it. */

@@ -76,7 +76,7 @@ export class Elections {
     return this.#following
   }
 
-  /** One `raftTick` has passed. */
+  /** One tick (`tickMs`) has passed. */
   tick(): void {
     if (this.#leadership !== null) {
       // The majority was not heard for an election timeout.

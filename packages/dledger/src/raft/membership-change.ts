@@ -18,7 +18,7 @@ export type MembershipChange =
   | { readonly kind: 'remove'; readonly id: MemberId }
 
 /** Members of a group at most, learners included. */
-export const MEMBERS_MAX = 16
+const MEMBERS_MAX = 16
 
 /** STEP: to be proposed. WAITS: begun; what is missing happens by itself. DONE: nothing is missing. REFUSED: it cannot be. */
 export type NextStep =

@@ -297,7 +297,7 @@ function beginsLineage(before: Configuration, after: Configuration): boolean {
 }
 
 /** How many voters are in one of two configurations only. An identity that becomes bound is no other voter. */
-export function differingVoters(a: Configuration, b: Configuration): number {
+function differingVoters(a: Configuration, b: Configuration): number {
   return countMissing(a, b) + countMissing(b, a)
 }
 

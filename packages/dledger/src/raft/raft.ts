@@ -84,7 +84,7 @@ export class Raft {
     this.#elections = new Elections(this.#state, this.#recovery)
   }
 
-  /** One `raftTick` has passed. */
+  /** One tick (`tickMs`) has passed. */
   tick(): void {
     this.#elections.tick()
   }

@@ -9,7 +9,8 @@ import { describe, expect, test } from 'vitest'
 import type { Message } from './messages.ts'
 import type { Output, Role } from './output.ts'
 import { Raft } from './raft.ts'
-import { describeMessage, ENTRY_BYTES } from './testing/cluster.ts'
+import { ENTRY_BYTES } from './testing/cluster.ts'
+import { describeMessage } from './testing/describe-message.ts'
 
 type EventType =
   | 'an election timeout passes'

@@ -3,7 +3,7 @@
  */
 import { basename, dirname } from 'node:path'
 import type { Disk, DiskFile } from '../disk/disk.ts'
-import { nodeDisk } from '../disk/node-disk.ts'
+import { unsyncedDisk } from './unsynced-disk.ts'
 
 export class HeldReads {
   /** In the log. Not of one term with what is before: entries of one term are read at once. */
@@ -13,16 +13,8 @@ export class HeldReads {
   #waiters: (() => void)[] = []
 
   readonly disk: Disk = {
-    openSync: (path, options) => this.#gated(nodeDisk.openSync(path, options)),
-    existsSync: (path) => nodeDisk.existsSync(path),
-    listSync: (directory) => nodeDisk.listSync(directory),
-    makeDirectorySync: (directory) => nodeDisk.makeDirectorySync(directory),
-    removeSync: (path) => nodeDisk.removeSync(path),
-    renameSync: (from, to) => nodeDisk.renameSync(from, to),
-    syncDirectorySync: () => {},
-    freeBytesSync: (directory) => nodeDisk.freeBytesSync(directory),
-    usedPercentSync: (directory) => nodeDisk.usedPercentSync(directory),
-    createExclusiveSync: (path, content) => nodeDisk.createExclusiveSync(path, content),
+    ...unsyncedDisk,
+    openSync: (path, options) => this.#gated(unsyncedDisk.openSync(path, options)),
   }
 
   /** Resolves when a read waits. */
@@ -44,8 +36,7 @@ export class HeldReads {
   #gated(file: DiskFile): DiskFile {
     const startPos = basename(dirname(file.path)) === 'data' ? Number(basename(file.path)) : Number.NaN
     return {
-      path: file.path,
-      write: (buffers, at, callback) => file.write(buffers, at, callback),
+      ...file,
       read: (target, at, callback) => {
         if (this.#isOpen || !(startPos + at >= this.fromPos)) return file.read(target, at, callback)
         this.#held.push(() => file.read(target, at, callback))
@@ -53,14 +44,6 @@ export class HeldReads {
         this.#waiters = []
         for (const tell of waiters) tell()
       },
-      sync: (callback) => void setImmediate(callback, null),
-      writeSync: (bytes, at) => file.writeSync(bytes, at),
-      readSync: (target, at) => file.readSync(target, at),
-      syncSync: () => {},
-      sizeSync: () => file.sizeSync(),
-      modifiedMsSync: () => file.modifiedMsSync(),
-      truncateSync: (size) => file.truncateSync(size),
-      closeSync: () => file.closeSync(),
     }
   }
 }

@@ -79,7 +79,7 @@ export function encodeHeartbeat(heartbeat: HeartbeatData): Buffer {
   )
 }
 
-export function readSubscriptionData(value: DialectValue | undefined): SubscriptionData {
+function readSubscriptionData(value: DialectValue | undefined): SubscriptionData {
   const object = asObject(value, 'a subscription')
   return {
     topic: asText(object['topic'], 'topic'),

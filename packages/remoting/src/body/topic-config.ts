@@ -34,7 +34,7 @@ export function topicConfig(config: Pick<TopicConfig, 'topicName'> & Partial<Top
   }
 }
 
-export function readTopicConfig(value: DialectValue | undefined, name?: string): TopicConfig {
+function readTopicConfig(value: DialectValue | undefined, name?: string): TopicConfig {
   const object = asObject(value, 'a topic')
   const attributes: Record<string, string> = {}
   for (const [key, attribute] of asEntries(object['attributes'], 'attributes')) {

@@ -45,7 +45,7 @@ export interface DoorLimits {
   readonly waitingMax: number
 }
 
-export const DEFAULT_DOOR_LIMITS: DoorLimits = {
+const DEFAULT_DOOR_LIMITS: DoorLimits = {
   firstByteMs: 120_000,
   handshakeMs: 10_000,
   handshakesPerSecond: 250,

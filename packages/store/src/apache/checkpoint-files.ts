@@ -25,7 +25,7 @@ const CONFIRM_OFFSET_AT = MASTER_FLUSHED_OFFSET_AT + 8
 
 type Callback = (error: Error | null) => void
 
-export function encodeApacheCheckpoint(synced: AppliedMark): Buffer {
+function encodeApacheCheckpoint(synced: AppliedMark): Buffer {
   const bytes = Buffer.alloc(CHECKPOINT_BYTES)
   writeInt64(bytes, synced.storeTimestamp, PHYSICAL_TIMESTAMP_AT)
   writeInt64(bytes, synced.storeTimestamp, LOGICAL_TIMESTAMP_AT)

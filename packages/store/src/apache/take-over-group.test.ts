@@ -2,60 +2,33 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
-import { systemClock } from '@dledger-ts/base'
-import { MemoryNetwork, MemoryTransport } from '@dledger-ts/dledger'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { MessageStore } from '../message-store.ts'
-import { message, TempDirectory } from '../testing/fixture.ts'
+import type { MessageStore } from '../message-store.ts'
+import { message } from '../testing/fixture.ts'
 import { until } from '../testing/manual-clock.ts'
+import { OpenedGroup } from '../testing/opened-group.ts'
 
-const IDS = ['n0', 'n1', 'n2']
-let temp: TempDirectory
-let network: MemoryNetwork
-let open: MessageStore[]
+let group: OpenedGroup
 beforeEach(() => {
-  temp = new TempDirectory()
-  network = new MemoryNetwork(systemClock)
-  open = []
-})
-afterEach(async () => {
-  await Promise.all(open.map((store) => store.close()))
-  temp.remove()
-})
-
-const storeOf = (self: string): string => path.join(temp.path, self, 'store')
-
-function unpack(self: string): void {
-  const archive = new URL(`../../../../test/vectors/dledger-store/${self}.tar.gz`, import.meta.url).pathname
-  fs.mkdirSync(path.join(temp.path, self))
-  execFileSync('tar', ['-xzf', archive, '-C', path.join(temp.path, self)])
-}
-
-async function start(self: string): Promise<MessageStore> {
-  const store = await MessageStore.open({
-    dir: storeOf(self),
-    self,
+  group = new OpenedGroup({
     group: 'RaftNode00',
-    peers: IDS.map((id) => ({ id, host: 'memory', port: 1 })),
-    transport: new MemoryTransport({ self, network, clock: systemClock, peers: IDS }),
     fileBytes: 65_536,
     consumeQueueFileBytes: 2_000,
     flushDiskType: 'ASYNC_FLUSH',
-    tickMs: 10,
-    heartbeatMs: 20,
-    electionTimeoutMs: 500,
-    onFatal: (error) => {
-      throw error
-    },
   })
-  open.push(store)
-  return store
+})
+afterEach(() => group.close())
+
+const storeOf = (self: string): string => path.join(group.directory(self), 'store')
+
+function unpack(self: string): void {
+  const archive = new URL(`../../../../test/vectors/dledger-store/${self}.tar.gz`, import.meta.url).pathname
+  fs.mkdirSync(group.directory(self))
+  execFileSync('tar', ['-xzf', archive, '-C', group.directory(self)])
 }
 
-async function leader(): Promise<MessageStore> {
-  const find = (): MessageStore | undefined => open.find((store) => store.isReady())
-  await until(() => find() !== undefined, 'there is a leader')
-  return find() as MessageStore
+function start(self: string): Promise<MessageStore> {
+  return group.start(self, { dir: storeOf(self) })
 }
 
 /** Those that Apache's broker had, by topic and id. */
@@ -84,12 +57,12 @@ test('members that take over one group have one state, wherever their logs begin
   for (const name of fs.readdirSync(data).sort().slice(0, 3)) fs.rmSync(path.join(data, name))
   const [whole, trimmed] = (await Promise.all(['n0', 'n1'].map(start))) as [MessageStore, MessageStore]
   for (const queueId of [0, 1]) {
-    const leading = await leader()
+    const leading = await group.leader()
     const before = leading.maxOffset('%DLQ%GoldCG', 0)
     expect(await leading.store(message('%DLQ%GoldCG', 'dead'))).toMatchObject({ queueOffset: before })
     await leading.store(message('GoldFill', 'new', { queueId }))
     const { lastIndex } = leading.status()
-    await until(() => open.every((store) => store.status().appliedIndex >= lastIndex), 'all have applied all')
+    await until(() => group.stores.every((store) => store.status().appliedIndex >= lastIndex), 'all have applied all')
     expect(stateOf(trimmed, queues)).toEqual(stateOf(whole, queues))
     expect(await leading.transferLeadership()).toBe(true)
     await until(() => !leading.isReady(), 'the leadership is handed over')

@@ -25,11 +25,7 @@ export interface ConsumeQueueEntry {
   readonly tagsCode: number
 }
 
-export function encodeConsumeQueueEntry(entry: ConsumeQueueEntry, target: Buffer, at: number): void {
-  writeConsumeQueueEntry(target, at, entry.physicalOffset, entry.size, entry.tagsCode)
-}
-
-/** As `encodeConsumeQueueEntry`, without an object. Hot. */
+/** Hot: an entry by its fields, without an object. */
 export function writeConsumeQueueEntry(
   target: Buffer,
   at: number,

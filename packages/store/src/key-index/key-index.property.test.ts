@@ -5,6 +5,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import type { CommittedEntry } from '@dledger-ts/dledger'
+import { unsyncedDisk } from '@dledger-ts/dledger/internals'
 import { isQueued, RecordDraft, recordPhysicalOffset } from '@dledger-ts/protocol'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -13,7 +14,6 @@ import type { StoreCore } from '../store-core.ts'
 import { close, flush, load, makeCore, message, TempDirectory } from '../testing/fixture.ts'
 import { ManualClock, passes, passing, until } from '../testing/manual-clock.ts'
 import { MemoryLog } from '../testing/memory-log.ts'
-import { unsyncedDisk } from '../testing/unsynced-disk.ts'
 
 /** "Aa" and "BB", and what is built of them, have one hash in Java. */
 const KEYS = ['Aa', 'BB', 'k1', 'k2', 'größe']

@@ -33,7 +33,7 @@ import { hasKey, hasKeyHash, hasUniqueKey, indexKeyHash } from './message-keys.t
 import { QueryTurns } from './query-turns.ts'
 
 /** Messages that one query gives at most, whatever it asks for. */
-export const QUERY_COUNT_MAX = 1_000
+const QUERY_COUNT_MAX = 1_000
 /** Bytes of records that one query gives at most (one record always goes). */
 const QUERY_BYTES_MAX = 8 * 1024 * 1024
 /** Entries of chains that one query looks at. */

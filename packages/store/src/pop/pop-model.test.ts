@@ -38,6 +38,8 @@ const leadership = fc.record({
   kept: fc.nat(5),
 })
 const life = fc.array(leadership, { minLength: 1, maxLength: 4 })
+type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never
+type Leadership = typeof leadership extends fc.Arbitrary<infer Value> ? Value : never
 
 /** Clients and the leader's part of a broker, and what they know. */
 class World {
@@ -63,6 +65,30 @@ class World {
       const known = this.core.offsets.get(GROUP, topic, 0)
       if (known === undefined) this.core.offsets.commit(GROUP, topic, 0, 0)
     }
+  }
+
+  /**
+   * One leadership after another: what clients ask for is not waited for, and of what is under way when a leadership ends the newest entries
+   * are lost. In the end one leads that refuses nothing.
+   */
+  async live(all: readonly Leadership[], ask: (wish: Step) => Promise<unknown>): Promise<void> {
+    const { log, clock } = this.led
+    for (const { refused, steps, kept } of all) {
+      log.refuses = (n) => refused.includes(n % 16)
+      for (const wish of steps) {
+        ask(wish).catch((error: unknown) => {
+          if (!(error instanceof StoreError)) this.wrong.push(String(error))
+        })
+        await passes(wish.wait)
+        clock.advance(wish.laterMs)
+        log.commit(wish.commit)
+      }
+      await passes(4)
+      log.lose(kept)
+      await passes(4)
+      await this.lead()
+    }
+    log.refuses = () => false
   }
 
   put(one: ReturnType<typeof message>): Promise<unknown> {
@@ -166,31 +192,16 @@ describe('messages that are popped', () => {
         const world = new World()
         led = world.led
         await world.begin()
-        const { log, clock } = world.led
-        for (const { refused, steps, kept } of all) {
-          log.refuses = (n) => refused.includes(n % 16)
-          for (const { what, count, which, forMs, commit, wait, laterMs } of steps) {
-            const asked =
-              what === 'pop'
-                ? world.pop(count, forMs)
-                : what === 'acknowledge'
-                  ? world.acknowledge(which)
-                  : what === 'change'
-                    ? world.change(which, forMs)
-                    : world.revive()
-            asked.catch((error: unknown) => {
-              if (!(error instanceof StoreError)) world.wrong.push(String(error))
-            })
-            await passes(wait)
-            clock.advance(laterMs)
-            log.commit(commit)
-          }
-          await passes(4)
-          log.lose(kept)
-          await passes(4)
-          await world.lead()
-        }
-        log.refuses = () => false
+        const { clock } = world.led
+        await world.live(all, ({ what, count, which, forMs }) =>
+          what === 'pop'
+            ? world.pop(count, forMs)
+            : what === 'acknowledge'
+              ? world.acknowledge(which)
+              : what === 'change'
+                ? world.change(which, forMs)
+                : world.revive(),
+        )
         for (let round = 0; round < 50 && world.acknowledged.size < COUNT; round++) {
           clock.advance(50)
           await world.settle(world.revive())
@@ -220,7 +231,7 @@ describe('messages that are popped', () => {
         const world = new World()
         led = world.led
         await world.begin()
-        const { log, clock } = world.led
+        const { clock } = world.led
         const queue = { group: GROUP, topic: 'T', queueId: 0 }
         const heldNow: { queueOffset: number; poppedMs: number }[] = []
         const done = new Set<number>()
@@ -261,28 +272,13 @@ describe('messages that are popped', () => {
           if (one === undefined) return
           await world.core.orderedPops.changeInvisible(queue, { ...one, untilMs: clock.nowMs() + forMs })
         }
-        for (const { refused, steps, kept } of all) {
-          log.refuses = (n) => refused.includes(n % 16)
-          for (const { what, count, which, forMs, commit, wait, laterMs } of steps) {
-            const asked =
-              what === 'pop' || what === 'revive'
-                ? popInOrder(count, forMs)
-                : what === 'acknowledge'
-                  ? acknowledge(which)
-                  : change(which, forMs)
-            asked.catch((error: unknown) => {
-              if (!(error instanceof StoreError)) world.wrong.push(String(error))
-            })
-            await passes(wait)
-            clock.advance(laterMs)
-            log.commit(commit)
-          }
-          await passes(4)
-          log.lose(kept)
-          await passes(4)
-          await world.lead()
-        }
-        log.refuses = () => false
+        await world.live(all, ({ what, count, which, forMs }) =>
+          what === 'pop' || what === 'revive'
+            ? popInOrder(count, forMs)
+            : what === 'acknowledge'
+              ? acknowledge(which)
+              : change(which, forMs),
+        )
         for (let round = 0; round < 50; round++) {
           clock.advance(50)
           const from = heldNow.length

@@ -1,14 +1,13 @@
 /** A store whose log is being applied again: what is ready is served, and nothing is said that the rest could make wrong. */
 import fs from 'node:fs'
 import path from 'node:path'
-import { HeldReads } from '@dledger-ts/dledger/internals'
+import { HeldReads, unsyncedDisk } from '@dledger-ts/dledger/internals'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { GetResult } from '../api.ts'
 import { StoreError } from '../errors.ts'
 import type { MessageStoreOptions } from '../index.ts'
 import { MessageStore } from '../message-store.ts'
 import { TempDirectory } from '../testing/fixture.ts'
-import { unsyncedDisk } from '../testing/unsynced-disk.ts'
 
 const FILE_BYTES = 65_536
 /** Of T, in several files of the log; and those of them after which applying stands still. */

@@ -1,19 +1,16 @@
 /** A group whose log forgets, with messages that wait for a long time in it, while its leaders go one after another. */
 import { type Clock, systemClock } from '@dledger-ts/base'
-import { MemoryNetwork, MemoryTransport } from '@dledger-ts/dledger'
 import { recordBody } from '@dledger-ts/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { PutResult } from '../api.ts'
-import { MessageStore } from '../message-store.ts'
-import { get, message, TempDirectory } from '../testing/fixture.ts'
+import type { MessageStore } from '../message-store.ts'
+import { get, message } from '../testing/fixture.ts'
 import { until } from '../testing/manual-clock.ts'
+import { OpenedGroup } from '../testing/opened-group.ts'
 
-const IDS = ['n0', 'n1', 'n2']
 const FILE_BYTES = 64 * 1024
 const HOUR_MS = 3_600_000
-let temp: TempDirectory
-let network: MemoryNetwork
-const open = new Map<string, MessageStore>()
+let group: OpenedGroup
 /** Hours may pass at once. */
 let laterMs = 0
 const clock: Clock = {
@@ -24,60 +21,31 @@ const clock: Clock = {
 }
 
 beforeEach(() => {
-  temp = new TempDirectory()
-  network = new MemoryNetwork(systemClock)
   laterMs = 0
-})
-afterEach(async () => {
-  await Promise.all([...open.values()].map((store) => store.close()))
-  open.clear()
-  temp.remove()
-})
-
-async function start(self: string): Promise<void> {
-  const store = await MessageStore.open({
-    dir: `${temp.path}/${self}`,
-    self,
-    group: 'g',
-    peers: IDS.map((id) => ({ id, host: 'memory', port: 1 })),
-    transport: new MemoryTransport({ self, network, clock: systemClock, peers: IDS }),
+  group = new OpenedGroup({
     clock,
     fileBytes: FILE_BYTES,
     consumeQueueFileBytes: 2000,
-    tickMs: 10,
-    heartbeatMs: 20,
-    electionTimeoutMs: 500,
     checkpointIntervalMs: 50,
     retentionIntervalMs: 50,
     retentionBytes: 3 * FILE_BYTES,
     hotBytesMax: 0,
     messageDelayLevel: '1h',
-    onFatal: (error) => {
-      throw error
-    },
   })
-  open.set(self, store)
-}
-
-async function leader(): Promise<MessageStore> {
-  const find = (): MessageStore | undefined => [...open.values()].find((store) => store.isReady())
-  await until(() => find() !== undefined, 'there is a leader')
-  return find() as MessageStore
-}
+})
+afterEach(() => group.close())
 
 /** The leader ends, another one is there, and it comes back. */
 async function failOver(store: MessageStore): Promise<MessageStore> {
   const { self } = store.status()
-  open.delete(self)
-  await store.close()
-  const next = await leader()
-  await start(self)
+  await group.stop(store)
+  const next = await group.leader()
+  await group.start(self)
   return next
 }
 
 test('delivers all of them once, and its members keep few files', async () => {
-  await Promise.all(IDS.map(start))
-  let store = await leader()
+  let store = await group.startAll()
   const count = 4
   const halves: PutResult[] = []
   for (let i = 0; i < count; i++) {
@@ -95,7 +63,7 @@ test('delivers all of them once, and its members keep few files', async () => {
   }
   const keptFrom = 12 * FILE_BYTES
   await until(
-    () => [...open.values()].every((each) => each.status().firstIndex >= 3 * 12 + 300),
+    () => group.stores.every((each) => each.status().firstIndex >= 3 * 12 + 300),
     'the files that they came in are gone on all members',
   )
   expect(store.status().maxPhysicalOffset).toBeGreaterThan(keptFrom)

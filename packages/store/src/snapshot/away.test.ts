@@ -1,64 +1,27 @@
 /** A member that was away while the log was trimmed: given state and files, it serves what the others serve. */
-import { systemClock } from '@dledger-ts/base'
-import { MemoryNetwork, MemoryTransport } from '@dledger-ts/dledger'
 import { recordBody } from '@dledger-ts/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { MessageStore } from '../message-store.ts'
+import type { MessageStore } from '../message-store.ts'
 import { defaultTopicConfig } from '../metadata/topic-config.ts'
-import { get, message, TempDirectory } from '../testing/fixture.ts'
+import { get, message } from '../testing/fixture.ts'
 import { until } from '../testing/manual-clock.ts'
+import { OpenedGroup } from '../testing/opened-group.ts'
 
-const IDS = ['n0', 'n1', 'n2']
 const FILE_BYTES = 64 * 1024
-let temp: TempDirectory
-let network: MemoryNetwork
-const open = new Map<string, MessageStore>()
+let group: OpenedGroup
 beforeEach(() => {
-  temp = new TempDirectory()
-  network = new MemoryNetwork(systemClock)
-})
-afterEach(async () => {
-  await Promise.all([...open.values()].map((store) => store.close()))
-  open.clear()
-  temp.remove()
-})
-
-async function start(self: string): Promise<MessageStore> {
-  const store = await MessageStore.open({
-    dir: `${temp.path}/${self}`,
-    self,
-    group: 'g',
-    peers: IDS.map((id) => ({ id, host: 'memory', port: 1 })),
-    transport: new MemoryTransport({ self, network, clock: systemClock, peers: IDS }),
+  group = new OpenedGroup({
     fileBytes: FILE_BYTES,
     consumeQueueFileBytes: 400,
-    tickMs: 10,
-    heartbeatMs: 20,
-    electionTimeoutMs: 500,
     checkpointIntervalMs: 50,
     retentionIntervalMs: 50,
     retentionBytes: 4 * FILE_BYTES,
     retainForLaggingBytes: 0,
     hotBytesMax: 0,
     messageDelayLevel: '1h',
-    onFatal: (error) => {
-      throw error
-    },
   })
-  open.set(self, store)
-  return store
-}
-
-async function stop(store: MessageStore): Promise<void> {
-  open.delete(store.status().self)
-  await store.close()
-}
-
-async function leader(): Promise<MessageStore> {
-  const find = (): MessageStore | undefined => [...open.values()].find((store) => store.isReady())
-  await until(() => find() !== undefined, 'there is a leader')
-  return find() as MessageStore
-}
+})
+afterEach(() => group.close())
 
 async function fill(store: MessageStore, from: number, count: number): Promise<void> {
   const puts: Promise<unknown>[] = []
@@ -94,17 +57,16 @@ async function served(store: MessageStore): Promise<unknown> {
 }
 
 test('a follower that was away while the log was trimmed serves every retained message, also after it is started again', async () => {
-  await Promise.all(IDS.map(start))
-  const first = await leader()
+  const first = await group.startAll()
   await first.putTopic(defaultTopicConfig('T', 3))
   for (let i = 0; i < 5; i++) await first.store(message('Gone', `g${i}`))
   await fill(first, 0, 60)
-  const away = [...open.values()].find((store) => !store.isReady()) as MessageStore
+  const away = group.follower()
   const { self } = away.status()
   await until(() => away.status().appliedIndex === first.status().lastIndex, 'all have all')
-  await stop(away)
+  await group.stop(away)
 
-  const lead = await leader()
+  const lead = await group.leader()
   await fill(lead, 60, 800)
   await lead.putTopic(defaultTopicConfig('Dropped', 1))
   for (let i = 0; i < 5; i++) await lead.store(message('Dropped', `d${i}`))
@@ -114,7 +76,7 @@ test('a follower that was away while the log was trimmed serves every retained m
   lead.commitConsumerOffset('g', 'T', 0, 7)
   await lead.flushConsumerOffsets()
   await until(() => lead.status().firstIndex > 100, 'the head is gone')
-  const back = await start(self)
+  const back = await group.start(self)
   await until(() => back.status().appliedIndex === lead.status().lastIndex, 'it has caught up')
   await fill(lead, 960, 10)
   const isLevel = (store: MessageStore): boolean =>
@@ -133,10 +95,10 @@ test('a follower that was away while the log was trimmed serves every retained m
     offset: 7,
     queues: [{}, {}, {}, { minOffset: 5, maxOffset: 5, bodies: [] }, { minOffset: 5, bodies: ['since'] }],
   })
-  await stop(back)
-  const again = await start(self)
+  await group.stop(back)
+  const again = await group.start(self)
   // Minima are looked for after a start; until then they are those of its last checkpoint.
   await until(() => isLevel(again), 'it is level again')
   expect(await served(again)).toEqual(await served(lead))
-  await Promise.all(IDS.map((id) => stop(open.get(id) as MessageStore)))
+  await group.stopAll()
 }, 60_000)

@@ -143,7 +143,7 @@ export function finishRestore({ metadata, checkpointRow, discard }: FinishOption
 }
 
 /** Rows that a restore left which did not come to its end. */
-export function removeStaged(metadata: MetadataStore, callback: Callback): void {
+function removeStaged(metadata: MetadataStore, callback: Callback): void {
   remove(metadata, { from: STAGED_PREFIX, before: STAGED_END, except: null }, callback)
 }
 

@@ -2,7 +2,8 @@
  * A log in memory for one core at a time: it gives places in order, commits when told, and refuses or loses what it is told to.
  */
 import { type CommittedEntry, DLedgerError, type Proposal } from '@dledger-ts/dledger'
-import type { AttachedLog, StoreCore } from '../store-core.ts'
+import type { AttachedLog } from '../log-port.ts'
+import type { StoreCore } from '../store-core.ts'
 import { entryBytes } from './entry-bytes.ts'
 
 export class MemoryLog implements AttachedLog {

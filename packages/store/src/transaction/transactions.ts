@@ -38,7 +38,7 @@ import {
 } from './half-message.ts'
 
 /** Half messages in one page, and in one entry that counts, at most. */
-export const HALF_MESSAGES_MAX = 500
+const HALF_MESSAGES_MAX = 500
 const NOBODY: HostAddress = hostAddress('127.0.0.1', 0)
 
 export interface TransactionsOptions {

@@ -1,7 +1,6 @@
 /** What tools read of queues, groups, connections and the broker itself: the bodies that they are given, and what is refused. */
 import { decodeRecords, parseOffsetMsgId } from '@dledger-ts/protocol'
 import {
-  CreateTopicRequest,
   decodeKvTable,
   decodeTopicList,
   type DialectValue,
@@ -24,9 +23,7 @@ const messageIds: string[] = []
 beforeAll(async () => {
   fixture = await startBroker()
   client = new TestClient(fixture.broker.address)
-  const wish = { defaultTopic: 'TBW102', readQueueNums: QUEUES, writeQueueNums: QUEUES, perm: 6, order: false }
-  const topic = { topic: 'A', topicFilterType: 'SINGLE_TAG', force: false, ...wish }
-  await client.call(RequestCode.UPDATE_AND_CREATE_TOPIC, CreateTopicRequest.encode(topic))
+  await client.createTopic('A', { readQueueNums: QUEUES, writeQueueNums: QUEUES })
   for (const [queueId, count] of SENT.entries()) {
     for (let i = 0; i < count; i++) {
       const sent = await client.send(`q${queueId}m${i}`, { b: 'A', e: String(queueId) })

@@ -80,10 +80,6 @@ export class Leadership {
     return this.#ready
   }
 
-  get noopIndex(): number {
-    return this.#noopIndex
-  }
-
   /** The newest heartbeat round that a majority has answered; 0 for none. */
   get confirmedRound(): number {
     return this.#confirmedRound

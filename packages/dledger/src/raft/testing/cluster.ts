@@ -5,7 +5,7 @@
  * or doubles them; writes wait until somebody completes them; a crash keeps what was durable, and nothing else. After each
  * step `check` holds the group to the safety properties of Raft.
  */
-import { assert, unreachable } from '@dledger-ts/base'
+import { assert } from '@dledger-ts/base'
 import type { Configuration, Member } from '../configuration.ts'
 import type { MembershipChange } from '../membership-change.ts'
 import type { MemberId, Message } from '../messages.ts'
@@ -13,6 +13,7 @@ import type { ColdRead, HardTermAndVote, Output, RaftOptions, RoleState } from '
 import { NO_FAULTS, type PlantedFault } from '../planted-faults.ts'
 import { Raft } from '../raft.ts'
 import type { HandoverOptions } from '../role/handover.ts'
+import { describeMessage } from './describe-message.ts'
 
 export interface TestEntry {
   readonly term: number
@@ -577,51 +578,6 @@ export class Cluster {
     assert(copies > voters.length / 2, 'what is committed is durable on a majority of the configuration')
     assert(this.committed.length === index, 'entries are committed in order')
     this.committed.push(entry)
-  }
-}
-
-/** One line, with what matters of each type. Index and term of an entry are written index/term. */
-export function describeMessage(message: Message): string {
-  const head = `${message.type} term=${message.term}`
-  switch (message.type) {
-    case 'PreVote':
-    case 'RequestVote':
-      return `${head} last=${message.lastIndex}/${message.lastTerm}${message.leaderAgrees ? ' leader agrees' : ''}`
-    case 'PreVoteResponse':
-    case 'RequestVoteResponse':
-      return `${head} ${message.granted ? 'granted' : 'refused'}${message.recovering ? ', recovering' : ''}`
-    case 'AppendEntries': {
-      const entries = message.count === 0 ? 'nothing' : `${message.count} of term ${message.entriesTerm}`
-      return `${head} prev=${message.prevIndex}/${message.prevTerm} ${entries} commit=${message.commitIndex}`
-    }
-    case 'AppendEntriesResponse':
-      if (message.success) return `${head} match=${message.matchIndex}${message.recovering ? ', recovering' : ''}`
-      return (
-        `${head} refused prev=${message.prevIndex} last=${message.lastIndex} ` +
-        `conflict=${message.conflictFirstIndex}/${message.conflictTerm}`
-      )
-    case 'Heartbeat':
-      return `${head} commit=${message.commitIndex}`
-    case 'HeartbeatResponse':
-      return `${head}${message.health === 0 ? '' : ` health=${message.health}`}`
-    case 'TimeoutNow':
-    case 'InstallOffer':
-    case 'InstallPiece':
-    case 'InstallAck':
-      return head
-    case 'ReadIndex':
-      return `${head} token=${message.token}`
-    case 'ReadIndexResponse':
-      return `${head} token=${message.token} ${message.index < 0 ? 'refused' : `index=${message.index}`}`
-    case 'RepairRequest':
-    case 'RepairResponse':
-      return `${head} from ${message.firstIndex}`
-    case 'Recover':
-      return `${head} incarnation=${message.incarnation} nonce=${message.nonce}`
-    case 'RecoverResponse':
-      return `${head} incarnation=${message.incarnation} nonce=${message.nonce} last=${message.lastIndex}`
-    default:
-      return unreachable(message, 'each type of message is described')
   }
 }
 

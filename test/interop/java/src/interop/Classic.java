@@ -1,7 +1,7 @@
 package interop;
 
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
+import static interop.Events.check;
+
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -98,31 +98,23 @@ public final class Classic {
 
     public static void main(String[] arguments) throws Exception {
         Classic classic = new Classic(arguments[0], arguments[1], arguments[2]);
-        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        Events.print("ready");
-        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
-            String[] words = line.trim().split(" ", 3);
-            try {
-                switch (words[0]) {
-                    case "begin" -> classic.begin();
-                    case "slave" -> classic.readSlave();
-                    case "backlog" -> classic.backlog();
-                    case "without" -> classic.without();
-                    case "again" -> classic.again(line.substring("again ".length()));
-                    case "status" -> classic.status(SendStatus.valueOf(words[1]), words[2]);
-                    case "exit" -> classic.exit();
-                    default -> throw new IllegalArgumentException("no such command: " + line);
-                }
-                Events.print("done", "command", line);
-            } catch (Exception failure) {
-                failure.printStackTrace();
-                Events.print("error", "command", line, "error", Scenarios.describe(failure));
+        CommandLoop.run(words -> {
+            switch (words[0]) {
+                case "begin" -> classic.begin();
+                case "slave" -> classic.readSlave();
+                case "backlog" -> classic.backlog();
+                case "without" -> classic.without();
+                case "again" -> classic.again(rest(words, 1));
+                case "status" -> classic.status(SendStatus.valueOf(words[1]), rest(words, 2));
+                case "exit" -> classic.exit();
+                default -> throw CommandLoop.noSuchCommand(words);
             }
-            if (words[0].equals("exit")) {
-                break;
-            }
-        }
-        System.exit(0);
+        });
+    }
+
+    /** The last argument has spaces. */
+    private static String rest(String[] words, int from) {
+        return String.join(" ", List.of(words).subList(from, words.length));
     }
 
     private void begin() throws Exception {
@@ -311,7 +303,7 @@ public final class Classic {
         } catch (IllegalStateException taken) {
             throw taken;
         } catch (Exception failure) {
-            String text = Scenarios.describe(failure);
+            String text = Events.describe(failure);
             return text.length() > 160 ? text.substring(0, 160) + "…" : text;
         }
     }
@@ -371,10 +363,6 @@ public final class Classic {
         });
         Clients.expect(total[0] >= stored.size(), receiver.name + " consumed " + total[0] + " of " + stored.size());
         return total[0];
-    }
-
-    private static void check(String name, String detail) {
-        Events.print("check", "name", name, "ok", true, "detail", detail);
     }
 
     /** A push consumer with a group of its own, and how often each key came. */

@@ -37,6 +37,20 @@ final class Events {
         }
     }
 
+    /** Says of what was checked that it holds. */
+    static void check(String name, String detail) {
+        print("check", "name", name, "ok", true, "detail", detail);
+    }
+
+    /** An exception with its causes, on one line. */
+    static String describe(Throwable failure) {
+        StringBuilder text = new StringBuilder(failure.toString());
+        for (Throwable cause = failure.getCause(); cause != null; cause = cause.getCause()) {
+            text.append(" <- ").append(cause);
+        }
+        return text.toString().replace('\n', ' ');
+    }
+
     private static void quote(StringBuilder line, String text) {
         line.append('"');
         for (int i = 0; i < text.length(); i++) {

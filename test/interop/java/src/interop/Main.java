@@ -1,8 +1,5 @@
 package interop;
 
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
-import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -36,45 +33,31 @@ public final class Main {
         Map<String, GroupConsumer> consumers = new HashMap<>();
         Map<String, Runnable> flows = new LinkedHashMap<>();
         Scenarios scenarios = new Scenarios(clients, topic);
-        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        Events.print("ready");
-        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
-            String[] words = line.trim().split(" ");
-            try {
-                switch (words[0]) {
-                    case "create" -> clients.createTopic(producer, words[1], Integer.parseInt(words[2]));
-                    case "consume" -> consumers.put(words[1], new GroupConsumer(clients, words[1], group, topic));
-                    case "stop" -> consumers.remove(words[1]).shutdown();
-                    case "send" -> sender.send(words[1], words[2], Integer.parseInt(words[3]));
-                    case "flow" -> flows.put(words[2], sender.flow(words[1], words[2]));
-                    case "endflow" -> {
-                        flows.values().forEach(Runnable::run);
-                        flows.clear();
-                    }
-                    case "scenarios" -> {
-                        if (words[1].equals("before")) {
-                            scenarios.before();
-                        } else {
-                            scenarios.toMiddle();
-                        }
-                    }
-                    case "goon" -> scenarios.goOn();
-                    case "exit" -> {
-                        consumers.values().forEach(GroupConsumer::shutdown);
-                        producer.shutdown();
-                    }
-                    default -> throw new IllegalArgumentException("no such command: " + line);
+        CommandLoop.run(words -> {
+            switch (words[0]) {
+                case "create" -> clients.createTopic(producer, words[1], Integer.parseInt(words[2]));
+                case "consume" -> consumers.put(words[1], new GroupConsumer(clients, words[1], group, topic));
+                case "stop" -> consumers.remove(words[1]).shutdown();
+                case "send" -> sender.send(words[1], words[2], Integer.parseInt(words[3]));
+                case "flow" -> flows.put(words[2], sender.flow(words[1], words[2]));
+                case "endflow" -> {
+                    flows.values().forEach(Runnable::run);
+                    flows.clear();
                 }
-                Events.print("done", "command", line);
-            } catch (Exception failure) {
-                failure.printStackTrace();
-                Events.print("error", "command", line, "error", Scenarios.describe(failure));
+                case "scenarios" -> {
+                    if (words[1].equals("before")) {
+                        scenarios.before();
+                    } else {
+                        scenarios.toMiddle();
+                    }
+                }
+                case "goon" -> scenarios.goOn();
+                case "exit" -> {
+                    consumers.values().forEach(GroupConsumer::shutdown);
+                    producer.shutdown();
+                }
+                default -> throw CommandLoop.noSuchCommand(words);
             }
-            if (words[0].equals("exit")) {
-                break;
-            }
-        }
-        // The clients leave threads behind that would keep the process alive.
-        System.exit(0);
+        });
     }
 }

@@ -1,8 +1,7 @@
 package interop;
 
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
-import java.nio.charset.StandardCharsets;
+import static interop.Events.check;
+
 import java.util.List;
 import java.util.concurrent.ConcurrentSkipListMap;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
@@ -59,26 +58,14 @@ public final class Retention {
 
     public static void main(String[] arguments) throws Exception {
         Retention retention = new Retention(arguments[0], arguments[1], arguments[2]);
-        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        Events.print("ready");
-        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
-            try {
-                switch (line) {
-                    case "before" -> retention.before();
-                    case "after" -> retention.after();
-                    case "exit" -> retention.producer.shutdown();
-                    default -> throw new IllegalArgumentException("no such command: " + line);
-                }
-                Events.print("done", "command", line);
-            } catch (Exception failure) {
-                failure.printStackTrace();
-                Events.print("error", "command", line, "error", Scenarios.describe(failure));
+        CommandLoop.run(words -> {
+            switch (words[0]) {
+                case "before" -> retention.before();
+                case "after" -> retention.after();
+                case "exit" -> retention.producer.shutdown();
+                default -> throw CommandLoop.noSuchCommand(words);
             }
-            if (line.equals("exit")) {
-                break;
-            }
-        }
-        System.exit(0);
+        });
     }
 
     private void before() throws Exception {
@@ -194,10 +181,6 @@ public final class Retention {
 
     private static String key(long number) {
         return "m" + number;
-    }
-
-    private static void check(String name, String detail) {
-        Events.print("check", "name", name, "ok", true, "detail", detail);
     }
 
     private DefaultMQPullConsumer pullConsumer(String name) throws Exception {

@@ -89,20 +89,11 @@ final class Scenarios {
         for (Scenario scenario : all) {
             String name = scenario.name() + when;
             try {
-                Events.print("check", "name", name, "ok", true, "detail", running.get(scenario).get());
+                Events.check(name, running.get(scenario).get());
             } catch (ExecutionException failure) {
                 failure.getCause().printStackTrace();
-                Events.print("check", "name", name, "ok", false, "detail", describe(failure.getCause()));
+                Events.print("check", "name", name, "ok", false, "detail", Events.describe(failure.getCause()));
             }
         }
-    }
-
-    /** An exception with its causes, on one line. */
-    static String describe(Throwable failure) {
-        StringBuilder text = new StringBuilder(failure.toString());
-        for (Throwable cause = failure.getCause(); cause != null; cause = cause.getCause()) {
-            text.append(" <- ").append(cause);
-        }
-        return text.toString().replace('\n', ' ');
     }
 }

@@ -1,7 +1,7 @@
 package interop;
 
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
+import static interop.Events.check;
+
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Set;
@@ -54,27 +54,14 @@ public final class Acl {
 
     public static void main(String[] arguments) throws Exception {
         Acl acl = new Acl(arguments[0], arguments[1], arguments[2]);
-        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        Events.print("ready");
-        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
-            String[] words = line.trim().split(" ");
-            try {
-                switch (words[0]) {
-                    case "before" -> acl.before(words[1]);
-                    case "after" -> acl.after(words[1]);
-                    case "exit" -> acl.shutdown();
-                    default -> throw new IllegalArgumentException("no such command: " + line);
-                }
-                Events.print("done", "command", line);
-            } catch (Exception failure) {
-                failure.printStackTrace();
-                Events.print("error", "command", line, "error", Scenarios.describe(failure));
+        CommandLoop.run(words -> {
+            switch (words[0]) {
+                case "before" -> acl.before(words[1]);
+                case "after" -> acl.after(words[1]);
+                case "exit" -> acl.shutdown();
+                default -> throw CommandLoop.noSuchCommand(words);
             }
-            if (words[0].equals("exit")) {
-                break;
-            }
-        }
-        System.exit(0);
+        });
     }
 
     private void before(String leader) throws Exception {
@@ -188,10 +175,6 @@ public final class Acl {
             return;
         }
         throw new IllegalStateException(what + " was not refused");
-    }
-
-    private static void check(String name, String detail) throws Exception {
-        Events.print("check", "name", name, "ok", true, "detail", detail);
     }
 
     private void shutdown() {

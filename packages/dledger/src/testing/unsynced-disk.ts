@@ -1,6 +1,11 @@
 /** The disk of this machine, on which a sync takes no time: for tests in which no power fails. */
-import { type Disk, type DiskFile, nodeDisk } from '@dledger-ts/dledger'
+import type { Disk, DiskFile } from '../disk/disk.ts'
+import { nodeDisk } from '../disk/node-disk.ts'
 
+/**
+ * Does nothing in the background, so that whoever wraps `openSync` sees every file; disk and files are plain objects, of which one operation
+ * can be replaced.
+ */
 export const unsyncedDisk: Disk = {
   openSync: (path, options) => unsynced(nodeDisk.openSync(path, options)),
   existsSync: (path) => nodeDisk.existsSync(path),
