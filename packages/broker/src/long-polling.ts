@@ -16,7 +16,7 @@ import { addTo, removeFrom } from './keyed-sets.ts'
 import { WokenTurns } from './woken-turns.ts'
 
 /** Held pulls of a broker at most, beside what they take in memory; beyond, a pull is answered at once. Apache: 100,000 waiting threads' worth of requests. */
-export const HELD_PULLS_MAX = 100_000
+const HELD_PULLS_MAX = 100_000
 /** Of one connection: no client takes all. */
 export const HELD_PULLS_PER_CONNECTION_MAX = 20_000
 
