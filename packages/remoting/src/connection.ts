@@ -2,7 +2,7 @@
  * One connection over TCP or TLS, the same on both sides: frames in, frames out, requests of our own in either direction.
  *
  *   socket ──► FrameDecoder ──► response? PendingRequests : request sink (server or client)
- *   send   ──► outgoing queue ──► one encode and one socket write per pass of the event loop
+ *   send   ──► outgoing queue ──► one encode and one socket write for all that one callback of the event loop sends
  *
  * Always holds:
  *   C1  Each side counts its own opaques: a frame with the response bit is matched with our requests only.
