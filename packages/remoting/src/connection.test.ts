@@ -142,6 +142,22 @@ describe('a server', () => {
     }
   })
 
+  it('has written an answer before anything else is looked at, together with those that were given with it', async () => {
+    const waiting: number[] = []
+    const { address } = await startServer({}, [
+      [
+        REMARK,
+        (connection) => {
+          setImmediate(() => waiting.push(connection.unwrittenBytes))
+          return createResponse(0, undefined, undefined, Buffer.alloc(100))
+        },
+      ],
+    ])
+    const client = newClient()
+    await Promise.all([1, 2].map(() => client.invoke(address, createRequest(REMARK), 3000)))
+    expect(waiting).toEqual([0, 0])
+  })
+
   it('answers what no frame has room for with 1, and goes on: what a client wrote may be longer in the answer', async () => {
     const { port } = await startServer({}, [
       [REMARK, (_, request) => createResponse(0, `no topic ${request.extFields?.['topic']}`)],
