@@ -131,8 +131,9 @@ function apache(name: string, batchPush: boolean): System {
 
 function ours(name: string, flush: 'ASYNC_FLUSH' | 'SYNC_FLUSH'): System {
   const launcher: Launcher = (program, conf, directory) => ({
-    command: process.execPath,
-    args: [join(REPOSITORY, 'packages', 'tools', 'bin', `mq${program}.js`), '-c', conf],
+    // As its users start it: the file's first line has what V8 is told before it runs.
+    command: join(REPOSITORY, 'packages', 'tools', 'bin', `mq${program}.js`),
+    args: ['-c', conf],
     cwd: directory,
     env: { DLEDGER_LOG_FILE: join(directory, 'log', `${program}.log`) },
   })

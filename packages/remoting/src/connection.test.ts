@@ -244,17 +244,38 @@ describe('a server', () => {
     expect([(await first).remark, (await second).remark]).toEqual(['1', '2'])
   })
 
+  it('keeps the body of each request that waits, whatever arrives meanwhile', async () => {
+    const { address, held } = await startServer()
+    const clients = [newClient(), newClient()]
+    const bodies = [40, 5_000, 40_000, 300_000].map((bytes, i) => Buffer.alloc(bytes, i + 1))
+    const answers: Promise<RemotingCommand>[] = []
+    for (const [i, body] of bodies.entries()) {
+      answers.push((clients[i % 2] as RemotingClient).invoke(address, createRequest(LATER, undefined, body), 5000))
+      await until(() => held.length === i + 1)
+    }
+    for (const { connection, request } of held)
+      connection.respond(request, createResponse(0, undefined, undefined, request.body))
+    const given = await Promise.all(answers)
+    // The answers' bodies, too, are kept while others arrive.
+    await clients[0]?.invoke(address, createRequest(ECHO, undefined, Buffer.alloc(60_000, 0xee)), 5000)
+    for (const [i, { bodyBytes }] of given.entries()) expect(bodyBytes.equals(bodies[i] as Buffer)).toBe(true)
+  })
+
   it('answers everybody, each in order, where connections take turns', async () => {
     const clock = new ManualClock()
     const costly: [number, Processor] = [777, () => (clock.advance(5), createResponse(0))]
-    const { port } = await startServer({ clock }, [costly])
+    const { server, port } = await startServer({ clock }, [costly])
     const [clients, each] = [20, 10]
     const raw = await Promise.all(Array.from({ length: clients }, () => rawClient(port)))
+    // One is accepted in each pass of the event loop: else they would never wait for each other.
+    await until(() => server.connections.size === clients)
     for (const { socket } of raw) owned.push(() => socket.destroy())
-    for (let i = 0; i < each; i++) for (const { socket } of raw) socket.write(frame(createRequest(777), i))
+    for (let i = 0; i < each; i++)
+      for (const [client, { socket }] of raw.entries()) socket.write(frame(createRequest(777), 100 * client + i))
     await until(() => raw.every(({ received }) => commands(received()).length === each))
-    for (const { received } of raw) {
-      expect(commands(received()).map((answer) => answer.opaque)).toEqual(Array.from({ length: each }, (_, i) => i))
+    for (const [client, { received }] of raw.entries()) {
+      const opaques = commands(received()).map((answer) => answer.opaque)
+      expect(opaques).toEqual(Array.from({ length: each }, (_, i) => 100 * client + i))
     }
   })
 
@@ -379,6 +400,7 @@ describe('a server', () => {
     await until(() => served > 0)
     // All came in one piece; the rest of it waits.
     expect(served).toBeLessThan(10)
+    await newClient().invoke(`127.0.0.1:${port}`, createRequest(ECHO, undefined, Buffer.alloc(60_000, 0xee)), 5000)
     socket.resume()
     await until(() => receivedBytes() > count * bytes)
     expect(commands(received()).map((answer) => answer.opaque)).toEqual(Array.from({ length: count }, (_, i) => i))

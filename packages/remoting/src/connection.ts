@@ -14,7 +14,7 @@
  *   C6  Nothing that is to be sent ends the process: an answer that no frame has room for becomes one that says so, a request fails.
  *   C7  What is kept of frames that have not come whole is bounded, for each connection and for all of a server together.
  */
-import { assert, AssertionError, type Clock, type Logger } from '@dledger-ts/base'
+import { assert, AssertionError, type Clock, type Logger, onBytes } from '@dledger-ts/base'
 import type { Socket } from 'node:net'
 import { normalizedIp } from './address.ts'
 import { createResponse, decodeCommand, type Releasable, type RemotingCommand } from './command.ts'
@@ -127,7 +127,10 @@ export class Connection implements Reader {
     this.#budget = options.budget
     this.#unfinished = options.unfinished
     this.#isConnecting = socket.connecting
-    this.#decoder = new FrameDecoder((bytes, at, end) => this.#frame(bytes, at, end), options.limits.frameBytesMax)
+    this.#decoder = new FrameDecoder(
+      (bytes, at, end, isPassing) => this.#frame(bytes, at, end, isPassing),
+      options.limits.frameBytesMax,
+    )
     this.#pending = new PendingRequests({
       clock: options.clock,
       address: this.remoteAddress,
@@ -233,7 +236,7 @@ export class Connection implements Reader {
   #listen(): void {
     const socket = this.#socket
     socket.setNoDelay(true)
-    socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    onBytes(socket, (chunk) => this.#read(chunk))
     socket.on('drain', () => this.#drained())
     socket.on('end', () => this.close(this.#lost('the peer closed it')))
     socket.on('error', (error) => this.#failed(error))
@@ -247,15 +250,18 @@ export class Connection implements Reader {
     this.#scheduleFlush()
   }
 
+  /** `chunk` is valid during the call only. */
   #read(chunk: Buffer): void {
     this.lastActiveMs = this.#clock.monotonicMs()
     if (this.#unhandled !== null) {
       // It was paused with some of what it had read on its way.
       this.#unhandled = Buffer.concat([this.#unhandled, chunk])
-    } else if (this.#isReadingPaused) this.#unhandled = chunk
-    else if (this.#turns === undefined || this.#turns.mayRead(this, this.lastActiveMs)) this.#handle(chunk)
-    else {
-      this.#unhandled = chunk
+    } else if (this.#isReadingPaused) this.#unhandled = Buffer.from(chunk)
+    else if (this.#turns === undefined || this.#turns.mayRead(this, this.lastActiveMs)) {
+      const taken = this.#handle(chunk)
+      if (taken < chunk.length) this.#unhandled = Buffer.from(chunk.subarray(taken))
+    } else {
+      this.#unhandled = Buffer.from(chunk)
       this.#socket.pause()
     }
   }
@@ -265,20 +271,23 @@ export class Connection implements Reader {
     const chunk = this.#unhandled
     if (chunk === null || this.#isReadingPaused || this.isClosed || this.#isEnding) return
     this.#unhandled = null
-    this.#handle(chunk)
+    const taken = this.#handle(chunk)
+    if (taken < chunk.length) this.#unhandled = chunk.subarray(taken)
     if (!this.#isReadingPaused && !this.isClosed && !this.#isEnding) this.#socket.resume()
   }
 
-  #handle(chunk: Buffer): void {
+  /** @returns how much of `chunk` is done with. */
+  #handle(chunk: Buffer): number {
     try {
       const taken = this.#decoder.push(chunk)
-      if (taken < chunk.length && !this.isClosed && !this.#isEnding) this.#unhandled = chunk.subarray(taken)
       this.#countUnfinished()
+      return this.isClosed || this.#isEnding ? chunk.length : taken
     } catch (error) {
       if (!(error instanceof RemotingError)) throw error
       this.#counters.malformedFrames++
       this.#logger.warn({ remote: this.remoteAddress, code: error.code, reason: error.message }, 'malformed frame')
       this.close(error)
+      return chunk.length
     }
   }
 
@@ -303,8 +312,10 @@ export class Connection implements Reader {
   }
 
   /** Hot. @returns false to take no more for now. */
-  #frame(bytes: Buffer, at: number, end: number): boolean {
+  #frame(bytes: Buffer, at: number, end: number, isPassing: boolean): boolean {
     const command = decodeCommand(bytes, at, end)
+    // A body may be kept longer than the call.
+    if (isPassing && command.body !== undefined) command.body = Buffer.from(command.body as Buffer)
     if (!command.isResponse) this.#requestSink(this, command)
     else this.#complete(command)
     // What the socket holds is looked at when it is written to.

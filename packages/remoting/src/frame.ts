@@ -31,8 +31,12 @@ const COPIED_BODY_BYTES_MAX = 4096
 const HEADER_BYTES_MAX = 0xff_ffff
 const NOTHING = Buffer.alloc(0)
 
-/** Called for each whole frame; its content stands in `bytes` from `at` to `end`. @returns false to take no more for now. */
-export type FrameSink = (bytes: Buffer, at: number, end: number) => boolean
+/**
+ * Called for each whole frame; its content stands in `bytes` from `at` to `end`, where `isPassing` during the call only.
+ *
+ * @returns false to take no more for now.
+ */
+export type FrameSink = (bytes: Buffer, at: number, end: number, isPassing: boolean) => boolean
 
 export class FrameDecoder {
   readonly #sink: FrameSink
@@ -64,7 +68,7 @@ export class FrameDecoder {
   }
 
   /**
-   * Takes what the socket gave. Whole frames are passed on as they stand in it, so it must not change afterwards.
+   * Takes what the socket gave, which may change after the call. Whole frames are passed on as they stand in it.
    *
    * @returns how much of it was taken: all, or up to the end of the frame at which the sink wanted no more. The rest is to be given again.
    * @throws RemotingError `FRAME_TOO_LARGE`, `MALFORMED_FRAME`, and whatever the sink throws.
@@ -98,7 +102,7 @@ export class FrameDecoder {
       const frame = this.#held
       const frameBytes = this.#wantedBytes
       this.#forget()
-      if (!this.#sink(frame, LENGTH_BYTES, frameBytes)) this.#isHeldBack = true
+      if (!this.#sink(frame, LENGTH_BYTES, frameBytes, false)) this.#isHeldBack = true
     }
     return from
   }
@@ -112,7 +116,7 @@ export class FrameDecoder {
         this.#wantedBytes = frameBytes
         break
       }
-      const isMoreWanted = this.#sink(chunk, at + LENGTH_BYTES, at + frameBytes)
+      const isMoreWanted = this.#sink(chunk, at + LENGTH_BYTES, at + frameBytes, true)
       at += frameBytes
       if (!isMoreWanted) return at
     }

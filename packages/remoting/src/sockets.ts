@@ -3,7 +3,8 @@
  *
  * Keeps: nothing in this package opens or accepts a socket by another way.
  */
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connectPassing, createPassingServer } from '@dledger-ts/base'
+import type { Server, Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { SocketAddress } from './address.ts'
 
@@ -15,8 +16,8 @@ export interface Sockets {
 }
 
 export const tcpSockets: Sockets = {
-  connect: (address) => connect(address),
-  createServer: (accepted) => createServer(accepted),
+  connect: (address) => connectPassing(address),
+  createServer: (accepted) => createPassingServer(accepted),
 }
 
 /** What a socket that connects emits once the peer can be written to. */

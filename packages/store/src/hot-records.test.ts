@@ -84,32 +84,37 @@ describe('the newest records', () => {
       maxLength: 60,
     })
     fc.assert(
-      fc.property(sizes, fc.integer({ min: 0, max: 8_000 }), (batches, bytesMax) => {
-        const hot = new HotRecords(bytesMax)
-        const all: [number, Buffer][] = []
-        let end = 0
-        for (const [i, sizesOfOne] of batches.entries()) {
-          const { records, end: next } = batch(end, sizesOfOne)
-          for (const [at, record] of records) {
-            record.fill(i + record.length)
-            hot.add(at, record)
-            all.push([at, Buffer.from(record)])
+      fc.property(
+        sizes,
+        fc.integer({ min: 0, max: 8_000 }),
+        fc.integer({ min: 1, max: 900 }),
+        (batches, bytesMax, blockBytes) => {
+          const hot = new HotRecords(bytesMax, blockBytes)
+          const all: [number, Buffer][] = []
+          let end = 0
+          for (const [i, sizesOfOne] of batches.entries()) {
+            const { records, end: next } = batch(end, sizesOfOne)
+            for (const [at, record] of records) {
+              record.fill(i + record.length)
+              hot.add(at, record)
+              all.push([at, Buffer.from(record)])
+            }
+            hot.settle()
+            expect(hot.bytes).toBeLessThanOrEqual(bytesMax)
+            end = next
           }
-          hot.settle()
-          expect(hot.bytes).toBeLessThanOrEqual(bytesMax)
-          end = next
-        }
-        const isHot = all.map(([at, record]) => {
-          const found = hot.find(at, record.length)
-          if (found !== undefined) expect(found.equals(record)).toBe(true)
-          return found !== undefined
-        })
-        const first = isHot.indexOf(true)
-        if (first < 0) return
-        // Nothing between is missing, and what `start` says is where they start.
-        expect(isHot.slice(first)).not.toContain(false)
-        expect(hot.start).toBe((all[first] as [number, Buffer])[0])
-      }),
+          const isHot = all.map(([at, record]) => {
+            const found = hot.find(at, record.length)
+            if (found !== undefined) expect(found.equals(record)).toBe(true)
+            return found !== undefined
+          })
+          const first = isHot.indexOf(true)
+          if (first < 0) return
+          // Nothing between is missing, and what `start` says is where they start.
+          expect(isHot.slice(first)).not.toContain(false)
+          expect(hot.start).toBe((all[first] as [number, Buffer])[0])
+        },
+      ),
     )
   })
 })

@@ -1,7 +1,7 @@
 /**
- * The newest applied records in memory, by their place in the log: copies, in blocks that are used again and again.
+ * The newest applied records in memory, by their place in the log: copies, in one region that is used again and again.
  *
- *   add, add, … ──► the run at hand ──► settle: one copy into the newest block ──► the oldest block becomes the next one
+ *   add, add, … ──► the run at hand ──► settle: one copy into the newest block ──► the next block goes where the oldest ones were
  *
  * Entries that were applied together usually stand one after another in one buffer of the log. Such a run is copied at once, with
  * the headers between its records.
@@ -9,18 +9,23 @@
  * They are copies because the log's buffers would otherwise be held until they are old, and what is old is collected late: V8
  * lets 64 MiB of such garbage pile up before it looks. So the log's buffers die young, and what is here never becomes garbage.
  *
- * Keeps: runs ascend and do not overlap; the blocks stay below the bound, oldest dropped first; what is given out is a copy, but
+ * The region is allocated once, as a whole: the system gives its pages as they are used first, and nothing of it lies among what the
+ * C library gives and takes back all the time, and could not give back to the system then.
+ *
+ * Keeps: runs ascend and do not overlap; the blocks stay within the region, oldest dropped first; what is given out is a copy, but
  * for `runAt`.
  */
 import { assert } from '@dledger-ts/base'
 import { ENTRY_HEADER_BYTES } from './log-place.ts'
 
-/** Large enough that the system gives and takes back a block as a whole. */
+/** What is dropped at once. */
 const BLOCK_BYTES = 256 * 1024
 
 /** Runs one after another; what is applied alone makes a run of one record, so they are columns and no objects. */
 class Block {
+  /** Its part of the region, and where that begins. */
   readonly bytes: Buffer
+  readonly at: number
   used = 0
   /** Positions in the log of the runs' first bytes, and one after their last bytes. */
   readonly starts: number[] = []
@@ -28,8 +33,9 @@ class Block {
   /** Where they start in `bytes`. */
   readonly ats: number[] = []
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, at: number) {
     this.bytes = bytes
+    this.at = at
   }
 
   get start(): number {
@@ -57,7 +63,9 @@ class Block {
 export class HotRecords {
   readonly #bytesMax: number
   readonly #blockBytes: number
-  /** Oldest first; each has a run. */
+  /** Not before there is a record. */
+  #region: Buffer | null = null
+  /** Oldest first; each has a run. In the region they stand one after another, the first behind the last. */
   readonly #blocks: Block[] = []
   #bytes = 0
   // The run that was added and not copied yet.
@@ -69,9 +77,9 @@ export class HotRecords {
   #room = 0
 
   /** @param bytesMax a larger record is not kept; 0 keeps none. */
-  constructor(bytesMax: number) {
+  constructor(bytesMax: number, blockBytes = BLOCK_BYTES) {
     this.#bytesMax = bytesMax
-    this.#blockBytes = Math.min(BLOCK_BYTES, bytesMax)
+    this.#blockBytes = Math.min(blockBytes, bytesMax)
   }
 
   /** What the blocks take. */
@@ -170,16 +178,26 @@ export class HotRecords {
     const last = this.#blocks[this.#blocks.length - 1]
     if (last !== undefined && last.bytes.length - last.used >= bytes) return last
     const size = Math.max(this.#blockBytes, bytes)
-    let free: Buffer | null = null
-    while (this.#bytes + size > this.#bytesMax) {
-      const { bytes: dropped } = this.#blocks.shift() as Block
-      this.#bytes -= dropped.length
-      if (dropped.length === size) free = dropped
+    const region = (this.#region ??= Buffer.allocUnsafeSlow(this.#bytesMax))
+    let at = last === undefined ? 0 : last.at + last.bytes.length
+    if (at + size > region.length) {
+      // Those that stand where there is no room for it any more are older than those at the beginning.
+      this.#drop((block) => block.at >= at)
+      at = 0
     }
-    const block = new Block(free ?? Buffer.allocUnsafeSlow(size))
+    this.#drop((block) => block.at >= at && block.at < at + size)
+    const block = new Block(region.subarray(at, at + size), at)
     this.#blocks.push(block)
     this.#bytes += size
     return block
+  }
+
+  /** Drops the oldest blocks for as long as `isInTheWay`. */
+  #drop(isInTheWay: (block: Block) => boolean): void {
+    for (let oldest = this.#blocks[0]; oldest !== undefined && isInTheWay(oldest); oldest = this.#blocks[0]) {
+      this.#blocks.shift()
+      this.#bytes -= oldest.bytes.length
+    }
   }
 
   #blockOf(physicalOffset: number): Block | undefined {

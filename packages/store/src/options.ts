@@ -116,7 +116,7 @@ export interface MessageStoreOptions extends Partial<Pick<NodeSettings, (typeof 
   readonly assumeIntact?: boolean
   /** How often what is derived from the log is written; a restart applies again what came after. Default 5,000. */
   readonly checkpointIntervalMs?: number
-  /** Newest records kept in memory, taken as it is needed and kept. Default 16 MiB. */
+  /** Newest records kept in memory, taken as it is needed and kept; 4 GiB at most. Default 16 MiB. */
   readonly hotBytesMax?: number
   /** Records no further than this behind the newest count as in memory. Default 40 % of the machine's memory. */
   readonly inMemoryBytes?: number

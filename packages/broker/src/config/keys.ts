@@ -28,6 +28,8 @@ interface IntLimits {
 
 const INT32_MAX = 0x7fffffff
 const BYTES_MAX = 2 ** 40
+/** The largest buffer of Node.js 20. */
+const BUFFER_BYTES_MAX = 2 ** 32
 
 const int = (value: number, limits: IntLimits, what: string): KeyDeclaration<number> => ({
   type: 'int',
@@ -315,7 +317,7 @@ export const CONFIG_KEYS = {
   hotBytesMax: bytes(
     16_777_216,
     0,
-    BYTES_MAX,
+    BUFFER_BYTES_MAX,
     'Newest messages that are answered from memory; taken as they come, and kept for the next ones (ours).',
   ),
   assumeIntact: boolean(

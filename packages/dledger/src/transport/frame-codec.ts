@@ -99,8 +99,8 @@ export interface FrameSink {
 /**
  * Cuts a stream of chunks into frames, wherever the chunks begin and end.
  *
- * Hot: one pass over a chunk that holds whole frames allocates nothing but the slices it hands out. Measured on Node 20 with
- * AppendEntries of 32 KiB: 0.5 µs to encode, 1.5 µs to decode within a chunk, 10 µs across chunks (the copy).
+ * Hot: the payload is copied once, into a buffer of its size; nothing else of a chunk is allocated or kept, so a socket may read the next
+ * one into the same memory.
  */
 export class FrameReader {
   readonly #payloadBytesMax: number
@@ -230,8 +230,8 @@ export class FrameReader {
 
   #readPayload(chunk: Buffer, at: number): number {
     const end = Math.min(chunk.length, at + this.#payloadBytes - this.#payloadFilled)
-    if (this.#payloadFilled === 0 && end - at === this.#payloadBytes) {
-      this.#finish(this.#payloadBytes === 0 ? null : chunk.subarray(at, end))
+    if (this.#payloadBytes === 0) {
+      this.#finish(null)
       return end
     }
     // The pages of a large allocation are not touched before bytes arrive for them.

@@ -3,7 +3,8 @@
  *
  * Keeps: nothing in this package opens or accepts a socket by another way.
  */
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connectPassing, createPassingServer } from '@dledger-ts/base'
+import type { Server, Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 
 export interface PeerSockets {
@@ -16,8 +17,8 @@ export interface PeerSockets {
 const KEEP_ALIVE_DELAY_MS = 10_000
 
 export const tcpPeerSockets: PeerSockets = {
-  connect: ({ host, port }) => connect({ host, port }),
-  createServer: (accepted) => createServer(accepted),
+  connect: ({ host, port }) => connectPassing({ host, port }),
+  createServer: (accepted) => createPassingServer(accepted),
 }
 
 /** What every connection between members is. */

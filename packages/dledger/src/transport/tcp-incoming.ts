@@ -5,7 +5,7 @@
  * time limit, and no payload.
  */
 import type { Socket } from 'node:net'
-import type { Clock } from '@dledger-ts/base'
+import { type Clock, onBytes } from '@dledger-ts/base'
 import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
 import { encodeGreeting, FrameError, FrameReader } from './frame-codec.ts'
 import { answerValues, type Channel, type Introduction, introductionOf, misfit } from './greeting.ts'
@@ -67,7 +67,7 @@ export class Incoming<Item> {
     this.#doorkeeper = new Doorkeeper(options.secret, options.self)
     this.#reader = new FrameReader(limits, this, 'greetings')
     this.#cancelTimer = clock.after(limits.helloTimeoutMs, () => this.close())
-    socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    onBytes(socket, (chunk) => this.#read(chunk))
     // Its 'close' follows and says all that matters.
     socket.on('error', () => {})
     socket.on('end', () => this.close())

@@ -6,7 +6,7 @@
  * Nothing comes back on it after the welcome. The host name is looked up at every dial.
  */
 import type { Socket } from 'node:net'
-import type { Clock, Random } from '@dledger-ts/base'
+import { type Clock, onBytes, type Random } from '@dledger-ts/base'
 import type { MemberId } from '../raft/messages.ts'
 import { decodeControl, encodeControl, type Scalar } from './control-part.ts'
 import { encodeGreeting, FrameError, FrameReader } from './frame-codec.ts'
@@ -117,7 +117,7 @@ export class Outgoing {
     this.#socket = socket
     const dialed = new Dialed(this, socket)
     socket.once(connectedEvent(socket), () => this.#connected(dialed))
-    socket.on('data', (chunk: Buffer) => this.#read(dialed, chunk))
+    onBytes(socket, (chunk) => this.#read(dialed, chunk))
     socket.on('error', (error: NodeJS.ErrnoException) => (dialed.failure = error))
     socket.on('drain', () => {
       if (this.#state === 'READY' && dialed.socket === this.#socket) this.#options.owner.drained(this)

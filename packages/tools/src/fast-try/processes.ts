@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { mkdirSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { NODE_FLAGS } from '../server/v8.ts'
+import { NODE_FLAGS, SERVER_ENV } from '../server/v8.ts'
 import { isAlive } from '../server/pid-files.ts'
 import { BROKER_NAME, type BrokerSettings, CLUSTER, HOST, namesrvAddress, type Settings } from './settings.ts'
 
@@ -122,7 +122,7 @@ function launch(settings: Settings, program: string, conf: string, directory: st
     {
       detached: true,
       stdio: ['ignore', output, output],
-      env: { ...process.env, DLEDGER_LOG_FILE: logFile },
+      env: { ...process.env, ...SERVER_ENV, DLEDGER_LOG_FILE: logFile },
     },
   )
   closeSync(output)
