@@ -1,6 +1,6 @@
 /** A namesrv and three brokers on DLedger, Apache's or ours: the same configuration, started by their own commands. */
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { JAVA, jars, REPOSITORY } from '../build.ts'
 import type { Launch } from '../children.ts'
 import { somePorts } from '../ports.ts'
@@ -135,7 +135,11 @@ function ours(name: string, flush: 'ASYNC_FLUSH' | 'SYNC_FLUSH'): System {
     command: join(REPOSITORY, 'packages', 'tools', 'bin', `mq${program}.js`),
     args: ['-c', conf],
     cwd: directory,
-    env: { DLEDGER_LOG_FILE: join(directory, 'log', `${program}.log`) },
+    env: {
+      DLEDGER_LOG_FILE: join(directory, 'log', `${program}.log`),
+      // That line takes the first `node` there is.
+      PATH: `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`,
+    },
   })
   return {
     name,

@@ -5,16 +5,10 @@
  * that is never near a core's caches (figures in `bench/README.md`).
  *
  * Keeps: whoever takes bytes here has them during the call only, whatever socket they come from. What a socket does otherwise (`end`,
- * `close`, `error`, writing, `pause`, `resume`) is as with any other.
+ * `close`, `error`, writing) is as with any other; but `pause` stops the kernel's side at once, so that a paused socket does not see its
+ * peer's end, and closing one that has bytes unread resets the connection.
  */
-import {
-  createServer,
-  type NetConnectOpts,
-  type OnReadOpts,
-  type Server,
-  Socket,
-  type SocketConstructorOpts,
-} from 'node:net'
+import { createServer, type OnReadOpts, type Server, Socket, type SocketConstructorOpts } from 'node:net'
 
 /** What a stream of Node.js reads at once. */
 const READ_BYTES = 65_536
@@ -26,12 +20,12 @@ type Take = (bytes: Buffer) => void
 
 const takers = new WeakMap<Socket, { take: Take }>()
 
-/** Begins to connect, as `connect` of `node:net`. Its bytes are heard by `onBytes` only. */
-export function connectPassing(options: NetConnectOpts): Socket {
-  return passing({}).connect(options)
+/** Begins to connect, as `connect` of `node:net`. Its bytes are heard by `onBytes` only, which is to be called at once. */
+export function connectPassing({ host, port }: { readonly host: string; readonly port: number }): Socket {
+  return passing({}).connect({ host, port })
 }
 
-/** A server, not listening yet, as `createServer` of `node:net`. Bytes of what it accepts are heard by `onBytes` only. */
+/** A server, not listening yet, as `createServer` of `node:net`. Bytes of what it accepts are heard by `onBytes` only, called within `accepted`. */
 export function createPassingServer(accepted: (socket: Socket) => void): Server {
   return createServer({ pauseOnConnect: true }, (socket) => accepted(takenOver(socket)))
 }

@@ -52,7 +52,7 @@ export class RemotingCommand {
   extFields: ExtFields | undefined
   /** In place of `extFields` of a command to send in JSON: the object's text as a hot path wrote it, Java's way. */
   extFieldsJson: string | undefined
-  /** Received: one buffer, a slice of what the socket gave. To send: one or several, written without being joined. */
+  /** Received: one buffer. To send: one or several, written without being joined. */
   body: CommandBody | undefined
   serializeType: SerializeType
   /** Of a command that came: the bytes of its header and its body, which are in memory while it is kept. */

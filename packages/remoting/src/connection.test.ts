@@ -512,6 +512,25 @@ describe('a server', () => {
     expect((await answered).remark).toBe('last')
   })
 
+  it('sends them out whole to a peer that goes on sending', async () => {
+    const { port, held, server } = await startServer()
+    const { socket, receivedBytes, closed } = await rawClient(port)
+    owned.push(() => socket.destroy())
+    socket.write(frame(createRequest(LATER)))
+    await until(() => held.length === 1)
+    const { connection, request } = held[0] as (typeof held)[0]
+    // The kernel has all of it, and its peer not: what is closed by a reset is forgotten.
+    socket.pause()
+    connection.respond(request, createResponse(0, undefined, undefined, Buffer.alloc(1_000_000)))
+    await until(() => (connection as Connection).unwrittenBytes === 0)
+    // Unread when the server ends the connection: to close it then would reset it.
+    socket.write(Buffer.concat(Array.from({ length: 1_000 }, (_, i) => frame(createRequest(ECHO), i))))
+    await server.close()
+    socket.resume()
+    await closed
+    expect(receivedBytes()).toBeGreaterThan(1_000_000)
+  })
+
   it('does not wait for a peer that takes nothing when it closes', async () => {
     const clock = new ManualClock()
     const { port, server } = await startServer({ clock })

@@ -224,13 +224,17 @@ export class Connection implements Reader {
     this.#socket.destroy()
   }
 
-  /** Writes what was sent so far, then closes. Nothing is read any more. */
+  /** Writes what was sent so far and tells the peer so, which then closes; who wants no more of it than some time calls `close` after that. */
   end(): void {
     if (this.isClosed || this.#isEnding) return
     this.#flush()
     this.#isEnding = true
-    this.#socket.pause()
-    this.#socket.destroySoon()
+    this.#turns?.withdraw(this)
+    this.#unhandled = null
+    // What the peer still sends is read and dropped, until it closes: to close a socket that has unread bytes resets the connection, and the
+    // kernel forgets what the peer has not taken yet.
+    this.#socket.resume()
+    this.#socket.end()
   }
 
   #listen(): void {
@@ -252,6 +256,7 @@ export class Connection implements Reader {
 
   /** `chunk` is valid during the call only. */
   #read(chunk: Buffer): void {
+    if (this.#isEnding) return
     this.lastActiveMs = this.#clock.monotonicMs()
     if (this.#unhandled !== null) {
       // It was paused with some of what it had read on its way.

@@ -1,6 +1,8 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { HotRecords } from './hot-records.ts'
+import { MessageStore } from './message-store.ts'
+import { TempDirectory } from './testing/fixture.ts'
 
 /** Entries of a log buffer: a 48-byte header before each record of `sizes`, filled with its number. */
 function batch(pos: number, sizes: readonly number[]): { buffer: Buffer; records: [number, Buffer][]; end: number } {
@@ -118,3 +120,15 @@ describe('the newest records', () => {
     )
   })
 })
+
+test.each([-1, 0.5, 2 ** 32 + 1, Number.POSITIVE_INFINITY])(
+  'a store with room for %d bytes of them is not opened',
+  async (hotBytesMax) => {
+    const temp = new TempDirectory()
+    onTestFinished(() => temp.remove())
+    await expect(MessageStore.open({ dir: temp.path, hotBytesMax })).rejects.toMatchObject({
+      code: 'INVALID',
+      message: `hotBytesMax is ${hotBytesMax}; a whole number from 0 to 4294967296 is allowed`,
+    })
+  },
+)

@@ -9,8 +9,8 @@
  * They are copies because the log's buffers would otherwise be held until they are old, and what is old is collected late: V8
  * lets 64 MiB of such garbage pile up before it looks. So the log's buffers die young, and what is here never becomes garbage.
  *
- * The region is allocated once, as a whole: the system gives its pages as they are used first, and nothing of it lies among what the
- * C library gives and takes back all the time, and could not give back to the system then.
+ * The region is allocated once, as a whole: the system gives its pages as they are used first. Blocks one by one would come to lie among
+ * what the C library gives and takes back all the time, which could then not go back to the system.
  *
  * Keeps: runs ascend and do not overlap; the blocks stay within the region, oldest dropped first; what is given out is a copy, but
  * for `runAt`.

@@ -31,6 +31,8 @@ const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000
 const DEFAULT_TIMER_PRECISION_MS = 100
 const DEFAULT_TIMER_MAX_DELAY_MS = 3 * 24 * 60 * 60 * 1000
 const DEFAULT_HOT_BYTES_MAX = 16 * 1024 * 1024
+/** The largest buffer of Node.js 20. */
+const HOT_BYTES_LIMIT = 2 ** 32
 /** Apache's accessMessageInMemoryMaxRatio: this share of the machine's memory counts as in memory. */
 const IN_MEMORY_RATIO = 0.4
 const DEFAULT_DUPLICATE_SEND_IDS_MAX = 1_048_576
@@ -207,7 +209,7 @@ export function checkOptions(given: MessageStoreOptions): CheckedOptions {
     fileBytes: given.fileBytes ?? DEFAULT_SETTINGS.fileBytes,
     delayLevelsMs: delayLevels(given.messageDelayLevel ?? DEFAULT_MESSAGE_DELAY_LEVEL),
     timerSettings: timerSettings(given),
-    hotBytesMax: given.hotBytesMax ?? DEFAULT_HOT_BYTES_MAX,
+    hotBytesMax: wholeNumber('hotBytesMax', given.hotBytesMax ?? DEFAULT_HOT_BYTES_MAX, 0, HOT_BYTES_LIMIT),
     checkpointIntervalMs,
     inMemoryBytes: given.inMemoryBytes ?? Math.floor(totalmem() * IN_MEMORY_RATIO),
     storeHost: given.storeHost ?? null,

@@ -16,8 +16,8 @@
  * before it.
  *
  * Keeps: no length is believed before it was checked (a wrong one would swallow frame after frame and look like silence), nothing is
- * allocated before it is held against its limit, and a payload is copied once at most (when it spans chunks), else it is a slice of
- * the chunk it came in. A bit that is flipped on the way is found here, or by the entries' own checksums.
+ * allocated before it is held against its limit, and nothing of a chunk is kept: a payload is copied once. A bit that is flipped on the
+ * way is found here, or by the entries' own checksums.
  */
 import { assert, CodedError, crc32, readUint32, writeUint32 } from '@dledger-ts/base'
 import { ENTRY_HEADER_BYTES } from '../log/entry-batch.ts'

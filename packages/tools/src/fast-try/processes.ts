@@ -122,7 +122,7 @@ function launch(settings: Settings, program: string, conf: string, directory: st
     {
       detached: true,
       stdio: ['ignore', output, output],
-      env: { ...process.env, ...SERVER_ENV, DLEDGER_LOG_FILE: logFile },
+      env: { ...SERVER_ENV, ...process.env, DLEDGER_LOG_FILE: logFile },
     },
   )
   closeSync(output)
