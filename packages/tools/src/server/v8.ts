@@ -4,8 +4,8 @@
  *
  * Garbage: a broker's messages pass through buffers outside of V8's heap, and V8 counts these against a limit that follows from the heap:
  * with 20 MiB of heap it is reached every 12 MiB of buffers, so at some thousand messages a second the whole heap is marked several times a
- * second. As much as the heap as room instead makes that at most once a second. (Three times as much would spare a percent of the CPU for
- * 20 MiB more.)
+ * second. As much as the heap as room instead makes that at most once a second. (Twice as much would spare a percent of the CPU, and more
+ * of a drain, for 20 MiB more.)
  *
  * Code: what runs once for each batch, or for each message of a lone sender, gathers calls slowly. At V8's own budget a fifth to a third of
  * what a broker computes after ten seconds under load is code that is not optimized yet; a quarter of the budget makes messages cheaper
