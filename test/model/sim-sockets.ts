@@ -4,7 +4,9 @@
  * Keeps:
  *   - what is written arrives in order, once, after a while, or the connection is lost; nothing arrives within `write`;
  *   - a direction that is cut holds bytes back, as TCP does that tries again, until it is healed;
- *   - a killed process resets its connections; a machine that goes off says nothing before it is on again;
+ *   - what was written before an end arrives before it, and the end that has said so can still read; a server is closed when its connections are;
+ *   - a killed process resets its connections, as does one that closes without waiting for the end; a machine that goes off says nothing
+ *     before it is on again;
  *   - a process that died is told nothing.
  */
 import { EventEmitter } from 'node:events'
@@ -110,6 +112,7 @@ export class SimNet {
       near.other = far
       far.other = near
       far.connecting = false
+      server.opened(far)
       far.tell(() => server.accepted(far))
       near.tell(() => {
         near.connecting = false
@@ -124,7 +127,9 @@ class SimServer extends EventEmitter {
   readonly incarnation: number
   readonly accepted: (socket: SimSocket) => void
   readonly #net: SimNet
+  readonly #open = new Set<SimSocket>()
   #port = 0
+  #closed: (() => void) | null = null
 
   constructor(net: SimNet, owner: SimHost, incarnation: number, accepted: (socket: SimSocket) => void) {
     super()
@@ -150,9 +155,26 @@ class SimServer extends EventEmitter {
     return { port: this.#port }
   }
 
+  opened(socket: SimSocket): void {
+    this.#open.add(socket)
+    socket.once('close', () => {
+      this.#open.delete(socket)
+      this.#closeIfEmpty()
+    })
+  }
+
+  /** `callback` is told when its connections are closed, too. */
   close(callback: () => void): void {
     this.#net.stopListening(`${this.owner.host}:${this.#port}`)
-    this.#net.options.events.schedule(10, 'closed', this.owner.process, callback)
+    this.#closed = callback
+    this.#closeIfEmpty()
+  }
+
+  #closeIfEmpty(): void {
+    const closed = this.#closed
+    if (closed === null || this.#open.size > 0) return
+    this.#closed = null
+    this.#net.options.events.schedule(10, 'closed', this.owner.process, closed)
   }
 }
 
@@ -167,6 +189,8 @@ class SimSocket extends EventEmitter {
   connecting = true
   /** Closed at this end, or its process is dead. */
   isGone = false
+  /** The other end has said that nothing more comes. */
+  hasHeardEnd = false
   dials = 0
   #isPaused = false
   /** Arrived while it was paused. */
@@ -243,16 +267,28 @@ class SimSocket extends EventEmitter {
     if (this.isGone) return this
     this.isGone = true
     this.#net.forget(this)
-    this.resetOther()
+    if (this.hasHeardEnd) this.#tellOther((other) => other.finished())
+    else this.resetOther()
     this.tell(() => this.emit('close'))
     return this
   }
 
-  /** What was written arrives before the end does. */
-  destroySoon(): void {
-    if (this.isGone) return
+  /** What was written arrives before the end does; what the other end still writes is read until that closes. */
+  end(): void {
+    if (this.isGone || this.#underWay.at(-1) === null) return
     this.#underWay.push(null)
     this.#travel()
+  }
+
+  /** The other end, which knew that nothing more would come, has closed. */
+  finished(): void {
+    if (this.isGone) return
+    this.isGone = true
+    this.#net.forget(this)
+    this.tell(() => {
+      this.emit('end')
+      this.emit('close')
+    })
   }
 
   /** Runs in this end's process, unless that is another one by then. */
@@ -275,6 +311,10 @@ class SimSocket extends EventEmitter {
 
   /** The other end hears that this one is gone, when it can hear of it. */
   resetOther(): void {
+    this.#tellOther((other) => other.fail('ECONNRESET'))
+  }
+
+  #tellOther(what: (other: SimSocket) => void): void {
     const { other } = this
     if (other === null || other.isGone) return
     const { events, isOpen } = this.#net.options
@@ -284,7 +324,7 @@ class SimSocket extends EventEmitter {
         events.schedule(RETRY_US, 'reset', null, deliver)
         return
       }
-      other.fail('ECONNRESET')
+      what(other)
     }
     events.schedule(this.#delayUs(), 'reset', null, deliver)
   }
@@ -314,11 +354,9 @@ class SimSocket extends EventEmitter {
     if (written.length > 0) this.tell(() => written.forEach((tell) => tell()))
     if (!ends) return
     other.tell(() => {
+      other.hasHeardEnd = true
       if (!other.isGone) other.emit('end')
     })
-    this.isGone = true
-    this.#net.forget(this)
-    this.tell(() => this.emit('close'))
   }
 
   #read(bytes: Buffer): void {

@@ -12,7 +12,7 @@
 import { dirname } from 'node:path'
 import { AssertionError, type Clock, CodedError, type Logger } from '@dledger-ts/base'
 import { Broker, type BrokerConfig, parseConfig } from '@dledger-ts/broker'
-import type { DirectoryOwner } from '@dledger-ts/dledger'
+import { type DirectoryOwner, isDiskFull } from '@dledger-ts/dledger'
 import { MemoryMetadata } from '@dledger-ts/store'
 import { Decisions } from '../simulation/decisions.ts'
 import { EPOCH_MS, EventQueue, type Process, SimClock, type SimEvent, US_PER_MS } from '../simulation/sim-clock.ts'
@@ -266,8 +266,7 @@ export class World {
       },
       (error: unknown) => {
         if (member.incarnation !== incarnation) return
-        const isForRoom = error instanceof CodedError && error.code === 'DISK_FULL' && member.drive.isFull
-        if (isForRoom) this.kill(member, 'kill')
+        if (isForRoom(error, member)) this.kill(member, 'kill')
         else this.#failed(member, error)
       },
     )
@@ -307,7 +306,11 @@ export class World {
       () => {
         isClosed = true
       },
-      (error: unknown) => this.violated(`${member.name} could not be closed: ${stackOf(error)}`),
+      (error: unknown) => {
+        // What is still to be written when it closes finds no room either.
+        if (isForRoom(error, member)) isClosed = true
+        else this.violated(`${member.name} could not be closed: ${stackOf(error)}`)
+      },
     )
     await this.until(`${member.name} stops`, () => isClosed || member.incarnation !== incarnation)
     if (member.incarnation === incarnation) this.kill(member, 'kill')
@@ -505,6 +508,10 @@ function cutName(from: SimHost, to: SimHost): string {
 }
 
 /** Without passes that are late: for what has no event loop of its own. */
+function isForRoom(error: unknown, { drive }: BrokerMember): boolean {
+  return drive.isFull && error instanceof CodedError && (error.code === 'DISK_FULL' || isDiskFull(error))
+}
+
 function plainClock(events: EventQueue, owner: Process): Clock {
   return {
     nowMs: () => EPOCH_MS + Math.floor(events.nowUs / US_PER_MS),
