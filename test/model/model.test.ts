@@ -29,6 +29,22 @@ const FAILOVER: Run = {
   ],
 }
 
+/** The one that led goes on after a while, believes that it still leads, and is told of what another one has given out. */
+const REPLACED: Run = {
+  seed: 1884414016,
+  expires: false,
+  steps: [
+    { do: 'send', sender: 0, to: 0, queue: 0, count: 1, way: { kind: 'plain' } },
+    { do: 'wait', ms: 50 },
+    { do: 'pause', who: 'leader' },
+    { do: 'wait', ms: 2_500 },
+    { do: 'pop', of: 'leader', count: 1, invisibleMs: 5_000 },
+    { do: 'wait', ms: 1_500 },
+    { do: 'ack', to: 1, count: 1 },
+    { do: 'die', who: 'leader', death: 'kill' },
+  ],
+}
+
 describe('brokers of a group under faults', () => {
   test(`show what the model allows, in ${RUNS} runs of seed ${SEED}`, { timeout: TIMEOUT_MS }, async () => {
     const { failure, report, runs, counts } = await explore({ seed: SEED, runs: RUNS, forMs: RUNS_MS_MAX })
@@ -36,6 +52,16 @@ describe('brokers of a group under faults', () => {
     // Runs in which nothing happens would prove nothing.
     expect(counts.acknowledged / runs).toBeGreaterThan(5)
   })
+
+  test(
+    'answer no acknowledgement that a member which led before knows nothing of',
+    { timeout: TIMEOUT_MS },
+    async () => {
+      const { violation, counts } = await runSteps(REPLACED)
+      expect(violation).toBeNull()
+      expect(counts).toMatchObject({ popped: 1, popAcks: 1 })
+    },
+  )
 
   // `npm run test:model -- --planted` plants all of them.
   test.each(QUICK_FAULTS)('are found out: %s', { timeout: TIMEOUT_MS }, async (name) => {

@@ -4,7 +4,8 @@
  * Keeps:
  *   A1  an answer 0 to an acknowledgement means that the message never comes again: the log has it;
  *   A2  a message that is not in flight under the handle that is named, since it was acknowledged or came again, is no fault of
- *       the client that asks: 0 as Apache's answers.
+ *       the client that asks: 0 as Apache's answers. That is certain first: a leader that others have replaced without its knowing lacks
+ *       what they popped.
  *
  * Source: AckMessageProcessor, ChangeInvisibleTimeProcessor.
  */
@@ -68,7 +69,8 @@ class PopAcks {
     const { popTime, invisibleTime, reviveQid } = parseExtraInfo(header.extraInfo, request.code)
     const { topic, queueId, offset, consumerGroup: group } = header
     if (reviveQid === ORDER_REVIVE_QID) return this.#ackInOrder(header, [offset], popTime)
-    await store.pops.acknowledge({ group, topic, queueId, queueOffset: offset, untilMs: popTime + invisibleTime })
+    const handle = { group, topic, queueId, queueOffset: offset, untilMs: popTime + invisibleTime }
+    await this.#certain(() => store.pops.acknowledge(handle))
     return createResponse(ResponseCode.SUCCESS)
   }
 
@@ -95,12 +97,13 @@ class PopAcks {
     const { reviveQid } = named
     if (reviveQid === ORDER_REVIVE_QID) {
       const { popTime } = named
-      await store.orderedPops.changeInvisible({ group, topic, queueId }, { queueOffset, poppedMs: popTime, untilMs })
+      const message = { queueOffset, poppedMs: popTime, untilMs }
+      await this.#certain(() => store.orderedPops.changeInvisible({ group, topic, queueId }, message))
       this.#options.unblocked(group, { topic, queueId })
       return answeredChange({ popTime, invisibleTime: Math.max(0, untilMs - popTime), reviveQid })
     }
     const handle = { group, topic, queueId, queueOffset, untilMs: named.popTime + named.invisibleTime }
-    if (await store.pops.changeInvisible(handle, untilMs)) this.#options.popped(untilMs)
+    if (await this.#certain(() => store.pops.changeInvisible(handle, untilMs))) this.#options.popped(untilMs)
     return answeredChange({ popTime: nowMs, invisibleTime, reviveQid })
   }
 
@@ -122,8 +125,15 @@ class PopAcks {
       return this.#ackInOrder({ consumerGroup, topic, queueId }, queueOffsets, popTime)
     }
     const handles = queueOffsets.map((queueOffset) => ({ group: consumerGroup, topic, queueId, queueOffset, untilMs }))
-    await Promise.all(handles.map((handle) => store.pops.acknowledge(handle)))
+    await Promise.all(handles.map((handle) => this.#certain(() => store.pops.acknowledge(handle))))
     return createResponse(ResponseCode.SUCCESS)
+  }
+
+  /** Where there is nothing to change, once more when all that was popped and acknowledged anywhere is applied here. @returns whether it changed. */
+  async #certain(change: () => Promise<boolean>): Promise<boolean> {
+    if (await change()) return true
+    await this.#context.store.caughtUp()
+    return change()
   }
 
   async #ackInOrder(
@@ -133,7 +143,7 @@ class PopAcks {
   ): Promise<RemotingCommand> {
     const { store } = this.#context
     const queue = { group, topic, queueId }
-    const isEnded = await store.orderedPops.acknowledge(queue, queueOffsets, popTime)
+    const isEnded = await this.#certain(() => store.orderedPops.acknowledge(queue, queueOffsets, popTime))
     this.#options.unblocked(group, queue)
     const offset = store.consumerOffset(group, topic, queueId) ?? 0
     const isKnown = isEnded || queueOffsets.every((one) => one < offset || !this.#isLastPop(queue, popTime, one))
