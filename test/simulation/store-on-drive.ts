@@ -72,8 +72,13 @@ export class SyncedLog implements AttachedLog {
     this.#later(() => callback(null, found))
   }
 
-  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
-    const bytes = Buffer.alloc(size)
+  readBytes(
+    pos: number,
+    size: number,
+    callback: (error: Error | null, bytes: Buffer | null) => void,
+    target = Buffer.alloc(size),
+  ): void {
+    target.fill(0)
     for (const { index, pos: at, body } of this.entries) {
       const header = Buffer.alloc(48)
       header.writeInt32BE(1, 0)
@@ -85,9 +90,9 @@ export class SyncedLog implements AttachedLog {
       const entry = Buffer.concat([header, body])
       const from = Math.max(pos, at)
       const to = Math.min(pos + size, at + entry.length)
-      if (from < to) entry.copy(bytes, from - pos, from - at, to - at)
+      if (from < to) entry.copy(target, from - pos, from - at, to - at)
     }
-    this.#later(() => callback(null, bytes))
+    this.#later(() => callback(null, target))
   }
 
   readAppliedAt(pos: number, callback: (error: Error | null, entry: CommittedEntry | null) => void): void {
@@ -177,6 +182,7 @@ export class Machine {
       fileBytes: 1024 * 1024,
       delayLevelsMs: [1000],
       hotBytesMax: 1,
+      inMemoryBytes: Number.POSITIVE_INFINITY,
       checkpointIntervalMs: 1_000,
       timerSettings: { timerPrecisionMs: 100, timerMaxDelayMs: 1_000 },
       storeHost: null,

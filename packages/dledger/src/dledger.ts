@@ -273,9 +273,18 @@ export class DLedger extends EventEmitter<DLedgerEvents> {
     this.#node.readAppliedAt(pos, callback)
   }
 
-  /** Reads raw bytes of the log at a position, e.g. a body at `pos + 48`. They are not checked: see `isEntryAt`. */
-  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
-    this.#node.readBytes(pos, size, callback)
+  /**
+   * Reads raw bytes of the log at a position, e.g. a body at `pos + 48`. They are not checked: see `isEntryAt`.
+   *
+   * @param target of `size` bytes, where they are put; after an error something may still be written to it. Default: a new buffer.
+   */
+  readBytes(
+    pos: number,
+    size: number,
+    callback: (error: Error | null, bytes: Buffer | null) => void,
+    target?: Buffer,
+  ): void {
+    this.#node.readBytes(pos, size, callback, target)
   }
 
   /** The entry that the data file of byte `pos` begins with; null when that cannot be told. Reads a header, synchronously. */

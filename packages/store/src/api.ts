@@ -67,6 +67,13 @@ export interface GetRequest {
   readonly tagFilter: ReadonlySet<number> | null
   /** Which of the records are given out; every one without it. */
   readonly recordFilter?: RecordFilter | null
+  /** Smaller limits where the first message is further behind the newest one than `inMemoryBytes`. Not with a `recordFilter`. */
+  readonly far?: GetLimits | undefined
+}
+
+export interface GetLimits {
+  readonly maxCount: number
+  readonly maxBytes: number
 }
 
 /** Whether a whole record is wanted. Hot, and must not throw. */
@@ -82,10 +89,12 @@ export interface GetResult {
   readonly minOffset: number
   /** One after the newest visible message. */
   readonly maxOffset: number
-  /** Whole records, oldest first, as slices of long-lived buffers: one after another they are the body of a pull answer. */
+  /** Whole records, oldest first: one after another they are the body of a pull answer. */
   readonly records: readonly Buffer[]
   /** Sum of the record sizes. */
   readonly recordBytes: number
+  /** Where there is one: may be called, once, when nobody uses `records` any more, and their memory is used again. */
+  readonly release?: (() => void) | undefined
 }
 
 export type GetCallback = (error: StoreError | null, result: GetResult | null) => void

@@ -63,9 +63,14 @@ export class LogPort implements ProposalTarget, LogReader, AppliedEntries, Entry
     this.#log.readApplied(firstIndex, lastIndex, bytesMax, callback)
   }
 
-  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
+  readBytes(
+    pos: number,
+    size: number,
+    callback: (error: Error | null, bytes: Buffer | null) => void,
+    target?: Buffer,
+  ): void {
     assert(this.#log !== null, 'nothing is read before the log is attached')
-    this.#log.readBytes(pos, size, callback)
+    this.#log.readBytes(pos, size, callback, target)
   }
 
   readAppliedAt(pos: number, callback: (error: Error | null, entry: CommittedEntry | null) => void): void {

@@ -18,9 +18,14 @@ const LOG_FILE_BYTES = 64 * 1024 * 1024
 let runs = 0
 
 /** A reader of a store that was just opened: nothing is in memory. */
-function coldReader(maker: EntryMaker, logFileBytes = LOG_FILE_BYTES): Promise<OpenedReader> {
+function coldReader(
+  maker: EntryMaker,
+  logFileBytes = LOG_FILE_BYTES,
+  inMemoryBytes = Number.POSITIVE_INFINITY,
+): Promise<OpenedReader> {
   const directory = path.join(temp.path, `run-${runs++}`)
-  return openReader({ directory, maker, logFileBytes, consumeQueueFileBytes: CONSUME_QUEUE_FILE_BYTES })
+  const consumeQueueFileBytes = CONSUME_QUEUE_FILE_BYTES
+  return openReader({ directory, maker, logFileBytes, inMemoryBytes, consumeQueueFileBytes })
 }
 
 function get(reader: MessageReader, request: Partial<GetRequest> = {}): Promise<GetResult> {
@@ -167,6 +172,24 @@ describe('reads from files', () => {
     for (const queueOffset of [0, 1, 2]) await get(reader, { queueOffset, maxCount: 1 })
     // Records of one queue are 12 KiB apart: of what lies between nothing is of use.
     expect(log.reads.every(({ size }) => size < 400)).toBe(true)
+    await closeAll()
+  })
+
+  test.each([
+    { where: 'far behind', queueOffset: 0, maxCount: 32, count: 8 },
+    { where: 'far behind, fewer wanted', queueOffset: 0, maxCount: 5, count: 5 },
+    { where: 'the last one that is far behind', queueOffset: 899, maxCount: 32, count: 8 },
+    { where: 'among the newest', queueOffset: 900, maxCount: 32, count: 32 },
+  ])('a request that begins $where has its limits: $count of $maxCount', async ({ queueOffset, maxCount, count }) => {
+    const maker = filled(1_000, 200)
+    const recent = maker.entries.slice(900)
+    // From the first record of these on, without the header of its entry.
+    const inMemoryBytes = recent.reduce((sum, { body }) => sum + 48 + body.length, 0) - 48
+    const { reader, closeAll } = await coldReader(maker, LOG_FILE_BYTES, inMemoryBytes)
+    const far = { maxCount: 8, maxBytes: 65_536 }
+    expect((await get(reader, { queueOffset, maxCount, far })).records).toHaveLength(count)
+    const few = await get(reader, { queueOffset, maxCount, far: { maxCount: 100, maxBytes: 900 } })
+    expect(few.records).toHaveLength(count < 32 ? 3 : 32)
     await closeAll()
   })
 

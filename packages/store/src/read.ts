@@ -34,6 +34,7 @@ import type { CheckedEntries } from './consume-queue/checked-entries.ts'
 import { StoreError } from './errors.ts'
 import { ENTRY_HEADER_BYTES, physicalOffsetOf } from './log-place.ts'
 import { Admission } from './read/admission.ts'
+import { BufferPool } from './read/buffer-pool.ts'
 import { ColdGet, type ColdGetParts } from './read/cold-get.ts'
 import { type EntriesCallback, EntryBlocks } from './read/entry-blocks.ts'
 import { fillHot } from './read/fetch.ts'
@@ -52,6 +53,9 @@ import type { MinOffsets } from './retention/min-offsets.ts'
 export type { LogReader } from './read/log-blocks.ts'
 export type { QueueEntries } from './read/queue-entries.ts'
 
+/** What waits in memory to be read into or copied to again. */
+const POOL_BYTES_MAX = 2 * 1024 * 1024
+
 export interface MessageReaderOptions {
   readonly machine: StoreMachine
   readonly files: CheckedEntries
@@ -62,6 +66,8 @@ export interface MessageReaderOptions {
   readonly repairs: Pick<QueueRepairs, 'damaged' | 'whenWhole'>
   /** Size of a log file: no read crosses its end. */
   readonly fileBytes: number
+  /** So many bytes before the newest one count as being in memory. */
+  readonly inMemoryBytes: number
 }
 
 export class MessageReader {
@@ -69,25 +75,29 @@ export class MessageReader {
   readonly #minOffsets: MinOffsets
   readonly #repairs: MessageReaderOptions['repairs']
   readonly #fileBytes: number
+  readonly #inMemoryBytes: number
   readonly #clock: Clock
   readonly #lane = new ReadLane()
+  readonly #pool = new BufferPool(POOL_BYTES_MAX)
   readonly #entryBlocks: EntryBlocks
   readonly #blocks: LogBlocks
   readonly #cold: ColdGetParts
   #closed = false
 
-  constructor({ machine, files, log, clock, minOffsets, repairs, fileBytes }: MessageReaderOptions) {
+  constructor({ machine, files, log, clock, minOffsets, repairs, fileBytes, inMemoryBytes }: MessageReaderOptions) {
     const lane = this.#lane
     this.#machine = machine
     this.#minOffsets = minOffsets
     this.#repairs = repairs
     this.#fileBytes = fileBytes
+    this.#inMemoryBytes = inMemoryBytes
     this.#clock = clock
     this.#entryBlocks = new EntryBlocks({ files, lane, clock, machine, fileBytes })
     this.#blocks = new LogBlocks({
       log,
       lane,
       clock,
+      pool: this.#pool,
       fileBytes,
       coldEnd: () => Math.min(machine.hot.start, machine.applied.physicalEnd),
     })
@@ -130,7 +140,12 @@ export class MessageReader {
       return callback(null, without('OFFSET_OVERFLOW_BADLY', maxOffset, minOffset, maxOffset))
     }
     if (this.#closed) return callback(isClosed(), null)
-    const scan = new Scan(request, queue, this.#machine.applied.physicalEnd)
+    const { physicalEnd } = this.#machine.applied
+    const scan = new Scan(request, queue, {
+      physicalEnd,
+      recentFrom: physicalEnd - this.#inMemoryBytes,
+      pool: this.#pool,
+    })
     const fromMemory = this.#tryMemory(scan)
     if (fromMemory !== false) return this.#answer(scan, fromMemory === true ? null : fromMemory, request, callback)
     new ColdGet(this.#cold, scan, (error) => this.#answer(scan, error, request, callback)).start()
@@ -296,8 +311,9 @@ export class MessageReader {
     const next = filled < wanted.count ? wanted.keepFirst(filled) : scan.next
     const { minOffset } = queue
     if (wanted.count === 0) return callback(null, without('NO_MATCHED_MESSAGE', next, minOffset, scan.end))
-    const { records, bytes: recordBytes } = wanted
-    callback(null, { status: 'FOUND', nextBeginOffset: next, minOffset, maxOffset: scan.end, records, recordBytes })
+    const { records, bytes: recordBytes, release } = wanted
+    const range = { nextBeginOffset: next, minOffset, maxOffset: scan.end }
+    callback(null, { status: 'FOUND', ...range, records, recordBytes, release })
   }
 
   #tellGone(queue: ConsumeQueue, request: GetRequest, callback: GetCallback): void {

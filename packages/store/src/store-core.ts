@@ -74,6 +74,8 @@ export interface StoreCoreOptions {
   readonly delayLevelsMs: readonly number[]
   readonly timerSettings: TimerSettings
   readonly hotBytesMax: number
+  /** @see GetRequest.far */
+  readonly inMemoryBytes: number
   readonly checkpointIntervalMs: number
   readonly storeHost: HostAddress | null
   /** This boot of the machine; empty when it is not known: then every start counts as one after a power cut. */
@@ -204,6 +206,7 @@ export class StoreCore {
       log,
       clock,
       fileBytes,
+      inMemoryBytes: options.inMemoryBytes,
       minOffsets,
       repairs: this.repairs,
     })

@@ -1,8 +1,9 @@
 /** Pulls: every refusal with its code, the offsets in every answer, filters, and long polling. */
+import { assert } from '@dledger-ts/base'
 import { decodeRecords } from '@dledger-ts/protocol'
 import { type ExtFields, RequestCode } from '@dledger-ts/remoting'
-import { defaultSubscriptionGroupConfig } from '@dledger-ts/store'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { defaultSubscriptionGroupConfig, type GetRequest } from '@dledger-ts/store'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   consumerData,
   type Fixture,
@@ -86,6 +87,41 @@ describe('answers', () => {
       topic: 'Tags',
     })
     expect(answer.code).toBe(0)
+  })
+})
+
+describe('messages from files', () => {
+  test('as many as of the newest are given out, as long as they are not far behind, and their memory once', async () => {
+    const cold = await startBroker({ hotBytesMax: '0' })
+    const own = new TestClient(cold.broker.address)
+    const { store } = cold.broker
+    assert(store !== null, 'it serves')
+    const bodies = Array.from({ length: 200 }, (_, i) => `${i},`.repeat(500))
+    for (const body of bodies) await own.send(body, { b: 'Cold' })
+    const requests: GetRequest[] = []
+    const released: number[] = []
+    const get = store.getMessages.bind(store)
+    vi.spyOn(store, 'getMessages').mockImplementation((request, callback) => {
+      requests.push(request)
+      get(request, (error, result) => {
+        const release = (): void => {
+          released.push(request.queueOffset)
+          result?.release?.()
+        }
+        callback(error, result?.release === undefined ? result : { ...result, release })
+      })
+    })
+    for (const queueOffset of [0, 32, 64]) {
+      const answer = await own.pull({ topic: 'Cold', queueOffset: String(queueOffset) })
+      const told = decodeRecords(answer.bodyBytes).map(({ body }) => body.toString())
+      expect(told).toEqual(bodies.slice(queueOffset, queueOffset + 32))
+      expect(requests.at(-1)).toMatchObject({ maxCount: 32, maxBytes: 262_144, far: { maxCount: 8, maxBytes: 65_536 } })
+    }
+    while (released.length < 2) await new Promise((resolve) => setImmediate(resolve))
+    // The first read gives out what it has read as it is.
+    expect(released).toEqual([32, 64])
+    own.close()
+    await cold.close()
   })
 })
 

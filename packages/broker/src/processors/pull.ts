@@ -159,20 +159,17 @@ export class PullProcessor {
     if (moved !== undefined && this.#tellMoved(pull, admitted, moved)) return
     if (isFirstPass && (header.sysFlag & PullSysFlag.COMMIT_OFFSET) !== 0) this.#commitOffset(header)
     if (pull.connection.unwrittenBytes > UNTAKEN_BYTES_MAX) return this.#answerSlow(pull, admitted)
-    const isRecent = store.isInMemory(header.topic, header.queueId, pull.queueOffset)
-    const countMax = isRecent ? config.maxTransferCountOnMessageInMemory : config.maxTransferCountOnMessageInDisk
-    const bytesMax = isRecent ? config.maxTransferBytesOnMessageInMemory : config.maxTransferBytesOnMessageInDisk
+    const { maxMsgBytes } = header
+    const wantedBytes = maxMsgBytes !== undefined && maxMsgBytes > 0 ? maxMsgBytes : Number.POSITIVE_INFINITY
     const begunMs = statistics.getTimes.begin()
     store.getMessages(
       {
         topic: header.topic,
         queueId: header.queueId,
         queueOffset: pull.queueOffset,
-        maxCount: Math.max(1, Math.min(header.maxMsgNums, countMax)),
-        maxBytes:
-          header.maxMsgBytes !== undefined && header.maxMsgBytes > 0
-            ? Math.min(header.maxMsgBytes, bytesMax)
-            : bytesMax,
+        maxCount: Math.max(1, Math.min(header.maxMsgNums, config.maxTransferCountOnMessageInMemory)),
+        maxBytes: Math.min(wantedBytes, config.maxTransferBytesOnMessageInMemory),
+        far: { maxCount: config.maxTransferCountOnMessageInDisk, maxBytes: config.maxTransferBytesOnMessageInDisk },
         // The field holds a time there, not a tag.
         tagFilter: header.topic === SystemTopic.SCHEDULE ? null : admitted.subscription.tagCodes,
         recordFilter: this.#recordFilter(header, admitted.subscription),
@@ -285,7 +282,10 @@ export class PullProcessor {
     }
     const body = code === ResponseCode.SUCCESS ? result.records : undefined
     this.#count(header, code, result)
-    pull.connection.respond(pull.request, createResponse(code, result.status, extFields, body))
+    const response = createResponse(code, result.status, extFields, body)
+    const { release } = result
+    if (release !== undefined) response.releasable = { release }
+    pull.connection.respond(pull.request, response)
   }
 
   /** A client that looks at it must not take what is ready for all there is. */

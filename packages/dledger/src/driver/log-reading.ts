@@ -97,18 +97,22 @@ export class LogReading {
     findEntryAt(parts, pos, { firstIndex: log().firstIndex, lastIndex }, callback)
   }
 
-  /** Reads raw log bytes at a position. */
-  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
+  /** Reads raw log bytes at a position, into `target` or a new buffer. */
+  readBytes(
+    pos: number,
+    size: number,
+    callback: (error: Error | null, bytes: Buffer | null) => void,
+    target: Buffer = Buffer.allocUnsafe(size),
+  ): void {
     const { clock, log, isSwitching } = this.#options
     if (this.#isClosed) {
       clock.defer(() => callback(closed(), null))
       return
     }
     if (isSwitching()) {
-      clock.after(1, () => this.readBytes(pos, size, callback))
+      clock.after(1, () => this.readBytes(pos, size, callback, target))
       return
     }
-    const target = Buffer.allocUnsafe(size)
     log().readBytes(pos, size, target, (error: Error | null) => {
       this.#underWay--
       callback(error, error === null ? target : null)

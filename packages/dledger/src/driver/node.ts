@@ -338,8 +338,13 @@ export class LogNode {
   }
 
   /** Reads raw log bytes at a position: not checked. */
-  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
-    this.#logReading.readBytes(pos, size, callback)
+  readBytes(
+    pos: number,
+    size: number,
+    callback: (error: Error | null, bytes: Buffer | null) => void,
+    target?: Buffer,
+  ): void {
+    this.#logReading.readBytes(pos, size, callback, target)
   }
 
   /**

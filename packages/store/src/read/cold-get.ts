@@ -10,7 +10,7 @@ import type { Admission, Admitted } from './admission.ts'
 import type { EntriesCallback } from './entry-blocks.ts'
 import { Fetch } from './fetch.ts'
 import type { LogBlocks, LogReader } from './log-blocks.ts'
-import type { QueueEntries } from './queue-entries.ts'
+import { type QueueEntries, TailEntries } from './queue-entries.ts'
 import type { Scan } from './scan.ts'
 import type { SequentialReaders } from './sequential-readers.ts'
 
@@ -45,9 +45,10 @@ export class ColdGet implements Admitted {
 
   admitted(): void {
     this.#beganMs = this.#parts.clock.monotonicMs()
-    // Memory may have had the entries, and only records are missing.
-    if (this.#scan.wanted.count > 0) this.#fetch(null)
-    else this.#nextWindow()
+    const { wanted, queue, next, end } = this.#scan
+    if (wanted.count === 0) return this.#nextWindow()
+    // Memory had the entries, and only records are missing.
+    this.#fetch(next >= queue.tailFrom ? new TailEntries(queue, next, end) : null)
   }
 
   refused(error: StoreError): void {

@@ -31,7 +31,7 @@ export interface FetchOptions {
 /** Fills in what is in memory, as slices of one buffer. @returns whether that is all, or what is wrong. Hot. */
 export function fillHot(wanted: Wanted, hot: HotRecords): boolean | StoreError {
   if (!hot.has(wanted.physicalOffsets[0] as number)) return false
-  const copy = Buffer.allocUnsafe(wanted.bytes)
+  const copy = wanted.copyOf(wanted.bytes)
   let at = 0
   for (let i = 0; i < wanted.count; i++) {
     const size = wanted.sizes[i] as number
@@ -81,22 +81,25 @@ export class Fetch {
       this.#next++
       return
     }
-    const to = this.#isExact ? from + 1 : wanted.runFrom(from, fileBytes, hot.start)
-    const end = wanted.endOf(to - 1)
-    this.#next = to
-    if (at < ENTRY_HEADER_BYTES) {
+    // The header that tells whether a record is whole stands before it.
+    const start = at - ENTRY_HEADER_BYTES
+    if (start < 0) {
       this.#failure = wanted.mismatchAt(from)
       return
     }
+    // What others have read is taken as far as it reaches.
+    const sharedEnd = blocks.endFrom(start)
+    const runEnd = sharedEnd >= wanted.endOf(from) ? Math.min(sharedEnd, hot.start) : hot.start
+    const to = this.#isExact ? from + 1 : wanted.runFrom(from, fileBytes, runEnd)
+    const end = wanted.endOf(to - 1)
+    this.#next = to
     this.#underWay++
-    // The header that tells whether a record is whole stands before it.
-    const start = at - ENTRY_HEADER_BYTES
     const readTo = to === wanted.count && !this.#isExact ? Math.max(end, aheadEnd) : end
     const isExact = to === from + 1 && readTo === end
-    blocks.read(start, end - start, readTo - start, (error, bytes) => {
+    blocks.read(start, end - start, readTo - start, (error, bytes, isPassing) => {
       this.#underWay--
       if (error === null) {
-        const filled = wanted.fillRun(from, to, start, bytes as Buffer)
+        const filled = wanted.fillRun(from, to, start, bytes as Buffer, isPassing)
         if (filled < to) this.#ask(filled)
       } else if (isExact || !isUnreadableLog(error)) this.#failure ??= error
       else this.#readExactlyFrom(from)

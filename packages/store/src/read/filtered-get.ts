@@ -49,7 +49,10 @@ export class FilteredGet {
   start(): void {
     const { request, get } = this.#options
     const maxBytes = Math.max(PART_BYTES, request.maxBytes)
-    get({ ...request, recordFilter: null, queueOffset: this.#next, maxCount: this.#partCount, maxBytes }, this.#read)
+    get(
+      { ...request, recordFilter: null, far: undefined, queueOffset: this.#next, maxCount: this.#partCount, maxBytes },
+      this.#read,
+    )
   }
 
   /** The newest part that was read. */

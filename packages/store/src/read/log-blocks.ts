@@ -4,13 +4,15 @@
  * Keeps:
  *   - a range that is being read already is not read again: whoever wants it, or a part of it, waits for that read;
  *   - what was read ahead is found by the next pull for a moment (recent-reads.ts), in at most RECENT_BYTES_MAX;
- *   - where several small reads were wanted near each other, as by a group that is behind in all its queues, the next one reads
- *     the whole neighbourhood for the others.
+ *   - what was read ahead is read into a buffer that is used again, once it is not kept any more and nobody is being told of it; not after an
+ *     error, for a disk that was given up may still write to it;
+ *   - where several small reads were wanted near each other, the next one reads the whole neighbourhood for the others.
  *
  * Applied bytes of the log never change, so what is shared is the same for all.
  */
 import type { Clock } from '@dledger-ts/base'
 import type { StoreError } from '../errors.ts'
+import type { BufferPool } from './buffer-pool.ts'
 import { isUnreadableLog, unreadableLog } from './read-errors.ts'
 import type { LaneRead, ReadLane } from './read-lane.ts'
 import { type RecentRead, RecentReads } from './recent-reads.ts'
@@ -31,25 +33,33 @@ const COUNTED_MAX = 8_192
 
 /** Raw bytes, and what the log says of them where they are wrong. */
 export interface LogReader extends CheckedLog {
-  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void
+  readBytes(
+    pos: number,
+    size: number,
+    callback: (error: Error | null, bytes: Buffer | null) => void,
+    target?: Buffer,
+  ): void
 }
 
 export interface LogBlocksOptions {
   readonly log: LogReader
   readonly lane: ReadLane
   readonly clock: Clock
+  readonly pool: BufferPool
   /** Size of a log file: no read crosses its end. */
   readonly fileBytes: number
   /** Where what is in memory starts: what is applied before it is in the files. */
   readonly coldEnd: () => number
 }
 
-export type BytesCallback = (error: StoreError | null, bytes: Buffer | null) => void
+/** @param isPassing `bytes` are valid during the call only; else they are nobody else's, but for others who wait for the same. */
+export type BytesCallback = (error: StoreError | null, bytes: Buffer | null, isPassing: boolean) => void
 
 export class LogBlocks {
   readonly #log: LogReader
   readonly #lane: ReadLane
   readonly #recent: RecentReads
+  readonly #pool: BufferPool
   /** By where they start: reads under way. */
   readonly #underWay = new Map<number, Block>()
   /** By granule: large reads, under way or kept. */
@@ -64,6 +74,7 @@ export class LogBlocks {
     this.#lane = options.lane
     this.#fileBytes = options.fileBytes
     this.#coldEnd = options.coldEnd
+    this.#pool = options.pool
     this.#recent = new RecentReads(options.clock, RECENT_BYTES_MAX)
   }
 
@@ -76,8 +87,15 @@ export class LogBlocks {
   read(at: number, size: number, aheadSize: number, callback: BytesCallback): void {
     const found = this.#find(at, size)
     if (found !== undefined) return found.give({ at, size, callback })
-    if (aheadSize <= SINGLE_READ_BYTES_MAX && this.#isWantedAround(at)) this.#readAround(at, size, callback)
-    else this.#readBlock(at, Math.max(size, aheadSize), { at, size, callback })
+    const isMoreWanted = aheadSize > size || (size <= SINGLE_READ_BYTES_MAX && this.#isWantedAround(at))
+    if (isMoreWanted) this.#readGranules(aheadSize, { at, size, callback })
+    else this.#readBlock(at, size, { at, size, callback })
+  }
+
+  /** @returns how far what is at hand, or under way, reaches beyond the byte at `at`; -1 where that is nothing. */
+  endFrom(at: number): number {
+    const near = this.#byGranule.get(granuleOf(at))
+    return near !== undefined && near.start <= at && at < near.end ? near.end : -1
   }
 
   /** Forgets what is kept. */
@@ -99,18 +117,23 @@ export class LogBlocks {
     return count >= SINGLE_READS && count < Number.POSITIVE_INFINITY
   }
 
-  /** Reads the whole granule, as far as it is in the same file and in no memory. */
-  #readAround(at: number, size: number, callback: BytesCallback): void {
-    const granule = granuleOf(at)
+  /**
+   * Reads whole granules, as far as they are in the same file and in no memory. So the blocks of several readers at about the same place, as
+   * of a group that is behind in all queues of a topic, follow one another and do not overlap by much.
+   */
+  #readGranules(aheadSize: number, waiter: Waiter): void {
+    const { at, size } = waiter
     const fileStart = at - (at % this.#fileBytes)
-    const start = Math.max(fileStart, granule * GRANULE_BYTES)
+    const start = Math.max(fileStart, granuleOf(at) * GRANULE_BYTES)
     const limit = Math.min(fileStart + this.#fileBytes, this.#coldEnd())
-    const end = Math.max(at + size, Math.min(limit, (granule + 1) * GRANULE_BYTES))
-    this.#readBlock(start, end - start, { at, size, callback })
+    const end = Math.max(at + size, Math.min(limit, (granuleOf(at + aheadSize - 1) + 1) * GRANULE_BYTES))
+    this.#readBlock(start, end - start, waiter)
   }
 
   #readBlock(start: number, size: number, waiter: Waiter): void {
-    const block = new Block(this.#owner, start, size)
+    // What is read as far as one request wants it may be given out as it is.
+    const isPassing = size >= RECENT_BYTES_MIN && size > waiter.size
+    const block = new Block(this.#owner, start, size, isPassing)
     this.#underWay.set(start, block)
     if (size >= RECENT_BYTES_MIN) {
       for (let granule = granuleOf(start); granule <= granuleOf(block.end - 1); granule++) {
@@ -130,11 +153,13 @@ export class LogBlocks {
 
   readonly #owner: BlockOwner = {
     begin: (block, ended) => {
-      this.#log.readBytes(block.start, block.bytes, (error, bytes) => {
+      const told = (error: Error | null, bytes: Buffer | null): void => {
         ended()
         if (error !== null || bytes === null) block.failed(unreadableLog(block.start, error))
         else block.succeeded(bytes)
-      })
+      }
+      if (block.isPassing) this.#log.readBytes(block.start, block.bytes, told, this.#pool.take(block.bytes))
+      else this.#log.readBytes(block.start, block.bytes, told)
     },
     settled: (block, isGood) => {
       if (this.#underWay.get(block.start) === block) this.#underWay.delete(block.start)
@@ -152,6 +177,7 @@ export class LogBlocks {
         if (this.#byGranule.get(granule) === block) this.#byGranule.delete(granule)
       }
     },
+    unused: (content) => this.#pool.give(content),
   }
 }
 
@@ -167,20 +193,27 @@ interface BlockOwner {
   /** More than what it wants was read for it, and failed. */
   readAgain(waiter: Waiter): void
   dropped(block: Block): void
+  /** Nobody sees these bytes of a block any more. */
+  unused(content: Buffer): void
 }
 
 /** One read and those who wait for it. */
 class Block implements LaneRead, RecentRead {
   readonly start: number
   readonly end: number
+  readonly isPassing: boolean
   readonly #owner: BlockOwner
   #content: Buffer | null = null
   #waiters: Waiter[] = []
+  /** Those who are being told, each of whom may cause what comes next. */
+  #telling = 0
+  #isDropped = false
 
-  constructor(owner: BlockOwner, start: number, size: number) {
+  constructor(owner: BlockOwner, start: number, size: number, isPassing: boolean) {
     this.#owner = owner
     this.start = start
     this.end = start + size
+    this.isPassing = isPassing
   }
 
   get bytes(): number {
@@ -189,7 +222,7 @@ class Block implements LaneRead, RecentRead {
 
   give(waiter: Waiter): void {
     if (this.#content === null) this.#waiters.push(waiter)
-    else waiter.callback(null, this.#content.subarray(waiter.at - this.start))
+    else this.#tell([waiter], this.#content)
   }
 
   begin(ended: () => void): void {
@@ -202,21 +235,38 @@ class Block implements LaneRead, RecentRead {
 
   dropped(): void {
     this.#owner.dropped(this)
+    this.#isDropped = true
+    if (this.#telling === 0) this.#unused()
   }
 
   succeeded(content: Buffer): void {
     this.#content = content
+    this.#telling++
     this.#owner.settled(this, true)
-    for (const { at, callback } of this.#takeWaiters()) callback(null, content.subarray(at - this.start))
+    this.#telling--
+    this.#tell(this.#takeWaiters(), content)
   }
 
   failed(error: StoreError): void {
     this.#owner.settled(this, false)
     for (const waiter of this.#takeWaiters()) {
       const isExact = waiter.at === this.start && waiter.at + waiter.size === this.end
-      if (isExact || !isUnreadableLog(error)) waiter.callback(error, null)
+      if (isExact || !isUnreadableLog(error)) waiter.callback(error, null, false)
       else this.#owner.readAgain(waiter)
     }
+  }
+
+  #tell(waiters: readonly Waiter[], content: Buffer): void {
+    this.#telling++
+    for (const { at, callback } of waiters) callback(null, content.subarray(at - this.start), this.isPassing)
+    this.#telling--
+    if (this.#isDropped && this.#telling === 0) this.#unused()
+  }
+
+  #unused(): void {
+    const content = this.#content
+    this.#content = null
+    if (content !== null && this.isPassing) this.#owner.unused(content)
   }
 
   #takeWaiters(): readonly Waiter[] {

@@ -7,9 +7,10 @@
  *
  * Keeps: an entry that is passed over is one, not a hole in a damaged file.
  */
-import type { GetRequest } from '../api.ts'
+import type { GetLimits, GetRequest } from '../api.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
 import type { StoreError } from '../errors.ts'
+import type { BufferPool } from './buffer-pool.ts'
 import type { QueueEntries } from './queue-entries.ts'
 import { noEntry } from './read-errors.ts'
 import { READ_GAP_BYTES_MAX, Wanted } from './wanted.ts'
@@ -29,11 +30,20 @@ const GET_BYTES_MAX = 8 * 1024 * 1024
 /** What is read ahead of a reader that goes through a queue, beyond what it asked for … */
 const AHEAD_BYTES_MAX = 256 * 1024
 /** … as long as one byte in so many is of its queue. */
-const AHEAD_BYTES_PER_USED = 4
+const AHEAD_BYTES_PER_USED = 16
+
+export interface ScanParts {
+  /** End of all applied records. */
+  readonly physicalEnd: number
+  /** Where the messages begin that count as being in memory. */
+  readonly recentFrom: number
+  readonly pool: BufferPool
+}
 
 export class Scan {
   readonly queue: ConsumeQueue
   readonly wanted: Wanted
+  /** Bytes that it may give out at most, wherever it begins. */
   readonly bytesMax: number
   readonly first: number
   /** One after the last entry that may be examined: what was visible at the beginning. */
@@ -49,19 +59,26 @@ export class Scan {
   /** End of all applied records: no entry points beyond. */
   readonly #physicalEnd: number
   readonly #tagFilter: ReadonlySet<number> | null
-  readonly #maxCount: number
+  /** Where the messages begin that count as being in memory. */
+  readonly #recentFrom: number
+  readonly #far: GetLimits | undefined
+  #maxCount: number
+  #bytesMax: number
   #windowEnd: number
 
-  constructor(request: GetRequest, queue: ConsumeQueue, physicalEnd: number) {
+  constructor(request: GetRequest, queue: ConsumeQueue, { physicalEnd, recentFrom, pool }: ScanParts) {
     this.queue = queue
-    this.wanted = new Wanted(queue, request.tagFilter)
+    this.wanted = new Wanted(queue, request.tagFilter, pool)
     this.next = request.queueOffset
     this.first = request.queueOffset
     this.end = queue.nextOffset
     this.#physicalEnd = physicalEnd
     this.#tagFilter = request.tagFilter
+    this.#recentFrom = recentFrom
+    this.#far = request.far
     this.#maxCount = Math.min(Math.max(1, request.maxCount), GET_COUNT_MAX)
     this.bytesMax = Math.min(request.maxBytes, GET_BYTES_MAX)
+    this.#bytesMax = this.bytesMax
     this.#windowEnd = Math.min(this.end, this.next + Math.max(FIRST_WINDOW_COUNT, this.#maxCount))
   }
 
@@ -84,13 +101,13 @@ export class Scan {
     const { wanted } = this
     const filter = this.#tagFilter
     const end = Math.min(this.#windowEnd, entries.to)
-    if (this.firstPhysicalOffset < 0) this.firstPhysicalOffset = entries.physicalOffsetAt(this.next)
+    if (this.firstPhysicalOffset < 0) this.#beginAt(entries.physicalOffsetAt(this.next))
     for (; this.next < end; this.next++) {
       if (wanted.count >= this.#maxCount) return this.#full(entries)
       const size = entries.sizeAt(this.next)
       if (size <= 0) return noEntry(this.queue, this.next)
       if (filter !== null && !filter.has(entries.tagHashAt(this.next))) continue
-      if (wanted.count > 0 && wanted.bytes + size > this.bytesMax) return this.#full(entries)
+      if (wanted.count > 0 && wanted.bytes + size > this.#bytesMax) return this.#full(entries)
       const at = entries.physicalOffsetAt(this.next)
       // NaN is none, too.
       if (!(at >= 0 && at + size <= this.#physicalEnd)) return noEntry(this.queue, this.next)
@@ -98,6 +115,15 @@ export class Scan {
     }
     if (this.next < entries.to) this.nextPhysicalOffset = entries.physicalOffsetAt(this.next)
     return this.next >= this.#windowEnd
+  }
+
+  /** What the request begins with says which limits are its. */
+  #beginAt(physicalOffset: number): void {
+    this.firstPhysicalOffset = physicalOffset
+    const far = this.#far
+    if (far === undefined || physicalOffset >= this.#recentFrom) return
+    this.#maxCount = Math.min(this.#maxCount, Math.max(1, far.maxCount))
+    this.#bytesMax = Math.min(this.#bytesMax, far.maxBytes)
   }
 
   /** The request has what it wants, and entries behind that are at hand. */

@@ -11,6 +11,7 @@ import {
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
 import type { StoreError } from '../errors.ts'
 import { ENTRY_HEADER_BYTES } from '../log-place.ts'
+import { BufferPool } from './buffer-pool.ts'
 import { mismatch } from './read-errors.ts'
 import { isWholeRecord } from './whole-record.ts'
 
@@ -18,7 +19,7 @@ import { isWholeRecord } from './whole-record.ts'
 export const READ_GAP_BYTES_MAX = 16 * 1024
 /** … up to this many bytes. */
 const READ_BYTES_MAX = 1024 * 1024
-/** Records may hold a buffer twice their size, or this much larger than they are: what small buffers are cut from. */
+/** What was read for these records only may be twice their size, or this much larger than they are: what small buffers are cut from. */
 const HELD_BESIDE_MAX = 16 * 1024
 
 export class Wanted {
@@ -29,11 +30,15 @@ export class Wanted {
   readonly records: Buffer[] = []
   bytes = 0
   readonly #tagFilter: ReadonlySet<number> | null
+  readonly #pool: BufferPool
+  /** Of the pool: where records were copied to. */
+  readonly #copies: Buffer[] = []
 
   /** @param tagFilter by which entries are chosen; null for none. */
-  constructor(queue: ConsumeQueue, tagFilter: ReadonlySet<number> | null) {
+  constructor(queue: ConsumeQueue, tagFilter: ReadonlySet<number> | null, pool: BufferPool) {
     this.queue = queue
     this.#tagFilter = tagFilter
+    this.#pool = pool
   }
 
   get count(): number {
@@ -45,6 +50,22 @@ export class Wanted {
     this.physicalOffsets.push(physicalOffset)
     this.sizes.push(size)
     this.bytes += size
+  }
+
+  /** A buffer for records of these, theirs until `release`. */
+  copyOf(bytes: number): Buffer {
+    const copy = this.#pool.take(bytes)
+    if (BufferPool.keeps(bytes)) this.#copies.push(copy)
+    return copy
+  }
+
+  /** Gives back what the records were copied to, when they are not used any more: to be called once, or never. Undefined where that is nothing. */
+  get release(): (() => void) | undefined {
+    const copies = this.#copies
+    if (copies.length === 0) return undefined
+    return () => {
+      for (const copy of copies.splice(0)) this.#pool.give(copy)
+    }
   }
 
   /** Takes the bytes of the i-th record. @returns what is wrong with them. */
@@ -117,13 +138,15 @@ export class Wanted {
   /**
    * Fills in the records [from, to); `block` has the log from byte `start` on, the header of the first one's entry.
    *
+   * @param isPassing `block` is valid during the call only.
    * @returns the first one whose bytes are not what they must be; `to` when all are.
    */
-  fillRun(from: number, to: number, start: number, block: Buffer): number {
+  fillRun(from: number, to: number, start: number, block: Buffer, isPassing: boolean): number {
     let used = 0
     for (let i = from; i < to; i++) used += this.sizes[i] as number
     // What is given out is held as long as its consumer is slow: it must not hold much more than itself.
-    const copy = block.buffer.byteLength > Math.max(2 * used, used + HELD_BESIDE_MAX) ? Buffer.allocUnsafe(used) : null
+    const isTooLarge = block.buffer.byteLength > Math.max(2 * used, used + HELD_BESIDE_MAX)
+    const copy = isPassing || isTooLarge ? this.copyOf(used) : null
     let copied = 0
     for (let i = from; i < to; i++) {
       const physicalOffset = this.physicalOffsets[i] as number

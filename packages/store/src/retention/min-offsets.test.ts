@@ -57,20 +57,25 @@ class TrimmedLog implements AttachedLog {
     throw new Error('nothing is proposed here')
   }
 
-  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
+  readBytes(
+    pos: number,
+    size: number,
+    callback: (error: Error | null, bytes: Buffer | null) => void,
+    target = Buffer.alloc(size),
+  ): void {
     setImmediate(() => {
       this.onRead()
       if (pos < this.startPos) {
         const error = new DLedgerError('trimmed', { code: 'TRIMMED', firstIndex: this.firstIndex })
         return callback(error, null)
       }
-      const bytes = Buffer.alloc(size)
+      target.fill(0)
       for (const entry of this.entries) {
         const whole = entryBytes(entry)
         if (entry.pos >= pos + size || entry.pos + whole.length <= pos) continue
-        whole.copy(bytes, Math.max(0, entry.pos - pos), Math.max(0, pos - entry.pos))
+        whole.copy(target, Math.max(0, entry.pos - pos), Math.max(0, pos - entry.pos))
       }
-      callback(null, bytes)
+      callback(null, target)
     })
   }
 }

@@ -123,6 +123,7 @@ export function makeCore(options: CoreOptions): StoreCore {
     fileBytes: options.fileBytes ?? 1024 * 1024,
     delayLevelsMs: options.delayLevelsMs ?? DELAYS_MS,
     hotBytesMax: options.hotBytesMax ?? 1024 * 1024,
+    inMemoryBytes: Number.POSITIVE_INFINITY,
     timerSettings: { timerPrecisionMs: 100, timerMaxDelayMs: 3 * 86_400_000 },
     checkpointIntervalMs: 1_000,
     storeHost: null,

@@ -29,7 +29,7 @@ export class LogImage implements LogReader {
     return this.#held.length
   }
 
-  readBytes(pos: number, size: number, callback: Callback): void {
+  readBytes(pos: number, size: number, callback: Callback, target = Buffer.allocUnsafe(size)): void {
     assert(
       Math.floor(pos / this.#fileBytes) === Math.floor((pos + size - 1) / this.#fileBytes),
       'a read is of one file',
@@ -38,7 +38,8 @@ export class LogImage implements LogReader {
     const tell = (): void => {
       const error = this.failure(pos, size)
       if (error === null && pos + size > this.#image.length) throw new Error(`nothing is written at ${pos + size}`)
-      callback(error, error === null ? Buffer.from(this.#image.subarray(pos, pos + size)) : null)
+      if (error === null) this.#image.copy(target, 0, pos, pos + size)
+      callback(error, error === null ? target : null)
     }
     if (this.isHeld) this.#held.push(tell)
     else setImmediate(tell)

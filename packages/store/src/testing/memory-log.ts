@@ -150,21 +150,25 @@ export class MemoryLog implements AttachedLog {
     return this.entries.find((entry) => entry.pos <= pos && pos < entry.pos + 48 + entry.body.length)?.index ?? null
   }
 
-  readBytes(pos: number, size: number, callback: (error: Error | null, bytes: Buffer | null) => void): void {
+  readBytes(
+    pos: number,
+    size: number,
+    callback: (error: Error | null, bytes: Buffer | null) => void,
+    target = Buffer.allocUnsafe(size),
+  ): void {
     if (pos < this.startPos) {
       setImmediate(() => callback(new DLedgerError('trimmed', { code: 'TRIMMED', firstIndex: this.firstIndex }), null))
       return
     }
-    const bytes = Buffer.alloc(size)
     let found = 0
     for (const entry of this.entries) {
       const start = Math.max(pos, entry.pos)
       const end = Math.min(pos + size, entry.pos + 48 + entry.body.length)
       if (start >= end) continue
-      found += entryBytes(entry).copy(bytes, start - pos, start - entry.pos, end - entry.pos)
+      found += entryBytes(entry).copy(target, start - pos, start - entry.pos, end - entry.pos)
     }
     setImmediate(() => {
-      if (found === size) callback(null, bytes)
+      if (found === size) callback(null, target)
       else callback(new Error(`nothing at ${pos}`), null)
     })
   }

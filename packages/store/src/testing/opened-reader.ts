@@ -33,6 +33,8 @@ export interface OpenReaderOptions {
   readonly logFileBytes: number
   readonly consumeQueueFileBytes: number
   readonly hotBytesMax?: number
+  /** Default: all that there is. */
+  readonly inMemoryBytes?: number
 }
 
 export async function openReader({
@@ -42,6 +44,7 @@ export async function openReader({
   logFileBytes,
   consumeQueueFileBytes,
   hotBytesMax,
+  inMemoryBytes = Number.POSITIVE_INFINITY,
 }: OpenReaderOptions): Promise<OpenedReader> {
   const clock = new ManualClock()
   const metadata = new MemoryMetadata(clock)
@@ -73,7 +76,16 @@ export async function openReader({
   const repairs = NO_REPAIRS
   const minOffsets = new MinOffsets({ machine, files, entries, sums, repairs, clock, logger: silentLogger })
   const fileBytes = logFileBytes
-  const reader = new MessageReader({ machine, files: entries, log, clock, minOffsets, repairs, fileBytes })
+  const reader = new MessageReader({
+    machine,
+    files: entries,
+    log,
+    clock,
+    minOffsets,
+    repairs,
+    fileBytes,
+    inMemoryBytes,
+  })
   const closeAll = async (): Promise<void> => {
     await new Promise<void>((resolve) => reader.close(resolve))
     files.closeSync()
