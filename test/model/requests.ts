@@ -207,6 +207,31 @@ export function ackRequest({ topic, queueId, queueOffset, extraInfo }: Handle, c
   return { code: RequestCode.ACK_MESSAGE, fields }
 }
 
+/** The lowest bit of a set: each message is named alone. */
+const FIRST_BIT = 'AQ=='
+
+export function batchAckRequest(handles: readonly Handle[]): Request {
+  const acks = handles.map(({ topic, queueId, queueOffset, extraInfo }) => {
+    const [, popTime, invisibleTime, reviveQueueId, retry = '0'] = extraInfo.split(' ')
+    return {
+      c: POP_GROUP,
+      t: retry === '0' ? topic : topic.slice(`%RETRY%${POP_GROUP}_`.length),
+      r: retry,
+      so: queueOffset,
+      q: queueId,
+      rq: Number(reviveQueueId),
+      pt: Number(popTime),
+      it: Number(invisibleTime),
+      b: FIRST_BIT,
+    }
+  })
+  return {
+    code: RequestCode.BATCH_ACK_MESSAGE,
+    fields: {},
+    body: Buffer.from(JSON.stringify({ brokerName: BROKER_NAME, acks })),
+  }
+}
+
 export function changeInvisibleRequest(handle: Handle, invisibleTime: number): Request {
   const { topic, queueId, queueOffset, extraInfo } = handle
   const fields = ChangeInvisibleTimeRequest.encode({

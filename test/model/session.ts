@@ -16,6 +16,7 @@ import { Producers, TRANSACTION_KEYS } from './producers.ts'
 import { QueueModel, type Reading, type SeenRecord, type Sent } from './queues.ts'
 import {
   ackRequest,
+  batchAckRequest,
   batchRequest,
   changedHandle,
   changeInvisibleRequest,
@@ -392,19 +393,22 @@ export class Session {
     this.#acknowledge(member, this.pops.out.slice(0, count))
   }
 
+  /** One alone, several by one request. */
   #acknowledge(member: BrokerMember, handles: readonly Handle[]): void {
-    for (const handle of handles) {
-      this.pops.acknowledging(handle)
-      this.reader.ask(member, ackRequest(handle), {
-        answered: ({ code, remark }) => {
-          this.world.say(`ack of ${handle.body}: ${code} ${remark ?? ''}`)
-          if (code !== ResponseCode.SUCCESS) return
+    const [first] = handles
+    if (first === undefined) return
+    for (const handle of handles) this.pops.acknowledging(handle)
+    this.reader.ask(member, handles.length === 1 ? ackRequest(first) : batchAckRequest(handles), {
+      answered: ({ code, remark }) => {
+        this.world.say(`ack of ${handles.map(({ body }) => body).join(', ')}: ${code} ${remark ?? ''}`)
+        if (code !== ResponseCode.SUCCESS) return
+        for (const handle of handles) {
           this.counts.popAcks++
           this.pops.acknowledged(handle, this.moment, this.world.wallMs)
-        },
-        lost: () => {},
-      })
-    }
+        }
+      },
+      lost: () => {},
+    })
   }
 
   changeInvisible(member: BrokerMember, count: number, invisibleMs: number): void {

@@ -67,14 +67,11 @@ export interface GetRequest {
   readonly tagFilter: ReadonlySet<number> | null
   /** Which of the records are given out; every one without it. */
   readonly recordFilter?: RecordFilter | null
-  /** Smaller limits where the first message is further behind the newest one than `inMemoryBytes`. Not with a `recordFilter`. */
-  readonly far?: GetLimits | undefined
+  /** Limits besides: `far` where the first message is further behind the newest one than `inMemoryBytes`, and there is no `recordFilter`; else `recent`. */
+  readonly limits?: { readonly recent: GetLimits; readonly far: GetLimits } | undefined
 }
 
-export interface GetLimits {
-  readonly maxCount: number
-  readonly maxBytes: number
-}
+export type GetLimits = Pick<GetRequest, 'maxCount' | 'maxBytes'>
 
 /** Whether a whole record is wanted. Hot, and must not throw. */
 export type RecordFilter = (record: Buffer) => boolean

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { DLedgerError } from '@dledger-ts/dledger'
 import { javaHash, recordBody } from '@dledger-ts/protocol'
 import { afterAll, describe, expect, test } from 'vitest'
-import type { GetRequest, GetResult } from './api.ts'
+import type { GetLimits, GetRequest, GetResult } from './api.ts'
 import { StoreError } from './errors.ts'
 import type { MessageReader } from './read.ts'
 import { EntryMaker, message, TempDirectory } from './testing/fixture.ts'
@@ -142,6 +142,23 @@ describe('reads from files', () => {
     await closeAll()
   })
 
+  test('who goes on behind a bad sector meets it once, not with each of its reads', async () => {
+    const maker = filled(1_000, 200)
+    const { reader, log, closeAll } = await coldReader(maker)
+    const lost = maker.entries[40] as { pos: number }
+    let failed = 0
+    log.failure = (pos, size) => {
+      if (pos > lost.pos + 48 || lost.pos + 48 >= pos + size) return null
+      failed++
+      return new Error('the disk has a bad sector')
+    }
+    for (let queueOffset = 41; queueOffset < 200; queueOffset += 8) {
+      expect((await get(reader, { queueOffset, maxCount: 8 })).records).toHaveLength(8)
+    }
+    expect(failed).toBe(1)
+    await closeAll()
+  })
+
   test('a flipped byte in a record is an error that names its place, and nothing else is lost by it', async () => {
     const maker = filled(8, 200)
     const entry = maker.entries[3] as { pos: number; body: Buffer }
@@ -176,20 +193,22 @@ describe('reads from files', () => {
   })
 
   test.each([
-    { where: 'far behind', queueOffset: 0, maxCount: 32, count: 8 },
-    { where: 'far behind, fewer wanted', queueOffset: 0, maxCount: 5, count: 5 },
-    { where: 'the last one that is far behind', queueOffset: 899, maxCount: 32, count: 8 },
-    { where: 'among the newest', queueOffset: 900, maxCount: 32, count: 32 },
-  ])('a request that begins $where has its limits: $count of $maxCount', async ({ queueOffset, maxCount, count }) => {
+    { where: 'far behind', queueOffset: 0, isFar: true, maxCount: 32, count: 8 },
+    { where: 'far behind, fewer wanted', queueOffset: 0, isFar: true, maxCount: 5, count: 5 },
+    { where: 'the last one that is far behind', queueOffset: 899, isFar: true, maxCount: 32, count: 8 },
+    { where: 'among the newest', queueOffset: 900, isFar: false, maxCount: 32, count: 8 },
+  ])('a request that begins $where has its limits', async ({ queueOffset, isFar, maxCount, count }) => {
     const maker = filled(1_000, 200)
     const recent = maker.entries.slice(900)
     // From the first record of these on, without the header of its entry.
     const inMemoryBytes = recent.reduce((sum, { body }) => sum + 48 + body.length, 0) - 48
     const { reader, closeAll } = await coldReader(maker, LOG_FILE_BYTES, inMemoryBytes)
-    const far = { maxCount: 8, maxBytes: 65_536 }
-    expect((await get(reader, { queueOffset, maxCount, far })).records).toHaveLength(count)
-    const few = await get(reader, { queueOffset, maxCount, far: { maxCount: 100, maxBytes: 900 } })
-    expect(few.records).toHaveLength(count < 32 ? 3 : 32)
+    const limited = (few: GetLimits, many: GetLimits): Promise<GetResult> =>
+      get(reader, { queueOffset, maxCount, limits: isFar ? { far: few, recent: many } : { far: many, recent: few } })
+    const many = { maxCount: 100, maxBytes: 1_000_000 }
+    expect((await limited({ maxCount: 8, maxBytes: 65_536 }, many)).records).toHaveLength(count)
+    expect((await limited({ maxCount: 100, maxBytes: 900 }, many)).records).toHaveLength(3)
+    expect((await limited(many, { maxCount: 1, maxBytes: 1 })).records).toHaveLength(maxCount)
     await closeAll()
   })
 

@@ -118,7 +118,7 @@ export class MessageReader {
     const { recordFilter } = request
     if (recordFilter === undefined || recordFilter === null) return this.#get(request, callback)
     const get = (part: GetRequest, told: GetCallback) => this.#get(part, told)
-    new FilteredGet({ request, recordFilter, get, clock: this.#clock, callback }).start()
+    new FilteredGet({ request: withinRecent(request), recordFilter, get, clock: this.#clock, callback }).start()
   }
 
   #get(request: GetRequest, callback: GetCallback): void {
@@ -428,12 +428,18 @@ export class MessageReader {
     const hot = this.#machine.hot.find(physicalOffset, size)
     if (hot !== undefined) return hot
     return new Promise((resolve, reject) => {
-      this.#blocks.read(physicalOffset, size, size, (error, bytes) => {
-        if (error === null) resolve((bytes as Buffer).subarray(0, size))
+      this.#blocks.read(physicalOffset, size, (error, bytes) => {
+        if (error === null) resolve(bytes as Buffer)
         else reject(error)
       })
     })
   }
+}
+
+function withinRecent({ limits, ...request }: GetRequest): GetRequest {
+  if (limits === undefined) return request
+  const { maxCount, maxBytes } = limits.recent
+  return { ...request, maxCount: Math.min(request.maxCount, maxCount), maxBytes: Math.min(request.maxBytes, maxBytes) }
 }
 
 function without(status: GetStatus, nextBeginOffset: number, minOffset: number, maxOffset: number): GetResult {

@@ -74,7 +74,7 @@ export interface StoreCoreOptions {
   readonly delayLevelsMs: readonly number[]
   readonly timerSettings: TimerSettings
   readonly hotBytesMax: number
-  /** @see GetRequest.far */
+  /** @see GetRequest.limits */
   readonly inMemoryBytes: number
   readonly checkpointIntervalMs: number
   readonly storeHost: HostAddress | null

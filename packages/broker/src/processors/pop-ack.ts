@@ -70,14 +70,15 @@ class PopAcks {
     const { topic, queueId, offset, consumerGroup: group } = header
     if (reviveQid === ORDER_REVIVE_QID) return this.#ackInOrder(header, [offset], popTime)
     const handle = { group, topic, queueId, queueOffset: offset, untilMs: popTime + invisibleTime }
-    await this.#certain(() => store.pops.acknowledge(handle))
+    await this.#certain([() => store.pops.acknowledge(handle)])
     return createResponse(ResponseCode.SUCCESS)
   }
 
   async batchAck(request: RemotingCommand): Promise<RemotingCommand> {
     const { acks } = decodeBatchAck(request.bodyBytes)
     if (acks.length === 0) return createResponse(ResponseCode.NO_MESSAGE, 'nothing is acknowledged')
-    const answers = await Promise.all(acks.map((ack) => this.#ackMany(ack)))
+    const caughtUp = this.#asking()
+    const answers = await Promise.all(acks.map((ack) => this.#ackMany(ack, caughtUp)))
     return answers.find(({ code }) => code !== ResponseCode.SUCCESS) ?? createResponse(ResponseCode.SUCCESS)
   }
 
@@ -98,16 +99,17 @@ class PopAcks {
     if (reviveQid === ORDER_REVIVE_QID) {
       const { popTime } = named
       const message = { queueOffset, poppedMs: popTime, untilMs }
-      await this.#certain(() => store.orderedPops.changeInvisible({ group, topic, queueId }, message))
+      await this.#certain([() => store.orderedPops.changeInvisible({ group, topic, queueId }, message)])
       this.#options.unblocked(group, { topic, queueId })
       return answeredChange({ popTime, invisibleTime: Math.max(0, untilMs - popTime), reviveQid })
     }
     const handle = { group, topic, queueId, queueOffset, untilMs: named.popTime + named.invisibleTime }
-    if (await this.#certain(() => store.pops.changeInvisible(handle, untilMs))) this.#options.popped(untilMs)
+    const [isChanged] = await this.#certain([() => store.pops.changeInvisible(handle, untilMs)])
+    if (isChanged === true) this.#options.popped(untilMs)
     return answeredChange({ popTime: nowMs, invisibleTime, reviveQid })
   }
 
-  async #ackMany(ack: BatchAck): Promise<RemotingCommand> {
+  async #ackMany(ack: BatchAck, caughtUp: () => Promise<void>): Promise<RemotingCommand> {
     const { store } = this.#context
     const { consumerGroup, queueId, popTime, invisibleTime } = ack
     const topic = realTopic(ack.topic, consumerGroup, ack.retry)
@@ -115,38 +117,51 @@ class PopAcks {
     if (topic === undefined || !isCount(queueId) || !isCount(popTime) || !isCount(invisibleTime) || !isCount(untilMs)) {
       return createResponse(ResponseCode.INVALID_PARAMETER, 'an acknowledgement names no pop')
     }
+    const known = ack.queueOffsets.filter(isCount)
+    // A leader that others have replaced lacks the newest ones.
+    if (known.some((offset) => offset > store.maxOffset(topic, queueId))) await caughtUp()
     const minOffset = store.minOffset(topic, queueId)
     const maxOffset = store.maxOffset(topic, queueId)
-    const queueOffsets = ack.queueOffsets.filter(
-      (offset) => isCount(offset) && offset >= minOffset && offset <= maxOffset,
-    )
+    const queueOffsets = known.filter((offset) => offset >= minOffset && offset <= maxOffset)
     if (queueOffsets.length === 0) return createResponse(ResponseCode.SUCCESS)
     if (ack.reviveQueueId === ORDER_REVIVE_QID) {
-      return this.#ackInOrder({ consumerGroup, topic, queueId }, queueOffsets, popTime)
+      return this.#ackInOrder({ consumerGroup, topic, queueId }, queueOffsets, popTime, caughtUp)
     }
     const handles = queueOffsets.map((queueOffset) => ({ group: consumerGroup, topic, queueId, queueOffset, untilMs }))
-    await Promise.all(handles.map((handle) => this.#certain(() => store.pops.acknowledge(handle))))
+    await this.#certain(
+      handles.map((handle) => () => store.pops.acknowledge(handle)),
+      caughtUp,
+    )
     return createResponse(ResponseCode.SUCCESS)
   }
 
-  /** Where there is nothing to change, once more when all that was popped and acknowledged anywhere is applied here. @returns whether it changed. */
-  async #certain(change: () => Promise<boolean>): Promise<boolean> {
-    if (await change()) return true
-    await this.#context.store.caughtUp()
-    return change()
+  /** For one request: whoever asks first asks for all of it, since all it names was popped before it came. */
+  #asking(): () => Promise<void> {
+    let asked: Promise<void> | null = null
+    return () => (asked ??= this.#context.store.caughtUp())
+  }
+
+  /** Those of `changes` that have nothing to change are made once more when all that others have popped is applied here. @returns which did. */
+  async #certain(changes: readonly (() => Promise<boolean>)[], caughtUp = this.#asking()): Promise<readonly boolean[]> {
+    const done = await Promise.all(changes.map((change) => change()))
+    if (done.every((isDone) => isDone)) return done
+    await caughtUp()
+    return Promise.all(changes.map((change, i) => done[i] === true || change()))
   }
 
   async #ackInOrder(
     { consumerGroup: group, topic, queueId }: Named,
     queueOffsets: readonly number[],
     popTime: number,
+    caughtUp = this.#asking(),
   ): Promise<RemotingCommand> {
     const { store } = this.#context
     const queue = { group, topic, queueId }
-    const isEnded = await this.#certain(() => store.orderedPops.acknowledge(queue, queueOffsets, popTime))
+    const [isEnded] = await this.#certain([() => store.orderedPops.acknowledge(queue, queueOffsets, popTime)], caughtUp)
     this.#options.unblocked(group, queue)
     const offset = store.consumerOffset(group, topic, queueId) ?? 0
-    const isKnown = isEnded || queueOffsets.every((one) => one < offset || !this.#isLastPop(queue, popTime, one))
+    const isKnown =
+      isEnded === true || queueOffsets.every((one) => one < offset || !this.#isLastPop(queue, popTime, one))
     if (isKnown) return createResponse(ResponseCode.SUCCESS)
     const remark = `offset is illegal, key:${topic}@${group}@${queueId}, old:${offset}, commit:${queueOffsets.join(',')}`
     return createResponse(ResponseCode.MESSAGE_ILLEGAL, remark)

@@ -1,7 +1,8 @@
 /** Popping, acknowledging, waiting, and what comes again, at a broker of one member. */
+import { assert } from '@dledger-ts/base'
 import { getProperty, tagsCode } from '@dledger-ts/protocol'
 import { type ExtFields, RequestCode } from '@dledger-ts/remoting'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Fixture, startBroker, TestClient } from '../testing/broker-fixture.ts'
 import { OwnTopics } from '../testing/own-topics.ts'
 import { ack, naming, pop, popFields, readPop } from '../testing/pop-client.ts'
@@ -147,6 +148,21 @@ describe('a popped message', () => {
     const again = await pop(client, { topic, pollTime: '10000' })
     expect(again.messages.map(({ body }) => body)).toEqual(['b'])
     expect(await bodiesOf({ topic })).toEqual([])
+  })
+
+  test('is acknowledged in a batch also by a leader whose queue seems to end before it: that is made certain', async () => {
+    const topic = await topics.with(['a'])
+    const { fields } = await pop(client, { topic, invisibleTime: '30000' })
+    const { store } = fixture.broker
+    assert(store !== null, 'it serves')
+    const end = vi.spyOn(store, 'maxOffset').mockReturnValueOnce(-1)
+    const acks = [
+      { c: 'g', t: topic, r: '0', so: 0, q: 0, rq: 0, pt: Number(fields['popTime']), it: 30_000, b: 'AQ==' },
+    ]
+    const body = Buffer.from(JSON.stringify({ brokerName: 'b', acks }))
+    expect((await client.call(RequestCode.BATCH_ACK_MESSAGE, {}, body)).code).toBe(0)
+    end.mockRestore()
+    expect(await inFlight(topic)).toBe(false)
   })
 
   test('is invisible for as long as is said last', async () => {

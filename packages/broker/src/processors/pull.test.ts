@@ -115,7 +115,8 @@ describe('messages from files', () => {
       const answer = await own.pull({ topic: 'Cold', queueOffset: String(queueOffset) })
       const told = decodeRecords(answer.bodyBytes).map(({ body }) => body.toString())
       expect(told).toEqual(bodies.slice(queueOffset, queueOffset + 32))
-      expect(requests.at(-1)).toMatchObject({ maxCount: 32, maxBytes: 262_144, far: { maxCount: 8, maxBytes: 65_536 } })
+      const recent = { maxCount: 32, maxBytes: 262_144 }
+      expect(requests.at(-1)).toMatchObject({ limits: { recent, far: { maxCount: 8, maxBytes: 65_536 } } })
     }
     while (released.length < 2) await new Promise((resolve) => setImmediate(resolve))
     // The first read gives out what it has read as it is.

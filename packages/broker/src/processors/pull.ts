@@ -160,16 +160,21 @@ export class PullProcessor {
     if (isFirstPass && (header.sysFlag & PullSysFlag.COMMIT_OFFSET) !== 0) this.#commitOffset(header)
     if (pull.connection.unwrittenBytes > UNTAKEN_BYTES_MAX) return this.#answerSlow(pull, admitted)
     const { maxMsgBytes } = header
-    const wantedBytes = maxMsgBytes !== undefined && maxMsgBytes > 0 ? maxMsgBytes : Number.POSITIVE_INFINITY
     const begunMs = statistics.getTimes.begin()
     store.getMessages(
       {
         topic: header.topic,
         queueId: header.queueId,
         queueOffset: pull.queueOffset,
-        maxCount: Math.max(1, Math.min(header.maxMsgNums, config.maxTransferCountOnMessageInMemory)),
-        maxBytes: Math.min(wantedBytes, config.maxTransferBytesOnMessageInMemory),
-        far: { maxCount: config.maxTransferCountOnMessageInDisk, maxBytes: config.maxTransferBytesOnMessageInDisk },
+        maxCount: Math.max(1, header.maxMsgNums),
+        maxBytes: maxMsgBytes !== undefined && maxMsgBytes > 0 ? maxMsgBytes : Number.POSITIVE_INFINITY,
+        limits: {
+          recent: {
+            maxCount: config.maxTransferCountOnMessageInMemory,
+            maxBytes: config.maxTransferBytesOnMessageInMemory,
+          },
+          far: { maxCount: config.maxTransferCountOnMessageInDisk, maxBytes: config.maxTransferBytesOnMessageInDisk },
+        },
         // The field holds a time there, not a tag.
         tagFilter: header.topic === SystemTopic.SCHEDULE ? null : admitted.subscription.tagCodes,
         recordFilter: this.#recordFilter(header, admitted.subscription),
@@ -178,8 +183,10 @@ export class PullProcessor {
         statistics.getTimes.end(begunMs)
         if (result === null) this.#fail(pull, error)
         // Others of this client may have been read meanwhile.
-        else if (pull.connection.unwrittenBytes > UNTAKEN_BYTES_MAX) this.#answerSlow(pull, admitted)
-        else this.#answer(pull, admitted, result, isFirstPass)
+        else if (pull.connection.unwrittenBytes > UNTAKEN_BYTES_MAX) {
+          result.release?.()
+          this.#answerSlow(pull, admitted)
+        } else this.#answer(pull, admitted, result, isFirstPass)
       },
     )
   }

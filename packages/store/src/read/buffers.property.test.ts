@@ -69,7 +69,7 @@ function areWhole({ result: { records }, queueId, queueOffset }: Held, queues: n
 interface Held {
   readonly queueId: number
   readonly queueOffset: number
-  readonly result: GetResult
+  readonly result: Pick<GetResult, 'records' | 'release'>
 }
 
 const step = fc.oneof(
@@ -84,6 +84,7 @@ const step = fc.oneof(
       isWaitedFor: fc.boolean(),
     }),
   },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('one' as const), queueId: fc.nat(2), at: fc.nat(MESSAGES) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('release' as const), which: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 300, 1_001) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('fail' as const), count: fc.integer({ min: 1, max: 3 }) }) },
@@ -120,6 +121,18 @@ test('nobody sees what others do with a buffer', { timeout: 120_000 }, async () 
             expect(error).toMatchObject({ message: expect.stringContaining('a bad moment') })
           }
         }
+        const one = async (queueId: number, queueOffset: number): Promise<void> => {
+          try {
+            const [entry] = (await reader.queueEntries('T', queueId, queueOffset, 1)) ?? []
+            const record = await reader.messageAt(entry?.physicalOffset ?? -1)
+            const records = record === undefined ? [] : [record]
+            const got = { queueId, queueOffset, result: { records } }
+            expect([records.length, areWhole(got, queues)]).toEqual([1, true])
+            held.push(got)
+          } catch (error) {
+            expect(error).toMatchObject({ message: expect.stringContaining('a bad moment') })
+          }
+        }
         for (const wanted of steps) {
           if (wanted.do === 'get') {
             const { at, maxCount } = wanted
@@ -129,12 +142,21 @@ test('nobody sees what others do with a buffer', { timeout: 120_000 }, async () 
             const reading = get(request).finally(() => underWay.delete(reading))
             underWay.add(reading)
             if (wanted.isWaitedFor) await reading
+          } else if (wanted.do === 'one') {
+            const queueId = wanted.queueId % queues
+            const queueOffset = wanted.at % perQueue
+            // One near it, too: so that what is near them is read for both.
+            for (const offset of [queueOffset, Math.min(queueOffset + 1, perQueue - 1)]) {
+              const reading = one(queueId, offset).finally(() => underWay.delete(reading))
+              underWay.add(reading)
+              await reading
+            }
           } else if (wanted.do === 'release') {
-            const [one] = held.splice(wanted.which % Math.max(1, held.length), 1)
-            if (one === undefined) continue
-            expect(areWhole(one, queues)).toBe(true)
-            one.result.release?.()
-            one.result.release?.()
+            const [given] = held.splice(wanted.which % Math.max(1, held.length), 1)
+            if (given === undefined) continue
+            expect(areWhole(given, queues)).toBe(true)
+            given.result.release?.()
+            given.result.release?.()
           } else if (wanted.do === 'wait') clock.advance(wanted.ms)
           else failing = wanted.count
         }
@@ -143,7 +165,7 @@ test('nobody sees what others do with a buffer', { timeout: 120_000 }, async () 
           clock.advance(1)
           await new Promise((resolve) => setImmediate(resolve))
         }
-        for (const one of held) expect(areWhole(one, queues)).toBe(true)
+        for (const given of held) expect(areWhole(given, queues)).toBe(true)
         await closeAll()
       },
     ),

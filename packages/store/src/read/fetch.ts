@@ -96,7 +96,7 @@ export class Fetch {
     this.#underWay++
     const readTo = to === wanted.count && !this.#isExact ? Math.max(end, aheadEnd) : end
     const isExact = to === from + 1 && readTo === end
-    blocks.read(start, end - start, readTo - start, (error, bytes, isPassing) => {
+    blocks.readShared(start, end - start, readTo - start, (error, bytes, isPassing) => {
       this.#underWay--
       if (error === null) {
         const filled = wanted.fillRun(from, to, start, bytes as Buffer, isPassing)

@@ -50,7 +50,14 @@ export class FilteredGet {
     const { request, get } = this.#options
     const maxBytes = Math.max(PART_BYTES, request.maxBytes)
     get(
-      { ...request, recordFilter: null, far: undefined, queueOffset: this.#next, maxCount: this.#partCount, maxBytes },
+      {
+        ...request,
+        recordFilter: null,
+        limits: undefined,
+        queueOffset: this.#next,
+        maxCount: this.#partCount,
+        maxBytes,
+      },
       this.#read,
     )
   }

@@ -19,7 +19,7 @@ import { type RecentRead, RecentReads } from './recent-reads.ts'
 import type { CheckedLog } from './whole-record.ts'
 
 /** Large reads that are kept for a moment. */
-const RECENT_BYTES_MAX = 8 * 1024 * 1024
+const RECENT_BYTES_MAX = 4 * 1024 * 1024
 /** Smaller reads are not kept: to repeat one costs less than to remember it. */
 const RECENT_BYTES_MIN = 4 * 1024
 /** A block is found by each range of this size that it touches, the newest one for each. */
@@ -52,8 +52,9 @@ export interface LogBlocksOptions {
   readonly coldEnd: () => number
 }
 
-/** @param isPassing `bytes` are valid during the call only; else they are nobody else's, but for others who wait for the same. */
-export type BytesCallback = (error: StoreError | null, bytes: Buffer | null, isPassing: boolean) => void
+export type BytesCallback = (error: StoreError | null, bytes: Buffer | null) => void
+/** @param isPassing `bytes` are valid during the call only; else they may be kept, and are changed by nobody. */
+export type SharedCallback = (error: StoreError | null, bytes: Buffer | null, isPassing: boolean) => void
 
 export class LogBlocks {
   readonly #log: LogReader
@@ -78,18 +79,30 @@ export class LogBlocks {
     this.#recent = new RecentReads(options.clock, RECENT_BYTES_MAX)
   }
 
+  /** Reads [at, at + size), which lies in one file of the log, for whoever keeps it. Calls back within the call when it is at hand. */
+  read(at: number, size: number, callback: BytesCallback): void {
+    this.readShared(at, size, size, (error, bytes, isPassing) => {
+      const part = bytes?.subarray(0, size) ?? null
+      callback(error, part !== null && isPassing ? Buffer.from(part) : part)
+    })
+  }
+
   /**
-   * Reads [at, at + size), which lies in one file of the log.
+   * The same, as it is shared with others.
    *
    * @param aheadSize how much is read when something must be read; at least `size`.
-   * @param callback gets at least `size` bytes, those from `at` on; within the call when they are at hand.
+   * @param callback gets at least `size` bytes, those from `at` on.
    */
-  read(at: number, size: number, aheadSize: number, callback: BytesCallback): void {
+  readShared(at: number, size: number, aheadSize: number, callback: SharedCallback): void {
     const found = this.#find(at, size)
     if (found !== undefined) return found.give({ at, size, callback })
-    const isMoreWanted = aheadSize > size || (size <= SINGLE_READ_BYTES_MAX && this.#isWantedAround(at))
-    if (isMoreWanted) this.#readGranules(aheadSize, { at, size, callback })
+    if (this.#isMoreWanted(at, size, aheadSize)) this.#readGranules(aheadSize, { at, size, callback })
     else this.#readBlock(at, size, { at, size, callback })
+  }
+
+  #isMoreWanted(at: number, size: number, aheadSize: number): boolean {
+    if (aheadSize > size) return this.#singleReads.get(granuleOf(at)) !== Number.POSITIVE_INFINITY
+    return size <= SINGLE_READ_BYTES_MAX && this.#isWantedAround(at)
   }
 
   /** @returns how far what is at hand, or under way, reaches beyond the byte at `at`; -1 where that is nothing. */
@@ -158,12 +171,12 @@ export class LogBlocks {
         if (error !== null || bytes === null) block.failed(unreadableLog(block.start, error))
         else block.succeeded(bytes)
       }
-      if (block.isPassing) this.#log.readBytes(block.start, block.bytes, told, this.#pool.take(block.bytes))
-      else this.#log.readBytes(block.start, block.bytes, told)
+      if (block.isPassing) this.#log.readBytes(block.start, block.size, told, this.#pool.take(block.size))
+      else this.#log.readBytes(block.start, block.size, told)
     },
     settled: (block, isGood) => {
       if (this.#underWay.get(block.start) === block) this.#underWay.delete(block.start)
-      if (block.bytes < RECENT_BYTES_MIN) return
+      if (block.size < RECENT_BYTES_MIN) return
       if (isGood) this.#recent.keep(block)
       else this.#owner.dropped(block)
     },
@@ -184,7 +197,7 @@ export class LogBlocks {
 interface Waiter {
   readonly at: number
   readonly size: number
-  readonly callback: BytesCallback
+  readonly callback: SharedCallback
 }
 
 interface BlockOwner {
@@ -216,8 +229,13 @@ class Block implements LaneRead, RecentRead {
     this.isPassing = isPassing
   }
 
-  get bytes(): number {
+  get size(): number {
     return this.end - this.start
+  }
+
+  /** What it holds in memory. */
+  get bytes(): number {
+    return this.#content?.buffer.byteLength ?? 0
   }
 
   give(waiter: Waiter): void {

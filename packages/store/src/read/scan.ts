@@ -7,7 +7,7 @@
  *
  * Keeps: an entry that is passed over is one, not a hole in a damaged file.
  */
-import type { GetLimits, GetRequest } from '../api.ts'
+import type { GetRequest } from '../api.ts'
 import type { ConsumeQueue } from '../consume-queue/consume-queue.ts'
 import type { StoreError } from '../errors.ts'
 import type { BufferPool } from './buffer-pool.ts'
@@ -61,7 +61,7 @@ export class Scan {
   readonly #tagFilter: ReadonlySet<number> | null
   /** Where the messages begin that count as being in memory. */
   readonly #recentFrom: number
-  readonly #far: GetLimits | undefined
+  readonly #limits: GetRequest['limits']
   #maxCount: number
   #bytesMax: number
   #windowEnd: number
@@ -75,9 +75,10 @@ export class Scan {
     this.#physicalEnd = physicalEnd
     this.#tagFilter = request.tagFilter
     this.#recentFrom = recentFrom
-    this.#far = request.far
+    this.#limits = request.limits
     this.#maxCount = Math.min(Math.max(1, request.maxCount), GET_COUNT_MAX)
-    this.bytesMax = Math.min(request.maxBytes, GET_BYTES_MAX)
+    const { recent, far } = request.limits ?? { recent: request, far: request }
+    this.bytesMax = Math.min(request.maxBytes, GET_BYTES_MAX, Math.max(recent.maxBytes, far.maxBytes))
     this.#bytesMax = this.bytesMax
     this.#windowEnd = Math.min(this.end, this.next + Math.max(FIRST_WINDOW_COUNT, this.#maxCount))
   }
@@ -120,10 +121,11 @@ export class Scan {
   /** What the request begins with says which limits are its. */
   #beginAt(physicalOffset: number): void {
     this.firstPhysicalOffset = physicalOffset
-    const far = this.#far
-    if (far === undefined || physicalOffset >= this.#recentFrom) return
-    this.#maxCount = Math.min(this.#maxCount, Math.max(1, far.maxCount))
-    this.#bytesMax = Math.min(this.#bytesMax, far.maxBytes)
+    if (this.#limits === undefined) return
+    const { recent, far } = this.#limits
+    const { maxCount, maxBytes } = physicalOffset < this.#recentFrom ? far : recent
+    this.#maxCount = Math.min(this.#maxCount, Math.max(1, maxCount))
+    this.#bytesMax = Math.min(this.#bytesMax, maxBytes)
   }
 
   /** The request has what it wants, and entries behind that are at hand. */
