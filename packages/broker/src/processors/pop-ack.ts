@@ -146,7 +146,7 @@ class PopAcks {
     const done = await Promise.all(changes.map((change) => change()))
     if (done.every((isDone) => isDone)) return done
     await caughtUp()
-    return Promise.all(changes.map((change, i) => done[i] === true || change()))
+    return Promise.all(changes.map(async (change, i) => done[i] === true || change()))
   }
 
   async #ackInOrder(
