@@ -62,10 +62,10 @@ test('delivers all of them once, and its members keep few files', async () => {
     if (round < 3) store = await failOver(store)
   }
   const keptFrom = 12 * FILE_BYTES
-  await until(
-    () => group.stores.every((each) => each.status().firstIndex >= 3 * 12 + 300),
-    'the files that they came in are gone on all members',
-  )
+  // A member looks at what it needs when it applies a trim, else once a minute: a follower may apply the last move behind the last trim.
+  while (group.stores.some((each) => each.status().firstIndex < 3 * 12 + 300)) {
+    await store.store(message('Other', '.'.repeat(900)))
+  }
   expect(store.status().maxPhysicalOffset).toBeGreaterThan(keptFrom)
   for (const { physicalOffset, queueOffset } of halves) {
     const end = { physicalOffset, queueOffset, producerGroup: 'pg', outcome: 'commit' } as const
