@@ -220,11 +220,11 @@ export const CONFIG_KEYS = {
     { min: 1, max: 1_024, unit: 'messages' },
     'Most messages in one answer to a pull of recent messages.',
   ),
-  maxTransferBytesOnMessageInDisk: bytes(65_536, 1_024, 16_000_000, 'The same for messages that are read from disk.'),
+  maxTransferBytesOnMessageInDisk: bytes(65_536, 1_024, 16_000_000, 'The same for messages that are further behind.'),
   maxTransferCountOnMessageInDisk: int(
     8,
     { min: 1, max: 1_024, unit: 'messages' },
-    'The same for messages that are read from disk.',
+    'The same for messages that are further behind.',
   ),
   accessMessageInMemoryMaxRatio: int(
     40,
