@@ -22,6 +22,8 @@ export interface World {
   readonly group: string
   readonly producerGroup: string
   readonly messages: readonly SentMessage[]
+  /** On which the first of them was sent, by the clock of this machine. */
+  readonly day: string
   /** A directory for what a command writes. */
   readonly directory: string
 }

@@ -48,6 +48,7 @@ async function madeWorld(client: Client, servers: FastTry, program: LineProgram,
   const [topic, group, producerGroup] = [`T_${name}`, `G_${name}`, `P_${name}`]
   await createTopic(servers.namesrv, topic, QUEUE_COUNT)
   const messages: SentMessage[] = []
+  const day = new Date().toDateString()
   for (const [queueId, count] of SENT_COUNTS.entries()) {
     const lines = await program.ask('produce', producerGroup, topic, queueId, count, `key${queueId}_`, 'TagA')
     for (const line of lines) {
@@ -73,6 +74,7 @@ async function madeWorld(client: Client, servers: FastTry, program: LineProgram,
     group,
     producerGroup,
     messages,
+    day,
     directory,
   }
 }
