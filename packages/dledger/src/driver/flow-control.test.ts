@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DLedger } from '../dledger.ts'
 import type { CommittedEntry, StateMachine } from '../state-machine.ts'
+import { untilSeen } from '../testing/until.ts'
+import { HangingDisk } from './testing/hanging-disk.ts'
 
 const small = { fileBytes: 4 * 1024 * 1024, indexFileBytes: 1024 * 1024, zeroFillBytes: 0, tickMs: 10, heartbeatMs: 20 }
 /** More than is applied in one pass. */
@@ -34,11 +36,23 @@ function machine(seen: (applied: number) => void): StateMachine {
 
 const bodies = (count: number) => Array.from({ length: count }, (_, i) => Buffer.alloc(BODY_BYTES, i & 0xff))
 
+/** Most of them are committed by one sync. */
+async function appendAtOnce(log: DLedger, disk: HangingDisk): Promise<void> {
+  disk.holdsSyncs = true
+  const appended = log.append(bodies(COUNT))
+  await untilSeen('all have a place', () => log.status().lastIndex >= COUNT && disk.heldCount > 0)
+  disk.holdsSyncs = false
+  disk.release()
+  await appended
+}
+
 test('what waits to be applied is read from the disk again, and does not stay in memory', async () => {
   const hotBytesMax = 64 * 1024
   const hotBytes: number[] = []
+  const disk = new HangingDisk()
   const log: DLedger = await DLedger.open({
     directory,
+    disk,
     ...small,
     hotBytesMax,
     stateMachine: machine((applied) => {
@@ -46,7 +60,7 @@ test('what waits to be applied is read from the disk again, and does not stay in
       if (applied > 9_000) hotBytes.push(log.status().hotBytes)
     }),
   })
-  await log.append(bodies(COUNT))
+  await appendAtOnce(log, disk)
   expect(hotBytes.length).toBeGreaterThan(0)
   // One batch of proposals more than the bound.
   expect(Math.min(...hotBytes)).toBeLessThan(hotBytesMax + 1024 * (48 + BODY_BYTES))
@@ -59,8 +73,10 @@ test('what waits to be applied is read from the disk again, and does not stay in
 test('a leader whose state machine is far behind its log refuses with BUSY, and takes appends again when it is not', async () => {
   let refused: Promise<unknown> = Promise.resolve(null)
   let isAsked = false
+  const disk = new HangingDisk()
   const log: DLedger = await DLedger.open({
     directory,
+    disk,
     ...small,
     unappliedBytesMax: 100_000,
     stateMachine: machine((applied) => {
@@ -69,8 +85,32 @@ test('a leader whose state machine is far behind its log refuses with BUSY, and 
       refused = log.append(Buffer.from('late')).catch((error: unknown) => error)
     }),
   })
-  await log.append(bodies(COUNT))
+  await appendAtOnce(log, disk)
   expect(await refused).toMatchObject({ code: 'BUSY' })
   expect((await log.append(Buffer.from('again'))).index).toBeGreaterThan(COUNT)
+  await log.close()
+})
+
+test('alone, the first of many are synced while the others wait for their place, before what is proposed meanwhile', async () => {
+  const disk = new HangingDisk()
+  const log = await DLedger.open({ directory, disk, ...small })
+  disk.holdsSyncs = true
+  const places = new Map<string, number>()
+  const propose = (name: string, encodes: () => void): void =>
+    log.propose({
+      bodyBytes: 1,
+      encodeBody: encodes,
+      committed: ({ index }) => void places.set(name, index),
+      failed: (error) => places.set(error.message, -1),
+    })
+  propose('first', () => propose('meanwhile', () => {}))
+  const appended = log.append(bodies(COUNT))
+  await untilSeen('a sync begins', () => disk.heldCount > 0)
+  expect(log.status().lastIndex).toBeLessThan(COUNT / 2)
+  disk.holdsSyncs = false
+  disk.release()
+  const last = (await appended).at(-1)
+  await untilSeen('all are committed', () => places.size === 2)
+  expect(places.get('meanwhile')).toBe((last?.index ?? 0) + 1)
   await log.close()
 })

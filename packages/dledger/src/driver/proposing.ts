@@ -17,6 +17,8 @@ import { tellEach } from './tell-each.ts'
 
 /** Entries proposed as one batch at most. */
 const PROPOSE_COUNT_MAX = 1024
+/** The same, and for one pass, where nobody else has to be sent them: a batch is written and synced while the next one is encoded. */
+const PROPOSE_COUNT_ALONE = 128
 
 export interface ProposingOptions {
   readonly settings: NodeSettings
@@ -34,6 +36,9 @@ export interface ProposingOptions {
   readonly unappliedBytes: () => number
   /** The core has accepted a batch: its output is due. */
   readonly onProposed: () => void
+  /** Whether there will be other passes: a member that closes proposes all it has taken in. */
+  readonly isOpen: () => boolean
+  readonly schedulePass: () => void
 }
 
 export class Proposing {
@@ -78,7 +83,7 @@ export class Proposing {
 
   /** Queues a proposal for the next pass, or refuses it; it is never told within this call. Hot. @returns whether it is queued. */
   queue(proposal: Proposal): boolean {
-    if (this.#queuedBytes > this.#options.settings.uncommittedBytesMax) {
+    if (this.#queuedBytes > this.#options.settings.uncommittedBytesMax || this.#isBehind) {
       this.#options.clock.defer(() => proposal.failed(this.#refusal('BUSY')))
       return false
     }
@@ -87,7 +92,13 @@ export class Proposing {
     return true
   }
 
-  /** Hands everything queued to the core. */
+  /** The state machine of a leader, whose log goes on, is too far behind it. Whoever does not lead says so instead. */
+  get #isBehind(): boolean {
+    const { unappliedBytes, settings, role } = this.#options
+    return unappliedBytes() > settings.unappliedBytesMax && role().role === 'LEADER' && this.canPlace
+  }
+
+  /** Hands what is queued to the core: all of it, or one batch if the others may come in later passes. */
   proposeQueued(): void {
     if (this.#options.waitsForSuccessor() || this.#queued.length === 0) return
     const queue = this.#takeQueue()
@@ -95,17 +106,17 @@ export class Proposing {
     if (!this.canPlace) {
       return refuse(queue, this.#refusal(this.#options.role().role === 'LEADER' ? 'NOT_READY' : 'NOT_LEADER'))
     }
-    if (this.#options.unappliedBytes() > this.#options.settings.unappliedBytesMax) {
-      return refuse(queue, this.#refusal('BUSY'))
-    }
+    const { appendBytesMax } = this.#options.settings
     const bodyBytesMax = entryBodyBytesMax(this.#options.settings)
+    const isAlone = this.#options.raft.peers.length === 0
+    const countMax = isAlone ? PROPOSE_COUNT_ALONE : PROPOSE_COUNT_MAX
     const tooLarge: Proposal[] = []
     let at = 0
     try {
       while (at < queue.length) {
         const chunk: Proposal[] = []
         let bytes = 0
-        while (at < queue.length && chunk.length < PROPOSE_COUNT_MAX && bytes < this.#options.settings.appendBytesMax) {
+        while (at < queue.length && chunk.length < countMax && bytes < appendBytesMax) {
           const proposal = queue[at++] as Proposal
           if (proposal.bodyBytes > bodyBytesMax) {
             tooLarge.push(proposal)
@@ -115,13 +126,22 @@ export class Proposing {
           chunk.push(proposal)
         }
         if (chunk.length > 0) this.#proposeChunk(chunk)
+        if (isAlone && this.#options.isOpen()) break
       }
+      if (at < queue.length) this.#putBack(queue.slice(at))
     } catch (error) {
       // The member stops, which tells them.
       this.#queued.push(...tooLarge, ...queue.slice(at))
       throw error
     }
     tellEach(tooLarge, (proposal) => proposal.failed(tooLargeError(proposal.bodyBytes, bodyBytesMax)))
+  }
+
+  /** They are first in the next pass. */
+  #putBack(rest: readonly Proposal[]): void {
+    this.#queued = [...rest, ...this.#queued]
+    for (const { bodyBytes } of rest) this.#queuedBytes += ENTRY_HEADER_BYTES + bodyBytes
+    this.#options.schedulePass()
   }
 
   #proposeChunk(chunk: readonly Proposal[]): void {
