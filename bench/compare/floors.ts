@@ -17,7 +17,8 @@ const BODY_BYTES = 1_024
 const WRITE_BYTES = 1024 * 1024
 /** All copies together, so that a fast disk is not filled. */
 const WRITTEN_BYTES_MAX = 4 * 1024 ** 3
-const APPENDS_IN_FLIGHT = 256
+/** As many bytes as one write of the floor has. */
+const APPENDS_IN_FLIGHT = WRITE_BYTES / BODY_BYTES
 
 export interface Floor {
   readonly system: 'floor-async' | 'floor-sync' | 'ours-async' | 'ours-sync'

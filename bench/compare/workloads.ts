@@ -87,5 +87,5 @@ export const WORKLOADS: readonly Workload[] = [
     command: 'failover',
     settings: { senders: 4, size: KIB, within: 90, after: 3 },
   },
-  watching('embedded', 'an embedded log of one member, 256 appends of 1 KiB in flight', 'machine'),
+  watching('embedded', 'an embedded log of one member, 1,024 appends of 1 KiB in flight', 'machine'),
 ]

@@ -5,13 +5,16 @@
  * Garbage: a broker's messages pass through buffers outside of V8's heap, and V8 counts these against a limit that follows from the heap:
  * with 20 MiB of heap it is reached every 12 MiB of buffers, so at some thousand messages a second the whole heap is marked several times a
  * second. As much as the heap as room instead makes that at most once a second. (Twice as much would spare a percent of the CPU, and more
- * of a drain, for 20 MiB more.)
+ * of a drain, for 20 MiB more.) Large messages get more: `GarbageRoom`.
  *
  * Code: what runs once for each batch, or for each message of a lone sender, gathers calls slowly. At V8's own budget a fifth to a third of
  * what a broker computes after ten seconds under load is code that is not optimized yet; a quarter of the budget makes messages cheaper
  * there, and an eighth hardly more so (figures in `bench/README.md`).
  */
-import { setFlagsFromString } from 'node:v8'
+import { constants, PerformanceObserver } from 'node:perf_hooks'
+import { getHeapStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { GarbageRoom } from './garbage-room.ts'
 
 /**
  * What V8 reads before any code runs: the first line of the servers' files in `bin/` says the same, and who starts one by `node FILE` has
@@ -20,19 +23,56 @@ import { setFlagsFromString } from 'node:v8'
 export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=8']
 
 /**
- * What the C library reads: one arena for the threads beside the main one, instead of one for each, with what each of them has freed.
- * Said where `NODE_FLAGS` are.
+ * What the C library reads: one arena for the threads beside the main one, instead of one for each, with what each of them has freed; and
+ * from which size on what is freed goes back to the system at once. By itself it raises that size to what has been freed, and large messages
+ * would leave their buffers behind. Said where `NODE_FLAGS` are.
  */
-export const SERVER_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '2' }
+export const SERVER_ENV: Readonly<Record<string, string>> = {
+  MALLOC_ARENA_MAX: '2',
+  MALLOC_MMAP_THRESHOLD_: '131072',
+}
 
-/** Of what was alive after the last collection. V8 reads this anew at the end of each collection of the old generation. */
-const HEAP_GROWTH_PERCENT = 100
+/** Of a heap that is collected all at once: some 20 ms. */
+const COLLECT_BYTES_MAX = 32 * 1024 * 1024
 
 /** Bytes of bytecode that a function runs through before V8 looks whether to optimize it; 67,584 otherwise. */
 const INTERRUPT_BUDGET = 16_896
 
 /** Call it once, first. */
 export function setUpV8(): void {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`)
   setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET}`)
+  const garbage = new GarbageRoom({
+    // V8 reads this anew at the end of each collection of the old generation.
+    setGrowthPercent: (percent) => setFlagsFromString(`--heap-growing-percent=${percent}`),
+    collect: collector(),
+    after: (delayMs, callback) => {
+      const timer = setTimeout(callback, delayMs).unref()
+      return () => clearTimeout(timer)
+    },
+  })
+  const observer = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (isOfOldGeneration(entry)) garbage.collected(entry.startTime)
+  })
+  observer.observe({ entryTypes: ['gc'] })
+}
+
+/** What `node --expose-gc` has, for this module alone; nothing where it would stop the process for long. */
+function collector(): () => void {
+  setFlagsFromString('--expose-gc')
+  const collect: unknown = runInNewContext('gc')
+  setFlagsFromString('--no-expose-gc')
+  return () => {
+    if (typeof collect === 'function' && getHeapStatistics().used_heap_size < COLLECT_BYTES_MAX) collect()
+  }
+}
+
+/** What else a collection tells is not among the types of Node.js. */
+function isOfOldGeneration(entry: object): boolean {
+  const detail: unknown = 'detail' in entry ? entry.detail : null
+  return (
+    typeof detail === 'object' &&
+    detail !== null &&
+    'kind' in detail &&
+    detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR
+  )
 }

@@ -1,0 +1,59 @@
+/**
+ * How much garbage may gather before V8 marks the whole heap: as much as the heap holds, and four times as much while messages are so large
+ * that it would be marked several times a second otherwise. Once that is over, what has gathered is collected and the room is as before.
+ *
+ * Buffers of messages lie outside of V8's heap and count against its room, and only a collection finds out which of them are free again.
+ */
+
+/** Of what was alive after the last collection. */
+export const NARROW_PERCENT = 100
+export const WIDE_PERCENT = 400
+
+/** A collection comes soon when the last one ended less than this before … */
+const SOON_MS = 500
+/** … and so many that come soon in a row are too many. */
+const SOON_COUNT = 3
+/** None for so long: the large messages are over, or the room is enough for far more than there are. */
+const CALM_MS = 5_000
+
+export interface GarbageRoomOptions {
+  /** What V8 goes by from the end of the next collection on. */
+  readonly setGrowthPercent: (percent: number) => void
+  /** Collects the old generation now. */
+  readonly collect: () => void
+  /** @returns what cancels it. Keeps no process alive. */
+  readonly after: (delayMs: number, callback: () => void) => () => void
+}
+
+export class GarbageRoom {
+  readonly #options: GarbageRoomOptions
+  #lastMs = Number.NEGATIVE_INFINITY
+  #soonCount = 0
+  #cancelCalm: (() => void) | null = null
+
+  constructor(options: GarbageRoomOptions) {
+    this.#options = options
+    options.setGrowthPercent(NARROW_PERCENT)
+  }
+
+  /** The old generation was collected. @param nowMs of a clock that only goes forward. */
+  collected(nowMs: number): void {
+    this.#soonCount = nowMs - this.#lastMs < SOON_MS ? this.#soonCount + 1 : 0
+    this.#lastMs = nowMs
+    if (this.#cancelCalm !== null) this.#awaitCalm()
+    else if (this.#soonCount >= SOON_COUNT) {
+      this.#options.setGrowthPercent(WIDE_PERCENT)
+      this.#awaitCalm()
+    }
+  }
+
+  #awaitCalm(): void {
+    this.#cancelCalm?.()
+    this.#cancelCalm = this.#options.after(CALM_MS, () => {
+      this.#cancelCalm = null
+      this.#soonCount = 0
+      this.#options.setGrowthPercent(NARROW_PERCENT)
+      this.#options.collect()
+    })
+  }
+}
