@@ -114,3 +114,30 @@ test('alone, the first of many are synced while the others wait for their place,
   expect(places.get('meanwhile')).toBe((last?.index ?? 0) + 1)
   await log.close()
 })
+
+test('alone, what has no place yet when the log is closed is told so, the rest has its place', async () => {
+  const disk = new HangingDisk()
+  const log = await DLedger.open({ directory, disk, ...small })
+  disk.holdsSyncs = true
+  const outcomes: (number | string)[] = []
+  for (let i = 0; i < COUNT; i++) {
+    log.propose({
+      bodyBytes: BODY_BYTES,
+      encodeBody: (target, at) => void target.fill(i & 0xff, at, at + BODY_BYTES),
+      committed: ({ index }) => void outcomes.push(index),
+      failed: (error) => void outcomes.push(error.code),
+    })
+  }
+  await untilSeen('a sync begins', () => disk.heldCount > 0)
+  const placedTo = log.status().lastIndex
+  const closed = log.close()
+  disk.holdsSyncs = false
+  disk.release()
+  await closed
+  expect(outcomes).toHaveLength(COUNT)
+  const places = outcomes.filter((outcome) => typeof outcome === 'number')
+  expect(places.at(-1)).toBe(placedTo)
+  expect(places).toEqual(places.map((_, i) => placedTo + 1 - places.length + i))
+  expect(places.length).toBeLessThan(COUNT / 2)
+  expect(outcomes.filter((outcome) => outcome === 'CLOSED')).toHaveLength(COUNT - places.length)
+})

@@ -13,6 +13,7 @@ import type { Raft } from '../raft/raft.ts'
 import type { Proposal } from '../state-machine.ts'
 import type { BatchBuilder } from './batch-builder.ts'
 import type { PendingProposals } from './pending-proposals.ts'
+import { ProposalQueue } from './proposal-queue.ts'
 import { tellEach } from './tell-each.ts'
 
 /** Entries proposed as one batch at most. */
@@ -36,15 +37,12 @@ export interface ProposingOptions {
   readonly unappliedBytes: () => number
   /** The core has accepted a batch: its output is due. */
   readonly onProposed: () => void
-  /** Whether there will be other passes: a member that closes proposes all it has taken in. */
-  readonly isOpen: () => boolean
   readonly schedulePass: () => void
 }
 
 export class Proposing {
   readonly #options: ProposingOptions
-  #queued: Proposal[] = []
-  #queuedBytes = 0
+  readonly #queue = new ProposalQueue()
   #built: EntryBatch[] = []
   /** A new leader begins with an entry of its own term, as soon as that can be placed; nothing is proposed before it. */
   #noopIsDue = false
@@ -54,12 +52,12 @@ export class Proposing {
   }
 
   get isEmpty(): boolean {
-    return this.#queued.length === 0
+    return this.#queue.length === 0
   }
 
   /** Something waits until it can be placed. */
   get hasWork(): boolean {
-    return this.#noopIsDue || this.#queued.length > 0
+    return this.#noopIsDue || this.#queue.length > 0
   }
 
   /** Whether this member could place an entry of its own after the end of the log, if it leads. */
@@ -83,12 +81,11 @@ export class Proposing {
 
   /** Queues a proposal for the next pass, or refuses it; it is never told within this call. Hot. @returns whether it is queued. */
   queue(proposal: Proposal): boolean {
-    if (this.#queuedBytes > this.#options.settings.uncommittedBytesMax || this.#isBehind) {
+    if (this.#queue.bytes > this.#options.settings.uncommittedBytesMax || this.#isBehind) {
       this.#options.clock.defer(() => proposal.failed(this.#refusal('BUSY')))
       return false
     }
-    this.#queued.push(proposal)
-    this.#queuedBytes += ENTRY_HEADER_BYTES + proposal.bodyBytes
+    this.#queue.push(proposal)
     return true
   }
 
@@ -98,26 +95,25 @@ export class Proposing {
     return unappliedBytes() > settings.unappliedBytesMax && role().role === 'LEADER' && this.canPlace
   }
 
-  /** Hands what is queued to the core: all of it, or one batch if the others may come in later passes. */
+  /** Hands what is queued to the core: all that was queued before this call, or one batch where this member is alone. */
   proposeQueued(): void {
-    if (this.#options.waitsForSuccessor() || this.#queued.length === 0) return
-    const queue = this.#takeQueue()
+    const { settings, raft, role, waitsForSuccessor, schedulePass } = this.#options
+    if (waitsForSuccessor() || this.#queue.length === 0) return
     // No leader that takes writes is here before these are over, however long the disk takes.
     if (!this.canPlace) {
-      return refuse(queue, this.#refusal(this.#options.role().role === 'LEADER' ? 'NOT_READY' : 'NOT_LEADER'))
+      return refuse(this.#queue.takeAll(), this.#refusal(role().role === 'LEADER' ? 'NOT_READY' : 'NOT_LEADER'))
     }
-    const { appendBytesMax } = this.#options.settings
-    const bodyBytesMax = entryBodyBytesMax(this.#options.settings)
-    const isAlone = this.#options.raft.peers.length === 0
+    const bodyBytesMax = entryBodyBytesMax(settings)
+    const isAlone = raft.peers.length === 0
     const countMax = isAlone ? PROPOSE_COUNT_ALONE : PROPOSE_COUNT_MAX
     const tooLarge: Proposal[] = []
-    let at = 0
+    let left = this.#queue.length
     try {
-      while (at < queue.length) {
+      do {
         const chunk: Proposal[] = []
         let bytes = 0
-        while (at < queue.length && chunk.length < countMax && bytes < appendBytesMax) {
-          const proposal = queue[at++] as Proposal
+        for (; left > 0 && chunk.length < countMax && bytes < settings.appendBytesMax; left--) {
+          const proposal = this.#queue.shift()
           if (proposal.bodyBytes > bodyBytesMax) {
             tooLarge.push(proposal)
             continue
@@ -126,29 +122,26 @@ export class Proposing {
           chunk.push(proposal)
         }
         if (chunk.length > 0) this.#proposeChunk(chunk)
-        if (isAlone && this.#options.isOpen()) break
-      }
-      if (at < queue.length) this.#putBack(queue.slice(at))
+        // A member that has stopped, or closes, has told them.
+        left = Math.min(left, this.#queue.length)
+      } while (left > 0 && !isAlone)
     } catch (error) {
       // The member stops, which tells them.
-      this.#queued.push(...tooLarge, ...queue.slice(at))
+      for (const proposal of tooLarge) this.#queue.push(proposal)
       throw error
     }
+    if (this.#queue.length > 0) schedulePass()
     tellEach(tooLarge, (proposal) => proposal.failed(tooLargeError(proposal.bodyBytes, bodyBytesMax)))
-  }
-
-  /** They are first in the next pass. */
-  #putBack(rest: readonly Proposal[]): void {
-    this.#queued = [...rest, ...this.#queued]
-    for (const { bodyBytes } of rest) this.#queuedBytes += ENTRY_HEADER_BYTES + bodyBytes
-    this.#options.schedulePass()
   }
 
   #proposeChunk(chunk: readonly Proposal[]): void {
     const { raft, clock, settings, builder, pending } = this.#options
     const sizes = chunk.map((proposal) => ENTRY_HEADER_BYTES + proposal.bodyBytes)
     const placed = raft.propose('data', sizes)
-    if (typeof placed === 'string') return refuse(chunk, this.#refusal(placed))
+    if (typeof placed === 'string') {
+      // What is behind them must not come to stand without them.
+      return refuse([...chunk, ...this.#queue.takeAll()], this.#refusal(placed))
+    }
     assert(placed.firstIndex === this.#options.lastIndex() + 1, 'a proposal follows the end of the log')
     const deadlineMs = clock.monotonicMs() + settings.proposalTimeoutMs
     let placedCount = 0
@@ -162,7 +155,7 @@ export class Proposing {
         }),
       )
     } catch (error) {
-      this.#queued.push(...chunk.slice(placedCount))
+      for (const proposal of chunk.slice(placedCount)) this.#queue.push(proposal)
       throw error
     }
     this.#options.onProposed()
@@ -189,14 +182,7 @@ export class Proposing {
 
   /** Refuses what is queued: it never gets a place in the log. */
   failQueued(error: DLedgerError): void {
-    refuse(this.#takeQueue(), error)
-  }
-
-  #takeQueue(): Proposal[] {
-    const queue = this.#queued
-    this.#queued = []
-    this.#queuedBytes = 0
-    return queue
+    refuse(this.#queue.takeAll(), error)
   }
 
   #refusal(why: Refusal): DLedgerError {

@@ -131,7 +131,6 @@ export function buildRooms(wiring: Wiring, point: StartingPoint): Rooms {
     lastIndex: () => log.lastIndex,
     unappliedBytes: () => applying.unappliedBytes(log.endPos),
     waitsForSuccessor: () => handingOver.waits(role()),
-    isOpen: () => life.isOpen,
     schedulePass,
     onProposed: () => {
       outputs.drain(null)

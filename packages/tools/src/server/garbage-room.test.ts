@@ -2,11 +2,13 @@ import { expect, test } from 'vitest'
 import { GarbageRoom, NARROW_PERCENT, WIDE_PERCENT } from './garbage-room.ts'
 
 /** A room, what it did, and what fires its timer. */
-function room() {
+function room({ heapMiB = 20 } = {}) {
+  let heapBytes = heapMiB * 1024 * 1024
   const did: (number | 'collect')[] = []
   let timer: { readonly delayMs: number; readonly callback: () => void } | null = null
   const garbage = new GarbageRoom({
     setGrowthPercent: (percent) => did.push(percent),
+    heapBytes: () => heapBytes,
     collect: () => did.push('collect'),
     after: (delayMs, callback) => {
       const mine = { delayMs, callback }
@@ -23,6 +25,9 @@ function room() {
       const due = timer
       timer = null
       due?.callback()
+    },
+    grow: (mib: number) => {
+      heapBytes = mib * 1024 * 1024
     },
     waits: () => timer?.delayMs ?? null,
   }
@@ -57,4 +62,22 @@ test('after a while without any, what has gathered is collected and the room is 
   expect(did).toHaveLength(4)
   collectedAt(5_600)
   expect(did.slice(4)).toEqual([WIDE_PERCENT])
+})
+
+test('a large heap gets no more room, and loses it; nothing is collected for that', () => {
+  expect(NARROW_PERCENT).toBeLessThan(WIDE_PERCENT)
+  const large = room({ heapMiB: 40 })
+  large.collectedAt(0, 100, 200, 300, 400)
+  expect(large.did).toEqual([NARROW_PERCENT])
+  const { did, collectedAt, grow, fire, waits } = room()
+  collectedAt(0, 100, 200, 300)
+  grow(40)
+  fire()
+  expect(did).toEqual([NARROW_PERCENT, WIDE_PERCENT, NARROW_PERCENT])
+  grow(20)
+  collectedAt(1_000, 1_100, 1_200, 1_300)
+  grow(40)
+  collectedAt(1_400)
+  expect(did.slice(3)).toEqual([WIDE_PERCENT, NARROW_PERCENT])
+  expect(waits()).toBeNull()
 })

@@ -32,9 +32,6 @@ export const SERVER_ENV: Readonly<Record<string, string>> = {
   MALLOC_MMAP_THRESHOLD_: '131072',
 }
 
-/** Of a heap that is collected all at once: some 20 ms. */
-const COLLECT_BYTES_MAX = 32 * 1024 * 1024
-
 /** Bytes of bytecode that a function runs through before V8 looks whether to optimize it; 67,584 otherwise. */
 const INTERRUPT_BUDGET = 16_896
 
@@ -44,6 +41,7 @@ export function setUpV8(): void {
   const garbage = new GarbageRoom({
     // V8 reads this anew at the end of each collection of the old generation.
     setGrowthPercent: (percent) => setFlagsFromString(`--heap-growing-percent=${percent}`),
+    heapBytes: () => getHeapStatistics().used_heap_size,
     collect: collector(),
     after: (delayMs, callback) => {
       const timer = setTimeout(callback, delayMs).unref()
@@ -56,13 +54,13 @@ export function setUpV8(): void {
   observer.observe({ entryTypes: ['gc'] })
 }
 
-/** What `node --expose-gc` has, for this module alone; nothing where it would stop the process for long. */
+/** What `node --expose-gc` has, for this module alone. */
 function collector(): () => void {
   setFlagsFromString('--expose-gc')
   const collect: unknown = runInNewContext('gc')
   setFlagsFromString('--no-expose-gc')
   return () => {
-    if (typeof collect === 'function' && getHeapStatistics().used_heap_size < COLLECT_BYTES_MAX) collect()
+    if (typeof collect === 'function') collect()
   }
 }
 
