@@ -25,7 +25,7 @@ export interface GarbageRoomOptions {
   readonly setGrowthPercent: (percent: number) => void
   /** Of the heap as it is now, without the buffers. */
   readonly heapBytes: () => number
-  /** Collects the old generation now: some 20 ms where the heap is not large. */
+  /** Collects the old generation now: 20 to 50 ms where the heap is not large, once for a spell of large messages. */
   readonly collect: () => void
   /** @returns what cancels it. Keeps no process alive. */
   readonly after: (delayMs: number, callback: () => void) => () => void
