@@ -7,7 +7,8 @@ import type { Proposal } from '../state-machine.ts'
 const GONE_MAX = 1024
 
 export class ProposalQueue {
-  #items: Proposal[] = []
+  /** Empty before the head: what is gone keeps no body in memory. */
+  #items: (Proposal | null)[] = []
   #head = 0
   #bytes = 0
 
@@ -28,9 +29,9 @@ export class ProposalQueue {
 
   /** Hot. */
   shift(): Proposal {
-    const proposal = this.#items[this.#head]
-    assert(proposal !== undefined, 'a proposal is waiting')
-    this.#head++
+    const proposal = this.#items[this.#head] ?? null
+    assert(proposal !== null, 'a proposal is waiting')
+    this.#items[this.#head++] = null
     this.#bytes -= ENTRY_HEADER_BYTES + proposal.bodyBytes
     if (this.#head === this.#items.length || (this.#head > GONE_MAX && this.#head * 2 > this.#items.length)) {
       this.#items = this.#items.slice(this.#head)
@@ -40,7 +41,7 @@ export class ProposalQueue {
   }
 
   takeAll(): readonly Proposal[] {
-    const all = this.#items.slice(this.#head)
+    const all = this.#items.slice(this.#head) as Proposal[]
     this.#items = []
     this.#head = 0
     this.#bytes = 0
