@@ -80,4 +80,7 @@ test('a large heap gets no more room, and loses it; nothing is collected for tha
   collectedAt(1_400)
   expect(did.slice(3)).toEqual([WIDE_PERCENT, NARROW_PERCENT])
   expect(waits()).toBeNull()
+  grow(20)
+  collectedAt(1_500, 1_600)
+  expect(did).toHaveLength(5)
 })
