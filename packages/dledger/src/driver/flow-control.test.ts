@@ -115,9 +115,10 @@ test('alone, the first of many are synced while the others wait for their place,
   await log.close()
 })
 
-test('alone, what has no place yet when the log is closed is told so, the rest has its place', async () => {
+test('alone, what has no place yet when the log is closed is told so, and nothing else is', async () => {
   const disk = new HangingDisk()
   const log = await DLedger.open({ directory, disk, ...small })
+  const before = log.status().lastIndex
   disk.holdsSyncs = true
   const outcomes: (number | string)[] = []
   for (let i = 0; i < COUNT; i++) {
@@ -129,15 +130,15 @@ test('alone, what has no place yet when the log is closed is told so, the rest h
     })
   }
   await untilSeen('a sync begins', () => disk.heldCount > 0)
-  const placedTo = log.status().lastIndex
+  const placed = log.status().lastIndex - before
   const closed = log.close()
   disk.holdsSyncs = false
   disk.release()
   await closed
   expect(outcomes).toHaveLength(COUNT)
-  const places = outcomes.filter((outcome) => typeof outcome === 'number')
-  expect(places.at(-1)).toBe(placedTo)
-  expect(places).toEqual(places.map((_, i) => placedTo + 1 - places.length + i))
-  expect(places.length).toBeLessThan(COUNT / 2)
-  expect(outcomes.filter((outcome) => outcome === 'CLOSED')).toHaveLength(COUNT - places.length)
+  expect(placed).toBeLessThan(COUNT / 2)
+  expect(outcomes.filter((outcome) => outcome === 'CLOSED')).toHaveLength(COUNT - placed)
+  // A close does not wait until all that is committed is applied: TIMEOUT is for what may be there.
+  const places = outcomes.filter((outcome) => outcome !== 'CLOSED' && outcome !== 'TIMEOUT')
+  expect(places).toEqual(places.map((_, i) => before + 1 + i))
 })
