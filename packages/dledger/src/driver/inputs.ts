@@ -12,6 +12,7 @@ import type { Life } from './life.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import type { OpenedMember } from './open-member.ts'
 import type { Rooms } from './rooms.ts'
+import type { WakeUps } from './wake-ups.ts'
 
 export interface InputsOptions {
   readonly node: LogNodeOptions
@@ -22,6 +23,8 @@ export interface InputsOptions {
   readonly role: () => RoleState
   readonly isSwitching: () => boolean
   readonly schedulePass: () => void
+  /** Before anything is heard. */
+  readonly wakeUps: Pick<WakeUps, 'inputCame' | 'heartbeatCame'>
   readonly onFailed: (error: Error) => void
 }
 
@@ -52,9 +55,20 @@ export class Inputs implements TransportHandler {
   }
 
   message(message: Message, payload: Buffer | null): void {
-    const { life, isSwitching } = this.#options
-    if (!life.isRunning || isSwitching()) return
-    life.guarded(() => this.#hear(message, payload))
+    const { life, wakeUps } = this.#options
+    if (!this.#hears) return
+    if (message.type === 'Heartbeat' && this.#isFollowed(message)) wakeUps.heartbeatCame()
+    else wakeUps.inputCame()
+    if (this.#hears) life.guarded(() => this.#hear(message, payload))
+  }
+
+  get #hears(): boolean {
+    return this.#options.life.isRunning && !this.#options.isSwitching()
+  }
+
+  #isFollowed({ from, term }: Message): boolean {
+    const role = this.#options.role()
+    return role.role === 'FOLLOWER' && role.leader === from && role.term === term
   }
 
   #hear(message: Message, payload: Buffer | null): void {
@@ -92,7 +106,8 @@ export class Inputs implements TransportHandler {
   }
 
   peerConnected(id: MemberId, hello: Hello): void {
-    const { node, life, rooms } = this.#options
+    const { node, life, rooms, wakeUps } = this.#options
+    wakeUps.inputCame()
     life.whileRunning(() => {
       rooms().members.connected(id, hello)
       node.observer?.peerChanged(id, true)
@@ -101,7 +116,8 @@ export class Inputs implements TransportHandler {
   }
 
   peerLost(id: MemberId): void {
-    const { node, life, rooms } = this.#options
+    const { node, life, rooms, wakeUps } = this.#options
+    wakeUps.inputCame()
     life.whileRunning(() => {
       rooms().members.lost(id)
       node.observer?.peerChanged(id, false)

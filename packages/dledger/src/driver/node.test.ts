@@ -477,7 +477,7 @@ describe('closing', () => {
 
 describe('a member that stops', () => {
   test('tells everybody, though a part of it throws on being ended', async () => {
-    const endless = { every: () => oops }
+    const endless = { every: () => ({ end: oops, heard() {}, ride() {}, hurry() {} }) }
     const { node, fatal } = await start({ ticker: endless, stateMachine: { ...machine, apply: oops } })
     await until('it stops', () => fatal.length > 0)
     expect(fatal.map(({ message }) => message)).toEqual(['oops'])

@@ -494,6 +494,7 @@ export class LogNode {
       role: () => this.#role,
       isSwitching: () => this.#switching.isUnderWay,
       schedulePass,
+      wakeUps: this.#wakeUps,
       onFailed: (error) => this.#fail(error),
     })
     this.#buildRooms(startingPoint(this.#options, this.#member))
@@ -669,6 +670,7 @@ export class LogNode {
     const { proposing } = this.#rooms
     this.#role = role
     this.#membersDue = true
+    if (role.role !== 'FOLLOWER' || role.leader === null) this.#wakeUps.leaderless()
     proposing.roleChanged(before, role)
     if (before.role === 'LEADER' && (role.role !== 'LEADER' || role.term !== before.term)) {
       this.#pending.abandon('was waiting when the leadership was lost; it may still be committed')

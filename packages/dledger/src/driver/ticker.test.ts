@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '@dledger-ts/base'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { SharedTicker } from './ticker.ts'
+import { SharedTicker, type Wakings } from './ticker.ts'
 
 /** A clock whose one timer goes off when the test says so, as does what is deferred. */
 class HandClock {
@@ -55,11 +55,12 @@ describe('after a stall', () => {
       () => seen.push('b wakes'),
       () => seen.push('b is late'),
     )
-    end = ticker.every(
+    const wakings = ticker.every(
       10,
       () => seen.push('a wakes'),
       () => seen.push('a is late'),
     )
+    end = () => wakings.end()
     hand.pass(10)
     expect(seen.splice(0)).toEqual(['b wakes', 'a wakes'])
   })
@@ -90,5 +91,161 @@ describe('after a stall', () => {
     end()
     for (const callback of hand.deferred.splice(0)) callback()
     expect(seen).toEqual(['b wakes'])
+  })
+})
+
+/** A clock whose timers go off when their time has come; one that was cancelled wakes nobody. */
+class TimedClock {
+  now = 0
+  /** Times at which a timer went off. */
+  readonly woken: number[] = []
+  #timers: { readonly atMs: number; readonly callback: () => void }[] = []
+  readonly clock: Clock = {
+    ...systemClock,
+    monotonicMs: () => this.now,
+    after: (delayMs, callback) => {
+      const timer = { atMs: this.now + delayMs, callback }
+      this.#timers.push(timer)
+      return () => {
+        this.#timers = this.#timers.filter((other) => other !== timer)
+      }
+    },
+    defer: (callback) => callback(),
+  }
+
+  passTo(ms: number): void {
+    for (;;) {
+      const next = this.#timers.filter(({ atMs }) => atMs <= ms).sort((a, b) => a.atMs - b.atMs)[0]
+      if (next === undefined) break
+      this.#timers = this.#timers.filter((other) => other !== next)
+      this.now = Math.max(this.now, next.atMs)
+      this.woken.push(this.now)
+      next.callback()
+    }
+    this.now = ms
+  }
+}
+
+describe('one who rides on input that comes once a period', () => {
+  let timed: TimedClock
+  let ticker: SharedTicker
+  let seen: [atMs: number, periods: number][]
+  let wakings: Wakings
+
+  beforeEach(() => {
+    timed = new TimedClock()
+    ticker = new SharedTicker(timed.clock)
+    seen = []
+    wakings = ticker.every(100, (periods) => void seen.push([timed.now, periods]))
+  })
+
+  function rideAt(...times: readonly number[]): void {
+    for (const ms of times) {
+      timed.passTo(ms)
+      wakings.ride(4)
+    }
+  }
+
+  test.for([0, 30, 49, 50, 60, 99])('is woken by it alone, whenever in the period it comes: %i ms', (phaseMs) => {
+    rideAt(...Array.from({ length: 40 }, (_, i) => 100 * i + phaseMs))
+    const late = seen.filter(([atMs]) => atMs >= 400).map(([atMs]) => atMs)
+    expect(late).toEqual(Array.from({ length: late.length }, (_, i) => 100 * (i + 4) + phaseMs))
+    expect(late).toHaveLength(36)
+    expect(timed.woken.length).toBeLessThan(15)
+  })
+
+  test('is woken by the timer once the input stays away, told for how long, and once a period from then on', () => {
+    rideAt(60, 160, 260)
+    timed.passTo(900)
+    expect(seen.filter(([atMs]) => atMs > 260)).toEqual([
+      [660, 4],
+      [760, 1],
+      [860, 1],
+    ])
+  })
+
+  test('hears other input after the time that has passed, but for less than half a period', () => {
+    rideAt(60, 160)
+    seen = []
+    timed.passTo(209)
+    wakings.heard()
+    expect(seen).toEqual([])
+    timed.passTo(390)
+    wakings.heard()
+    expect(seen).toEqual([[390, 4]])
+  })
+
+  test('who does not ride is woken by no input', () => {
+    timed.passTo(99)
+    wakings.heard()
+    expect(seen).toEqual([])
+  })
+
+  test('who hurries is woken within a period, told for how many it waited', () => {
+    rideAt(60, 160)
+    seen = []
+    timed.passTo(390)
+    wakings.hurry()
+    timed.passTo(600)
+    expect(seen).toEqual([
+      [460, 3],
+      [560, 1],
+    ])
+  })
+
+  test('who hurries as it is woken by its input waits a period', () => {
+    ticker = new SharedTicker(timed.clock)
+    const times: number[] = []
+    const hurried = ticker.every(100, () => {
+      times.push(timed.now)
+      hurried.hurry()
+    })
+    timed.passTo(70)
+    hurried.ride(4)
+    timed.passTo(140)
+    hurried.ride(4)
+    timed.passTo(300)
+    expect(times).toEqual([70, 140, 240])
+  })
+
+  test('who hurries right after input waits a period', () => {
+    rideAt(60, 160)
+    seen = []
+    wakings.hurry()
+    timed.passTo(300)
+    expect(seen).toEqual([[260, 1]])
+  })
+
+  test('what is late wakes nobody before it was heard, and counts as one period', () => {
+    rideAt(60, 160)
+    seen = []
+    timed.now = 600
+    wakings.ride(4)
+    wakings.heard()
+    expect(seen).toEqual([])
+    timed.passTo(600)
+    expect(seen).toEqual([[600, 1]])
+  })
+
+  test('who shares the timer wakes once a period', () => {
+    rideAt(60, 160)
+    seen = []
+    const other: number[] = []
+    const { end } = ticker.every(100, () => void other.push(timed.now))
+    rideAt(260, 360)
+    timed.passTo(500)
+    expect(other).toEqual([260, 360, 460])
+    expect(seen).toEqual([
+      [260, 1],
+      [360, 1],
+      [460, 1],
+    ])
+    end()
+    rideAt(520, 620)
+    timed.passTo(700)
+    expect(seen.slice(3)).toEqual([
+      [520, 1],
+      [620, 4],
+    ])
   })
 })
