@@ -231,7 +231,7 @@ describe('one who rides on input that comes once a period', () => {
     rideAt(60, 160)
     seen = []
     const other: number[] = []
-    const { end } = ticker.every(100, () => void other.push(timed.now))
+    const others = ticker.every(100, () => void other.push(timed.now))
     rideAt(260, 360)
     timed.passTo(500)
     expect(other).toEqual([260, 360, 460])
@@ -240,7 +240,7 @@ describe('one who rides on input that comes once a period', () => {
       [360, 1],
       [460, 1],
     ])
-    end()
+    others.end()
     rideAt(520, 620)
     timed.passTo(700)
     expect(seen.slice(3)).toEqual([
