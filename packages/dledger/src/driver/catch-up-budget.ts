@@ -1,5 +1,5 @@
 /**
- * How fast followers are fed from disk, all together: bytes per second, handed out anew at every heartbeat.
+ * How fast followers are fed from disk, all together: bytes per second, handed out anew at every wake-up, for the time since the last one.
  *
  * Keeps: over any time no more than the rate and one piece for each follower; what was not used is not saved up.
  */

@@ -12,7 +12,6 @@ import type { Life } from './life.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import type { OpenedMember } from './open-member.ts'
 import type { Rooms } from './rooms.ts'
-import type { WakeUps } from './wake-ups.ts'
 
 export interface InputsOptions {
   readonly node: LogNodeOptions
@@ -24,7 +23,9 @@ export interface InputsOptions {
   readonly isSwitching: () => boolean
   readonly schedulePass: () => void
   /** Before anything is heard. */
-  readonly wakeUps: Pick<WakeUps, 'inputCame' | 'heartbeatCame'>
+  readonly inputCame: () => void
+  /** The same before a heartbeat of the leader that this member follows. */
+  readonly heartbeatCame: () => void
   readonly onFailed: (error: Error) => void
 }
 
@@ -55,10 +56,10 @@ export class Inputs implements TransportHandler {
   }
 
   message(message: Message, payload: Buffer | null): void {
-    const { life, wakeUps } = this.#options
+    const { life, inputCame, heartbeatCame } = this.#options
     if (!this.#hears) return
-    if (message.type === 'Heartbeat' && this.#isFollowed(message)) wakeUps.heartbeatCame()
-    else wakeUps.inputCame()
+    if (message.type === 'Heartbeat' && this.#isFollowed(message)) heartbeatCame()
+    else inputCame()
     if (this.#hears) life.guarded(() => this.#hear(message, payload))
   }
 
@@ -106,8 +107,8 @@ export class Inputs implements TransportHandler {
   }
 
   peerConnected(id: MemberId, hello: Hello): void {
-    const { node, life, rooms, wakeUps } = this.#options
-    wakeUps.inputCame()
+    const { node, life, rooms, inputCame } = this.#options
+    inputCame()
     life.whileRunning(() => {
       rooms().members.connected(id, hello)
       node.observer?.peerChanged(id, true)
@@ -116,8 +117,8 @@ export class Inputs implements TransportHandler {
   }
 
   peerLost(id: MemberId): void {
-    const { node, life, rooms, wakeUps } = this.#options
-    wakeUps.inputCame()
+    const { node, life, rooms, inputCame } = this.#options
+    inputCame()
     life.whileRunning(() => {
       rooms().members.lost(id)
       node.observer?.peerChanged(id, false)
@@ -126,7 +127,8 @@ export class Inputs implements TransportHandler {
   }
 
   peerRefused(id: MemberId, refusal: Refusal): void {
-    const { member, life, rooms, onFailed } = this.#options
+    const { member, life, rooms, inputCame, onFailed } = this.#options
+    inputCame()
     life.whileRunning(() => {
       // A member that has nothing yet was set up wrongly; one that holds entries of a group stays with it.
       const isMisfit = rooms().members.refused(id, refusal)

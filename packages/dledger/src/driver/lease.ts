@@ -13,8 +13,8 @@ import { CLOCK_DRIFT_MAX, elapsedMs, type Moment } from './moments.ts'
 import type { PlantedDriverFault } from './planted-driver-faults.ts'
 
 /**
- * A voter lives through the ticks of one heartbeat at each wake-up, so up to so many that it counts had passed before it heard
- * the leader; one more is under way, and one is counted early at most.
+ * A voter has lived through all but one heartbeat's time, at most, when it hears the leader, so up to so many ticks that it counts
+ * afterwards had passed before; one more is under way, and one is counted early at most.
  *
  * @returns milliseconds by this member's clock.
  */

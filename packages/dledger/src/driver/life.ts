@@ -31,6 +31,7 @@ export interface LifeOptions {
 export class Life {
   readonly #options: LifeOptions
   #state: LifeState = 'new'
+  #depth = 0
 
   constructor(options: LifeOptions) {
     this.#options = options
@@ -54,6 +55,11 @@ export class Life {
     return this.#state === 'failed' || this.#state === 'closed'
   }
 
+  /** Something runs guarded: what comes now was called by it. */
+  get isAtWork(): boolean {
+    return this.#depth > 0
+  }
+
   enter(state: LifeState): void {
     assert(NEXT[this.#state].includes(state), 'a life goes on and never back')
     this.#state = state
@@ -62,10 +68,13 @@ export class Life {
   /** Runs `work` unless the life is over; it ends when that throws. */
   guarded(work: () => void): void {
     if (this.isOver) return
+    this.#depth++
     try {
       work()
     } catch (error) {
       this.#options.onFailed(error instanceof Error ? error : new Error(String(error)))
+    } finally {
+      this.#depth--
     }
   }
 

@@ -332,6 +332,45 @@ function entries(term: number, first: number, bodies: readonly string[], prevTer
   }
 }
 
+function heartbeat(term: number, commitIndex: number): Message {
+  return {
+    type: 'Heartbeat',
+    from: 'n1',
+    to: 'n0',
+    storeId: 'store of n1',
+    term,
+    commitIndex,
+    round: 1,
+    leaderCommit: commitIndex,
+    freshRound: 0,
+    freshIncarnation: 0,
+  }
+}
+
+test('what is called within a pass and tells that a peer is lost begins no pass within it', async () => {
+  let aheadMs = 0
+  const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs }
+  const transport = new PuppetTransport()
+  const applied: number[] = []
+  const apply = (committed: readonly CommittedEntry[]): void => {
+    for (const { index } of committed) applied.push(index)
+    // A whole period after the last heartbeat: time is to be lived through.
+    aheadMs += small.heartbeatMs
+    if (applied.length < 10) transport.handler.peerLost('n2')
+  }
+  const stateMachine = { ...machine, apply }
+  const { node } = await start({ clock, transport, stateMachine, bootstrapVoters: ['n0', 'n1', 'n2'] })
+  await lead(transport, 1)
+  transport.handler.message(entries(1, 0, ['a', 'b']), entriesBytes(1, ['a', 'b']))
+  await until('they are synced', () =>
+    transport.sent.some((m) => m.type === 'AppendEntriesResponse' && m.matchIndex === 1),
+  )
+  for (const commitIndex of [-1, 1]) transport.handler.message(heartbeat(1, commitIndex), null)
+  await until('they are applied', () => applied.length > 0)
+  expect(await close(node)).toBeNull()
+  expect(applied).toEqual([0, 1])
+})
+
 describe('what a state machine throws stops the member, and nothing else', () => {
   for (const part of ['apply', 'durable', 'roleChanged'] as const) {
     test(part, async () => {

@@ -494,7 +494,9 @@ export class LogNode {
       role: () => this.#role,
       isSwitching: () => this.#switching.isUnderWay,
       schedulePass,
-      wakeUps: this.#wakeUps,
+      // What calls back from within a pass finds time that is lived through already, or is about to be.
+      inputCame: () => void (this.#life.isAtWork || this.#wakeUps.inputCame()),
+      heartbeatCame: () => void (this.#life.isAtWork || this.#wakeUps.heartbeatCame()),
       onFailed: (error) => this.#fail(error),
     })
     this.#buildRooms(startingPoint(this.#options, this.#member))
@@ -524,6 +526,7 @@ export class LogNode {
     }
     this.#rooms = buildRooms(wiring, point)
     this.#role = { role: 'FOLLOWER', term: this.#rooms.raft.status().term, leader: null, ready: false }
+    this.#wakeUps.leaderless()
     const { firstIndex, startPos, lastIndex, endPos } = this.#member.log
     this.#options.stateMachine?.logStarts?.(firstIndex, startPos)
     this.#options.stateMachine?.logEnds?.(lastIndex, endPos)
@@ -569,7 +572,8 @@ export class LogNode {
 
   #tick(ticks: number, nowMs: number): void {
     if (!this.#life.isRunning) return
-    this.#budget.refill(this.#wakeUps.periodMs)
+    // A refill for no time at all would take what is left.
+    if (ticks > 0) this.#budget.refill(ticks * this.#options.settings.tickMs)
     this.#life.guarded(() => this.#live(ticks, nowMs))
     this.#membersDue = true
     this.#pass()

@@ -27,7 +27,7 @@ import { hotPart } from './sending.ts'
 
 /** Bytes asked for at once: they are written and synced in one go. */
 const PIECE_BYTES = 256 * 1024
-/** Heartbeats after which an answer is no longer waited for. */
+/** Wake-ups after which an answer is no longer waited for. */
 const ANSWER_WAKES_MAX = 5
 /** A range whose terms are not known is filled in whole; a larger one stays lost. */
 const WHOLE_RANGE_BYTES_MAX = 64 * 1024 * 1024

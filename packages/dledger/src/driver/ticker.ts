@@ -5,11 +5,12 @@
  * as one with a single group.
  *
  * Keeps:
- *   - after a stall, input that already arrived is heard before the time that passed: it is not the peers' silence;
+ *   - after a stall, input that already arrived is heard before the time that passed: it is not the peers' silence. Who rides on input
+ *     waits for longer than a period, so to a shorter stall than what is left of that wait this does not apply;
  *   - what others wait for, and what needs no input, does not wait for that: a flood of input makes the pass of the event loop long;
  *   - one who throws keeps no other from waking, now or later;
- *   - one who is alone and is woken by its input as often needs the timer only where that input stays away: it waits longer each
- *     time, and nobody is told that less time has passed than has.
+ *   - one who is alone and is woken by its input as often needs the timer only where that input stays away: it waits longer each time;
+ *   - nobody is told of more periods than have passed since it was told last.
  */
 import type { Clock } from '@dledger-ts/base'
 import { tellEach } from './tell-each.ts'
@@ -18,7 +19,7 @@ export interface Ticker {
   /**
    * Calls back about every `periodMs`, the first time within it, never from within this call.
    *
-   * @param callback its argument: for how many periods it was meant to wait, 1 where it does not ride on its input.
+   * @param callback its argument: how many periods have passed since the last call, or of a late one 1.
    * @param overdue called first when it is late: at once, while the callback waits for what has arrived meanwhile.
    */
   every(periodMs: number, callback: (periods: number) => void, overdue?: () => void): Wakings
@@ -29,13 +30,13 @@ export interface Wakings {
   /** Idempotent. */
   end(): void
   /**
-   * Input has come. Where the timer waits longer than a period and half of one has passed, the callback is called from within this
-   * call: what is counted in periods from that input on begins after them.
+   * Input has come. For one who rides, and has not been called for a period, it is called from within this call: what is counted in
+   * periods from that input on begins after them. When the timer is due stays as it was.
    */
   heard(): void
   /**
-   * Input has come that comes about once a period: the callback is called from within this call where half of one has passed, and
-   * the timer wakes nobody for `periods` from the last call on. Without effect for one who shares a ticker and a period with others.
+   * Input has come that comes about once a period: the callback is called from within this call where three quarters of one have
+   * passed, and the timer is due `periods` after the last call. Without effect for one who shares a ticker and a period with others.
    */
   ride(periods: number): void
   /** That input will not come again: the timer is due within a period. */
@@ -74,8 +75,10 @@ class Beat {
   readonly #afterOverdue: () => void
   readonly #listeners = new Set<Listener>()
   #lastMs = 0
-  /** How long after `#lastMs` the next one is due. */
-  #periods = 1
+  #dueMs = 0
+  #rides = false
+  /** What is late was put off until what has arrived is heard. */
+  #isPutOff = false
   #cancelTimer: (() => void) | null = null
   /** Counts the times it began anew, so that what was deferred before is known to be void. */
   #run = 0
@@ -89,15 +92,13 @@ class Beat {
   add(listener: Listener): Wakings {
     this.#listeners.add(listener)
     if (this.#listeners.size === 1) {
-      this.#lastMs = this.#clock.monotonicMs()
       this.#run++
+      this.#dueAfter(this.#clock.monotonicMs(), 1)
       this.#arm()
     } else this.#hurry()
     return {
       end: () => this.#remove(listener),
-      heard: () => {
-        if (this.#periods > 1) this.#catchUp(this.#periods)
-      },
+      heard: () => this.#heard(),
       ride: (periods) => this.#ride(periods),
       hurry: () => this.#hurry(),
     }
@@ -107,60 +108,80 @@ class Beat {
     if (!this.#listeners.delete(listener) || this.#listeners.size > 0) return
     this.#cancelTimer?.()
     this.#cancelTimer = null
-    this.#periods = 1
+    this.#rides = false
   }
 
-  get #dueMs(): number {
-    return this.#lastMs + this.#periods * this.#periodMs
+  #dueAfter(nowMs: number, periods: number): void {
+    this.#lastMs = nowMs
+    this.#dueMs = nowMs + periods * this.#periodMs
   }
 
+  /** What is late waits for all the input there is: the timer sees to that. */
   #isLate(nowMs: number): boolean {
-    return (nowMs - this.#dueMs) * 4 > this.#periodMs
+    return this.#isPutOff || (nowMs - this.#dueMs) * 4 > this.#periodMs
+  }
+
+  /** A quarter of a period is lateness, not a period begun. */
+  #periodsPassed(nowMs: number): number {
+    return Math.max(1, Math.ceil((nowMs - this.#lastMs) / this.#periodMs - 0.25))
+  }
+
+  #heard(): void {
+    if (!this.#rides) return
+    const nowMs = this.#clock.monotonicMs()
+    if (nowMs - this.#lastMs < this.#periodMs || this.#isLate(nowMs)) return
+    const passed = this.#periodsPassed(nowMs)
+    this.#lastMs = nowMs
+    this.#beat(this.#run, passed)
   }
 
   #ride(periods: number): void {
-    if (this.#listeners.size === 1) this.#catchUp(periods)
-  }
-
-  /** @param periods to wait from now on, unless who is called hurries. What is late waits for all the input there is: the timer sees to it. */
-  #catchUp(periods: number): void {
+    if (this.#listeners.size !== 1) return
     const nowMs = this.#clock.monotonicMs()
     if (this.#isLate(nowMs)) return
-    const waited = this.#periods
+    const passed = this.#periodsPassed(nowMs)
+    const isDue = (nowMs - this.#lastMs) * 4 >= this.#periodMs * 3
     // The timer stays as it is: Node.js wakes for one that was cancelled all the same, so it looks again when it goes off.
-    this.#periods = periods
-    if ((nowMs - this.#lastMs) * 2 < this.#periodMs) return
-    this.#lastMs = nowMs
-    this.#beat(this.#run, waited)
+    this.#rides = true
+    this.#dueAfter(isDue ? nowMs : this.#lastMs, periods)
+    if (isDue) this.#beat(this.#run, passed)
   }
 
   #hurry(): void {
-    if (this.#periods === 1) return
-    const passedMs = this.#clock.monotonicMs() - this.#lastMs
-    this.#periods = Math.max(1, Math.min(this.#periods, Math.ceil(passedMs / this.#periodMs)))
-    this.#cancelTimer?.()
+    if (!this.#rides) return
+    this.#rides = false
+    const passed = Math.max(1, Math.ceil((this.#clock.monotonicMs() - this.#lastMs) / this.#periodMs))
+    this.#dueMs = Math.min(this.#dueMs, this.#lastMs + passed * this.#periodMs)
     this.#arm()
   }
 
   #arm(): void {
     const run = this.#run
-    const delayMs = Math.max(0, Math.ceil(this.#dueMs - this.#clock.monotonicMs()))
-    this.#cancelTimer = this.#clock.after(delayMs, () => {
+    this.#cancelTimer?.()
+    this.#cancelTimer = this.#clock.after(Math.max(0, Math.ceil(this.#dueMs - this.#clock.monotonicMs())), () => {
       this.#cancelTimer = null
       const nowMs = this.#clock.monotonicMs()
-      if (this.#periods > 1 && nowMs < this.#dueMs) return this.#arm()
+      if (this.#rides && nowMs < this.#dueMs) return this.#arm()
       const isLate = this.#isLate(nowMs)
-      const periods = isLate ? 1 : this.#periods
-      this.#lastMs = nowMs
-      this.#periods = 1
-      if (isLate) this.#clock.defer(() => this.#beat(run, 1))
-      // The next time counts from now on, however long what was deferred takes to come.
+      const passed = this.#periodsPassed(nowMs)
+      this.#rides = false
+      // The next time counts from now on, however long what is put off takes to come.
+      this.#dueAfter(nowMs, 1)
+      if (isLate) this.#putOff(run)
       try {
         if (isLate) this.#overdue()
-        else this.#beat(run, periods)
+        else this.#beat(run, passed)
       } finally {
         if (run === this.#run && this.#listeners.size > 0) this.#arm()
       }
+    })
+  }
+
+  #putOff(run: number): void {
+    this.#isPutOff = true
+    this.#clock.defer(() => {
+      this.#isPutOff = false
+      this.#beat(run, 1)
     })
   }
 

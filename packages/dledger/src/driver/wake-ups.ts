@@ -2,8 +2,8 @@
  * The time that passes, told to a member in ticks, some at each wake-up.
  *
  * Keeps:
- *   - one wake-up lives through the ticks of one heartbeat: nothing in between is due that soon, and waking is what an idle member
- *     costs.
+ *   - one wake-up lives through the ticks of one heartbeat, or of as many as have passed for a follower: nothing in between is due
+ *     that soon, and waking is what an idle member costs.
  *   - ticks are counted on one time line, so that they never run ahead of this member's clock by more than a part of one: the
  *     promises that leases rest on are counted in them.
  *   - after a stall no more than one heartbeat is lived through at once; what is beyond that is forgotten;
@@ -58,7 +58,7 @@ export class WakeUps {
     const { clock, wake, overdue } = this.#options
     const ticker = this.#options.ticker ?? new SharedTicker(clock)
     this.#lastTickMs = clock.monotonicMs()
-    const passed = (periods: number): void => {
+    const passed = (periods = 1): void => {
       const nowMs = clock.monotonicMs()
       wake(this.#ticksPassed(nowMs, periods * this.#heartbeatTicks), nowMs)
     }
