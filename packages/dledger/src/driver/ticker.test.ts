@@ -153,6 +153,11 @@ describe('one who rides on input that comes once a period', () => {
     expect(timed.woken.length).toBeLessThan(15)
   })
 
+  test('is woken once a period by input that comes more often', () => {
+    rideAt(...Array.from({ length: 40 }, (_, i) => 50 * i))
+    expect(seen.map(([atMs]) => atMs)).toEqual(Array.from({ length: 19 }, (_, i) => 100 * (i + 1)))
+  })
+
   test('is woken by the timer once the input stays away, told for how long, and once a period from then on', () => {
     rideAt(60, 160, 260)
     timed.passTo(900)
