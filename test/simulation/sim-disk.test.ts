@@ -4,7 +4,7 @@ import { Decisions } from './decisions.ts'
 import { EventQueue, type Process } from './sim-clock.ts'
 import { SimDisk } from './sim-disk.ts'
 import { SimDrive } from './sim-drive.ts'
-import { SECTOR_BYTES } from './sim-inode.ts'
+import { type Inode, SECTOR_BYTES } from './sim-inode.ts'
 
 const PATH = '/srv/file'
 
@@ -258,14 +258,23 @@ describe('a read', () => {
     expect(machine.content(2)?.toString()).toBe('cd')
   })
 
-  test('can be told what a sector held before it was written over', () => {
-    const { inode } = written('ab', 'cd', 'ef')
-    const former = [0, 1, 2, 3].map((at) =>
+  const former = (inode: Inode): (string | undefined)[] =>
+    [0, 1, 2, 3].map((at) =>
       inode
         .formerSector(1, () => at)
         ?.subarray(0, 2)
         .toString(),
     )
-    expect(former).toEqual(['\0\0', 'ab', 'cd', undefined])
+
+  test('can be told what a sector held before it was written over', () => {
+    const { inode } = written('ab', 'cd', 'ef')
+    expect(former(inode)).toEqual(['\0\0', 'ab', 'cd', undefined])
+  })
+
+  test('which is only what had reached it', () => {
+    const { file, inode } = written('ab')
+    file.writeSync(Buffer.from('cd'), 0)
+    file.writeSync(Buffer.from('ef'), 0)
+    expect(former(inode)).toEqual(['\0\0', undefined, undefined, undefined])
   })
 })

@@ -50,7 +50,7 @@ export class Inode {
   #durableDamage = new Damage()
   /** As the next read of it sees it, and no other. */
   readonly #once = new Damage()
-  /** What sectors held before they were written over, the latest last; null: nobody wants to know. */
+  /** What sectors held on the platter before they were written over there, the latest last; null: nobody wants to know. */
   readonly #former: Map<number, Buffer[]> | null
   /** The size that a process sees of a file that was cut; null: the true one. */
   cutAt: number | null = null
@@ -93,7 +93,7 @@ export class Inode {
     this.#once.mend(0, Number.POSITIVE_INFINITY)
   }
 
-  /** What the sector at `at` held before it was last written, or before that; null: nothing is known. */
+  /** What the sector at `at` held on the platter before it was last written there, or before that; null: nothing is known. */
   formerSector(at: number, pick: (count: number) => number): Buffer | null {
     const former = this.#former?.get(Math.floor(at / SECTOR_BYTES)) ?? []
     return former[pick(former.length)] ?? null
@@ -103,7 +103,7 @@ export class Inode {
     if (this.#former === null) return
     for (let sector = Math.floor(from / SECTOR_BYTES); sector * SECTOR_BYTES < to; sector++) {
       const bytes = Buffer.alloc(SECTOR_BYTES)
-      this.cache.read(bytes, sector * SECTOR_BYTES)
+      this.durable.read(bytes, sector * SECTOR_BYTES)
       const former = this.#former.get(sector) ?? []
       former.push(bytes)
       if (former.length > FORMER_MAX) former.shift()
@@ -147,7 +147,6 @@ export class Inode {
     for (let sector = Math.floor(at / SECTOR_BYTES); sector * SECTOR_BYTES < at + bytes.length; sector++) {
       this.#claimed.add(sector)
     }
-    this.#rememberSectors(at, at + bytes.length)
     this.cache.write(bytes, at)
     this.damage.mend(at, at + bytes.length)
     this.#once.mend(at, at + bytes.length)
@@ -237,6 +236,7 @@ export class Inode {
         }
         const from = Math.max(change.at, sector * SECTOR_BYTES)
         const to = Math.min(end, (sector + 1) * SECTOR_BYTES)
+        this.#rememberSectors(from, to)
         this.durable.write(change.bytes.subarray(from - change.at, to - change.at), from)
         this.#durableDamage.mend(from, to)
       }
@@ -245,6 +245,7 @@ export class Inode {
   }
 
   #writeDurable(bytes: Buffer, at: number): void {
+    this.#rememberSectors(at, at + bytes.length)
     this.durable.write(bytes, at)
     this.#durableDamage.mend(at, at + bytes.length)
     this.durableBytes = Math.max(this.durableBytes, at + bytes.length)
