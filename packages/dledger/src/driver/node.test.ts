@@ -11,6 +11,7 @@ import { chainCrcAt } from '../log/entry-codec.ts'
 import { openLog } from '../log/log-fixture.ts'
 import { type LogMark, LogWriter } from './log-writer.ts'
 import { LogNode } from './node.ts'
+import type { Ticker } from './ticker.ts'
 import type { LogNodeOptions } from './node-options.ts'
 import type { Message } from '../raft/messages.ts'
 import type { CommittedEntry, Proposal, StateMachine } from '../state-machine.ts'
@@ -369,6 +370,40 @@ test('what is called within a pass and tells that a peer is lost begins no pass 
   await until('they are applied', () => applied.length > 0)
   expect(await close(node)).toBeNull()
   expect(applied).toEqual([0, 1])
+})
+
+test('a follower rides on the heartbeats of its leader alone, hears all else after the time that has passed, and hurries without a leader', async () => {
+  let aheadMs = 0
+  const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs }
+  const transport = new PuppetTransport()
+  const calls: string[] = []
+  let wake: (periods: number) => void = () => {}
+  const wakings = {
+    end() {},
+    heard: () => void calls.push('heard'),
+    ride: (periods: number) => void calls.push(`ride ${periods}`),
+    hurry: () => void calls.push('hurry'),
+  }
+  const ticker: Ticker = {
+    every: (_, callback) => {
+      wake = callback
+      return wakings
+    },
+  }
+  const { node } = await start({ clock, ticker, transport, bootstrapVoters: ['n0', 'n1', 'n2'] })
+  await lead(transport, 1)
+  await until('it has a leader', () => node.role.leader === 'n1')
+  calls.length = 0
+  transport.handler.message(heartbeat(1, -1), null)
+  transport.handler.message({ ...heartbeat(1, -1), term: 0 }, null)
+  transport.handler.message(entries(1, 0, [], 0), null)
+  transport.handler.peerLost('n2')
+  expect(calls).toEqual(['ride 4', 'heard', 'heard', 'heard'])
+  aheadMs += 3 * small.electionTimeoutMs
+  wake(1_000)
+  await until('it stands for election', () => node.role.leader === null)
+  expect(calls.slice(4)).toContain('hurry')
+  expect(await close(node)).toBeNull()
 })
 
 describe('what a state machine throws stops the member, and nothing else', () => {

@@ -6,9 +6,9 @@
  *     that soon, and waking is what an idle member costs.
  *   - ticks are counted on one time line, so that they never run ahead of this member's clock by more than a part of one: the
  *     promises that leases rest on are counted in them.
- *   - after a stall no more than one heartbeat is lived through at once; what is beyond that is forgotten;
- *   - a follower wakes with the heartbeats of its leader. The time that has passed is lived through before any message is heard, for
- *     promises and roles that begin with it are counted from it. Where heartbeats stay away it wakes before an election could be due.
+ *   - after a stall that made it late no more than one heartbeat is lived through at once; what is beyond that is forgotten;
+ *   - a follower wakes with the heartbeats of its leader. All but one heartbeat's time is lived through before any message is heard,
+ *     for promises and roles that begin with it are counted from it. Where heartbeats stay away it wakes before an election could be due.
  */
 import type { Clock } from '@dledger-ts/base'
 import type { NodeSettings } from '../config.ts'
