@@ -7,8 +7,9 @@
  * Keeps: of the log nothing is removed; it goes first. After a crash in between, the next start finds no log and discards what is derived
  * from one; without its state a log that was trimmed would not open.
  */
-import { existsSync, mkdirSync, renameSync } from 'node:fs'
+import { existsSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectoriesSync } from '@dledger-ts/base'
 import { nodeDisk } from '@dledger-ts/dledger'
 import { findLogDirectory } from './apache/log-directory.ts'
 
@@ -49,6 +50,6 @@ function freeName(wanted: string, parents: readonly string[]): string {
 
 function moveInto(directory: string, from: string, name: string): void {
   if (!existsSync(from)) return
-  mkdirSync(directory, { recursive: true })
+  makeDirectoriesSync(directory)
   renameSync(from, join(directory, name))
 }

@@ -8,7 +8,7 @@
  *   D3  a file is closed only when nothing is under way on it: its descriptor's number could be another file's meanwhile.
  */
 import fs, { type StatsFs } from 'node:fs'
-import { assert } from '@dledger-ts/base'
+import { assert, makeDirectories, makeDirectoriesSync } from '@dledger-ts/base'
 import { type Disk, type DiskCallback, type DiskFile, isDiskFull } from './disk.ts'
 import { QuickWrites } from './quick-writes.ts'
 
@@ -23,9 +23,7 @@ export const nodeDisk: Disk = {
       throw error
     }
   },
-  makeDirectorySync: (directory) => {
-    fs.mkdirSync(directory, { recursive: true })
-  },
+  makeDirectorySync: makeDirectoriesSync,
   removeSync: (file) => fs.unlinkSync(file),
   renameSync: (from, to) => fs.renameSync(from, to),
   syncDirectorySync: (directory) => {
@@ -73,9 +71,7 @@ export const nodeDisk: Disk = {
         else callback(error, null)
       })
     },
-    makeDirectory: (directory, callback) => {
-      fs.mkdir(directory, { recursive: true }, (error) => callback(error))
-    },
+    makeDirectory: makeDirectories,
     list: (directory, callback) => {
       fs.readdir(directory, (error, names) => {
         if (error === null) callback(null, names.sort())

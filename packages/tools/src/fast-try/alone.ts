@@ -4,8 +4,9 @@
  *
  * The file `lock` names the process that is at work. One that ended in the middle is not waited for.
  */
-import { linkSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectoriesSync } from '@dledger-ts/base'
 import { isAlive } from '../server/pid-files.ts'
 
 const LOOK_EVERY_MS = 20
@@ -37,7 +38,7 @@ export async function alone(
 /** @returns null when the lock is ours now, or who has it. */
 function taken(directory: string, lock: string, isAtWork: (pid: number) => boolean): number | null {
   const draft = `${lock}.${process.pid}`
-  mkdirSync(directory, { recursive: true })
+  makeDirectoriesSync(directory)
   try {
     // A link makes name and content appear together.
     writeFileSync(draft, String(process.pid))

@@ -1,7 +1,8 @@
 /** Starts and stops the servers of a laptop's group as processes of their own, found again by their pid files. */
 import { spawn } from 'node:child_process'
-import { mkdirSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectoriesSync } from '@dledger-ts/base'
 import { NODE_FLAGS, SERVER_ENV } from '../server/v8.ts'
 import { isAlive } from '../server/pid-files.ts'
 import { BROKER_NAME, type BrokerSettings, CLUSTER, HOST, namesrvAddress, type Settings } from './settings.ts'
@@ -46,7 +47,7 @@ export function demoDirectory(settings: Settings): string {
 export function startNamesrv(settings: Settings): number {
   const directory = namesrvDirectory(settings)
   const conf = join(directory, 'namesrv.conf')
-  mkdirSync(directory, { recursive: true })
+  makeDirectoriesSync(directory)
   writeFileSync(
     conf,
     `listenPort=${settings.namesrvPort}\nbindAddress=${HOST}\nmetricsPromExporterPort=${settings.namesrvMetricsPort}\n${tlsConf(settings)}`,
@@ -69,7 +70,7 @@ export function checkFiles({ extraConf, tlsFile }: Settings): void {
 /** @param flush changes the flush mode that the configuration had; null keeps it. */
 export function startBroker(settings: Settings, broker: BrokerSettings, flush: Flush | null): number {
   const conf = join(broker.directory, 'broker.conf')
-  mkdirSync(broker.directory, { recursive: true })
+  makeDirectoriesSync(broker.directory)
   writeFileSync(conf, brokerConf(settings, broker, flush ?? flushIn(conf) ?? 'SYNC_FLUSH'))
   return launch(settings, 'mqbroker', conf, broker.directory, join(broker.storePath, 'logs', 'broker.log'))
 }

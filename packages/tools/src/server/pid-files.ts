@@ -2,10 +2,11 @@
  * Process id files under `$DLEDGER_HOME` (default `~/.dledger-ts`), by which `mqshutdown` finds the servers of this user and
  * this installation. One file per server, named by kind and pid; it holds where the server was installed.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { makeDirectoriesSync } from '@dledger-ts/base'
 
 export type ServerKind = 'broker' | 'namesrv'
 
@@ -23,7 +24,7 @@ function directory(): string {
 export function writePidFile(kind: ServerKind, warn: (line: string) => void): void {
   const path = join(directory(), `${kind}-${process.pid}.json`)
   try {
-    mkdirSync(directory(), { recursive: true })
+    makeDirectoriesSync(directory())
     writeFileSync(path, JSON.stringify({ pid: process.pid, kind, installation: INSTALLATION }))
   } catch (error) {
     warn(`mqshutdown will not find this ${kind}: ${(error as Error).message}; DLEDGER_HOME names another directory`)

@@ -4,8 +4,9 @@
  *
  * Keeps: a line that cannot be written (the disk is full) is dropped. A server goes on then, and what it logs must not end it.
  */
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { makeDirectoriesSync } from '@dledger-ts/base'
 
 export class RotatingFile {
   readonly #path: string
@@ -18,7 +19,7 @@ export class RotatingFile {
     this.#path = path
     this.#bytesMax = bytesMax
     this.#keep = keep
-    mkdirSync(dirname(path), { recursive: true })
+    makeDirectoriesSync(dirname(path))
     this.#fd = openSync(path, 'a')
     this.#bytes = fstatSync(this.#fd).size
   }
